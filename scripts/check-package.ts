@@ -1,0 +1,124 @@
+/**
+ * Checks the package as a user gets it. It packs the project as it is built now, and then:
+ *
+ * - compares the packed files with what has to be in them, no more and no less;
+ * - has publint and "are the types wrong" look at the packed file and every public module in it;
+ * - installs the packed file in an empty project outside the repository, beside the packages a user would have;
+ * - compiles a small program there under the strictest settings, declarations of the package included, and runs it;
+ * - imports every public module by its own name there, and sees every internal one refused.
+ *
+ * Usage: npm run check:package
+ */
+import { deepStrictEqual, match } from "node:assert/strict"
+import { execFileSync } from "node:child_process"
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+
+const root = resolve(import.meta.dirname, "..")
+const name = "effect-byte-streams"
+
+const program = `
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect } from "effect"
+import { NodeNetwork, openConnection, startServer } from "effect-byte-streams"
+
+const program = Effect.gen(function*() {
+  const server = yield* startServer({ host: "127.0.0.1", port: 0 }, ({ reader, writer }) =>
+    Effect.gen(function*() {
+      for (let line = yield* reader.readLine; line.length > 0; line = yield* reader.readLine) {
+        yield* writer.write(line)
+      }
+    }))
+  const { reader, writer } = yield* openConnection({ host: "127.0.0.1", port: server.port })
+  yield* writer.write("hello\\n")
+  yield* Effect.log(new TextDecoder().decode(yield* reader.readLine))
+})
+
+program.pipe(Effect.scoped, Effect.provide(NodeNetwork.layer), NodeRuntime.runMain)
+`
+
+const tsconfig = {
+  compilerOptions: {
+    target: "ES2024",
+    module: "NodeNext",
+    types: ["node"],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    verbatimModuleSyntax: true,
+    outDir: "out"
+  },
+  files: ["program.mts", "modules.mts"]
+}
+
+/** Runs a command and answers what it printed; a failure shows everything. */
+const exec = (cwd: string, command: string, ...args: ReadonlyArray<string>): string => {
+  try {
+    return execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: 180_000 })
+  } catch (error) {
+    const { stderr, stdout } = error as { readonly stdout?: string; readonly stderr?: string }
+    throw new Error(`${command} ${args.join(" ")} failed\n${stdout ?? ""}${stderr ?? ""}`, { cause: error })
+  }
+}
+
+/** The version of a package that this project itself uses, so that the user's project has the same. */
+const installed = (dependency: string): string => {
+  const manifest = JSON.parse(readFileSync(join(root, "node_modules", dependency, "package.json"), "utf8"))
+  return `${dependency}@${manifest.version}`
+}
+
+const modules = globSync("**/*.ts", { cwd: join(root, "src") }).map((file) => file.slice(0, -".ts".length))
+const isInternal = (module: string) => module.split("/").includes("internal")
+const published = modules.filter((module) => !isInternal(module))
+const expected = [
+  "LICENSE",
+  "README.md",
+  "package.json",
+  ...(existsSync(join(root, "CHANGELOG.md")) ? ["CHANGELOG.md"] : []),
+  ...modules.flatMap((module) => [
+    `src/${module}.ts`,
+    ...[".js", ".js.map", ".d.ts", ".d.ts.map"].map((extension) => `dist/${module}${extension}`)
+  ])
+]
+
+const workplace = mkdtempSync(join(tmpdir(), `${name}-`))
+try {
+  // Without scripts, because packing would otherwise build once more.
+  const packing = exec(root, "npm", "pack", "--json", "--ignore-scripts", "--pack-destination", workplace)
+  const [packed] = JSON.parse(packing) as [
+    { readonly filename: string; readonly files: Array<{ readonly path: string }> }
+  ]
+  deepStrictEqual(packed.files.map((file) => file.path).toSorted(), expected.toSorted(), "the packed files")
+
+  const tarball = join(workplace, packed.filename)
+  exec(root, "publint", tarball, "--strict")
+  // Named one by one, because attw does not look behind the wildcards in "exports".
+  const entrypoints = published.map((module) => (module === "index" ? "." : module))
+  exec(root, "attw", tarball, "--profile", "esm-only", "--entrypoints", ...entrypoints)
+
+  writeFileSync(join(workplace, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }))
+  writeFileSync(join(workplace, "tsconfig.json"), JSON.stringify(tsconfig))
+  writeFileSync(join(workplace, "program.mts"), program)
+  const imports = published.map((module) => `import "${module === "index" ? name : `${name}/${module}`}"`)
+  writeFileSync(join(workplace, "modules.mts"), imports.join("\n"))
+  const others = ["effect", "@effect/platform-node", "typescript", "@types/node"].map(installed)
+  const quietly = ["--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"]
+  exec(workplace, "npm", "install", ...quietly, tarball, ...others)
+
+  exec(workplace, join(workplace, "node_modules", ".bin", "tsc"))
+  match(exec(workplace, process.execPath, join("out", "program.mjs")), /hello/)
+  exec(workplace, process.execPath, join("out", "modules.mjs"))
+
+  const internal = modules
+    .filter(isInternal)
+    .map((module) => `await rejects(import("${name}/${module}"), { code: "ERR_PACKAGE_PATH_NOT_EXPORTED" })`)
+  writeFileSync(join(workplace, "internal.mjs"), [`import { rejects } from "node:assert"`, ...internal].join("\n"))
+  exec(workplace, process.execPath, "internal.mjs")
+
+  console.log(
+    `${packed.filename}: ${packed.files.length} files, ${published.length} public modules; installs, compiles and runs`
+  )
+} finally {
+  rmSync(workplace, { recursive: true, force: true })
+}

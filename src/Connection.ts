@@ -1,0 +1,270 @@
+/**
+ * One session: a reader, a writer, what is known of the peer, and its end.
+ *
+ * A connection is one physical connection. It never reconnects and never
+ * replays writes. The scope it was opened in decides how it ends: on success it
+ * is flushed and closed, on failure or interruption it is aborted.
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import { SessionConnection } from "./internal/connection.ts"
+import { type DuplexLike, DuplexTransport } from "./internal/duplexTransport.ts"
+import type * as InternalSession from "./internal/session.ts"
+import * as SessionOptions from "./internal/sessionOptions.ts"
+import * as SocketBridge from "./internal/socketBridge.ts"
+import { type ConnectOptions, Network } from "./Network.ts"
+import type { ConnectFailed } from "./StreamError.ts"
+import { StreamReader } from "./StreamReader.ts"
+import { StreamWriter } from "./StreamWriter.ts"
+import type { ConnectionInfo, Transport } from "./Transport.ts"
+
+/**
+ * How a session ended, or began to.
+ *
+ * **Details**
+ *
+ * - `PeerEof`: the peer ended its output. It may have left, or it may still read: TCP does not tell.
+ * - `Lost`: the connection broke.
+ * - `Local`: this side closed or aborted it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Closed = InternalSession.Closed
+
+/**
+ * A connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Connection {
+  readonly reader: StreamReader
+  readonly writer: StreamWriter
+  /** What was known when the connection was made; valid after it is gone. */
+  readonly info: ConnectionInfo
+  /**
+   * Completes when the session ends or the peer ends its output, also while
+   * nobody reads: `Effect.raceFirst(work, connection.closed)` gives up work that
+   * nobody waits for any more.
+   *
+   * **Gotchas**
+   *
+   * A peer that half-closes and goes on reading looks the same as one that left.
+   * While more than `2 * limit` bytes lie unread the transport is paused, and
+   * what comes behind them, the end included, is not seen.
+   */
+  readonly closed: Effect.Effect<Closed>
+  /** Drops what is unsent and resets the connection. Never waits, never fails. */
+  readonly abort: Effect.Effect<void>
+}
+
+/**
+ * The service tag of a connection.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Connection: Context.Service<Connection, Connection> = Context.Service<Connection>(
+  "effect-byte-streams/Connection"
+)
+
+/**
+ * The options that every session has, whichever side opened it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * The limit of the read buffer in bytes: how far a separator is looked for.
+   * The transport is paused above twice as many. Default 65,536.
+   */
+  readonly limit?: number | undefined
+  /** Above this many unsent bytes writes wait. Default 65,536, or four times the low-water mark. */
+  readonly highWaterMark?: number | undefined
+  /** At this many unsent bytes or fewer they go on. Default a quarter of the high-water mark. */
+  readonly lowWaterMark?: number | undefined
+  /** The most that closing may take before what is unsent is dropped. Default 10 seconds. */
+  readonly closeTimeout?: Duration.Input | undefined
+  /** What the scope does when it closes with a failure or an interruption. Default `"abort"`. */
+  readonly onScopeFailure?: "abort" | "flush" | undefined
+}
+
+/**
+ * The options of `openConnection`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OpenOptions extends Options, ConnectOptions {}
+
+// ---------------------------------------------------------------------------
+// constructors
+// ---------------------------------------------------------------------------
+
+/**
+ * A connection over any transport, owned by the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromTransport = (transport: Transport, options?: Options): Effect.Effect<Connection, never, Scope.Scope> =>
+  acquire("Connection.fromTransport", Effect.succeed(transport), options ?? {})
+
+const acquire = <E, R>(
+  operation: string,
+  transport: Effect.Effect<Transport, E, R>,
+  input: Options
+): Effect.Effect<Connection, E, R | Scope.Scope> =>
+  Effect.suspend(() => {
+    const options = SessionOptions.resolve(operation, input)
+    return Effect.map(
+      Effect.acquireRelease(
+        Effect.map(transport, (transport) => new SessionConnection(transport, options)),
+        (connection, exit) =>
+          Exit.isSuccess(exit) || options.onScopeFailure === "flush" ? connection.writer.close : connection.abort,
+        { interruptible: true }
+      ),
+      (connection): Connection => connection
+    )
+  })
+
+/**
+ * Opens a TCP connection, or with `path` one to a Unix socket: asyncio's
+ * `open_connection`. The scope owns it.
+ *
+ * **Details**
+ *
+ * A name with several addresses is tried with staggered attempts (RFC 8305);
+ * the first to connect wins, and `ConnectFailed.attempts` has what came of each
+ * of the others. Interrupting it leaves no attempt behind.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const openConnection = (options: OpenOptions): Effect.Effect<Connection, ConnectFailed, Network | Scope.Scope> =>
+  acquire(
+    "openConnection",
+    Effect.flatMap(Effect.service(Network), (network) => network.connect(options)),
+    options
+  )
+
+/**
+ * Opens a connection to a Unix socket: asyncio's `open_unix_connection`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const openUnixConnection = (
+  path: string,
+  options?: Omit<OpenOptions, "host" | "port" | "path" | "localAddress">
+): Effect.Effect<Connection, ConnectFailed, Network | Scope.Scope> => openConnection({ ...options, path })
+
+/**
+ * A connection over a Node `Duplex`, or anything that behaves like one: a child
+ * process's pipes joined together, an SSH channel, a tunnel. The scope owns it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromDuplex = (duplex: DuplexLike, options?: Options): Effect.Effect<Connection, never, Scope.Scope> =>
+  acquire(
+    "Connection.fromDuplex",
+    Effect.sync(() => new DuplexTransport(duplex)),
+    options ?? {}
+  )
+
+/**
+ * A connection over a socket of Effect's own (`effect/socket/Socket`), for
+ * transports that exist only there, such as WebSockets. The scope owns it.
+ *
+ * **Details**
+ *
+ * A clean close of the socket, an error with code 1000 there, is the end of the
+ * stream here. The socket is pulled by one fiber, whatever happens above, and
+ * writes fail rather than wait once it is gone.
+ *
+ * **Gotchas**
+ *
+ * Such a socket cannot half-close: `writeEof` sends what is written and closes
+ * the writing side as far as the socket knows one.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromSocket = (
+  socket: Socket.Socket,
+  options?: Options
+): Effect.Effect<Connection, Socket.SocketError, Scope.Scope> =>
+  acquire("Connection.fromSocket", SocketBridge.toTransport(socket), options ?? {})
+
+/**
+ * A connection as one of Effect's own sockets, for libraries that are written
+ * against those. What ends the stream here, is a close with code 1000 there.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const toSocket = (self: Connection): Socket.Socket => SocketBridge.fromConnection(self)
+
+// ---------------------------------------------------------------------------
+// layers
+// ---------------------------------------------------------------------------
+
+/**
+ * A connection as a layer: `Connection`, `StreamReader` and `StreamWriter` of
+ * one session, which lasts as long as the layer does.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConnection = (
+  options: OpenOptions
+): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed, Network> =>
+  Layer.effectContext(Effect.map(openConnection(options), services))
+
+/**
+ * `layerConnection` with every option that is a setting taken from `Config`.
+ *
+ * **Example** (Settings from the environment)
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { Connection } from "effect-byte-streams"
+ *
+ * const UpstreamLive = Connection.layerConfig({
+ *   host: Config.string("UPSTREAM_HOST"),
+ *   port: Config.port("UPSTREAM_PORT"),
+ *   limit: Config.int("UPSTREAM_LIMIT").pipe(Config.withDefault(65536))
+ * })
+ *
+ * console.log(typeof UpstreamLive) // => object
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  options: Config.Wrap<OpenOptions>
+): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed | Config.ConfigError, Network> =>
+  Layer.effectContext(
+    Effect.flatMap(Config.unwrap(options), (options) => Effect.map(openConnection(options), services))
+  )
+
+/**
+ * The services of a connection, to provide to a program that asks for them.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const services = (self: Connection): Context.Context<Connection | StreamReader | StreamWriter> =>
+  Context.make(Connection, self).pipe(Context.add(StreamReader, self.reader), Context.add(StreamWriter, self.writer))

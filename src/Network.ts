@@ -1,0 +1,107 @@
+/**
+ * The service that connects and listens. Programs depend on this, not on Node:
+ * `NodeNetwork.layer` provides it with real sockets.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type { SocketAddress } from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
+import type { ConnectFailed, ListenFailed } from "./StreamError.ts"
+import type { Transport } from "./Transport.ts"
+
+/**
+ * Where to connect to, and how.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConnectOptions {
+  /** A name or an IP address. Default `"localhost"`. */
+  readonly host?: string | undefined
+  /** A TCP port. Either this or `path` is required. */
+  readonly port?: number | undefined
+  /** The path of a Unix socket; on Linux a leading `"\0"` names an abstract one. */
+  readonly path?: string | undefined
+  /** The most that connecting may take, all attempts together. Default 30 seconds. */
+  readonly connectTimeout?: Duration.Input | undefined
+  /**
+   * How long one address is tried alone before the next one is tried beside it
+   * (RFC 8305). Default 250 milliseconds. `"Infinity"` tries one after the other.
+   */
+  readonly attemptDelay?: Duration.Input | undefined
+  /** The address, and port, to connect from. */
+  readonly localAddress?: { readonly host?: string | undefined; readonly port?: number | undefined } | undefined
+  /** Whether small writes go out without waiting for acknowledgements (TCP_NODELAY). Default `true`. */
+  readonly noDelay?: boolean | undefined
+  /** Probes an idle connection: `true`, or the idle time before the first probe. Default off. */
+  readonly keepAlive?: boolean | Duration.Input | undefined
+}
+
+/**
+ * Where to listen, and how.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ListenOptions {
+  /** Names or IP addresses to listen on. Default: all interfaces, over IPv6 and IPv4. */
+  readonly host?: string | ReadonlyArray<string> | undefined
+  /** A TCP port; 0 lets the system choose, one for each address. Either this or `path` is required. */
+  readonly port?: number | undefined
+  /** The path of a Unix socket; on Linux a leading `"\0"` names an abstract one. */
+  readonly path?: string | undefined
+  /** How many connections the system may hold that have not been accepted. Default 511. */
+  readonly backlog?: number | undefined
+  /** Lets several processes listen on the same port, where the system supports it. Default `false`. */
+  readonly reusePort?: boolean | undefined
+  /** Inside a `node:cluster` worker: do not share the port with other workers. Default `false`. */
+  readonly exclusive?: boolean | undefined
+  /** Listen to IPv6 alone on an IPv6 address. Default `false`. */
+  readonly ipv6Only?: boolean | undefined
+  /** The permissions of a Unix socket's path, such as `0o660`. Default: as the process's umask says. */
+  readonly mode?: number | undefined
+  /** Remove a Unix socket's path at close, if it is still ours. Default `true`. */
+  readonly cleanupSocket?: boolean | undefined
+  /** As for `ConnectOptions`, of accepted connections. Default `true`. */
+  readonly noDelay?: boolean | undefined
+  /** As for `ConnectOptions`, of accepted connections. Default off. */
+  readonly keepAlive?: boolean | Duration.Input | undefined
+}
+
+/**
+ * Something that listens.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Listener {
+  /** The addresses listened on, with the ports that were chosen. */
+  readonly addresses: readonly [SocketAddress, ...Array<SocketAddress>]
+  /** Stops listening. Accepted connections go on. Idempotent; also done when the scope closes. */
+  readonly close: Effect.Effect<void>
+}
+
+/**
+ * The service that connects and listens.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Network extends Context.Service<
+  Network,
+  {
+    /** Opens a connection. The transport belongs to the caller, who must attach to it, close or abort it. */
+    readonly connect: (options: ConnectOptions) => Effect.Effect<Transport, ConnectFailed>
+    /**
+     * Listens until the scope closes. `onTransport` is called for each accepted
+     * connection, outside of any fiber, and must attach to it before it returns.
+     */
+    readonly listen: (
+      options: ListenOptions,
+      onTransport: (transport: Transport) => void
+    ) => Effect.Effect<Listener, ListenFailed, Scope.Scope>
+  }
+>()("effect-byte-streams/Network") {}

@@ -1,0 +1,59 @@
+/**
+ * The `Network` service on `node:net`: TCP and Unix sockets.
+ *
+ * @since 0.1.0
+ */
+import * as Layer from "effect/Layer"
+import * as Dns from "node:dns/promises"
+import { connect, type Lookup } from "./internal/nodeConnect.ts"
+import { listen } from "./internal/nodeListen.ts"
+import { Network } from "./Network.ts"
+
+/**
+ * The settings of the whole network.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * Finds the addresses of a name, in the order of preference. Rejects with an
+   * error that has a `code`, as `node:dns` does. Default: the system's resolver.
+   */
+  readonly lookup?: Lookup | undefined
+}
+
+const systemLookup: Lookup = (host) =>
+  Dns.lookup(host, { all: true, order: "verbatim" }).then((found) =>
+    found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }))
+  )
+
+/**
+ * The network service, as a value.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options?: Options): Network["Service"] => {
+  const lookup = options?.lookup ?? systemLookup
+  return Network.of({
+    connect: (connectOptions) => connect(lookup, connectOptions),
+    listen: (listenOptions, onTransport) => listen(lookup, listenOptions, onTransport)
+  })
+}
+
+/**
+ * Real sockets.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<Network> = Layer.sync(Network)(make)
+
+/**
+ * Real sockets, with settings.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerWith = (options: Options): Layer.Layer<Network> => Layer.sync(Network)(() => make(options))

@@ -1,0 +1,173 @@
+/**
+ * Servers: a handler for each client, and an end for every connection.
+ *
+ * The server owns its connections. Any exit of a handler closes its connection:
+ * a return flushes and closes it, a failure, a defect or an interruption aborts
+ * it. When the scope closes, the server stops accepting, lets handlers finish
+ * for a while, and aborts the rest.
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { SocketAddress } from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
+import type { Connection, Options as ConnectionOptions } from "./Connection.ts"
+import * as InternalServer from "./internal/server.ts"
+import type { ListenOptions, Network } from "./Network.ts"
+import type { ListenFailed } from "./StreamError.ts"
+import type { StreamReader } from "./StreamReader.ts"
+import type { StreamWriter } from "./StreamWriter.ts"
+import type { ConnectionInfo } from "./Transport.ts"
+
+/**
+ * What a failed handler leaves behind.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HandlerFailure<out E = unknown> {
+  /** Why the handler ended. */
+  readonly cause: Cause.Cause<E>
+  /** Who it served. */
+  readonly info: ConnectionInfo
+  /** Bytes that had arrived from the peer. */
+  readonly bytesRead: number
+  /** Bytes that the handler had written, sent or not. */
+  readonly bytesWritten: number
+}
+
+/**
+ * The options of `startServer`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
+  /**
+   * How long handlers may go on when the server shuts down, before they are
+   * interrupted and their connections aborted. Default 5 seconds.
+   */
+  readonly gracePeriod?: Duration.Input | undefined
+  /**
+   * Told of each handler that failed or died (not of those that were
+   * interrupted). Its own failure changes nothing. Default: one line in the log.
+   */
+  readonly onHandlerError?: ((failure: HandlerFailure<E>) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * What a shutdown did with the handlers that were running when it began.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ShutdownReport {
+  /** Handlers that ended by themselves. */
+  readonly completed: number
+  /** Handlers that were interrupted, and their connections aborted. */
+  readonly aborted: number
+}
+
+/**
+ * A running server.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Server {
+  /** The first address that is listened on. */
+  readonly address: SocketAddress
+  /** All of them: one for each host, each with its own port if the port was 0. */
+  readonly addresses: readonly [SocketAddress, ...Array<SocketAddress>]
+  /** The port of `address`; dies for a Unix socket, which has none. */
+  readonly port: number
+  /** How many connections are being served. */
+  readonly connections: Effect.Effect<number>
+  /**
+   * Stops accepting, lets handlers finish for `gracePeriod` (default: the
+   * server's), then interrupts them and aborts their connections. May be called
+   * many times; a later call with a shorter period shortens the wait.
+   */
+  shutdown(options?: { readonly gracePeriod?: Duration.Input | undefined }): Effect.Effect<ShutdownReport>
+  /** Closes every connection in good order. Handlers go on, and find their streams closed. */
+  readonly closeClients: Effect.Effect<void>
+  /** Aborts every connection. Handlers go on, and find their streams aborted. */
+  readonly abortClients: Effect.Effect<void>
+  /** Completes once the server has shut down and its last handler has ended. */
+  readonly awaitShutdown: Effect.Effect<void>
+}
+
+/**
+ * The service tag of a server.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Server: Context.Service<Server, Server> = Context.Service<Server>("effect-byte-streams/Server")
+
+/**
+ * What a handler finds in its context, beside its argument.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type HandlerServices = Connection | StreamReader | StreamWriter | Scope.Scope
+
+/**
+ * Starts a server that calls `handler` for each client: asyncio's
+ * `start_server`. It runs until the scope closes.
+ *
+ * **Details**
+ *
+ * The handler receives the `Connection`, and also finds `Connection`,
+ * `StreamReader`, `StreamWriter` and a `Scope` of the connection in its context.
+ * A handler that returns at once, or never touches its reader, leaks nothing.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const startServer = <E, R>(
+  options: Options<E>,
+  handler: (connection: Connection) => Effect.Effect<unknown, E, R>
+): Effect.Effect<Server, ListenFailed, Network | Scope.Scope | Exclude<R, HandlerServices>> =>
+  InternalServer.start(options, handler)
+
+/**
+ * Starts a server on a Unix socket: asyncio's `start_unix_server`. A path that
+ * nobody listens on any more is replaced; one that somebody does is
+ * `ListenFailed`. At close the path is removed, if it is still ours.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const startUnixServer = <E, R>(
+  path: string,
+  handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
+  options?: Omit<Options<E>, "host" | "port" | "path">
+): Effect.Effect<Server, ListenFailed, Network | Scope.Scope | Exclude<R, HandlerServices>> =>
+  InternalServer.start({ ...options, path }, handler)
+
+/**
+ * A server as a layer. `Layer.launch` runs it until the process is told to stop.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerServer = <E, R>(
+  options: Options<E>,
+  handler: (connection: Connection) => Effect.Effect<unknown, E, R>
+): Layer.Layer<Server, ListenFailed, Network | Exclude<R, HandlerServices>> =>
+  Layer.effect(Server)(startServer(options, handler))
+
+/**
+ * Inside a handler: completes when the server has begun to shut down, for
+ * handlers that wait for more work. Elsewhere it never completes.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const draining: Effect.Effect<void> = InternalServer.draining

@@ -1,0 +1,323 @@
+/**
+ * The reading half of a connection: a bounded buffer that is read by pulling.
+ *
+ * | | waits for | at the end of the stream | fails with `ReadError` and |
+ * | --- | --- | --- | --- |
+ * | `read(n)` | 1 byte | empty, every time | |
+ * | `readOption(n)` | 1 byte | `None` | |
+ * | `readExactly(n)` | n bytes | | `IncompleteRead` |
+ * | `readExactlyOption(n)` | n bytes | `None` if nothing is left | `IncompleteRead` |
+ * | `readUntil(separator)` | the separator | | `IncompleteRead`, `LimitOverrun` |
+ * | `readLine` | a line feed | the rest, then empty | `LimitOverrun` |
+ * | `readLineOption` | a line feed | the rest, then `None` | `LimitOverrun` |
+ * | `readAll({ maxBytes })` | the end | everything | `LimitOverrun` |
+ * | `peek(n)` | n bytes | what there is | |
+ * | `skip(n)` | n bytes | | `IncompleteRead` |
+ * | `discardUntil(separator)` | the separator | | `IncompleteRead` |
+ * | `pull` | 1 byte | `Done` | |
+ *
+ * What holds for all of them:
+ *
+ * - **Nothing is lost.** Interrupting a read that waits leaves every byte in the buffer, for the next read.
+ *   Bytes that arrived before the connection broke are delivered before `ConnectionLost`.
+ * - **One at a time.** A read that begins while another fiber's waits fails with `StreamBusy`; the first is not disturbed.
+ * - **`limit`** (default 65,536 bytes) bounds what a separator is searched in. Above `2 * limit` buffered bytes the
+ *   transport is paused, at `limit` or below it is resumed. A read of more than that raises the threshold while it waits.
+ * - A count is an integer of 0 or more; anything else dies, and names the operation and the value. A count of 0 never
+ *   waits, but still fails if the stream is closed, or lost with nothing left to read.
+ * - The result may be a view of a larger piece of memory, which is kept alive as long as the result is. Whoever
+ *   stores a few bytes for long makes a copy (`slice`).
+ *
+ * @since 0.1.0
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Lines from "./internal/lines.ts"
+import * as Sources from "./internal/sources.ts"
+import { type ReadableStreamLike } from "./internal/sources.ts"
+import type { Input } from "./internal/separator.ts"
+import type { ConnectionLost, IncompleteRead, LimitOverrun, ReadError } from "./StreamError.ts"
+
+/**
+ * One separator, or several of which the one that ends first counts. Text stands for its UTF-8 bytes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Separator = Input
+
+/**
+ * The reading half of a connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamReader {
+  /** The limit of the buffer, in bytes. */
+  readonly limit: number
+
+  /**
+   * Reads 1 to `maxBytes` bytes, as soon as there are any: all that is there, up
+   * to `maxBytes`. Empty at the end of the stream, every time.
+   */
+  read(maxBytes: number): Effect.Effect<Uint8Array, ReadError>
+
+  /** As `read`, with `None` at the end of the stream. */
+  readOption(maxBytes: number): Effect.Effect<Option.Option<Uint8Array>, ReadError>
+
+  /**
+   * Reads everything up to the end of the stream. `maxBytes` says how much that
+   * may be; `"unbounded"` trusts the peer with this process's memory.
+   *
+   * Above `maxBytes` it fails with `LimitOverrun`. All bytes stay in the buffer
+   * until the read is complete: a failure or an interruption loses none.
+   */
+  readAll(options: { readonly maxBytes: number | "unbounded" }): Effect.Effect<Uint8Array, ReadError | LimitOverrun>
+
+  /**
+   * Reads exactly `count` bytes, which may be far more than the limit. If the
+   * stream ends first, fails with `IncompleteRead`, which carries the bytes
+   * that came; the buffer is empty then.
+   */
+  readExactly(count: number): Effect.Effect<Uint8Array, ReadError | IncompleteRead>
+
+  /** As `readExactly`, with `None` if the stream ends in front of the first byte: a clean end between two messages. */
+  readExactlyOption(count: number): Effect.Effect<Option.Option<Uint8Array>, ReadError | IncompleteRead>
+
+  /**
+   * Reads up to and including a separator. Of several the match that ends first
+   * counts, and the shortest of those (CPython 3.13).
+   *
+   * Fails with `LimitOverrun` if more than `limit` bytes come before it; the
+   * buffer is untouched then, and `skip(consumed)` never cuts a separator in
+   * two. Fails with `IncompleteRead` if the stream ends first; it carries what
+   * was buffered, and the buffer is empty then. After a loss, what was buffered
+   * stays readable.
+   */
+  readUntil(
+    separator: Separator,
+    options?: { readonly limit?: number | undefined }
+  ): Effect.Effect<Uint8Array, ReadError | IncompleteRead | LimitOverrun>
+
+  /**
+   * Reads a line, including its line feed. At the end of the stream the last
+   * line may lack it; after that, empty, every time. A blank line is `"\n"`, so
+   * only the end is empty. A carriage return is left in place.
+   *
+   * A line of more than `limit` bytes fails with `LimitOverrun`, once. It is
+   * dropped: the next read of any kind starts behind its line feed, also when
+   * that has yet to arrive. (In CPython the rest of it would come back as the
+   * next line.)
+   */
+  readonly readLine: Effect.Effect<Uint8Array, ReadError | LimitOverrun>
+
+  /** As `readLine`, with `None` at the end of the stream. */
+  readonly readLineOption: Effect.Effect<Option.Option<Uint8Array>, ReadError | LimitOverrun>
+
+  /** As `readLine`, with a limit of its own; `onOverrun: "discard"` drops overlong lines and goes on with the next. */
+  readLineWith(options: {
+    readonly limit?: number | undefined
+    readonly onOverrun: "discard"
+  }): Effect.Effect<Uint8Array, ReadError>
+  readLineWith(options: {
+    readonly limit?: number | undefined
+    readonly onOverrun?: "fail" | "discard" | undefined
+  }): Effect.Effect<Uint8Array, ReadError | LimitOverrun>
+
+  /** A copy of the next `count` bytes, which stay; fewer only if the stream ends first. */
+  peek(count: number): Effect.Effect<Uint8Array, ReadError>
+
+  /**
+   * Drops exactly `count` bytes, once all of them are there; `IncompleteRead` as
+   * from `readExactly` if the stream ends first.
+   */
+  skip(count: number): Effect.Effect<void, ReadError | IncompleteRead>
+
+  /**
+   * Drops everything up to and including a separator, however far away: the way
+   * back into step after a `LimitOverrun`. Bytes are dropped as they arrive, so
+   * interrupting it leaves the stream somewhere before the separator.
+   */
+  discardUntil(separator: Separator): Effect.Effect<void, ReadError | IncompleteRead>
+
+  /** Puts bytes back in front of everything buffered; the next read starts with them. The array is copied. */
+  unread(bytes: Uint8Array): Effect.Effect<void, ReadError>
+
+  /** Everything buffered, in the pieces it came in; `Done` at the end of the stream. */
+  readonly pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, ReadError>
+
+  /** Whether the stream has ended and everything was read. */
+  readonly atEof: Effect.Effect<boolean>
+
+  /** How many bytes can be read now. */
+  readonly buffered: Effect.Effect<number>
+}
+
+/**
+ * The service tag of a connection's reader.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const StreamReader: Context.Service<StreamReader, StreamReader> = Context.Service<StreamReader>(
+  "effect-byte-streams/StreamReader"
+)
+
+// ---------------------------------------------------------------------------
+// constructors
+// ---------------------------------------------------------------------------
+
+/**
+ * A reader that is fed by hand: asyncio's `StreamReader` with `feed_data`,
+ * `feed_eof` and `set_exception`. For tests, and for sources that push.
+ *
+ * **Details**
+ *
+ * `feedUnsafe` returns whether the source may go on: `false` while more than
+ * `2 * limit` bytes are buffered. `onPause` and `onResume` are told when that
+ * changes; they must not feed before they return. The fed array belongs to the
+ * reader from then on. Feeding after the end throws.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: (options?: {
+  readonly limit?: number | undefined
+  readonly onPause?: (() => void) | undefined
+  readonly onResume?: (() => void) | undefined
+}) => Effect.Effect<{
+  readonly reader: StreamReader
+  readonly feedUnsafe: (bytes: Uint8Array) => boolean
+  readonly endUnsafe: () => void
+  readonly failUnsafe: (error: ConnectionLost) => void
+}> = Sources.make
+
+/**
+ * A reader over bytes that are there already, followed by the end of the
+ * stream.
+ *
+ * **Example** (Parsing bytes at hand)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { StreamReader } from "effect-byte-streams"
+ *
+ * const program = Effect.gen(function*() {
+ *   const reader = yield* StreamReader.fromBytes("name: value\nrest")
+ *   const line = yield* reader.readLine
+ *   const rest = yield* reader.readAll({ maxBytes: 100 })
+ *   return [line, rest].map((bytes) => new TextDecoder().decode(bytes))
+ * })
+ *
+ * console.log(await Effect.runPromise(program)) // => [ 'name: value\n', 'rest' ]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromBytes: (
+  bytes: Uint8Array | string | Iterable<Uint8Array>,
+  options?: { readonly limit?: number | undefined }
+) => Effect.Effect<StreamReader> = Sources.fromBytes
+
+/**
+ * A reader over anything that can be pulled. Pulls only while less than twice
+ * the limit is buffered. The pulling ends with the scope.
+ *
+ * **Details**
+ *
+ * A failure of the source ends the reader with `ConnectionLost` of kind
+ * `Unknown`, with the failure as its `cause`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromPull: <E, R>(
+  pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, E, unknown, R>,
+  options?: { readonly limit?: number | undefined }
+) => Effect.Effect<StreamReader, never, R | Scope.Scope> = Sources.fromPull
+
+/**
+ * A reader over a stream of bytes. See `fromPull`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromStream = <E, R>(
+  stream: Stream.Stream<Uint8Array, E, R>,
+  options?: { readonly limit?: number | undefined }
+): Effect.Effect<StreamReader, never, R | Scope.Scope> =>
+  Effect.flatMap(Stream.toPull(stream), (pull) => Sources.fromPull(pull, options))
+
+/**
+ * A reader over a web `ReadableStream`, such as the body of a `fetch` response.
+ * The stream is cancelled when the scope closes before its end. See `fromPull`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromReadableStream: (
+  stream: ReadableStreamLike,
+  options?: { readonly limit?: number | undefined }
+) => Effect.Effect<StreamReader, never, Scope.Scope> = Sources.fromReadableStream
+
+// ---------------------------------------------------------------------------
+// combinators
+// ---------------------------------------------------------------------------
+
+/**
+ * Everything up to the end, as a stream of the pieces that arrive. What the
+ * consumer does not take stays in the reader.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const stream = (self: StreamReader): Stream.Stream<Uint8Array, ReadError> =>
+  Stream.fromPull(Effect.succeed(self.pull))
+
+/**
+ * The lines of the stream as text, without their line ends, all that a chunk
+ * completes at a time.
+ *
+ * **Details**
+ *
+ * A carriage return in front of the line feed is dropped. A character may be cut
+ * anywhere between two chunks. `encoding` is a label of `TextDecoder`, UTF-8 by
+ * default; only encodings in which a line feed is the byte 10 and nothing else
+ * can be cut into lines (not UTF-16). The last line may lack its end. A line
+ * longer than `limit` bytes (default: the reader's) fails the stream with
+ * `LimitOverrun`, or is dropped with `onOverrun: "discard"`.
+ *
+ * **Gotchas**
+ *
+ * The stream reads ahead by chunks: lines of a chunk that the consumer did not
+ * take are not in the reader any more. To stop in the middle of a chunk and go
+ * on with other reads, use `readLine`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const lines: {
+  (
+    self: StreamReader,
+    options: {
+      readonly encoding?: string | undefined
+      readonly limit?: number | undefined
+      readonly onOverrun: "discard"
+    }
+  ): Stream.Stream<string, ReadError>
+  (
+    self: StreamReader,
+    options?: {
+      readonly encoding?: string | undefined
+      readonly limit?: number | undefined
+      readonly onOverrun?: "fail" | "discard" | undefined
+    }
+  ): Stream.Stream<string, ReadError | LimitOverrun>
+} = (self: StreamReader, options?: Lines.Options): Stream.Stream<string, any> =>
+  Stream.fromPull(Effect.sync(() => Lines.pull(self, options)))

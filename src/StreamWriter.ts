@@ -1,0 +1,162 @@
+/**
+ * The writing half of a connection: writes that wait when there is too much.
+ *
+ * A write appends to a buffer and returns. The buffer is sent at the end of the
+ * turn, so that many small writes become one system call. Above the high-water
+ * mark a write waits until the low-water mark is reached, so a program that
+ * never calls `drain` holds at most `highWaterMark` bytes and one write.
+ *
+ * | | waits for | fails with |
+ * | --- | --- | --- |
+ * | `write`, `writeAll` | room below the high-water mark | `WriteError` |
+ * | `writeUnsafe` | nothing | throws `WriteError` |
+ * | `drain` | the low-water mark, once the high one was passed | `WriteError` |
+ * | `flush` | everything written so far to be with the operating system | `WriteError` |
+ * | `writeEof` | everything written, and the end of output behind it | `WriteError` |
+ * | `close` | flush, then let go, at most `closeTimeout` | nothing |
+ * | `abort` | nothing | nothing |
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Sink from "effect/Sink"
+import type { WriteError } from "./StreamError.ts"
+
+/**
+ * How closing a stream went.
+ *
+ * **Details**
+ *
+ * - `Graceful`: everything was handed to the operating system, and the output ended behind it.
+ * - `Reset`: the peer or the system had broken the connection.
+ * - `Aborted`: `abort` was called; `unsent` bytes were dropped.
+ * - `TimedOut`: the peer did not take the output within `closeTimeout`; `unsent` bytes were dropped, the connection reset.
+ *
+ * `unsent` counts what this process still held. What the operating system had
+ * taken may still have been lost with the connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type CloseOutcome =
+  | { readonly _tag: "Graceful" }
+  | { readonly _tag: "Reset" }
+  | { readonly _tag: "Aborted"; readonly unsent: number }
+  | { readonly _tag: "TimedOut"; readonly unsent: number }
+
+/**
+ * The writing half of a connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamWriter {
+  /** Above this many bytes writes wait. Default 65,536. */
+  readonly highWaterMark: number
+  /** At or below this many bytes waiting writes go on. Default a quarter of the high-water mark. */
+  readonly lowWaterMark: number
+
+  /**
+   * Writes bytes, or text as UTF-8, as one unbroken run, whoever else writes.
+   *
+   * Waits only while the buffer is above the high-water mark, in line with
+   * others. Fails at once after `close`, `writeEof`, `abort` or a loss, also
+   * with nothing to write. Writing no bytes otherwise does nothing.
+   *
+   * Up to 4,096 bytes are copied, so the array may be changed afterwards; a
+   * longer one must be left alone until `flush`. (CPython 3.12 and newer, and
+   * Node, keep a view of any size.)
+   *
+   * **Interruption**: a write that is interrupted while it waits was not
+   * accepted, not in part either. One that has returned was accepted whole.
+   */
+  write(data: Uint8Array | string): Effect.Effect<void, WriteError>
+
+  /**
+   * Writes several chunks as one unbroken run: asyncio's `writelines`, under the
+   * same watermarks as `write`. The chunks are collected when the effect runs.
+   */
+  writeAll(chunks: Iterable<Uint8Array | string>): Effect.Effect<void, WriteError>
+
+  /**
+   * Writes without waiting, whatever is buffered: asyncio's own `write`.
+   * `false` asks the caller to `drain` before it goes on. Throws the
+   * `WriteError` that `write` would fail with.
+   */
+  writeUnsafe(data: Uint8Array | string): boolean
+
+  /**
+   * Waits until the buffer is at or below the low-water mark, if it went above
+   * the high one; otherwise returns at once. Any number of fibers may wait. It
+   * is neither a flush nor an acknowledgement. Interrupting it changes nothing.
+   */
+  readonly drain: Effect.Effect<void, WriteError>
+
+  /**
+   * Waits until everything written so far has been handed to the operating
+   * system. Interrupting it takes nothing back.
+   */
+  readonly flush: Effect.Effect<void, WriteError>
+
+  /**
+   * Ends the output behind everything written (FIN); reading goes on.
+   * Idempotent, and nothing happens after `close`. Writes fail with
+   * `ClosedStream`, reason `Eof`, from the moment it is run, and the end is sent
+   * even if waiting for it is interrupted.
+   */
+  readonly writeEof: Effect.Effect<void, WriteError>
+
+  /**
+   * Ends the session in good order: stops reading at once (what is unread is
+   * dropped), sends everything written, ends the output, lets go. Never fails,
+   * never takes longer than `closeTimeout`, may be called by many fibers and
+   * many times, and goes on when waiting for it is interrupted.
+   */
+  readonly close: Effect.Effect<CloseOutcome>
+
+  /** Drops what is unsent and resets the connection. Never waits, never fails. */
+  readonly abort: Effect.Effect<void>
+
+  /** Whether `close` or `abort` was called, or the connection broke. */
+  readonly isClosing: Effect.Effect<boolean>
+
+  /** Bytes written that the operating system has not taken. */
+  readonly buffered: Effect.Effect<number>
+}
+
+/**
+ * The service tag of a connection's writer.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const StreamWriter: Context.Service<StreamWriter, StreamWriter> = Context.Service<StreamWriter>(
+  "effect-byte-streams/StreamWriter"
+)
+
+/**
+ * A sink that writes every chunk of a stream, and ends when the stream does. The
+ * writer stays open.
+ *
+ * **Example** (Sending a stream)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { StreamWriter } from "effect-byte-streams"
+ *
+ * const send = Effect.fnUntraced(function*(writer: StreamWriter.StreamWriter) {
+ *   yield* Stream.make("one\n", "two\n").pipe(Stream.run(StreamWriter.sink(writer)))
+ *   yield* writer.flush
+ * })
+ *
+ * console.log(typeof send) // => function
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const sink = (self: StreamWriter): Sink.Sink<void, Uint8Array | string, never, WriteError> =>
+  Sink.forEachArray((chunks: ReadonlyArray<Uint8Array | string>) =>
+    chunks.length === 1 ? self.write(chunks[0]!) : self.writeAll(chunks)
+  )

@@ -1,0 +1,106 @@
+/**
+ * The one seam between byte streams and the world.
+ *
+ * A transport pushes what arrives into a `Handler` and takes what is to be
+ * sent. It is the only thing that a new kind of connection has to implement:
+ * buffers, limits, errors, timeouts and lifetimes are built on top of it, once.
+ * asyncio's `Transport` and `Protocol` are the model.
+ *
+ * @since 0.1.0
+ */
+import type { SocketAddress } from "effect/net/NetAddress"
+
+/**
+ * What is known about one physical connection. Plain data, captured when the
+ * connection was made and valid after it is gone.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConnectionInfo {
+  /** This side's address, where the transport has one. */
+  readonly local: SocketAddress | undefined
+  /** The peer's address, where the transport has one. A client of a Unix socket has none. */
+  readonly remote: SocketAddress | undefined
+}
+
+/**
+ * Why a transport broke, in the system's words.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Failure {
+  readonly kind: "Reset" | "BrokenPipe" | "TimedOut" | "Unreachable" | "Unknown"
+  /** The system's own code, such as `ECONNRESET`. */
+  readonly code?: string | undefined
+  readonly cause?: unknown
+}
+
+/**
+ * What a transport calls. All calls come from the transport's own turns of the
+ * event loop, never from inside a call made to the transport.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Handler {
+  /**
+   * Bytes arrived. They belong to the handler from now on: the transport must
+   * not write into them again. May come once more after `pause`, with what was
+   * already on its way; never after `onEnd` or `onClose`.
+   */
+  onData(bytes: Uint8Array): void
+  /** The peer ended its output (FIN). Writing may go on. At most once. */
+  onEnd(): void
+  /** All that `write` was given has been handed to the system. Called once after each `write` that returned `false`. */
+  onDrain(): void
+  /**
+   * Writing has become impossible, while what arrived before may still be
+   * read: the transport goes on delivering until `onEnd` or `onClose`.
+   */
+  onWriteFailure(failure: Failure): void
+  /** The last call. Without a failure both directions ended in good order. */
+  onClose(failure: Failure | undefined): void
+}
+
+/**
+ * A two-way stream of bytes that pushes.
+ *
+ * **Details**
+ *
+ * The contract, which `StreamLaws` checks:
+ *
+ * - Nothing is delivered before `attach`, which is called once.
+ * - No method calls the handler before it returns.
+ * - After `abort`, and after `close` has let go, no method has an effect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Transport {
+  readonly info: ConnectionInfo
+  /** Names who is called, and starts delivery. */
+  attach(handler: Handler): void
+  /** Stops delivery soon: what the peer sends stays with the system, which slows the peer down. Idempotent. */
+  pause(): void
+  /** Goes on delivering. Idempotent. */
+  resume(): void
+  /**
+   * Sends chunks as one run of bytes. `true`: the system has taken them and the
+   * memory is the caller's again. `false`: the transport holds on to them until
+   * it calls `onDrain`; until then `write` is not called again.
+   */
+  write(chunks: ReadonlyArray<Uint8Array>): boolean
+  /** Ends the output (FIN) behind everything written. Delivery goes on. Idempotent. */
+  end(): void
+  /**
+   * Lets go of the connection in good order. Everything written has been handed
+   * over; the output is ended if it was not, and input that still arrives is
+   * thrown away, for a bounded time, so that the system has no reason to reset
+   * the connection while the peer still reads.
+   */
+  close(): void
+  /** Drops everything and resets the connection. */
+  abort(): void
+}

@@ -1,0 +1,17 @@
+/**
+ * Python's asyncio streams for Effect.
+ *
+ * @since 0.1.0
+ */
+
+export * as Connection from "./Connection.ts"
+export * as Network from "./Network.ts"
+export * as NodeNetwork from "./NodeNetwork.ts"
+export * as Server from "./Server.ts"
+export * as StreamError from "./StreamError.ts"
+export * as StreamReader from "./StreamReader.ts"
+export * as StreamWriter from "./StreamWriter.ts"
+export * as Transport from "./Transport.ts"
+
+export { openConnection, openUnixConnection } from "./Connection.ts"
+export { startServer, startUnixServer } from "./Server.ts"

@@ -1,0 +1,41 @@
+/** Checks of arguments. A wrong one is a programming error: it throws, and the effect that asked dies with the message. */
+
+export const count = (operation: string, name: string, value: number): number => {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(`${operation}: ${name} must be an integer of 0 or more bytes, got ${String(value)}`)
+  }
+  return value
+}
+
+export const limit = (operation: string, value: number): number => {
+  if (value !== Infinity && (!Number.isSafeInteger(value) || value <= 0)) {
+    throw new RangeError(`${operation}: limit must be an integer above 0 bytes, got ${String(value)}`)
+  }
+  return value
+}
+
+export const bytes = (operation: string, value: unknown): Uint8Array => {
+  if (!(value instanceof Uint8Array)) {
+    throw new TypeError(`${operation}: expected a Uint8Array, got ${value === null ? "null" : typeof value}`)
+  }
+  return value
+}
+
+export const oneOf = <const A extends string>(
+  operation: string,
+  name: string,
+  value: A,
+  allowed: ReadonlyArray<A>
+): A => {
+  if (!allowed.includes(value)) {
+    throw new RangeError(`${operation}: ${name} must be one of ${allowed.join(", ")}, got ${String(value)}`)
+  }
+  return value
+}
+
+export const port = (operation: string, value: number): number => {
+  if (!Number.isInteger(value) || value < 0 || value > 65535) {
+    throw new RangeError(`${operation}: port must be an integer from 0 to 65535, got ${String(value)}`)
+  }
+  return value
+}

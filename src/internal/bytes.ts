@@ -1,0 +1,59 @@
+/**
+ * The few byte operations on which everything else rests, each in the form
+ * that is fastest on Node, with a portable fallback.
+ */
+
+/** The part of Node's `Buffer` that is used where it exists. */
+interface NodeBuffer {
+  readonly prototype: {
+    indexOf(this: Uint8Array, byte: number, from: number): number
+    utf8Write?(this: Uint8Array, text: string, offset: number, length: number): number
+  }
+  allocUnsafeSlow(size: number): Uint8Array<ArrayBuffer>
+  byteLength(text: string): number
+}
+
+const nodeBuffer: NodeBuffer | undefined = (globalThis as { Buffer?: NodeBuffer }).Buffer
+
+/** Bytes that say nothing; shared, because there is nothing in it to change. */
+export const empty: Uint8Array = new Uint8Array(0)
+
+/** The offset of `byte` at or after `from`, or -1. */
+export const indexOfByte: (bytes: Uint8Array, byte: number, from: number) => number =
+  // memchr behind a call of constant cost: above some 40 bytes it beats the engine's own search, below it hardly loses
+  nodeBuffer === undefined
+    ? (bytes, byte, from) => bytes.indexOf(byte, from)
+    : (bytes, byte, from) => nodeBuffer.prototype.indexOf.call(bytes, byte, from)
+
+/** Fresh bytes whose content is yet to be written: whoever asks overwrites all of it. */
+export const allocate: (size: number) => Uint8Array<ArrayBuffer> =
+  nodeBuffer === undefined
+    ? (size) => new Uint8Array(size)
+    : (size) => new Uint8Array(nodeBuffer.allocUnsafeSlow(size).buffer)
+
+/** A copy that shares no memory with the original. */
+export const copy = (bytes: Uint8Array): Uint8Array => {
+  const out = allocate(bytes.length)
+  out.set(bytes)
+  return out
+}
+
+const encoder = new TextEncoder()
+
+/** `text` as UTF-8. */
+export const encode = (text: string): Uint8Array => encoder.encode(text)
+
+/** Writes `text` as UTF-8 at `at`, where `room` for it is certain (three bytes a UTF-16 unit). Returns bytes written. */
+export const encodeInto = (text: string, target: Uint8Array, at: number): number => {
+  const length = text.length
+  if (length <= 48) {
+    let i = 0
+    for (; i < length; i++) {
+      const unit = text.charCodeAt(i)
+      if (unit > 127) break
+      target[at + i] = unit
+    }
+    if (i === length) return length
+  }
+  return encoder.encodeInto(text, target.subarray(at)).written
+}

@@ -1,0 +1,256 @@
+/** Listening with `node:net`. */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { SocketAddress } from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
+import * as Fs from "node:fs"
+import * as Net from "node:net"
+import * as Path from "node:path"
+import type { Listener, ListenOptions } from "../Network.ts"
+import { ListenFailed } from "../StreamError.ts"
+import type { Transport } from "../Transport.ts"
+import * as Argument from "./argument.ts"
+import * as NodeAddress from "./nodeAddress.ts"
+import { type Lookup, socketOptions } from "./nodeConnect.ts"
+import { NodeTransport } from "./nodeTransport.ts"
+
+const defaultBacklog = 511
+
+/** One listening socket. */
+interface Bound {
+  readonly server: Net.Server
+  readonly address: SocketAddress
+  /** Undoes what listening left behind. */
+  readonly cleanup: () => void
+}
+
+export const listen = (
+  lookup: Lookup,
+  options: ListenOptions,
+  onTransport: (transport: Transport) => void
+): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
+  Effect.suspend(() => {
+    const bound: Array<Bound> = []
+    const close = Effect.suspend(() => Effect.forEach(bound.splice(0), unbind, { discard: true }))
+    const bind =
+      options.path === undefined
+        ? bindTcp(lookup, options, onTransport, bound)
+        : bindUnix(options.path, options, onTransport, bound)
+    return Effect.acquireRelease(
+      Effect.onExit(bind, (exit) => (Exit.isSuccess(exit) ? Effect.void : close)),
+      () => close,
+      { interruptible: true }
+    ).pipe(
+      Effect.map(() => ({
+        addresses: bound.map((one) => one.address) as unknown as Listener["addresses"],
+        close
+      }))
+    )
+  })
+
+const unbind = ({ cleanup, server }: Bound): Effect.Effect<void> =>
+  Effect.sync(() => {
+    // connections go on: who accepted them closes them
+    server.close()
+    cleanup()
+  })
+
+const nothing = (): void => {}
+
+const makeServer = (
+  options: ListenOptions,
+  onTransport: (transport: Transport) => void,
+  unixPath: string | undefined
+): Net.Server => {
+  const info = unixPath === undefined ? undefined : { local: NodeAddress.unix(unixPath), remote: undefined }
+  return Net.createServer(socketOptions(options), (socket) => {
+    onTransport(new NodeTransport(socket, info ?? NodeAddress.infoOf(socket)))
+  })
+}
+
+/** Resolves once the server listens; closes it if that fails, or is given up. */
+const start = (
+  server: Net.Server,
+  options: Net.ListenOptions,
+  label: string
+): Effect.Effect<Net.Server, ListenFailed> =>
+  Effect.callback<Net.Server, ListenFailed>((resume) => {
+    const onListening = () => {
+      server.off("error", onError)
+      // an accept that fails is no reason to end the process; the next one may succeed
+      server.on("error", nothing)
+      resume(Effect.succeed(server))
+    }
+    const onError = (error: Error) => {
+      server.off("listening", onListening)
+      resume(Effect.fail(toListenFailed(label, error)))
+    }
+    server.once("listening", onListening)
+    server.once("error", onError)
+    server.listen(options)
+    return Effect.sync(() => {
+      server.off("listening", onListening)
+      server.on("error", nothing)
+      server.close()
+    })
+  })
+
+// ---------------------------------------------------------------------------
+// TCP
+// ---------------------------------------------------------------------------
+
+const bindTcp = (
+  lookup: Lookup,
+  options: ListenOptions,
+  onTransport: (transport: Transport) => void,
+  bound: Array<Bound>
+): Effect.Effect<void, ListenFailed> =>
+  Effect.gen(function* () {
+    if (options.port === undefined) throw new TypeError("startServer: either port or path is required")
+    const port = Argument.port("startServer", options.port)
+    const hosts = yield* resolveHosts(lookup, options.host)
+    for (const host of hosts) {
+      const label = `${host ?? "*"}:${port}`
+      const server = yield* start(
+        makeServer(options, onTransport, undefined),
+        {
+          port,
+          backlog: options.backlog ?? defaultBacklog,
+          exclusive: options.exclusive ?? false,
+          reusePort: options.reusePort ?? false,
+          ipv6Only: options.ipv6Only ?? false,
+          ...(host === undefined ? undefined : { host })
+        },
+        label
+      )
+      const address = server.address() as Net.AddressInfo
+      bound.push({ server, address: NodeAddress.inet(address.address, address.port)!, cleanup: nothing })
+    }
+  })
+
+/** Every address of every name; `undefined` is all interfaces. */
+const resolveHosts = (
+  lookup: Lookup,
+  hosts: ListenOptions["host"]
+): Effect.Effect<ReadonlyArray<string | undefined>, ListenFailed> =>
+  Effect.gen(function* () {
+    const names = hosts === undefined || typeof hosts === "string" ? [hosts ?? ""] : hosts
+    const out = new Set<string | undefined>()
+    for (const name of names) {
+      if (name === "") out.add(undefined)
+      else if (Net.isIP(name) !== 0) out.add(name)
+      else {
+        const addresses = yield* Effect.tryPromise({
+          try: () => lookup(name),
+          catch: (error) => toListenFailed(name, error)
+        })
+        for (const { address } of addresses) out.add(address)
+      }
+    }
+    return Array.from(out)
+  })
+
+// ---------------------------------------------------------------------------
+// Unix sockets
+// ---------------------------------------------------------------------------
+
+const bindUnix = (
+  path: string,
+  options: ListenOptions,
+  onTransport: (transport: Transport) => void,
+  bound: Array<Bound>
+): Effect.Effect<void, ListenFailed> =>
+  Effect.gen(function* () {
+    const server = makeServer(options, onTransport, path)
+    const backlog = options.backlog ?? defaultBacklog
+    if (path.startsWith("\0")) {
+      yield* start(server, { path, backlog }, path)
+      bound.push({ server, address: NodeAddress.unix(path), cleanup: nothing })
+      return
+    }
+    yield* refuseLivePath(path)
+    // Bound under another name and then moved: a stale path is replaced in one step, and Node, which removes at close
+    // whatever has the name that was bound, finds nothing of that name.
+    const temporary = Path.join(Path.dirname(path), `.${Math.random().toString(36).slice(2, 8)}`)
+    yield* start(server, { path: temporary, backlog }, path)
+    yield* Effect.try({
+      try: () => {
+        if (options.mode !== undefined) Fs.chmodSync(temporary, options.mode)
+        Fs.renameSync(temporary, path)
+        const { dev, ino } = Fs.lstatSync(path)
+        bound.push({
+          server,
+          address: NodeAddress.unix(path),
+          cleanup: options.cleanupSocket === false ? nothing : () => removeIfSame(path, dev, ino)
+        })
+      },
+      catch: (error) => {
+        server.close()
+        return toListenFailed(path, error)
+      }
+    })
+  })
+
+/** A path may be taken over only if it is a socket that nobody listens on. */
+const refuseLivePath = (path: string): Effect.Effect<void, ListenFailed> =>
+  Effect.callback<void, ListenFailed>((resume) => {
+    let stat: Fs.Stats | undefined
+    try {
+      stat = Fs.lstatSync(path, { throwIfNoEntry: false })
+    } catch (error) {
+      return resume(Effect.fail(toListenFailed(path, error)))
+    }
+    if (stat === undefined) return resume(Effect.void)
+    if (!stat.isSocket()) return resume(Effect.fail(new ListenFailed({ kind: "AddressInUse", address: path })))
+    const probe = Net.connect({ path })
+    probe.once("connect", () => {
+      probe.destroy()
+      resume(Effect.fail(new ListenFailed({ kind: "AddressInUse", address: path, code: "EADDRINUSE" })))
+    })
+    probe.once("error", (error: NodeJS.ErrnoException) => {
+      resume(
+        error.code === "ECONNREFUSED" || error.code === "ENOENT"
+          ? Effect.void
+          : Effect.fail(toListenFailed(path, error))
+      )
+    })
+    return Effect.sync(() => {
+      probe.on("error", nothing)
+      probe.destroy()
+    })
+  })
+
+const removeIfSame = (path: string, dev: number, ino: number): void => {
+  try {
+    const now = Fs.lstatSync(path, { throwIfNoEntry: false })
+    if (now !== undefined && now.dev === dev && now.ino === ino) Fs.unlinkSync(path)
+  } catch {
+    // it went away in between, or is no longer ours to remove
+  }
+}
+
+// ---------------------------------------------------------------------------
+// errors
+// ---------------------------------------------------------------------------
+
+const toListenFailed = (address: string, error: unknown): ListenFailed => {
+  const code = (error as { code?: unknown } | null)?.code
+  const named = typeof code === "string" ? code : undefined
+  return new ListenFailed({
+    kind: (named === undefined ? undefined : kinds[named]) ?? "Unknown",
+    address,
+    code: named,
+    cause: error
+  })
+}
+
+const kinds: Record<string, ListenFailed["kind"]> = {
+  EADDRINUSE: "AddressInUse",
+  EADDRNOTAVAIL: "AddressNotAvailable",
+  EACCES: "AccessDenied",
+  EPERM: "AccessDenied",
+  ENOTFOUND: "HostNotFound",
+  EAI_AGAIN: "HostNotFound",
+  ENOENT: "NotFound",
+  ENOTDIR: "NotFound"
+}

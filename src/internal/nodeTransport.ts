@@ -1,0 +1,78 @@
+/** A transport over a `node:net` socket. */
+import type * as Net from "node:net"
+import type { ConnectionInfo, Failure } from "../Transport.ts"
+import { DuplexTransport, toFailure } from "./duplexTransport.ts"
+
+export class NodeTransport extends DuplexTransport<Net.Socket> {
+  private writing = false
+  private holding = false
+  private writeFailed = false
+  /** What the stream machinery wants to be told of a write. */
+  private written: ((error?: Error | null) => void) | undefined = undefined
+
+  constructor(socket: Net.Socket, info: ConnectionInfo) {
+    super(socket, info)
+    // The two methods that a Writable calls to send. Through them a write learns at once whether the system took it,
+    // without a callback for each; and a failed write does not tear down the reading half, in which bytes may still
+    // lie that arrived before the peer reset the connection.
+    const { _write, _writev } = socket
+    socket._write = (chunk, encoding, callback) => {
+      this.written = callback
+      _write.call(socket, chunk, encoding, this.onWritten)
+    }
+    if (_writev !== undefined && _writev !== null) {
+      socket._writev = (chunks, callback) => {
+        this.written = callback
+        _writev.call(socket, chunks, this.onWritten)
+      }
+    }
+  }
+
+  private readonly onWritten = (error?: Error | null): void => {
+    const written = this.written!
+    if (error !== null && error !== undefined) this.failWriting(error)
+    written()
+    if (this.holding && !this.writing && !this.writeFailed && this.duplex.writableLength === 0) {
+      this.holding = false
+      this.handler.onDrain()
+    }
+  }
+
+  private failWriting(error: Error): void {
+    if (this.writeFailed) return
+    this.writeFailed = true
+    this.failure = toFailure(error)
+    const failure: Failure = this.failure
+    // possibly from within `write`, and the handler must not be called from there
+    process.nextTick(() => {
+      this.handler.onWriteFailure(failure)
+      if (this.readEnded) this.duplex.destroy()
+    })
+  }
+
+  protected override endSeen(): void {
+    if (this.writeFailed) this.duplex.destroy()
+  }
+
+  override write(chunks: ReadonlyArray<Uint8Array>): boolean {
+    const socket = this.duplex
+    this.writing = true
+    if (chunks.length === 1) socket.write(chunks[0]!)
+    else {
+      socket.cork()
+      for (const chunk of chunks) socket.write(chunk)
+      socket.uncork()
+    }
+    this.writing = false
+    // the system takes what it can within the call; the rest it takes later
+    if (socket.writableLength === 0 && !this.writeFailed) return true
+    this.holding = true
+    return false
+  }
+
+  protected override reset(): void {
+    const socket = this.duplex
+    if (this.info.remote?._tag === "UnixPathAddress" || this.info.local?._tag === "UnixPathAddress") socket.destroy()
+    else socket.resetAndDestroy()
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Effects that answer at once when they can.
+ *
+ * `yield*` asks an effect for its iterator. An `Operation` answers right there
+ * when what it needs is at hand, at the cost of a function call, and becomes an
+ * ordinary effect when it has to wait, to fail, or to end. Nothing happens
+ * before it is run, and each run does the work anew.
+ */
+import type * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+
+const evaluate = function (this: Operation<any, any>, fiber: Fiber.Fiber<any, any>) {
+  return this.run(fiber)
+}
+
+const prototype = Effectable.Prototype<Effect.Effect<any, any>>({
+  label: "effect-byte-streams/Operation",
+  evaluate: evaluate as never
+})
+
+/** The key under which an effect keeps its evaluation; the public constructor shows it, Effect does not export it. */
+const evaluateKey = Object.keys(prototype).find((key) => (prototype as any)[key] === evaluate)!
+
+const EffectBase: abstract new <A, E>() => Effect.Effect<A, E> = (() => {
+  const Base = function () {}
+  Base.prototype = prototype
+  return Base as any
+})()
+
+/** What `tryNow` returns when the answer has to wait. */
+export const notNow: unique symbol = Symbol.for("effect-byte-streams/notNow")
+
+class Answer<A> {
+  readonly done = true
+  readonly value: A
+  constructor(value: A) {
+    this.value = value
+  }
+  next(): this {
+    return this
+  }
+}
+
+class Ask {
+  value: unknown
+  done = false
+  constructor(effect: unknown) {
+    this.value = effect
+  }
+  next(answer: unknown): this {
+    if (this.done) {
+      this.value = answer
+      return this
+    }
+    this.done = true
+    return { value: this.value, done: false } as this
+  }
+}
+
+export abstract class Operation<A, E> extends EffectBase<A, E> {
+  /** The answer, if it is at hand and nothing has to fail for it. */
+  abstract tryNow(): A | typeof notNow
+  /** The whole operation. */
+  abstract run(fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E>
+
+  override [Symbol.iterator](): Effect.EffectIterator<Effect.Effect<A, E>> {
+    const answer = this.tryNow()
+    return (answer === notNow ? new Ask(this) : new Answer(answer)) as never
+  }
+}
+
+/**
+ * Ends an evaluation in the very step that made its result.
+ *
+ * An `Exit` that is returned from an evaluation is evaluated in a step of its
+ * own, and a scheduler may let other fibers run between the two. Bytes taken
+ * from a buffer must not be in the air at that moment: an interruption would
+ * lose them.
+ */
+export const deliver = <A, E>(exit: Exit.Exit<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> =>
+  (exit as any)[evaluateKey](fiber)

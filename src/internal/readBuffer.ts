@@ -1,0 +1,313 @@
+/**
+ * The buffer between a transport that pushes and a reader that pulls.
+ *
+ * Chunks wait in a `Queue`, which carries the end of the stream in its error
+ * channel, and move all at once into the byte window when a read needs more
+ * than the window holds. Bytes are counted over both: above twice the limit the
+ * transport is paused, at the limit or below it is resumed.
+ *
+ * One read may wait at a time. It parks in a single callback, the feeding side
+ * asks it whether it can go on before it wakes it, and it takes its bytes in
+ * the very step in which it hands them over, so that an interruption finds them
+ * either in the buffer or with the caller.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
+import { ClosedStream, type ReadError, StreamBusy } from "../StreamError.ts"
+import { ByteWindow } from "./byteWindow.ts"
+import * as Bytes from "./bytes.ts"
+import { deliver, Operation } from "./operation.ts"
+
+/** Why a stream broke, as an error made anew for each operation that meets it. */
+export type Loss<E> = (operation: string) => E
+
+/** How the buffer holds the transport back. Neither call may feed the buffer before it returns. */
+export interface Flow {
+  pause(): void
+  resume(): void
+}
+
+/** The default limit of a read buffer in bytes, as in CPython. */
+export const defaultLimit = 65536
+
+/** Chunks that wait unread are gathered into slabs from this number on, lest a dribbling peer cost an object a byte. */
+const manyChunks = 64
+
+export class ReadBuffer {
+  readonly limit: number
+  readonly window = new ByteWindow()
+  /** Bytes in queue and window together. */
+  size = 0
+  /** Bytes ever fed. */
+  received = 0
+  /** Whether the transport is held back. */
+  paused = false
+  /** How the stream ended, once all that came before is in the window. */
+  end: "Eof" | Loss<ReadError> | undefined = undefined
+  /** Set once this side has closed the stream; nothing can be read from then on. */
+  closed: ClosedStream["reason"] | undefined = undefined
+  /** Where the next search for a separator may begin, and which one it was. */
+  searched = 0
+  searchedFor: unknown = undefined
+  /** The operation that waits, or has been woken and is yet to run. */
+  operation: ReadOperation<any, any> | undefined = undefined
+  /** Drop what arrives up to the end of the line. */
+  discarding = false
+
+  private readonly flow: Flow
+  private queue: Queue.Queue<Uint8Array, Cause.Done | Loss<ReadError>> | undefined = undefined
+  private threshold: number
+  private ended = false
+  private parking: Parking | undefined = undefined
+
+  constructor(limit: number, flow: Flow) {
+    this.limit = limit
+    this.threshold = 2 * limit
+    this.flow = flow
+  }
+
+  // ------------------------------------------------------------------------
+  // the feeding side
+  // ------------------------------------------------------------------------
+
+  /** Bytes arrived. They belong to the buffer from now on. */
+  feed(bytes: Uint8Array): void {
+    if (this.ended) throw new Error("feed: the stream has already ended")
+    this.received += bytes.length
+    if (this.closed !== undefined) return
+    if (this.discarding) {
+      const end = Bytes.indexOfByte(bytes, 10, 0)
+      if (end === -1) return
+      this.discarding = false
+      bytes = bytes.subarray(end + 1)
+    }
+    if (bytes.length === 0) return
+    this.size += bytes.length
+    const queue = this.getQueue()
+    Queue.offerUnsafe(queue, bytes)
+    if (this.operation !== undefined) this.wake()
+    else if (Queue.sizeUnsafe(queue) >= manyChunks) this.absorb()
+    this.pauseIfFull()
+  }
+
+  /** The peer ended the stream. */
+  feedEnd(): void {
+    if (this.ended) return
+    this.ended = true
+    if (this.closed !== undefined) return
+    Queue.endUnsafe(this.getQueue())
+    this.wake()
+  }
+
+  /** The stream broke. What arrived before is still delivered first. */
+  feedLoss(loss: Loss<ReadError>): void {
+    if (this.ended) return
+    this.ended = true
+    if (this.closed !== undefined) return
+    Queue.failCauseUnsafe(this.getQueue(), Cause.fail(loss))
+    this.wake()
+  }
+
+  /** This side is done with the stream: what is unread is dropped, a waiting read fails. */
+  close(reason: ClosedStream["reason"]): void {
+    if (this.closed !== undefined) return
+    this.closed = reason
+    this.window.clear()
+    this.queue = undefined
+    this.size = 0
+    this.paused = false
+    this.wake()
+  }
+
+  private getQueue(): Queue.Queue<Uint8Array, Cause.Done | Loss<ReadError>> {
+    // made on the first byte: an idle connection has none
+    return (this.queue ??= Effect.runSync(Queue.unbounded<Uint8Array, Cause.Done | Loss<ReadError>>()))
+  }
+
+  private pauseIfFull(): void {
+    if (!this.paused && this.size > this.threshold && this.closed === undefined) {
+      this.paused = true
+      this.flow.pause()
+    }
+  }
+
+  // ------------------------------------------------------------------------
+  // the reading side
+  // ------------------------------------------------------------------------
+
+  /** Moves everything that has arrived into the window. */
+  absorb(): void {
+    const queue = this.queue
+    if (queue === undefined || this.end !== undefined) return
+    while (true) {
+      const exit = Queue.takeUnsafe(queue)
+      if (exit === undefined) return
+      if (exit._tag === "Success") this.window.push(exit.value)
+      else {
+        const reason = exit.cause.reasons[0]!
+        this.end = reason._tag === "Fail" && typeof reason.error === "function" ? reason.error : "Eof"
+        return
+      }
+    }
+  }
+
+  /** Bytes left the window: bookkeeping, and the transport may go on. The last thing that a read does. */
+  consumed(count: number): void {
+    this.size -= count
+    this.searched = this.searched > count ? this.searched - count : 0
+    if (this.paused && this.size <= this.limit) {
+      this.paused = false
+      this.flow.resume()
+    }
+  }
+
+  take(count: number): Uint8Array {
+    const bytes = this.window.take(count)
+    this.consumed(count)
+    return bytes
+  }
+
+  skip(count: number): void {
+    this.window.skip(count)
+    this.consumed(count)
+  }
+
+  /** Puts bytes back in front. */
+  unread(bytes: Uint8Array): void {
+    this.absorb()
+    this.window.unshift(bytes)
+    this.size += bytes.length
+    this.searched = 0
+    this.pauseIfFull()
+  }
+
+  /** Whether a read may answer from the window without looking any further. */
+  get idle(): boolean {
+    return this.operation === undefined
+  }
+
+  /** Waits, as the one operation that does, until the feeding side has what it needs. */
+  park<A, E>(operation: ReadOperation<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
+    this.operation = operation
+    const threshold = operation.threshold()
+    if (threshold > this.threshold) this.threshold = threshold
+    this.parking ??= new Parking(this)
+    return deliver(this.parking.wait as Exit.Exit<A, E>, fiber)
+  }
+
+  /** The transport has to go on for a read to get what it waits for, whatever is buffered. */
+  resumeForRead(): void {
+    if (this.paused) {
+      this.paused = false
+      this.flow.resume()
+    }
+  }
+
+  /** The waiting operation is over, or given up. */
+  unpark(): void {
+    this.operation = undefined
+    this.threshold = 2 * this.limit
+    this.pauseIfFull()
+  }
+
+  private wake(): void {
+    const operation = this.operation
+    const parking = this.parking
+    if (operation === undefined || parking === undefined || parking.resume === undefined) return
+    this.absorb()
+    if (!operation.ready()) return
+    const resume = parking.resume
+    parking.resume = undefined
+    resume(parking.woken)
+  }
+}
+
+/** The effects that a waiting read consists of, made once a reader rather than once a wait. */
+class Parking {
+  resume: ((effect: Effect.Effect<any, any>) => void) | undefined = undefined
+  readonly wait: Effect.Effect<any, any>
+  readonly woken: Effect.Effect<any, any>
+
+  constructor(buffer: ReadBuffer) {
+    const giveUp = Effect.sync(() => {
+      this.resume = undefined
+      buffer.unpark()
+    })
+    this.wait = Effect.callback<any, any>((resume) => {
+      this.resume = resume
+      buffer.resumeForRead()
+      return giveUp
+    })
+    this.woken = new Woken(buffer)
+  }
+}
+
+/** What a woken fiber runs: finish the operation that waited, or wait on. */
+class Woken extends Operation<any, any> {
+  readonly buffer: ReadBuffer
+  constructor(buffer: ReadBuffer) {
+    super()
+    this.buffer = buffer
+  }
+  tryNow(): never {
+    throw new Error("a woken read is run by the fiber that waited")
+  }
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
+    const buffer = this.buffer
+    const operation = buffer.operation!
+    buffer.absorb()
+    const exit = operation.settle()
+    if (exit === undefined) return buffer.park(operation, fiber)
+    buffer.unpark()
+    return deliver(exit, fiber)
+  }
+}
+
+/** A read: what it needs, how it answers. */
+export abstract class ReadOperation<A, E> extends Operation<A, E> {
+  readonly buffer: ReadBuffer
+  abstract readonly name: string
+
+  constructor(buffer: ReadBuffer) {
+    super()
+    this.buffer = buffer
+  }
+
+  /** Whether `settle` would have a result now. Takes nothing. */
+  abstract ready(): boolean
+  /** The result, taking from the window what belongs to it, or `undefined` while it has to wait. */
+  abstract settle(): Exit.Exit<A, E | ReadError> | undefined
+  /** How much may be buffered before the transport is paused, while this operation waits. */
+  threshold(): number {
+    return 0
+  }
+
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
+    const buffer = this.buffer
+    if (buffer.closed !== undefined) return Exit.fail(this.closedStream(buffer.closed)) as never
+    if (buffer.operation !== undefined) {
+      return Exit.fail(new StreamBusy({ operation: this.name, holder: buffer.operation.name })) as never
+    }
+    buffer.absorb()
+    const exit = this.settle()
+    return exit === undefined ? buffer.park(this, fiber) : deliver(exit as Exit.Exit<A, E>, fiber)
+  }
+
+  /** The failure that the end of the stream means for a read, unless it is a clean end. */
+  protected broken(): Exit.Exit<never, ReadError> | undefined {
+    const { closed, end } = this.buffer
+    if (closed !== undefined) return Exit.fail(this.closedStream(closed))
+    return typeof end === "function" ? Exit.fail(end(this.name)) : undefined
+  }
+
+  protected over(): boolean {
+    return this.buffer.end !== undefined || this.buffer.closed !== undefined
+  }
+
+  private closedStream(reason: ClosedStream["reason"]): ClosedStream {
+    return new ClosedStream({ operation: this.name, reason })
+  }
+}

@@ -1,0 +1,413 @@
+/** Each read as an operation on a `ReadBuffer`: when it is ready, what it takes, how it ends. */
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import { IncompleteRead, LimitOverrun, type ReadError } from "../StreamError.ts"
+import * as Bytes from "./bytes.ts"
+import { notNow } from "./operation.ts"
+import { type ReadBuffer, ReadOperation } from "./readBuffer.ts"
+import * as Separator from "./separator.ts"
+
+const exitVoid: Exit.Exit<void> = Exit.void
+const exitEmpty: Exit.Exit<Uint8Array> = Exit.succeed(Bytes.empty)
+const exitNone: Exit.Exit<Option.Option<never>> = Exit.succeed(Option.none())
+
+/** `read`: what there is, up to a number of bytes. */
+export class Read extends ReadOperation<Uint8Array, ReadError> {
+  readonly name: string = "read"
+  readonly maxBytes: number
+  constructor(buffer: ReadBuffer, maxBytes: number) {
+    super(buffer)
+    this.maxBytes = maxBytes
+  }
+  tryNow(): Uint8Array | typeof notNow {
+    const buffer = this.buffer
+    const held = buffer.window.length
+    const wanted = this.maxBytes
+    // what is still in the queue belongs to the answer when the window has less than was asked for
+    if (!buffer.idle || held === 0 || wanted === 0 || (held < wanted && held !== buffer.size)) return notNow
+    return buffer.take(held < wanted ? held : wanted)
+  }
+  ready(): boolean {
+    return this.buffer.window.length > 0 || this.over()
+  }
+  settle(): Exit.Exit<Uint8Array, ReadError> | undefined {
+    const { window } = this.buffer
+    if (window.length === 0) {
+      const broken = this.broken()
+      if (broken !== undefined) return broken
+      return this.maxBytes === 0 || this.buffer.end !== undefined ? exitEmpty : undefined
+    }
+    if (this.maxBytes === 0) return exitEmpty
+    return Exit.succeed(this.buffer.take(Math.min(this.maxBytes, window.length)))
+  }
+}
+
+/** `readOption`: `read`, with the end of the stream told apart from no bytes. */
+export class ReadOption extends ReadOperation<Option.Option<Uint8Array>, ReadError> {
+  readonly name = "readOption"
+  readonly maxBytes: number
+  constructor(buffer: ReadBuffer, maxBytes: number) {
+    super(buffer)
+    this.maxBytes = maxBytes
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  ready(): boolean {
+    return this.buffer.window.length > 0 || this.over()
+  }
+  settle(): Exit.Exit<Option.Option<Uint8Array>, ReadError> | undefined {
+    const { window } = this.buffer
+    if (window.length > 0) {
+      return Exit.succeed(Option.some(this.buffer.take(Math.min(this.maxBytes, window.length))))
+    }
+    const broken = this.broken()
+    if (broken !== undefined) return broken
+    if (this.buffer.end !== undefined) return exitNone
+    return this.maxBytes === 0 ? Exit.succeed(Option.some(Bytes.empty)) : undefined
+  }
+}
+
+/** `pull`: everything there is, in the pieces it came in. */
+export class Pull extends ReadOperation<readonly [Uint8Array, ...Array<Uint8Array>], ReadError | Cause.Done> {
+  readonly name = "pull"
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  ready(): boolean {
+    return this.buffer.window.length > 0 || this.over()
+  }
+  settle(): Exit.Exit<readonly [Uint8Array, ...Array<Uint8Array>], ReadError | Cause.Done> | undefined {
+    const { window } = this.buffer
+    const count = window.length
+    if (count > 0) {
+      const pieces = window.takeAll()
+      this.buffer.consumed(count)
+      return Exit.succeed(pieces as unknown as [Uint8Array])
+    }
+    return this.broken() ?? (this.buffer.end === undefined ? undefined : Exit.fail(Cause.Done()))
+  }
+}
+
+/** `readAll`: everything up to the end of the stream, kept in the buffer until it is complete. */
+export class ReadAll extends ReadOperation<Uint8Array, ReadError | LimitOverrun> {
+  readonly name = "readAll"
+  readonly maxBytes: number
+  constructor(buffer: ReadBuffer, maxBytes: number) {
+    super(buffer)
+    this.maxBytes = maxBytes
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  override threshold(): number {
+    return this.maxBytes + 1
+  }
+  ready(): boolean {
+    return this.buffer.window.length > this.maxBytes || this.over()
+  }
+  settle(): Exit.Exit<Uint8Array, ReadError | LimitOverrun> | undefined {
+    const held = this.buffer.window.length
+    if (held > this.maxBytes) {
+      return Exit.fail(
+        new LimitOverrun({ operation: this.name, consumed: this.maxBytes, limit: this.maxBytes, found: false })
+      )
+    }
+    const broken = this.broken()
+    if (broken !== undefined) return broken
+    if (this.buffer.end === undefined) return undefined
+    return held === 0 ? exitEmpty : Exit.succeed(this.buffer.take(held))
+  }
+}
+
+/** What the reads of an exact number of bytes share. */
+abstract class Exactly<A, E> extends ReadOperation<A, E> {
+  readonly count: number
+  constructor(buffer: ReadBuffer, count: number) {
+    super(buffer)
+    this.count = count
+  }
+  override threshold(): number {
+    return this.count
+  }
+  ready(): boolean {
+    return this.buffer.window.length >= this.count || this.over()
+  }
+  protected abstract answer(): Exit.Exit<A, E | ReadError>
+  protected abstract cutShort(held: number): Exit.Exit<A, E | ReadError>
+  settle(): Exit.Exit<A, E | ReadError> | undefined {
+    const held = this.buffer.window.length
+    // a stored failure comes before the answer to a request for nothing, as in CPython
+    if (held >= this.count && held > 0) return this.answer()
+    const broken = this.broken()
+    if (broken !== undefined) return broken
+    if (this.count === 0) return this.answer()
+    return this.buffer.end === undefined ? undefined : this.cutShort(held)
+  }
+  protected incomplete(held: number): Exit.Exit<never, IncompleteRead> {
+    const partial = held === 0 ? Bytes.empty : this.buffer.take(held)
+    return Exit.fail(new IncompleteRead({ operation: this.name, partial, expected: this.count }))
+  }
+}
+
+/** `readExactly`. */
+export class ReadExactly extends Exactly<Uint8Array, ReadError | IncompleteRead> {
+  readonly name = "readExactly"
+  tryNow(): Uint8Array | typeof notNow {
+    const { buffer, count } = this
+    return buffer.idle && count > 0 && buffer.window.length >= count ? buffer.take(count) : notNow
+  }
+  protected answer(): Exit.Exit<Uint8Array> {
+    return this.count === 0 ? exitEmpty : Exit.succeed(this.buffer.take(this.count))
+  }
+  protected cutShort(held: number): Exit.Exit<never, IncompleteRead> {
+    return this.incomplete(held)
+  }
+}
+
+/** `readExactlyOption`: a clean end in front of the first byte is `None`. */
+export class ReadExactlyOption extends Exactly<Option.Option<Uint8Array>, ReadError | IncompleteRead> {
+  readonly name = "readExactlyOption"
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  protected answer(): Exit.Exit<Option.Option<Uint8Array>> {
+    return Exit.succeed(Option.some(this.count === 0 ? Bytes.empty : this.buffer.take(this.count)))
+  }
+  protected cutShort(held: number): Exit.Exit<Option.Option<Uint8Array>, IncompleteRead> {
+    return held === 0 ? exitNone : this.incomplete(held)
+  }
+}
+
+/** `skip`. */
+export class Skip extends Exactly<void, ReadError | IncompleteRead> {
+  readonly name = "skip"
+  tryNow(): void | typeof notNow {
+    const { buffer, count } = this
+    return buffer.idle && count > 0 && buffer.window.length >= count ? buffer.skip(count) : notNow
+  }
+  protected answer(): Exit.Exit<void> {
+    if (this.count > 0) this.buffer.skip(this.count)
+    return exitVoid
+  }
+  protected cutShort(held: number): Exit.Exit<never, IncompleteRead> {
+    return this.incomplete(held)
+  }
+}
+
+/** `peek`. */
+export class Peek extends Exactly<Uint8Array, ReadError> {
+  readonly name = "peek"
+  tryNow(): Uint8Array | typeof notNow {
+    const { buffer, count } = this
+    return buffer.idle && count > 0 && buffer.window.length >= count ? buffer.window.peek(count) : notNow
+  }
+  protected answer(): Exit.Exit<Uint8Array> {
+    return this.count === 0 ? exitEmpty : Exit.succeed(this.buffer.window.peek(this.count))
+  }
+  protected cutShort(held: number): Exit.Exit<Uint8Array> {
+    return held === 0 ? exitEmpty : Exit.succeed(this.buffer.window.peek(held))
+  }
+}
+
+/** `unread`. */
+export class Unread extends ReadOperation<void, ReadError> {
+  readonly name = "unread"
+  readonly bytes: Uint8Array
+  constructor(buffer: ReadBuffer, bytes: Uint8Array) {
+    super(buffer)
+    this.bytes = bytes
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  ready(): boolean {
+    return true
+  }
+  settle(): Exit.Exit<void, ReadError> {
+    // a copy: the caller's array stays the caller's
+    if (this.bytes.length > 0) this.buffer.unread(Bytes.copy(this.bytes))
+    return exitVoid
+  }
+}
+
+/** What the reads up to a separator share: the search, which goes on where it stopped. */
+abstract class Until<A, E> extends ReadOperation<A, E> {
+  readonly separator: Separator.Separator
+  readonly limit: number
+  protected match: Separator.Match | undefined = undefined
+  constructor(buffer: ReadBuffer, separator: Separator.Separator, limit: number) {
+    super(buffer)
+    this.separator = separator
+    this.limit = limit
+  }
+  override threshold(): number {
+    return 2 * this.limit
+  }
+  /** Searches what has not been searched. Returns the offset up to which a separator can no longer begin, as CPython. */
+  protected search(): number {
+    const { buffer, separator } = this
+    const { window } = buffer
+    if (buffer.searchedFor !== separator) {
+      buffer.searchedFor = separator
+      buffer.searched = 0
+    }
+    this.match = undefined
+    if (window.length - buffer.searched >= separator.shortest) {
+      this.match = separator.find(window, buffer.searched)
+      if (this.match === undefined) buffer.searched = Math.max(0, window.length + 1 - separator.longest)
+    }
+    return buffer.searched
+  }
+  ready(): boolean {
+    return this.search() > this.limit || this.match !== undefined || this.over()
+  }
+  protected overrun(consumed: number, found: boolean): Exit.Exit<never, LimitOverrun> {
+    return Exit.fail(new LimitOverrun({ operation: this.name, consumed, limit: this.limit, found }))
+  }
+}
+
+/** `readUntil`. */
+export class ReadUntil extends Until<Uint8Array, ReadError | IncompleteRead | LimitOverrun> {
+  readonly name = "readUntil"
+  tryNow(): Uint8Array | typeof notNow {
+    const { buffer } = this
+    if (!buffer.idle || buffer.window.length === 0) return notNow
+    this.search()
+    const match = this.match
+    return match === undefined || match.start > this.limit ? notNow : buffer.take(match.end)
+  }
+  settle(): Exit.Exit<Uint8Array, ReadError | IncompleteRead | LimitOverrun> | undefined {
+    const offset = this.search()
+    const match = this.match
+    if (match !== undefined) {
+      return match.start > this.limit ? this.overrun(match.start, true) : Exit.succeed(this.buffer.take(match.end))
+    }
+    // the offset counts as overrun only once the separator could have been in the buffer
+    if (offset > this.limit && this.buffer.window.length >= this.separator.shortest) return this.overrun(offset, false)
+    const broken = this.broken()
+    if (broken !== undefined) return broken
+    if (this.buffer.end === undefined) return undefined
+    const held = this.buffer.window.length
+    return Exit.fail(
+      new IncompleteRead({ operation: this.name, partial: held === 0 ? Bytes.empty : this.buffer.take(held) })
+    )
+  }
+}
+
+/** `discardUntil`: drops up to and including a separator, holding no more than the separator's length. */
+export class DiscardUntil extends Until<void, ReadError | IncompleteRead> {
+  readonly name = "discardUntil"
+  constructor(buffer: ReadBuffer, separator: Separator.Separator) {
+    super(buffer, separator, Infinity)
+  }
+  override threshold(): number {
+    return 0
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  override ready(): boolean {
+    const { buffer } = this
+    const offset = this.search()
+    if (this.match !== undefined || this.over()) return true
+    if (offset > 0) buffer.skip(offset)
+    return false
+  }
+  settle(): Exit.Exit<void, ReadError | IncompleteRead> | undefined {
+    const { buffer } = this
+    const offset = this.search()
+    if (this.match !== undefined) {
+      buffer.skip(this.match.end)
+      return exitVoid
+    }
+    const broken = this.broken()
+    if (broken !== undefined) return broken
+    if (buffer.end !== undefined) {
+      const held = buffer.window.length
+      return Exit.fail(
+        new IncompleteRead({ operation: this.name, partial: held === 0 ? Bytes.empty : buffer.take(held) })
+      )
+    }
+    if (offset > 0) buffer.skip(offset)
+    return undefined
+  }
+}
+
+/** What to do with a line over the limit. */
+export type OnOverrun = "fail" | "discard"
+
+/** What the reads of a line share. An overlong line is dropped to its end, also when its end has yet to arrive. */
+abstract class Line<A> extends Until<A, ReadError | LimitOverrun> {
+  readonly name: string
+  readonly onOverrun: OnOverrun
+  constructor(buffer: ReadBuffer, name: string, limit: number, onOverrun: OnOverrun) {
+    super(buffer, Separator.lineFeed, limit)
+    this.name = name
+    this.onOverrun = onOverrun
+  }
+  protected abstract line(bytes: Uint8Array): Exit.Exit<A>
+  protected abstract atEnd(): Exit.Exit<A>
+
+  settle(): Exit.Exit<A, ReadError | LimitOverrun> | undefined {
+    const { buffer } = this
+    while (true) {
+      const offset = this.search()
+      const match = this.match
+      if (match !== undefined) {
+        if (match.start <= this.limit) return this.line(buffer.take(match.end))
+        buffer.skip(match.end)
+        if (this.onOverrun === "fail") return this.overrun(match.start, true)
+        continue
+      }
+      if (offset > this.limit) {
+        buffer.discarding = buffer.end === undefined
+        buffer.skip(buffer.window.length)
+        if (this.onOverrun === "fail") return this.overrun(offset, false)
+      }
+      const broken = this.broken()
+      if (broken !== undefined) return broken
+      if (buffer.end === undefined) return undefined
+      const held = buffer.window.length
+      return held === 0 ? this.atEnd() : this.line(buffer.take(held))
+    }
+  }
+}
+
+/** `readLine` and `readLineWith`. */
+export class ReadLine extends Line<Uint8Array> {
+  tryNow(): Uint8Array | typeof notNow {
+    const buffer = this.buffer
+    if (buffer.operation !== undefined) return notNow
+    const window = buffer.window
+    const piece = window.piece
+    const start = window.position
+    const end = window.end
+    if (start === end) return notNow
+    const from = buffer.searchedFor === this.separator ? start + buffer.searched : start
+    if (from >= end) return notNow
+    const index = Bytes.indexOfByte(piece, 10, from)
+    if (index === -1 || index >= end || index - start > this.limit) return notNow
+    return buffer.take(index + 1 - start)
+  }
+  protected line(bytes: Uint8Array): Exit.Exit<Uint8Array> {
+    return Exit.succeed(bytes)
+  }
+  protected atEnd(): Exit.Exit<Uint8Array> {
+    return exitEmpty
+  }
+}
+
+/** `readLineOption`. */
+export class ReadLineOption extends Line<Option.Option<Uint8Array>> {
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  protected line(bytes: Uint8Array): Exit.Exit<Option.Option<Uint8Array>> {
+    return Exit.succeed(Option.some(bytes))
+  }
+  protected atEnd(): Exit.Exit<Option.Option<Uint8Array>> {
+    return exitNone
+  }
+}

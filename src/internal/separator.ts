@@ -1,0 +1,167 @@
+/**
+ * Searching for the end of an item, over bytes that arrived in pieces.
+ *
+ * A search remembers how far it came, so that bytes are looked at once however
+ * many pieces they come in, and stops at the end that comes first.
+ */
+import type { ByteWindow } from "./byteWindow.ts"
+import * as Bytes from "./bytes.ts"
+
+/** Where a separator was found: the bytes before it, and the bytes up to and including it. */
+export interface Match {
+  readonly start: number
+  readonly end: number
+}
+
+export interface Separator {
+  readonly shortest: number
+  readonly longest: number
+  /** The first match at or after `from`, as CPython 3.13 defines it: the one that ends first, the shortest of those. */
+  find(window: ByteWindow, from: number): Match | undefined
+}
+
+class SingleByte implements Separator {
+  readonly shortest = 1
+  readonly longest = 1
+  readonly byte: number
+  constructor(byte: number) {
+    this.byte = byte
+  }
+  find(window: ByteWindow, from: number): Match | undefined {
+    let match: Match | undefined
+    window.scan(from, (piece, start, end, offset) => {
+      const index = Bytes.indexOfByte(piece, this.byte, start)
+      if (index === -1 || index >= end) return false
+      const at = offset + index - start
+      match = { start: at, end: at + 1 }
+      return true
+    })
+    return match
+  }
+}
+
+/** One separator of several bytes: look for its first byte, then compare, across pieces. */
+class MultiByte implements Separator {
+  readonly shortest: number
+  readonly longest: number
+  readonly bytes: Uint8Array
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+    this.shortest = bytes.length
+    this.longest = bytes.length
+  }
+  find(window: ByteWindow, from: number): Match | undefined {
+    const last = window.length - this.longest
+    let match: Match | undefined
+    window.scan(from, (piece, start, end, offset) => {
+      for (let index = start; ; index++) {
+        index = Bytes.indexOfByte(piece, this.bytes[0]!, index)
+        if (index === -1 || index >= end) return false
+        const at = offset + index - start
+        if (at > last) return true
+        if (
+          index + this.bytes.length <= end ? matchesPiece(this.bytes, piece, index) : matchesAt(this.bytes, window, at)
+        ) {
+          match = { start: at, end: at + this.bytes.length }
+          return true
+        }
+      }
+    })
+    return match
+  }
+}
+
+/** Several separators: one pass with a table of first bytes, so that a rare one never costs a scan of its own. */
+class Several implements Separator {
+  readonly shortest: number
+  readonly longest: number
+  /** Shortest first: on equal ends the shortest counts. */
+  readonly all: ReadonlyArray<Uint8Array>
+  readonly first = new Uint8Array(256)
+  constructor(separators: ReadonlyArray<Uint8Array>) {
+    this.all = [...separators].sort((a, b) => a.length - b.length)
+    this.shortest = this.all[0]!.length
+    this.longest = this.all[this.all.length - 1]!.length
+    for (const separator of this.all) this.first[separator[0]!] = 1
+  }
+  find(window: ByteWindow, from: number): Match | undefined {
+    let best: Match | undefined
+    window.scan(from, (piece, start, end, offset) => {
+      for (let index = start; index < end; index++) {
+        if (this.first[piece[index]!] === 0) continue
+        const at = offset + index - start
+        // a match that begins here can no longer end before the best one
+        if (best !== undefined && at + this.shortest > best.end) return true
+        for (const separator of this.all) {
+          const stop = at + separator.length
+          if (stop > window.length || (best !== undefined && stop > best.end)) break
+          if (
+            index + separator.length <= end ? matchesPiece(separator, piece, index) : matchesAt(separator, window, at)
+          ) {
+            if (best === undefined || stop < best.end || separator.length < best.end - best.start) {
+              best = { start: at, end: stop }
+            }
+            break
+          }
+        }
+      }
+      return best !== undefined && offset + (end - start) + this.shortest > best.end
+    })
+    return best
+  }
+}
+
+const matchesPiece = (separator: Uint8Array, piece: Uint8Array, at: number): boolean => {
+  for (let i = 0; i < separator.length; i++) {
+    if (piece[at + i] !== separator[i]) return false
+  }
+  return true
+}
+
+const matchesAt = (separator: Uint8Array, window: ByteWindow, at: number): boolean => {
+  let matched = 0
+  let same = true
+  window.scan(at, (piece, start, end) => {
+    for (let i = start; i < end && matched < separator.length; i++, matched++) {
+      if (piece[i] !== separator[matched]) {
+        same = false
+        return true
+      }
+    }
+    return matched === separator.length
+  })
+  return same && matched === separator.length
+}
+
+/** The line feed, which ends a line. */
+export const lineFeed: Separator = new SingleByte(10)
+
+/** What a caller may name as separator. */
+export type Input = string | Uint8Array | ReadonlyArray<string | Uint8Array>
+
+/** Prepares a search; throws what CPython raises as `ValueError`. */
+export const compile = (operation: string, input: Input): Separator => {
+  if (typeof input === "string" || input instanceof Uint8Array) {
+    const bytes = toBytes(operation, input)
+    return bytes.length === 1 ? new SingleByte(bytes[0]!) : new MultiByte(bytes)
+  }
+  if (!Array.isArray(input)) {
+    throw new TypeError(
+      `${operation}: separator must be a string, a Uint8Array or an array of them, got ${String(input)}`
+    )
+  }
+  if (input.length === 0) throw new RangeError(`${operation}: separators must contain at least one element, got []`)
+  if (input.length === 1) return compile(operation, input[0] as string | Uint8Array)
+  return new Several(input.map((one) => toBytes(operation, one)))
+}
+
+const toBytes = (operation: string, one: string | Uint8Array): Uint8Array => {
+  const bytes = typeof one === "string" ? Bytes.encode(one) : one instanceof Uint8Array ? Bytes.copy(one) : undefined
+  if (bytes === undefined) {
+    throw new TypeError(`${operation}: separator must be a string or a Uint8Array, got ${String(one)}`)
+  }
+  if (bytes.length === 0) {
+    throw new RangeError(`${operation}: separator must be at least one byte long, got an empty one`)
+  }
+  return bytes
+}

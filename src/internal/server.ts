@@ -1,0 +1,216 @@
+/** Accepting, supervising handlers, shutting down. */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as NetAddress from "effect/net/NetAddress"
+import type * as Scope from "effect/Scope"
+import * as Connection from "../Connection.ts"
+import { type Listener, Network } from "../Network.ts"
+import type { HandlerFailure, HandlerServices, Options, Server, ShutdownReport } from "../Server.ts"
+import type { ListenFailed } from "../StreamError.ts"
+import type { ConnectionInfo, Transport } from "../Transport.ts"
+import { SessionConnection } from "./connection.ts"
+import * as SessionOptions from "./sessionOptions.ts"
+
+const defaultGracePeriod = Duration.seconds(5)
+
+/** The latch that opens when the server begins to shut down; of the server whose handler this is. */
+const Draining = Context.Reference<Latch.Latch | undefined>("effect-byte-streams/Server/Draining", {
+  defaultValue: () => undefined
+})
+
+export const draining: Effect.Effect<void> = Effect.flatMap(
+  Effect.service(Draining),
+  (latch) => latch?.await ?? Effect.never
+)
+
+type Handler<E, R> = (connection: Connection.Connection) => Effect.Effect<unknown, E, R>
+
+export const start = <E, R>(
+  options: Options<E>,
+  handler: Handler<E, R>
+): Effect.Effect<Server, ListenFailed, Network | Scope.Scope | Exclude<R, HandlerServices>> =>
+  Effect.gen(function* () {
+    const network = yield* Network
+    const context = yield* Effect.context<Exclude<R, HandlerServices>>()
+    const clients = new Clients(options, handler, context as Context.Context<never>)
+    const gracePeriod = options.gracePeriod ?? defaultGracePeriod
+    // released after the listener below, which by then has stopped accepting
+    const listener = yield* network.listen(options, (transport) => clients.accept(transport))
+    const server = new ListeningServer(listener, clients, gracePeriod)
+    yield* Effect.addFinalizer(() => server.shutdown())
+    return server
+  })
+
+/** One client, from accept to the end of its handler. */
+interface Client {
+  readonly connection: SessionConnection
+  fiber: Fiber.Fiber<void> | undefined
+}
+
+class Clients<E, R> {
+  readonly active = new Set<Client>()
+  readonly draining = Latch.makeUnsafe(false)
+  /** Open while nobody is being served. */
+  readonly idle = Latch.makeUnsafe(true)
+
+  private readonly handler: Handler<E, R>
+  private readonly context: Context.Context<never>
+  private readonly sessionOptions: SessionOptions.SessionOptions
+  private readonly onHandlerError: (failure: HandlerFailure<E>) => Effect.Effect<void>
+
+  constructor(options: Options<E>, handler: Handler<E, R>, context: Context.Context<never>) {
+    this.handler = handler
+    this.sessionOptions = SessionOptions.resolve("startServer", options)
+    this.onHandlerError = options.onHandlerError ?? logFailure
+    this.context = Context.add(context, Draining, this.draining)
+  }
+
+  accept(transport: Transport): void {
+    const connection = new SessionConnection(transport, this.sessionOptions)
+    const client: Client = { connection, fiber: undefined }
+    this.active.add(client)
+    this.idle.closeUnsafe()
+    const context = Context.merge(this.context, Connection.services(connection))
+    client.fiber = Effect.runForkWith(context)(this.serve(client))
+  }
+
+  private serve(client: Client): Effect.Effect<void> {
+    const { connection } = client
+    return Effect.onExit(
+      Effect.scoped(Effect.suspend(() => this.handler(connection))) as Effect.Effect<unknown, E>,
+      (exit) =>
+        Effect.ensuring(
+          this.end(connection, exit),
+          Effect.sync(() => {
+            this.active.delete(client)
+            if (this.active.size === 0) this.idle.openUnsafe()
+          })
+        )
+    ).pipe(
+      // reported already; the fiber has nobody to fail to
+      Effect.ignoreCause
+    )
+  }
+
+  private end(connection: SessionConnection, exit: Exit.Exit<unknown, E>): Effect.Effect<unknown> {
+    if (Exit.isSuccess(exit)) return connection.writer.close
+    const over = this.sessionOptions.onScopeFailure === "flush" ? connection.writer.close : connection.abort
+    if (Cause.hasInterruptsOnly(exit.cause)) return over
+    const { reads, writes } = connection.session
+    return Effect.andThen(
+      over,
+      Effect.ignoreCause(
+        Effect.suspend(() =>
+          this.onHandlerError({
+            cause: exit.cause,
+            info: connection.info,
+            bytesRead: reads.received,
+            bytesWritten: writes.accepted
+          })
+        )
+      )
+    )
+  }
+}
+
+const logFailure = (failure: HandlerFailure): Effect.Effect<void> =>
+  Effect.logError(`handler of ${describe(failure.info)} failed`, failure.cause)
+
+const describe = (info: ConnectionInfo): string => {
+  const address = info.remote ?? info.local
+  if (address === undefined) return "a client"
+  return address._tag === "UnixPathAddress" ? `a client of ${address.path}` : NetAddress.formatInet(address)
+}
+
+class ListeningServer implements Server {
+  readonly addresses: Listener["addresses"]
+  private readonly listener: Listener
+  private readonly clients: Clients<any, any>
+  private readonly gracePeriod: Duration.Input
+  private readonly finished = Latch.makeUnsafe(false)
+  private completed = 0
+  private aborted = 0
+
+  constructor(listener: Listener, clients: Clients<any, any>, gracePeriod: Duration.Input) {
+    this.addresses = listener.addresses
+    this.listener = listener
+    this.clients = clients
+    this.gracePeriod = gracePeriod
+  }
+
+  get address() {
+    return this.addresses[0]
+  }
+
+  get port(): number {
+    const { address } = this
+    if (address._tag === "UnixPathAddress") throw new Error(`Server.port: a Unix socket has no port (${address.path})`)
+    return address.port
+  }
+
+  get connections() {
+    return Effect.sync(() => this.clients.active.size)
+  }
+
+  shutdown(options?: { readonly gracePeriod?: Duration.Input | undefined }): Effect.Effect<ShutdownReport> {
+    return Effect.suspend(() => {
+      const { clients } = this
+      const gracePeriod = options?.gracePeriod ?? this.gracePeriod
+      const before = clients.active.size
+      return this.listener.close.pipe(
+        Effect.andThen(Effect.sync(() => clients.draining.openUnsafe())),
+        Effect.andThen(Effect.timeoutOption(clients.idle.await, gracePeriod)),
+        Effect.andThen(this.abortHandlers),
+        Effect.map((aborted) => {
+          this.finished.openUnsafe()
+          return { completed: before - aborted, aborted }
+        })
+      )
+    })
+  }
+
+  /** Ends the handlers that are left, and says how many they were. */
+  private get abortHandlers(): Effect.Effect<number> {
+    return Effect.suspend(() => {
+      const left = Array.from(this.clients.active)
+      if (left.length === 0) return Effect.succeed(0)
+      return Effect.forEach(left, (client) => client.connection.abort, { discard: true }).pipe(
+        Effect.andThen(
+          Effect.sync(() => {
+            for (const client of left) client.fiber?.interruptUnsafe()
+          })
+        ),
+        // a handler that cannot be interrupted must not hold up the shutdown
+        Effect.andThen(Effect.timeoutOption(this.clients.idle.await, uninterruptiblePatience)),
+        Effect.as(left.length)
+      )
+    })
+  }
+
+  get closeClients() {
+    return Effect.suspend(() =>
+      Effect.forEach(Array.from(this.clients.active), (client) => client.connection.writer.close, {
+        concurrency: "unbounded",
+        discard: true
+      })
+    )
+  }
+
+  get abortClients() {
+    return Effect.suspend(() =>
+      Effect.forEach(Array.from(this.clients.active), (client) => client.connection.abort, { discard: true })
+    )
+  }
+
+  get awaitShutdown() {
+    return this.finished.await
+  }
+}
+
+/** How long a shutdown waits for handlers that it has interrupted. */
+const uninterruptiblePatience = Duration.seconds(1)

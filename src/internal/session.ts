@@ -1,0 +1,219 @@
+/**
+ * One physical connection: a transport, the two buffers on top of it, and how
+ * it ends.
+ *
+ * The session is the transport's handler. It ends once, with one outcome,
+ * whoever asks for it first: the program (`close`, `abort`, a scope), the peer,
+ * or the clock.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { ClosedStream, ConnectionLost, type WriteError } from "../StreamError.ts"
+import type { CloseOutcome } from "../StreamWriter.ts"
+import type { Failure, Handler, Transport } from "../Transport.ts"
+import { type Flow, ReadBuffer } from "./readBuffer.ts"
+import type { SessionOptions } from "./sessionOptions.ts"
+import { type Output, WriteBuffer } from "./writeBuffer.ts"
+
+/** How a session ended, or began to. */
+export type Closed =
+  | { readonly _tag: "PeerEof" }
+  | { readonly _tag: "Lost"; readonly error: ConnectionLost }
+  | { readonly _tag: "Local"; readonly outcome: CloseOutcome }
+
+export class Session implements Handler, Flow, Output {
+  readonly transport: Transport
+  readonly reads: ReadBuffer
+  readonly writes: WriteBuffer
+
+  private readonly closeTimeout: Duration.Duration
+  private closed: Closed | undefined = undefined
+  private outcome: CloseOutcome | undefined = undefined
+  private closing = false
+  private closeTimer: Fiber.Fiber<unknown> | undefined = undefined
+  private waiters: Set<() => void> | undefined = undefined
+
+  constructor(transport: Transport, options: SessionOptions) {
+    this.transport = transport
+    this.closeTimeout = options.closeTimeout
+    this.reads = new ReadBuffer(options.limit, this)
+    this.writes = new WriteBuffer(options, this)
+    transport.attach(this)
+  }
+
+  // ------------------------------------------------------------------------
+  // what the transport calls
+  // ------------------------------------------------------------------------
+
+  onData(bytes: Uint8Array): void {
+    // what the woken reader answers goes out as one, as soon as it waits again
+    this.writes.cork()
+    this.reads.feed(bytes)
+    this.writes.uncork()
+  }
+
+  onEnd(): void {
+    this.writes.cork()
+    this.reads.feedEnd()
+    this.writes.uncork()
+    this.notify({ _tag: "PeerEof" })
+  }
+
+  onDrain(): void {
+    this.writes.drained()
+  }
+
+  onWriteFailure(failure: Failure): void {
+    if (this.outcome !== undefined) return
+    const lost = connectionLost(failure)
+    this.writes.break(lost)
+    if (this.closing) {
+      this.transport.abort()
+      this.finish({ _tag: "Reset" })
+    } else this.notify({ _tag: "Lost", error: lost("closed") })
+  }
+
+  onClose(failure: Failure | undefined): void {
+    if (this.outcome !== undefined) return
+    if (failure === undefined && this.writes.ended) {
+      this.reads.feedEnd()
+      if (this.closing) this.finish({ _tag: "Graceful" })
+      else this.notify({ _tag: "PeerEof" })
+      return
+    }
+    const lost = connectionLost(failure ?? { kind: "Unknown" })
+    this.reads.feedLoss(lost)
+    this.writes.break(lost)
+    if (this.closing) this.finish({ _tag: "Reset" })
+    else this.notify({ _tag: "Lost", error: lost("closed") })
+  }
+
+  // ------------------------------------------------------------------------
+  // what the buffers call
+  // ------------------------------------------------------------------------
+
+  pause(): void {
+    this.transport.pause()
+  }
+
+  resume(): void {
+    this.transport.resume()
+  }
+
+  write(chunks: ReadonlyArray<Uint8Array>): boolean {
+    return this.transport.write(chunks)
+  }
+
+  ended(): void {
+    if (this.closing) this.release()
+    else this.transport.end()
+  }
+
+  // ------------------------------------------------------------------------
+  // ending
+  // ------------------------------------------------------------------------
+
+  /** Flush, end the output, let go; bounded by `closeTimeout`, whoever waits for it. */
+  readonly close: Effect.Effect<CloseOutcome> = Effect.suspend(() => {
+    if (this.outcome === undefined && !this.closing) this.startClose()
+    if (this.outcome !== undefined) return Effect.succeed(this.outcome)
+    const outcome = this.await(() => this.outcome)
+    if (this.closeTimer !== undefined) return outcome
+    // a fiber of its own: who waits for the close may give up, the bound stays
+    return Effect.flatMap(
+      Effect.forkDetach(
+        Effect.andThen(
+          Effect.sleep(this.closeTimeout),
+          Effect.sync(() => this.closeTimedOut())
+        )
+      ),
+      (timer) => {
+        if (this.outcome === undefined) this.closeTimer = timer
+        else timer.interruptUnsafe()
+        return outcome
+      }
+    )
+  })
+
+  /** Drop what is unsent, reset, and fail whoever uses the streams. */
+  readonly abort: Effect.Effect<void> = Effect.sync(() => {
+    if (this.outcome !== undefined) return
+    const unsent = this.writes.break((operation) => new ClosedStream({ operation, reason: "Aborted" }))
+    this.reads.close("Aborted")
+    this.transport.abort()
+    this.finish({ _tag: "Aborted", unsent })
+  })
+
+  /** Completes once the session has ended, or the peer has ended its output. */
+  readonly awaitClosed: Effect.Effect<Closed> = Effect.suspend(() => this.await(() => this.closed))
+
+  get isClosing(): boolean {
+    return this.closing || this.outcome !== undefined || this.writes.broken !== undefined
+  }
+
+  private startClose(): void {
+    this.closing = true
+    this.reads.close("Closed")
+    if (this.writes.broken !== undefined) {
+      this.transport.abort()
+      this.finish({ _tag: "Reset" })
+    } else if (this.writes.ended) {
+      this.writes.end("Closed")
+      this.release()
+    } else {
+      // input is thrown away from here on, lest two ends that only write wait for each other
+      this.transport.resume()
+      this.writes.end("Closed")
+    }
+  }
+
+  private release(): void {
+    this.transport.close()
+    this.finish({ _tag: "Graceful" })
+  }
+
+  private closeTimedOut(): void {
+    if (this.outcome !== undefined) return
+    this.closeTimer = undefined
+    const unsent = this.writes.break((operation) => new ClosedStream({ operation, reason: "Closed" }))
+    this.transport.abort()
+    this.finish({ _tag: "TimedOut", unsent })
+  }
+
+  private finish(outcome: CloseOutcome): void {
+    this.outcome = outcome
+    this.closeTimer?.interruptUnsafe()
+    this.closeTimer = undefined
+    this.notify({ _tag: "Local", outcome })
+  }
+
+  private notify(closed: Closed): void {
+    this.closed ??= closed
+    const waiters = this.waiters
+    if (waiters === undefined) return
+    this.waiters = undefined
+    for (const wake of waiters) wake()
+  }
+
+  private await<A>(poll: () => A | undefined): Effect.Effect<A> {
+    return Effect.callback<A>((resume) => {
+      const now = poll()
+      if (now !== undefined) return resume(Effect.succeed(now))
+      const wake = () => {
+        const value = poll()
+        if (value === undefined) (this.waiters ??= new Set()).add(wake)
+        else resume(Effect.succeed(value))
+      }
+      ;(this.waiters ??= new Set()).add(wake)
+      return Effect.sync(() => {
+        this.waiters?.delete(wake)
+      })
+    })
+  }
+}
+
+const connectionLost =
+  (failure: Failure) =>
+  (operation: string): ConnectionLost & WriteError =>
+    new ConnectionLost({ operation, kind: failure.kind, code: failure.code, cause: failure.cause })

@@ -1,0 +1,153 @@
+/** Between connections and Effect's own sockets, both ways. */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import type { Connection } from "../Connection.ts"
+import type { ReadError, WriteError } from "../StreamError.ts"
+import type { Failure, Handler, Transport } from "../Transport.ts"
+import * as Bytes from "./bytes.ts"
+
+const info = { local: undefined, remote: undefined }
+
+/** A close in good order, as Effect's sockets say it. */
+const cleanClose = 1000
+
+// ---------------------------------------------------------------------------
+// an Effect socket as a transport
+// ---------------------------------------------------------------------------
+
+/**
+ * The socket is read by one fiber and written by another, so that it never sees
+ * two pulls at once, and a write that it would leave waiting for ever is given
+ * up when the reading fiber has seen the end.
+ */
+export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Socket.SocketError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const pull = yield* Socket.readerBytes(socket)
+    const writerScope = yield* Scope.fork(scope)
+    const writer = yield* Scope.provide(socket.writer, writerScope)
+    const services = yield* Effect.context<never>()
+
+    let handler: Handler | undefined
+    let over = false
+    const attached = Latch.makeUnsafe(false)
+    const flowing = Latch.makeUnsafe(true)
+    const output = yield* Queue.unbounded<NonEmptyReadonlyArray<Uint8Array>, Cause.Done>()
+
+    const finish = (failure: Failure | undefined) => {
+      if (over) return
+      over = true
+      handler?.onClose(failure)
+    }
+
+    const pump = Effect.forever(
+      Effect.andThen(
+        flowing.await,
+        Effect.map(pull, (pieces) => {
+          for (const piece of pieces) handler?.onData(Bytes.copy(piece))
+        })
+      )
+    )
+    const reading = Effect.onExit(Effect.andThen(attached.await, pump), (exit) =>
+      Effect.sync(() => {
+        if (over) return
+        const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+        if (isCleanClose(error)) {
+          handler?.onEnd()
+          // such a socket is gone as a whole: nothing can be sent any more either
+          handler?.onWriteFailure({ kind: "BrokenPipe", cause: error })
+          finish({ kind: "BrokenPipe", cause: error })
+        } else finish({ kind: "Unknown", cause: error })
+      })
+    )
+    const writing = Effect.forever(
+      Effect.flatMap(Queue.take(output), (chunks) =>
+        Effect.map(writer.writeAll(chunks), () => {
+          if (!over) handler?.onDrain()
+        })
+      )
+    ).pipe(
+      Effect.onExit((exit) => {
+        if (!over && Exit.isFailure(exit) && !isDone(exit.cause)) {
+          handler?.onWriteFailure({ kind: "BrokenPipe", cause: Cause.squash(exit.cause) })
+        }
+        return Scope.close(writerScope, Exit.void)
+      })
+    )
+
+    const fork = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkIn(effect, scope)
+    yield* fork(reading)
+    yield* fork(writing)
+
+    const release = Effect.runForkWith(services)
+    const letGo = () => {
+      over = true
+      handler = undefined
+      Queue.endUnsafe(output)
+    }
+    const transport: Transport = {
+      info,
+      attach(to) {
+        handler = to
+        attached.openUnsafe()
+      },
+      pause: () => flowing.closeUnsafe(),
+      resume: () => flowing.openUnsafe(),
+      write(chunks) {
+        Queue.offerUnsafe(output, chunks as NonEmptyReadonlyArray<Uint8Array>)
+        return false
+      },
+      end: () => void Queue.endUnsafe(output),
+      close: letGo,
+      abort() {
+        letGo()
+        release(Scope.close(writerScope, Exit.interrupt()))
+      }
+    }
+    return transport
+  })
+
+const isDone = (cause: Cause.Cause<unknown>): boolean =>
+  cause.reasons.some((reason) => reason._tag === "Fail" && Cause.isDone(reason.error))
+
+const isCleanClose = (error: unknown): boolean =>
+  error instanceof Socket.SocketError && error.reason._tag === "SocketCloseError" && error.reason.code === cleanClose
+
+// ---------------------------------------------------------------------------
+// a connection as an Effect socket
+// ---------------------------------------------------------------------------
+
+export const fromConnection = (connection: Connection): Socket.Socket => {
+  const pull: Effect.Effect<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError> = Effect.mapError(
+    connection.reader.pull,
+    (error) => (Cause.isDone(error) ? closed : readError(error))
+  )
+  const write = (chunk: Uint8Array | string | Socket.CloseEvent): Effect.Effect<void, Socket.SocketError> =>
+    Socket.isCloseEvent(chunk)
+      ? Effect.asVoid(connection.writer.close)
+      : Effect.mapError(connection.writer.write(chunk), writeError)
+  return Socket.make({
+    reader: Effect.succeed({
+      pull,
+      upgrade: Socket.SocketUpgradeError.unsupported
+    }),
+    writer: Effect.succeed({
+      write,
+      writeAll: (chunks) => Effect.mapError(connection.writer.writeAll(chunks), writeError)
+    })
+  })
+}
+
+const closed = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: cleanClose }) })
+
+const readError = (cause: ReadError): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
+
+const writeError = (cause: WriteError): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })

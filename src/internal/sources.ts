@@ -1,0 +1,122 @@
+/** Readers that need no network: fed by hand, or from something that can be pulled. */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import { ConnectionLost } from "../StreamError.ts"
+import type { StreamReader } from "../StreamReader.ts"
+import * as Argument from "./argument.ts"
+import * as Bytes from "./bytes.ts"
+import { defaultLimit, type Flow, ReadBuffer } from "./readBuffer.ts"
+import { BufferReader } from "./streamReader.ts"
+
+interface LimitOption {
+  readonly limit?: number | undefined
+}
+
+const makeBuffer = (operation: string, options: LimitOption | undefined, flow: Flow): ReadBuffer =>
+  new ReadBuffer(options?.limit === undefined ? defaultLimit : Argument.limit(operation, options.limit), flow)
+
+const nothing = (): void => {}
+
+export const make = (
+  options?: LimitOption & {
+    readonly onPause?: (() => void) | undefined
+    readonly onResume?: (() => void) | undefined
+  }
+) =>
+  Effect.sync(() => {
+    const buffer = makeBuffer("StreamReader.make", options, {
+      pause: options?.onPause ?? nothing,
+      resume: options?.onResume ?? nothing
+    })
+    return {
+      reader: new BufferReader(buffer) as StreamReader,
+      feedUnsafe: (bytes: Uint8Array): boolean => {
+        buffer.feed(Argument.bytes("feedUnsafe", bytes))
+        return !buffer.paused
+      },
+      endUnsafe: () => buffer.feedEnd(),
+      failUnsafe: (error: ConnectionLost) =>
+        buffer.feedLoss(
+          (operation) => new ConnectionLost({ operation, kind: error.kind, code: error.code, cause: error.cause })
+        )
+    }
+  })
+
+export const fromBytes = (
+  bytes: Uint8Array | string | Iterable<Uint8Array>,
+  options?: LimitOption
+): Effect.Effect<StreamReader> =>
+  Effect.sync(() => {
+    const buffer = makeBuffer("StreamReader.fromBytes", options, { pause: nothing, resume: nothing })
+    if (typeof bytes === "string") buffer.feed(Bytes.encode(bytes))
+    else if (bytes instanceof Uint8Array) buffer.feed(bytes)
+    else for (const piece of bytes) buffer.feed(Argument.bytes("StreamReader.fromBytes", piece))
+    buffer.feedEnd()
+    return new BufferReader(buffer)
+  })
+
+export const fromPull = <E, R>(
+  pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, E, unknown, R>,
+  options?: LimitOption
+): Effect.Effect<StreamReader, never, R | Scope.Scope> =>
+  Effect.gen(function* () {
+    const room = Latch.makeUnsafe(true)
+    const buffer = makeBuffer("StreamReader.fromPull", options, {
+      pause: () => room.closeUnsafe(),
+      resume: () => room.openUnsafe()
+    })
+    const fill = Effect.forever(
+      Effect.andThen(
+        room.await,
+        // what was pulled is in the buffer before anyone can interrupt
+        Effect.map(pull, (pieces) => {
+          for (const piece of pieces) buffer.feed(piece)
+        })
+      )
+    )
+    yield* Effect.addFinalizer(() => Effect.sync(() => buffer.close("Closed")))
+    yield* Effect.forkScoped(
+      Effect.onExit(fill, (exit) =>
+        Effect.sync(() => {
+          if (Exit.isSuccess(exit) || Pull.isDoneCause(exit.cause)) buffer.feedEnd()
+          else if (!Cause.hasInterruptsOnly(exit.cause)) {
+            const cause = Cause.squash(exit.cause)
+            buffer.feedLoss((operation) => new ConnectionLost({ operation, kind: "Unknown", cause }))
+          }
+        })
+      )
+    )
+    return new BufferReader(buffer)
+  })
+
+/** The part of a web `ReadableStream` that is used; structural, so that no DOM types are needed. */
+export interface ReadableStreamLike {
+  getReader(): {
+    read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
+    cancel(reason?: unknown): Promise<void>
+    releaseLock(): void
+  }
+}
+
+export const fromReadableStream = (
+  stream: ReadableStreamLike,
+  options?: LimitOption
+): Effect.Effect<StreamReader, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const source = yield* Effect.acquireRelease(
+      Effect.sync(() => stream.getReader()),
+      // after the end there is nothing left to cancel, and after a failure nobody to tell
+      (source) => Effect.ignore(Effect.tryPromise(() => source.cancel()))
+    )
+    const pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, unknown, unknown> = Effect.flatMap(
+      Effect.tryPromise({ try: () => source.read(), catch: (error) => error }),
+      (result): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>> =>
+        result.done ? Cause.done() : Effect.succeed([result.value ?? Bytes.empty])
+    )
+    return yield* fromPull(pull, options)
+  })

@@ -1,0 +1,145 @@
+/** A reader over a `ReadBuffer`: every reader of this library is one. */
+import * as Effect from "effect/Effect"
+import type { LimitOverrun, ReadError } from "../StreamError.ts"
+import type { StreamReader } from "../StreamReader.ts"
+import * as Argument from "./argument.ts"
+import type { ReadBuffer } from "./readBuffer.ts"
+import * as Read from "./readOperations.ts"
+import * as Separator from "./separator.ts"
+
+export class BufferReader implements StreamReader {
+  readonly buffer: ReadBuffer
+  readonly readLine: Read.ReadLine
+
+  constructor(buffer: ReadBuffer) {
+    this.buffer = buffer
+    this.readLine = new Read.ReadLine(buffer, "readLine", buffer.limit, "fail")
+  }
+
+  get limit(): number {
+    return this.buffer.limit
+  }
+
+  read(maxBytes: number) {
+    return maxBytes > 0 && Number.isSafeInteger(maxBytes)
+      ? new Read.Read(this.buffer, maxBytes)
+      : checked(() => new Read.Read(this.buffer, Argument.count("read", "maxBytes", maxBytes)))
+  }
+
+  readOption(maxBytes: number) {
+    return checked(() => new Read.ReadOption(this.buffer, Argument.count("readOption", "maxBytes", maxBytes)))
+  }
+
+  readAll(options: { readonly maxBytes: number | "unbounded" }) {
+    return checked(
+      () =>
+        new Read.ReadAll(
+          this.buffer,
+          options.maxBytes === "unbounded" ? Infinity : Argument.count("readAll", "maxBytes", options.maxBytes)
+        )
+    )
+  }
+
+  readExactly(count: number) {
+    return count > 0 && Number.isSafeInteger(count)
+      ? new Read.ReadExactly(this.buffer, count)
+      : checked(() => new Read.ReadExactly(this.buffer, Argument.count("readExactly", "count", count)))
+  }
+
+  readExactlyOption(count: number) {
+    return checked(() => new Read.ReadExactlyOption(this.buffer, Argument.count("readExactlyOption", "count", count)))
+  }
+
+  readUntil(separator: Separator.Input, options?: { readonly limit?: number | undefined }) {
+    return checked(
+      () =>
+        new Read.ReadUntil(this.buffer, Separator.compile("readUntil", separator), this.limitOf("readUntil", options))
+    )
+  }
+
+  get readLineOption() {
+    return new Read.ReadLineOption(this.buffer, "readLineOption", this.buffer.limit, "fail")
+  }
+
+  readLineWith(options: {
+    readonly limit?: number | undefined
+    readonly onOverrun: "discard"
+  }): Effect.Effect<Uint8Array, ReadError>
+  readLineWith(options: {
+    readonly limit?: number | undefined
+    readonly onOverrun?: "fail" | "discard" | undefined
+  }): Effect.Effect<Uint8Array, ReadError | LimitOverrun>
+  readLineWith(options: {
+    readonly limit?: number | undefined
+    readonly onOverrun?: "fail" | "discard" | undefined
+  }): Effect.Effect<Uint8Array, any> {
+    return checked(
+      () =>
+        new Read.ReadLine(
+          this.buffer,
+          "readLineWith",
+          this.limitOf("readLineWith", options),
+          Argument.oneOf("readLineWith", "onOverrun", options.onOverrun ?? "fail", ["fail", "discard"])
+        )
+    )
+  }
+
+  peek(count: number) {
+    return checked(() => new Read.Peek(this.buffer, Argument.count("peek", "count", count)))
+  }
+
+  skip(count: number) {
+    return checked(() => new Read.Skip(this.buffer, Argument.count("skip", "count", count)))
+  }
+
+  discardUntil(separator: Separator.Input) {
+    return checked(() => new Read.DiscardUntil(this.buffer, Separator.compile("discardUntil", separator)))
+  }
+
+  unread(bytes: Uint8Array) {
+    return checked(() => new Read.Unread(this.buffer, Argument.bytes("unread", bytes)))
+  }
+
+  get pull() {
+    return new Read.Pull(this.buffer)
+  }
+
+  get atEof() {
+    return Effect.sync(() => {
+      this.buffer.absorb()
+      return this.buffer.end === "Eof" && this.buffer.size === 0 && this.buffer.closed === undefined
+    })
+  }
+
+  get buffered() {
+    return Effect.sync(() => this.buffer.size)
+  }
+
+  toJSON() {
+    const { buffer } = this
+    buffer.absorb()
+    return {
+      _id: "StreamReader",
+      buffered: buffer.size,
+      limit: buffer.limit,
+      eof: buffer.end === "Eof",
+      paused: buffer.paused,
+      closed: buffer.closed,
+      lost: typeof buffer.end === "function" ? buffer.end("inspect")._tag : undefined,
+      waiting: buffer.operation?.name
+    }
+  }
+
+  private limitOf(operation: string, options: { readonly limit?: number | undefined } | undefined): number {
+    return options?.limit === undefined ? this.buffer.limit : Argument.limit(operation, options.limit)
+  }
+}
+
+/** The operation, or the effect that dies of its wrong argument. */
+const checked = <A, E>(make: () => Effect.Effect<A, E>): Effect.Effect<A, E> => {
+  try {
+    return make()
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}

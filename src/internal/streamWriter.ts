@@ -1,0 +1,80 @@
+/** The writer of a session. */
+import * as Effect from "effect/Effect"
+import { ClosedStream } from "../StreamError.ts"
+import type { StreamWriter } from "../StreamWriter.ts"
+import * as Argument from "./argument.ts"
+import type { Session } from "./session.ts"
+import type { WriteBuffer } from "./writeBuffer.ts"
+import { Drain, Flush, Write, WriteAll, WriteEof } from "./writeOperations.ts"
+
+export class SessionWriter implements StreamWriter {
+  private readonly session: Session
+  private readonly buffer: WriteBuffer
+  readonly drain: Drain
+
+  constructor(session: Session) {
+    this.session = session
+    this.buffer = session.writes
+    this.drain = new Drain(this.buffer)
+  }
+
+  get highWaterMark(): number {
+    return this.buffer.highWaterMark
+  }
+  get lowWaterMark(): number {
+    return this.buffer.lowWaterMark
+  }
+
+  write(data: Uint8Array | string) {
+    if (typeof data === "string" || data instanceof Uint8Array) return new Write(this.buffer, data)
+    return Effect.die(wrongData("write", data))
+  }
+
+  writeAll(chunks: Iterable<Uint8Array | string>) {
+    return new WriteAll(this.buffer, chunks)
+  }
+
+  writeUnsafe(data: Uint8Array | string): boolean {
+    const { buffer } = this
+    if (buffer.broken !== undefined) throw buffer.broken("writeUnsafe")
+    if (buffer.ending !== undefined) throw new ClosedStream({ operation: "writeUnsafe", reason: buffer.ending })
+    if (typeof data === "string") buffer.appendText(data)
+    else buffer.append(Argument.bytes("writeUnsafe", data))
+    return !buffer.paused
+  }
+
+  get flush() {
+    return new Flush(this.buffer)
+  }
+  get writeEof() {
+    return new WriteEof(this.buffer)
+  }
+  get close() {
+    return this.session.close
+  }
+  get abort() {
+    return this.session.abort
+  }
+  get isClosing() {
+    return Effect.sync(() => this.session.isClosing)
+  }
+  get buffered() {
+    return Effect.sync(() => this.buffer.buffered)
+  }
+
+  toJSON() {
+    const { broken, buffered, ending, highWaterMark, lowWaterMark, paused } = this.buffer
+    return {
+      _id: "StreamWriter",
+      buffered,
+      highWaterMark,
+      lowWaterMark,
+      paused,
+      ending,
+      lost: broken?.("inspect")._tag
+    }
+  }
+}
+
+const wrongData = (operation: string, data: unknown): TypeError =>
+  new TypeError(`${operation}: expected a Uint8Array or a string, got ${data === null ? "null" : typeof data}`)

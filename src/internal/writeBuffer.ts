@@ -1,0 +1,299 @@
+/**
+ * The bytes between a writer and a transport: gathering, watermarks, waiting.
+ *
+ * Small writes are copied into a slab, so that many of them become one system
+ * call, and large ones are kept as they are. What has been accepted is sent at
+ * the end of the turn, or as soon as there is a lot of it. Bytes are counted
+ * until the system has taken them: above the high-water mark writers wait,
+ * until the low-water mark is reached.
+ */
+import type { ClosedStream, WriteError } from "../StreamError.ts"
+import * as Bytes from "./bytes.ts"
+
+/** Where the bytes go: the sending half of a transport. */
+export interface Output {
+  /** As `Transport.write`. */
+  write(chunks: ReadonlyArray<Uint8Array>): boolean
+  /** All was sent that was accepted before the end was asked for. */
+  ended(): void
+}
+
+/** Writes up to this many bytes are copied; longer ones are kept as a view until they are sent. */
+export const copiedBytes = 4096
+/** Once this many bytes wait they are sent without waiting for the end of the turn. */
+const eagerBytes = 65536
+
+const slabBytes = 65536
+/** The slab that small writes of all connections are copied into, from the front. */
+let slab = Bytes.allocate(slabBytes)
+let slabUsed = 0
+
+/** Buffers with something to send at the end of this turn. */
+let dirty: Array<WriteBuffer> = []
+const endOfTurn = Promise.resolve()
+const flushDirty = (): void => {
+  const buffers = dirty
+  dirty = []
+  for (const buffer of buffers) {
+    buffer.scheduled = false
+    buffer.flush()
+  }
+}
+
+/** Someone who waits: to write, for low water, for a flush, for the end. */
+export interface Waiter {
+  /** Whether the wait is over, one way or the other. Asked of watchers only. */
+  over(): boolean
+  resume(): void
+}
+
+export class WriteBuffer {
+  readonly highWaterMark: number
+  readonly lowWaterMark: number
+  /** Accepted, and not yet given to the transport. */
+  pending = 0
+  /** Given to the transport, and not yet taken by the system. */
+  inFlight = 0
+  /** All bytes ever accepted. */
+  accepted = 0
+  /** Whether the high-water mark was passed and the low one not yet reached again. */
+  paused = false
+  /** Set when no more bytes are accepted: the output ends once everything is sent. */
+  ending: ClosedStream["reason"] | undefined = undefined
+  /** Whether everything was sent, and the output ended behind it. */
+  ended = false
+  /** Why nothing can be written any more, as an error made anew for each operation that meets it. */
+  broken: ((operation: string) => WriteError) | undefined = undefined
+  /** Set by whoever sends the whole turn's output itself. */
+  corked = false
+  scheduled = false
+
+  private readonly output: Output
+  private readonly segments: Array<Uint8Array> = []
+  /** The open segment at the end of the slab: where it begins, and where it would go on. */
+  private openSlab: Uint8Array | undefined = undefined
+  private openStart = 0
+  private openEnd = 0
+  /** While bytes are being accepted, those who are woken run at the end of the turn, not in the middle of the write. */
+  private accepting = false
+  /** Those who wait to write, in the order in which they came. */
+  private writers: Set<Waiter> | undefined = undefined
+  /** Those who wait for low water, for a flush or for the end. */
+  private watchers: Set<Waiter> | undefined = undefined
+
+  constructor(options: { readonly highWaterMark: number; readonly lowWaterMark: number }, output: Output) {
+    this.highWaterMark = options.highWaterMark
+    this.lowWaterMark = options.lowWaterMark
+    this.output = output
+  }
+
+  /** Bytes accepted that the system has not taken. */
+  get buffered(): number {
+    return this.pending + this.inFlight
+  }
+
+  /** Whether a write is accepted without waiting. */
+  get open(): boolean {
+    return !this.paused && this.writers === undefined && this.ending === undefined && this.broken === undefined
+  }
+
+  // ------------------------------------------------------------------------
+  // accepting
+  // ------------------------------------------------------------------------
+
+  append(bytes: Uint8Array): void {
+    const size = bytes.length
+    if (size === 0) return
+    if (size <= copiedBytes) {
+      const at = this.reserve(size)
+      this.openSlab!.set(bytes, at)
+      this.openEnd = at + size
+      if (this.openSlab === slab) slabUsed = this.openEnd
+    } else {
+      this.seal()
+      this.segments.push(bytes)
+    }
+    this.count(size)
+  }
+
+  appendText(text: string): void {
+    // a UTF-16 unit is at most three bytes of UTF-8
+    const most = text.length * 3
+    if (most === 0) return
+    if (most <= copiedBytes) {
+      const at = this.reserve(most)
+      const size = Bytes.encodeInto(text, this.openSlab!, at)
+      this.openEnd = at + size
+      if (this.openSlab === slab) slabUsed = this.openEnd
+      this.count(size)
+    } else {
+      const bytes = Bytes.encode(text)
+      this.seal()
+      this.segments.push(bytes)
+      this.count(bytes.length)
+    }
+  }
+
+  /** Several chunks as one run: nobody is woken, and so nobody writes, between two of them. */
+  appendAll(chunks: ReadonlyArray<Uint8Array | string>): void {
+    for (const chunk of chunks) {
+      if (typeof chunk === "string") this.appendText(chunk)
+      else this.append(chunk)
+    }
+  }
+
+  private count(size: number): void {
+    this.pending += size
+    this.accepted += size
+    this.accepting = true
+    if (this.pending >= eagerBytes && this.inFlight === 0) this.flush()
+    else this.schedule()
+    if (!this.paused && this.buffered > this.highWaterMark) {
+      // what the system takes at once does not count
+      if (this.pending > 0 && this.inFlight === 0) this.flush()
+      if (this.buffered > this.highWaterMark) this.paused = true
+    }
+    this.accepting = false
+  }
+
+  /** Makes room for `size` bytes behind what was copied last, and returns where. */
+  private reserve(size: number): number {
+    if (this.openSlab === slab && this.openEnd === slabUsed && slabUsed + size <= slabBytes) return slabUsed
+    this.seal()
+    if (slabUsed + size > slabBytes) {
+      slab = Bytes.allocate(slabBytes)
+      slabUsed = 0
+    }
+    this.openSlab = slab
+    this.openStart = slabUsed
+    this.openEnd = slabUsed
+    return slabUsed
+  }
+
+  private seal(): void {
+    if (this.openSlab !== undefined) {
+      if (this.openEnd > this.openStart) this.segments.push(this.openSlab.subarray(this.openStart, this.openEnd))
+      this.openSlab = undefined
+    }
+  }
+
+  // ------------------------------------------------------------------------
+  // sending
+  // ------------------------------------------------------------------------
+
+  private schedule(): void {
+    if (this.corked || this.scheduled || this.inFlight > 0) return
+    this.scheduled = true
+    if (dirty.push(this) === 1) void endOfTurn.then(flushDirty)
+  }
+
+  /** Holds back what is written until `uncork`, which sends it: one turn's answers in one system call. */
+  cork(): void {
+    this.corked = true
+  }
+
+  uncork(): void {
+    this.corked = false
+    if (this.pending > 0) this.flush()
+  }
+
+  /** Gives what is pending to the transport, unless it still holds something. */
+  flush(): void {
+    if (this.inFlight > 0 || this.broken !== undefined) return
+    if (this.pending > 0) {
+      const fromSlab = this.segments.length === 0 ? this.openSlab : undefined
+      this.seal()
+      const chunks = this.segments.length === 1 ? [this.segments[0]!] : this.segments.slice()
+      this.segments.length = 0
+      const size = this.pending
+      this.pending = 0
+      this.inFlight = size
+      if (!this.output.write(chunks)) return
+      this.inFlight = 0
+      // the system has it: the next small write finds the same, warm memory
+      if (fromSlab !== undefined && fromSlab === slab && this.openEnd === slabUsed) slabUsed = this.openStart
+    }
+    this.progress()
+  }
+
+  /** The system has taken all that the transport held. */
+  drained(): void {
+    this.inFlight = 0
+    if (this.pending > 0) this.flush()
+    else this.progress()
+  }
+
+  /** Bytes went out: end, or wake those who waited for it. */
+  private progress(): void {
+    if (this.paused && this.buffered <= this.lowWaterMark) this.paused = false
+    if (this.ending !== undefined && !this.ended && this.buffered === 0 && this.broken === undefined) {
+      this.ended = true
+      this.output.ended()
+    }
+    if (!this.accepting) this.wake()
+    else if (this.writers !== undefined || this.watchers !== undefined) void endOfTurn.then(() => this.wake())
+  }
+
+  // ------------------------------------------------------------------------
+  // ending
+  // ------------------------------------------------------------------------
+
+  /** Accepts nothing more, and ends the output once everything is sent. A later reason replaces an earlier one. */
+  end(reason: ClosedStream["reason"]): void {
+    const first = this.ending === undefined
+    this.ending = reason
+    if (first && this.inFlight === 0) this.flush()
+    else this.wake()
+  }
+
+  /** Nothing can be sent any more. Returns how many bytes were not. */
+  break(why: (operation: string) => WriteError): number {
+    const unsent = this.buffered
+    if (this.broken === undefined) {
+      this.broken = why
+      this.segments.length = 0
+      this.openSlab = undefined
+      this.wake()
+    }
+    return unsent
+  }
+
+  // ------------------------------------------------------------------------
+  // waiting
+  // ------------------------------------------------------------------------
+
+  /** Waits in line to write; in front of it, if it was woken in vain. */
+  addWriter(waiter: Waiter, inFront: boolean): void {
+    if (this.writers === undefined) this.writers = new Set([waiter])
+    else if (inFront) this.writers = new Set([waiter, ...this.writers])
+    else this.writers.add(waiter)
+  }
+
+  addWatcher(waiter: Waiter): void {
+    if (this.watchers === undefined) this.watchers = new Set([waiter])
+    else this.watchers.add(waiter)
+  }
+
+  /** Gives up a wait. */
+  remove(waiter: Waiter): void {
+    if (this.writers?.delete(waiter) === true && this.writers.size === 0) this.writers = undefined
+    if (this.watchers?.delete(waiter) === true && this.watchers.size === 0) this.watchers = undefined
+  }
+
+  private wake(): void {
+    // a woken fiber runs at once, and may write, wait, close or wake others before it returns
+    while (this.writers !== undefined && (!this.paused || this.broken !== undefined || this.ending !== undefined)) {
+      const waiter: Waiter = this.writers.values().next().value!
+      this.remove(waiter)
+      waiter.resume()
+    }
+    if (this.watchers !== undefined) {
+      for (const waiter of [...this.watchers]) {
+        if (this.watchers?.has(waiter) === true && waiter.over()) {
+          this.remove(waiter)
+          waiter.resume()
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,166 @@
+/** Each write as an operation on a `WriteBuffer`: when it is accepted, what it waits for, how it fails. */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import { ClosedStream, type WriteError } from "../StreamError.ts"
+import * as Argument from "./argument.ts"
+import { deliver, notNow, Operation } from "./operation.ts"
+import type { Waiter, WriteBuffer } from "./writeBuffer.ts"
+
+const exitVoid: Exit.Exit<void> = Exit.void
+
+abstract class WriteOperation extends Operation<void, WriteError> {
+  readonly buffer: WriteBuffer
+  abstract readonly name: string
+  constructor(buffer: WriteBuffer) {
+    super()
+    this.buffer = buffer
+  }
+
+  /** The failure of using a stream that is over for writing. */
+  protected failure(): Exit.Exit<never, WriteError> | undefined {
+    const { broken, ending } = this.buffer
+    if (broken !== undefined) return Exit.fail(broken(this.name))
+    return ending === undefined ? undefined : Exit.fail(new ClosedStream({ operation: this.name, reason: ending }))
+  }
+}
+
+/** What is written in one run: bytes, text, or several of them. */
+abstract class Accepting extends WriteOperation {
+  protected abstract accept(): void
+
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
+    return this.attempt(fiber, false)
+  }
+
+  /** `woken`: this fiber has waited in line, and nobody else may go first. */
+  attempt(fiber: Fiber.Fiber<any, any>, woken: boolean): Effect.Effect<void, WriteError> {
+    const failure = this.failure()
+    if (failure !== undefined) return failure
+    if (woken ? !this.buffer.paused : this.buffer.open) {
+      this.accept()
+      return deliver(exitVoid, fiber)
+    }
+    return Effect.callback<void, WriteError>((resume) => {
+      const waiter: Waiter = { over: () => false, resume: () => resume(new Woken(this)) }
+      this.buffer.addWriter(waiter, woken)
+      return Effect.sync(() => this.buffer.remove(waiter))
+    })
+  }
+}
+
+/** What a fiber runs whose turn to write has come. */
+class Woken extends Operation<void, WriteError> {
+  readonly write: Accepting
+  constructor(write: Accepting) {
+    super()
+    this.write = write
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
+    return this.write.attempt(fiber, true)
+  }
+}
+
+/** `write` */
+export class Write extends Accepting {
+  readonly name = "write"
+  readonly data: Uint8Array | string
+  constructor(buffer: WriteBuffer, data: Uint8Array | string) {
+    super(buffer)
+    this.data = data
+  }
+  tryNow(): void | typeof notNow {
+    return this.buffer.open ? this.accept() : notNow
+  }
+  protected accept(): void {
+    if (typeof this.data === "string") this.buffer.appendText(this.data)
+    else this.buffer.append(this.data)
+  }
+}
+
+/** `writeAll` */
+export class WriteAll extends Accepting {
+  readonly name = "writeAll"
+  readonly chunks: Iterable<Uint8Array | string>
+  constructor(buffer: WriteBuffer, chunks: Iterable<Uint8Array | string>) {
+    super(buffer)
+    this.chunks = chunks
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  protected accept(): void {
+    // all are checked before the first is accepted: one run, or nothing
+    const chunks = Array.from(this.chunks)
+    for (const chunk of chunks) if (typeof chunk !== "string") Argument.bytes(this.name, chunk)
+    this.buffer.appendAll(chunks)
+  }
+}
+
+/** Waits on the buffer, as one of many, until `settle` has a result. */
+const watch = (
+  buffer: WriteBuffer,
+  settle: () => Exit.Exit<void, WriteError> | undefined
+): Effect.Effect<void, WriteError> =>
+  settle() ??
+  Effect.callback<void, WriteError>((resume) => {
+    const waiter: Waiter = { over: () => settle() !== undefined, resume: () => resume(settle() ?? exitVoid) }
+    buffer.addWatcher(waiter)
+    return Effect.sync(() => buffer.remove(waiter))
+  })
+
+/** `drain` */
+export class Drain extends WriteOperation {
+  readonly name = "drain"
+  tryNow(): void | typeof notNow {
+    const { buffer } = this
+    return buffer.broken === undefined && buffer.ending === undefined && !buffer.paused ? undefined : notNow
+  }
+  run(): Effect.Effect<void, WriteError> {
+    const { buffer } = this
+    return watch(buffer, () => {
+      // what was written before `writeEof` may still be waited for
+      if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()
+      return buffer.paused ? undefined : exitVoid
+    })
+  }
+}
+
+/** `flush` */
+export class Flush extends WriteOperation {
+  readonly name = "flush"
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  run(): Effect.Effect<void, WriteError> {
+    const { buffer } = this
+    if (buffer.ending !== undefined && buffer.ending !== "Eof") return this.failure()!
+    const target = buffer.accepted
+    buffer.flush()
+    return watch(buffer, () => {
+      if (buffer.accepted - buffer.buffered >= target) return exitVoid
+      return buffer.broken === undefined ? undefined : Exit.fail(buffer.broken(this.name))
+    })
+  }
+}
+
+/** `writeEof` */
+export class WriteEof extends WriteOperation {
+  readonly name = "writeEof"
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  run(): Effect.Effect<void, WriteError> {
+    const { buffer } = this
+    // as in CPython: once this side has closed there is nothing more to end
+    if (buffer.ending !== undefined && buffer.ending !== "Eof") return exitVoid
+    if (buffer.broken === undefined) buffer.end("Eof")
+    return watch(buffer, () => {
+      if (buffer.ended) return exitVoid
+      return buffer.broken === undefined ? undefined : Exit.fail(buffer.broken(this.name))
+    })
+  }
+}

@@ -1,0 +1,25 @@
+import { defineConfig } from "vitest/config"
+import { CountsReporter } from "./scripts/counts-reporter.ts"
+
+const src = new URL("src/", import.meta.url).pathname
+
+export default defineConfig({
+  resolve: {
+    // Tests that import the package by its name get its sources: one copy of every module, whatever the spelling.
+    alias: [
+      { find: /^effect-byte-streams$/, replacement: `${src}index.ts` },
+      { find: /^effect-byte-streams\/(.+)$/, replacement: `${src}$1.ts` }
+    ]
+  },
+  test: {
+    // Type-level tests are `expectTypeOf` calls in these same files: `npm run types` is what checks them.
+    include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+    globalSetup: ["scripts/compile.ts"],
+    reporters: ["default", new CountsReporter()],
+    // Real sockets and real peers: generous for a busy machine, short enough to name the test that hangs.
+    testTimeout: 15_000,
+    hookTimeout: 15_000,
+    // More workers than cores would only make the timing of the socket tests noisier.
+    maxWorkers: 2
+  }
+})
