@@ -11,7 +11,7 @@
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { SocketAddress } from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"

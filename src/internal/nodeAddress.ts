@@ -21,6 +21,3 @@ export const infoOf = (socket: Net.Socket): ConnectionInfo => ({
   local: inet(socket.localAddress, socket.localPort),
   remote: inet(socket.remoteAddress, socket.remotePort)
 })
-
-export const format = (address: NetAddress.SocketAddress): string =>
-  address._tag === "UnixPathAddress" ? address.path : NetAddress.formatInet(address)

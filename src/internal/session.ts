@@ -6,9 +6,9 @@
  * whoever asks for it first: the program (`close`, `abort`, a scope), the peer,
  * or the clock.
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import { ClosedStream, ConnectionLost, type WriteError } from "../StreamError.ts"
 import type { CloseOutcome } from "../StreamWriter.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"

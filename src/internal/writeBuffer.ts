@@ -19,7 +19,7 @@ export interface Output {
 }
 
 /** Writes up to this many bytes are copied; longer ones are kept as a view until they are sent. */
-export const copiedBytes = 4096
+const copiedBytes = 4096
 /** Once this many bytes wait they are sent without waiting for the end of the turn. */
 const eagerBytes = 65536
 
