@@ -20,6 +20,7 @@ import { type DuplexLike, DuplexTransport } from "./internal/duplexTransport.ts"
 import type * as InternalSession from "./internal/session.ts"
 import * as SessionOptions from "./internal/sessionOptions.ts"
 import * as SocketBridge from "./internal/socketBridge.ts"
+import type { Timeouts as InternalTimeouts } from "./internal/watchdog.ts"
 import { type ConnectOptions, Network } from "./Network.ts"
 import type { ConnectFailed } from "./StreamError.ts"
 import { StreamReader } from "./StreamReader.ts"
@@ -78,6 +79,29 @@ export const Connection: Context.Service<Connection, Connection> = Context.Servi
 )
 
 /**
+ * Bounds on waiting within one connection. None is set by default, and a
+ * connection without any has no timer. They go by Effect's `Clock`.
+ *
+ * **Details**
+ *
+ * - `read`: the most that one read may wait. It fails with `StreamTimeout`, has taken nothing, and the connection goes on.
+ *
+ * The others end the connection: it is reset, writes fail with `StreamTimeout`, and so do reads, once they have
+ * delivered what arrived in time.
+ *
+ * - `idle`: the most that may pass without a byte in either direction.
+ * - `write`: the most that output may wait without the system taking any of it: a peer that stopped reading.
+ * - `total`: the most that the connection may last.
+ * - `minRate`: at least `bytes` bytes must arrive `per` duration while a message is being read: from its first byte
+ *   on, while `readLine`, `readExactly` or `readUntil` waits for the rest. Silence between two messages is left to
+ *   `idle`. `read` and `pull` know no messages: with them any wait behind a first byte counts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Timeouts = InternalTimeouts
+
+/**
  * The options that every session has, whichever side opened it.
  *
  * @category models
@@ -95,6 +119,8 @@ export interface Options {
   readonly lowWaterMark?: number | undefined
   /** The most that closing may take before what is unsent is dropped. Default 10 seconds. */
   readonly closeTimeout?: Duration.Input | undefined
+  /** Bounds on waiting. Default: none. */
+  readonly timeouts?: Timeouts | undefined
   /** What the scope does when it closes with a failure or an interruption. Default `"abort"`. */
   readonly onScopeFailure?: "abort" | "flush" | undefined
 }
@@ -125,11 +151,11 @@ const acquire = <E, R>(
   transport: Effect.Effect<Transport, E, R>,
   input: Options
 ): Effect.Effect<Connection, E, R | Scope.Scope> =>
-  Effect.suspend(() => {
+  Effect.contextWith((services: Context.Context<never>) => {
     const options = SessionOptions.resolve(operation, input)
     return Effect.map(
       Effect.acquireRelease(
-        Effect.map(transport, (transport) => new SessionConnection(transport, options)),
+        Effect.map(transport, (transport) => new SessionConnection(transport, options, services)),
         (connection, exit) =>
           Exit.isSuccess(exit) || options.onScopeFailure === "flush" ? connection.writer.close : connection.abort,
         { interruptible: true }

@@ -1,4 +1,5 @@
 /** A connection is a session seen from the outside. */
+import type * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { Closed, Connection } from "../Connection.ts"
 import type { ConnectionInfo, Transport } from "../Transport.ts"
@@ -12,8 +13,8 @@ export class SessionConnection implements Connection {
   readonly reader: BufferReader
   readonly writer: SessionWriter
 
-  constructor(transport: Transport, options: SessionOptions) {
-    this.session = new Session(transport, options)
+  constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>) {
+    this.session = new Session(transport, options, services)
     this.reader = new BufferReader(this.session.reads)
     this.writer = new SessionWriter(this.session)
   }

@@ -67,7 +67,9 @@ const split = (text: string): Array<string> => {
 
 /** Takes every complete line that is buffered. */
 class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError | LimitOverrun | Cause.Done> {
-  readonly name = "lines"
+  get name() {
+    return "lines"
+  }
   readonly limit: number
   readonly onOverrun: "fail" | "discard"
   readonly decode: Decode

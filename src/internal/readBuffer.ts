@@ -20,6 +20,7 @@ import { ClosedStream, type ReadError, StreamBusy } from "../StreamError.ts"
 import { ByteWindow } from "./byteWindow.ts"
 import * as Bytes from "./bytes.ts"
 import { deliver, Operation } from "./operation.ts"
+import type { Watchdog } from "./watchdog.ts"
 
 /** Why a stream broke, as an error made anew for each operation that meets it. */
 export type Loss<E> = (operation: string) => E
@@ -54,6 +55,8 @@ export class ReadBuffer {
   searchedFor: unknown = undefined
   /** The operation that waits, or has been woken and is yet to run. */
   operation: ReadOperation<any, any> | undefined = undefined
+  /** Told of what arrives and of reads that wait, if waiting is bounded. */
+  watchdog: Watchdog | undefined = undefined
   /** Drop what arrives up to the end of the line. */
   discarding = false
 
@@ -77,6 +80,7 @@ export class ReadBuffer {
   feed(bytes: Uint8Array): void {
     if (this.ended) throw new Error("feed: the stream has already ended")
     this.received += bytes.length
+    this.watchdog?.received(bytes.length)
     if (this.closed !== undefined) return
     if (this.discarding) {
       const end = Bytes.indexOfByte(bytes, 10, 0)
@@ -192,6 +196,7 @@ export class ReadBuffer {
   /** Waits, as the one operation that does, until the feeding side has what it needs. */
   park<A, E>(operation: ReadOperation<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
     this.operation = operation
+    this.watchdog?.readStarted()
     const threshold = operation.threshold()
     if (threshold > this.threshold) this.threshold = threshold
     this.parking ??= new Parking(this)
@@ -209,8 +214,19 @@ export class ReadBuffer {
   /** The waiting operation is over, or given up. */
   unpark(): void {
     this.operation = undefined
+    this.watchdog?.readEnded()
     this.threshold = 2 * this.limit
     this.pauseIfFull()
+  }
+
+  /** Fails the waiting read, as if it had been interrupted: it has taken nothing. */
+  failWaiting(error: (operation: string) => ReadError): void {
+    const resume = this.parking?.resume
+    if (this.operation === undefined || resume === undefined) return
+    const { name } = this.operation
+    this.parking!.resume = undefined
+    this.unpark()
+    resume(Exit.fail(error(name)))
   }
 
   private wake(): void {
@@ -280,6 +296,10 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
   abstract ready(): boolean
   /** The result, taking from the window what belongs to it, or `undefined` while it has to wait. */
   abstract settle(): Exit.Exit<A, E | ReadError> | undefined
+  /** Whether it reads a message, of which a part may have come; a read of whatever comes knows no parts. */
+  get framed(): boolean {
+    return true
+  }
   /** How much may be buffered before the transport is paused, while this operation waits. */
   threshold(): number {
     return 0

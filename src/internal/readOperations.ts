@@ -14,7 +14,12 @@ const exitNone: Exit.Exit<Option.Option<never>> = Exit.succeed(Option.none())
 
 /** `read`: what there is, up to a number of bytes. */
 export class Read extends ReadOperation<Uint8Array, ReadError> {
-  readonly name: string = "read"
+  get name() {
+    return "read"
+  }
+  override get framed() {
+    return false
+  }
   readonly maxBytes: number
   constructor(buffer: ReadBuffer, maxBytes: number) {
     super(buffer)
@@ -45,7 +50,12 @@ export class Read extends ReadOperation<Uint8Array, ReadError> {
 
 /** `readOption`: `read`, with the end of the stream told apart from no bytes. */
 export class ReadOption extends ReadOperation<Option.Option<Uint8Array>, ReadError> {
-  readonly name = "readOption"
+  get name() {
+    return "readOption"
+  }
+  override get framed() {
+    return false
+  }
   readonly maxBytes: number
   constructor(buffer: ReadBuffer, maxBytes: number) {
     super(buffer)
@@ -71,7 +81,12 @@ export class ReadOption extends ReadOperation<Option.Option<Uint8Array>, ReadErr
 
 /** `pull`: everything there is, in the pieces it came in. */
 export class Pull extends ReadOperation<readonly [Uint8Array, ...Array<Uint8Array>], ReadError | Cause.Done> {
-  readonly name = "pull"
+  get name() {
+    return "pull"
+  }
+  override get framed() {
+    return false
+  }
   tryNow(): typeof notNow {
     return notNow
   }
@@ -92,7 +107,12 @@ export class Pull extends ReadOperation<readonly [Uint8Array, ...Array<Uint8Arra
 
 /** `readAll`: everything up to the end of the stream, kept in the buffer until it is complete. */
 export class ReadAll extends ReadOperation<Uint8Array, ReadError | LimitOverrun> {
-  readonly name = "readAll"
+  get name() {
+    return "readAll"
+  }
+  override get framed() {
+    return false
+  }
   readonly maxBytes: number
   constructor(buffer: ReadBuffer, maxBytes: number) {
     super(buffer)
@@ -153,7 +173,9 @@ abstract class Exactly<A, E> extends ReadOperation<A, E> {
 
 /** `readExactly`. */
 export class ReadExactly extends Exactly<Uint8Array, ReadError | IncompleteRead> {
-  readonly name = "readExactly"
+  get name() {
+    return "readExactly"
+  }
   tryNow(): Uint8Array | typeof notNow {
     const { buffer, count } = this
     return buffer.idle && count > 0 && buffer.window.length >= count ? buffer.take(count) : notNow
@@ -168,7 +190,9 @@ export class ReadExactly extends Exactly<Uint8Array, ReadError | IncompleteRead>
 
 /** `readExactlyOption`: a clean end in front of the first byte is `None`. */
 export class ReadExactlyOption extends Exactly<Option.Option<Uint8Array>, ReadError | IncompleteRead> {
-  readonly name = "readExactlyOption"
+  get name() {
+    return "readExactlyOption"
+  }
   tryNow(): typeof notNow {
     return notNow
   }
@@ -182,7 +206,9 @@ export class ReadExactlyOption extends Exactly<Option.Option<Uint8Array>, ReadEr
 
 /** `skip`. */
 export class Skip extends Exactly<void, ReadError | IncompleteRead> {
-  readonly name = "skip"
+  get name() {
+    return "skip"
+  }
   tryNow(): void | typeof notNow {
     const { buffer, count } = this
     return buffer.idle && count > 0 && buffer.window.length >= count ? buffer.skip(count) : notNow
@@ -198,7 +224,9 @@ export class Skip extends Exactly<void, ReadError | IncompleteRead> {
 
 /** `peek`. */
 export class Peek extends Exactly<Uint8Array, ReadError> {
-  readonly name = "peek"
+  get name() {
+    return "peek"
+  }
   tryNow(): Uint8Array | typeof notNow {
     const { buffer, count } = this
     return buffer.idle && count > 0 && buffer.window.length >= count ? buffer.window.peek(count) : notNow
@@ -213,7 +241,9 @@ export class Peek extends Exactly<Uint8Array, ReadError> {
 
 /** `unread`. */
 export class Unread extends ReadOperation<void, ReadError> {
-  readonly name = "unread"
+  get name() {
+    return "unread"
+  }
   readonly bytes: Uint8Array
   constructor(buffer: ReadBuffer, bytes: Uint8Array) {
     super(buffer)
@@ -270,7 +300,9 @@ abstract class Until<A, E> extends ReadOperation<A, E> {
 
 /** `readUntil`. */
 export class ReadUntil extends Until<Uint8Array, ReadError | IncompleteRead | LimitOverrun> {
-  readonly name = "readUntil"
+  get name() {
+    return "readUntil"
+  }
   tryNow(): Uint8Array | typeof notNow {
     const { buffer } = this
     if (!buffer.idle || buffer.window.length === 0) return notNow
@@ -298,7 +330,12 @@ export class ReadUntil extends Until<Uint8Array, ReadError | IncompleteRead | Li
 
 /** `discardUntil`: drops up to and including a separator, holding no more than the separator's length. */
 export class DiscardUntil extends Until<void, ReadError | IncompleteRead> {
-  readonly name = "discardUntil"
+  get name() {
+    return "discardUntil"
+  }
+  override get framed() {
+    return false
+  }
   constructor(buffer: ReadBuffer, separator: Separator.Separator) {
     super(buffer, separator, Infinity)
   }

@@ -71,7 +71,7 @@ class Clients<E, R> {
   }
 
   accept(transport: Transport): void {
-    const connection = new SessionConnection(transport, this.sessionOptions)
+    const connection = new SessionConnection(transport, this.sessionOptions, this.context)
     const client: Client = { connection, fiber: undefined }
     this.active.add(client)
     this.idle.closeUnsafe()

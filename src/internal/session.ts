@@ -6,23 +6,25 @@
  * whoever asks for it first: the program (`close`, `abort`, a scope), the peer,
  * or the clock.
  */
+import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { ClosedStream, ConnectionLost, type WriteError } from "../StreamError.ts"
+import { ClosedStream, ConnectionLost, StreamTimeout, type WriteError } from "../StreamError.ts"
 import type { CloseOutcome } from "../StreamWriter.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import { type Flow, ReadBuffer } from "./readBuffer.ts"
 import type { SessionOptions } from "./sessionOptions.ts"
+import { Watchdog, type Watched } from "./watchdog.ts"
 import { type Output, WriteBuffer } from "./writeBuffer.ts"
 
 /** How a session ended, or began to. */
 export type Closed =
   | { readonly _tag: "PeerEof" }
-  | { readonly _tag: "Lost"; readonly error: ConnectionLost }
+  | { readonly _tag: "Lost"; readonly error: ConnectionLost | StreamTimeout }
   | { readonly _tag: "Local"; readonly outcome: CloseOutcome }
 
-export class Session implements Handler, Flow, Output {
+export class Session implements Handler, Flow, Output, Watched {
   readonly transport: Transport
   readonly reads: ReadBuffer
   readonly writes: WriteBuffer
@@ -33,12 +35,17 @@ export class Session implements Handler, Flow, Output {
   private closing = false
   private closeTimer: Fiber.Fiber<unknown> | undefined = undefined
   private waiters: Set<() => void> | undefined = undefined
+  private readonly watchdog: Watchdog | undefined
 
-  constructor(transport: Transport, options: SessionOptions) {
+  /** `services` are those of whoever opened the session: its clock is the one that timeouts go by. */
+  constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>) {
     this.transport = transport
     this.closeTimeout = options.closeTimeout
     this.reads = new ReadBuffer(options.limit, this)
     this.writes = new WriteBuffer(options, this)
+    this.watchdog = options.timeouts === undefined ? undefined : new Watchdog(this, options.timeouts, services)
+    this.reads.watchdog = this.watchdog
+    this.writes.watchdog = this.watchdog
     transport.attach(this)
   }
 
@@ -66,6 +73,7 @@ export class Session implements Handler, Flow, Output {
 
   onWriteFailure(failure: Failure): void {
     if (this.outcome !== undefined) return
+    this.watchdog?.stop()
     const lost = connectionLost(failure)
     this.writes.break(lost)
     if (this.closing) {
@@ -76,6 +84,7 @@ export class Session implements Handler, Flow, Output {
 
   onClose(failure: Failure | undefined): void {
     if (this.outcome !== undefined) return
+    this.watchdog?.stop()
     if (failure === undefined && this.writes.ended) {
       this.reads.feedEnd()
       if (this.closing) this.finish({ _tag: "Graceful" })
@@ -108,6 +117,30 @@ export class Session implements Handler, Flow, Output {
   ended(): void {
     if (this.closing) this.release()
     else this.transport.end()
+  }
+
+  // ------------------------------------------------------------------------
+  // what the watchdog calls
+  // ------------------------------------------------------------------------
+
+  get readsPartly(): boolean {
+    const { operation, window } = this.reads
+    return operation !== undefined && (!operation.framed || window.length > 0)
+  }
+
+  expireRead(duration: Duration.Duration): void {
+    this.reads.failWaiting((operation) => new StreamTimeout({ operation, kind: "Read", duration }))
+  }
+
+  expire(kind: StreamTimeout["kind"], duration: Duration.Duration): void {
+    if (this.outcome !== undefined) return
+    const expired = (operation: string) => new StreamTimeout({ operation, kind, duration })
+    const unsent = this.writes.break(expired)
+    // what arrived in time is still delivered
+    this.reads.feedLoss(expired)
+    this.transport.abort()
+    this.closed ??= { _tag: "Lost", error: expired("closed") }
+    this.finish({ _tag: "TimedOut", unsent })
   }
 
   // ------------------------------------------------------------------------
@@ -154,6 +187,7 @@ export class Session implements Handler, Flow, Output {
 
   private startClose(): void {
     this.closing = true
+    this.watchdog?.stop()
     this.reads.close("Closed")
     if (this.writes.broken !== undefined) {
       this.transport.abort()
@@ -183,6 +217,7 @@ export class Session implements Handler, Flow, Output {
 
   private finish(outcome: CloseOutcome): void {
     this.outcome = outcome
+    this.watchdog?.stop()
     this.closeTimer?.interruptUnsafe()
     this.closeTimer = undefined
     this.notify({ _tag: "Local", outcome })

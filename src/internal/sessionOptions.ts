@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Argument from "./argument.ts"
 import { defaultLimit } from "./readBuffer.ts"
+import * as Watchdog from "./watchdog.ts"
 
 /** As a user gives them. */
 export interface SessionInput {
@@ -10,6 +11,7 @@ export interface SessionInput {
   readonly lowWaterMark?: number | undefined
   readonly closeTimeout?: Duration.Input | undefined
   readonly onScopeFailure?: "abort" | "flush" | undefined
+  readonly timeouts?: Watchdog.Timeouts | undefined
 }
 
 /** As a session takes them. */
@@ -19,6 +21,7 @@ export interface SessionOptions {
   readonly lowWaterMark: number
   readonly closeTimeout: Duration.Duration
   readonly onScopeFailure: "abort" | "flush"
+  readonly timeouts: Watchdog.Bounds | undefined
 }
 
 const defaultHighWaterMark = 65536
@@ -29,7 +32,8 @@ export const resolve = (operation: string, input: SessionInput): SessionOptions 
   limit: input.limit === undefined ? defaultLimit : Argument.limit(operation, input.limit),
   ...watermarks(operation, input),
   closeTimeout: input.closeTimeout === undefined ? defaultCloseTimeout : Duration.fromInputUnsafe(input.closeTimeout),
-  onScopeFailure: input.onScopeFailure ?? "abort"
+  onScopeFailure: input.onScopeFailure ?? "abort",
+  timeouts: Watchdog.resolve(operation, input.timeouts)
 })
 
 /** The low mark is a quarter of the high one, and the high one four times the low one, where only one is given. */

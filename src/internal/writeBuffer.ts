@@ -9,6 +9,7 @@
  */
 import type { ClosedStream, WriteError } from "../StreamError.ts"
 import * as Bytes from "./bytes.ts"
+import type { Watchdog } from "./watchdog.ts"
 
 /** Where the bytes go: the sending half of a transport. */
 export interface Output {
@@ -22,6 +23,9 @@ export interface Output {
 const copiedBytes = 4096
 /** Once this many bytes wait they are sent without waiting for the end of the turn. */
 const eagerBytes = 65536
+
+/** What one call sends at most: so much must go out for a slow peer to count as one that reads. */
+const mostInFlight = 262144
 
 const slabBytes = 65536
 /** The slab that small writes of all connections are copied into, from the front. */
@@ -67,6 +71,8 @@ export class WriteBuffer {
   /** Set by whoever sends the whole turn's output itself. */
   corked = false
   scheduled = false
+  /** Told of what is to be sent and of what was, if waiting is bounded. */
+  watchdog: Watchdog | undefined = undefined
 
   private readonly output: Output
   private readonly segments: Array<Uint8Array> = []
@@ -153,6 +159,7 @@ export class WriteBuffer {
       if (this.pending > 0 && this.inFlight === 0) this.flush()
       if (this.buffered > this.highWaterMark) this.paused = true
     }
+    if (this.watchdog !== undefined && this.buffered > 0) this.watchdog.unsent()
     this.accepting = false
   }
 
@@ -203,17 +210,38 @@ export class WriteBuffer {
     if (this.pending > 0) {
       const fromSlab = this.segments.length === 0 ? this.openSlab : undefined
       this.seal()
-      const chunks = this.segments.length === 1 ? [this.segments[0]!] : this.segments.slice()
-      this.segments.length = 0
-      const size = this.pending
-      this.pending = 0
-      this.inFlight = size
-      if (!this.output.write(chunks)) return
-      this.inFlight = 0
+      while (this.pending > 0 && this.inFlight === 0) {
+        const batch = this.nextBatch()
+        if (this.output.write(batch)) this.inFlight = 0
+      }
       // the system has it: the next small write finds the same, warm memory
-      if (fromSlab !== undefined && fromSlab === slab && this.openEnd === slabUsed) slabUsed = this.openStart
+      if (this.inFlight === 0 && fromSlab === slab && this.openEnd === slabUsed) slabUsed = this.openStart
     }
     this.progress()
+  }
+
+  /** Takes what one call may send: all of it, or as much as shows progress often enough. */
+  private nextBatch(): ReadonlyArray<Uint8Array> {
+    const { segments } = this
+    if (this.pending <= mostInFlight) {
+      const batch = segments.length === 1 ? [segments[0]!] : segments.slice()
+      segments.length = 0
+      this.inFlight = this.pending
+      this.pending = 0
+      return batch
+    }
+    let size = 0
+    let count = 0
+    while (size + segments[count]!.length <= mostInFlight) size += segments[count++]!.length
+    const batch = segments.splice(0, count)
+    const room = mostInFlight - size
+    if (room > 0) {
+      batch.push(segments[0]!.subarray(0, room))
+      segments[0] = segments[0]!.subarray(room)
+    }
+    this.inFlight = mostInFlight
+    this.pending -= mostInFlight
+    return batch
   }
 
   /** The system has taken all that the transport held. */
@@ -225,6 +253,7 @@ export class WriteBuffer {
 
   /** Bytes went out: end, or wake those who waited for it. */
   private progress(): void {
+    this.watchdog?.sent(this.buffered)
     if (this.paused && this.buffered <= this.lowWaterMark) this.paused = false
     if (this.ending !== undefined && !this.ended && this.buffered === 0 && this.broken === undefined) {
       this.ended = true

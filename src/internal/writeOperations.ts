@@ -66,7 +66,9 @@ class Woken extends Operation<void, WriteError> {
 
 /** `write` */
 export class Write extends Accepting {
-  readonly name = "write"
+  get name() {
+    return "write"
+  }
   readonly data: Uint8Array | string
   constructor(buffer: WriteBuffer, data: Uint8Array | string) {
     super(buffer)
@@ -83,7 +85,9 @@ export class Write extends Accepting {
 
 /** `writeAll` */
 export class WriteAll extends Accepting {
-  readonly name = "writeAll"
+  get name() {
+    return "writeAll"
+  }
   readonly chunks: Iterable<Uint8Array | string>
   constructor(buffer: WriteBuffer, chunks: Iterable<Uint8Array | string>) {
     super(buffer)
@@ -114,7 +118,9 @@ const watch = (
 
 /** `drain` */
 export class Drain extends WriteOperation {
-  readonly name = "drain"
+  get name() {
+    return "drain"
+  }
   tryNow(): void | typeof notNow {
     const { buffer } = this
     return buffer.broken === undefined && buffer.ending === undefined && !buffer.paused ? undefined : notNow
@@ -131,7 +137,9 @@ export class Drain extends WriteOperation {
 
 /** `flush` */
 export class Flush extends WriteOperation {
-  readonly name = "flush"
+  get name() {
+    return "flush"
+  }
   tryNow(): typeof notNow {
     return notNow
   }
@@ -149,7 +157,9 @@ export class Flush extends WriteOperation {
 
 /** `writeEof` */
 export class WriteEof extends WriteOperation {
-  readonly name = "writeEof"
+  get name() {
+    return "writeEof"
+  }
   tryNow(): typeof notNow {
     return notNow
   }

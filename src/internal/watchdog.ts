@@ -1,0 +1,197 @@
+/**
+ * The bounds on waiting that a session was given, watched by one timer.
+ *
+ * The timer is armed for the deadline that comes first, and not touched when
+ * activity moves deadlines on: when it rings too early it is armed anew. A
+ * session without timeouts has no watchdog, and a session with them has one
+ * timer at most.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type { StreamTimeout } from "../StreamError.ts"
+
+/** The bounds, as a user gives them. */
+export interface Timeouts {
+  readonly idle?: Duration.Input | undefined
+  readonly read?: Duration.Input | undefined
+  readonly write?: Duration.Input | undefined
+  readonly total?: Duration.Input | undefined
+  readonly minRate?: { readonly bytes: number; readonly per: Duration.Input } | undefined
+}
+
+/** The bounds in milliseconds; what is not bounded is `Infinity`. */
+export interface Bounds {
+  readonly idle: number
+  readonly read: number
+  readonly write: number
+  readonly total: number
+  readonly minRate: { readonly bytes: number; readonly per: number } | undefined
+}
+
+/** `undefined` if nothing is bounded. */
+export const resolve = (operation: string, timeouts: Timeouts | undefined): Bounds | undefined => {
+  if (timeouts === undefined) return undefined
+  const rate = timeouts.minRate
+  if (rate !== undefined && !(Number.isSafeInteger(rate.bytes) && rate.bytes > 0)) {
+    throw new RangeError(`${operation}: minRate.bytes must be an integer above 0 bytes, got ${String(rate.bytes)}`)
+  }
+  const bounds: Bounds = {
+    idle: millis(operation, "idle", timeouts.idle),
+    read: millis(operation, "read", timeouts.read),
+    write: millis(operation, "write", timeouts.write),
+    total: millis(operation, "total", timeouts.total),
+    minRate: rate === undefined ? undefined : { bytes: rate.bytes, per: millis(operation, "minRate.per", rate.per) }
+  }
+  const bounded =
+    bounds.minRate !== undefined || Math.min(bounds.idle, bounds.read, bounds.write, bounds.total) < Infinity
+  return bounded ? bounds : undefined
+}
+
+const millis = (operation: string, name: string, input: Duration.Input | undefined): number => {
+  if (input === undefined) return Infinity
+  const value = Duration.toMillis(Duration.fromInputUnsafe(input))
+  if (!(value > 0)) throw new RangeError(`${operation}: timeouts.${name} must be above 0, got ${String(input)}`)
+  return value
+}
+
+/** The session, as the watchdog sees it. */
+export interface Watched {
+  /** Whether a read waits in the middle of something: with part of it buffered, or without knowing parts. */
+  readonly readsPartly: boolean
+  /** A read has waited too long. The session goes on. */
+  expireRead(duration: Duration.Duration): void
+  /** The session is over. */
+  expire(kind: StreamTimeout["kind"], duration: Duration.Duration): void
+}
+
+export class Watchdog {
+  private readonly watched: Watched
+  private readonly bounds: Bounds
+  private readonly services: Context.Context<never>
+  private readonly clock: Clock.Clock
+  private readonly startedAt: number
+  private activeAt: number
+  private readingSince = Infinity
+  private unsentSince = Infinity
+  /** The first byte of the span in which the rate is measured, and how many came in it. */
+  private rateSince = Infinity
+  private rateBytes = 0
+  private timer: Fiber.Fiber<unknown> | undefined = undefined
+  private armedFor = Infinity
+  private stopped = false
+
+  constructor(watched: Watched, bounds: Bounds, services: Context.Context<never>) {
+    this.watched = watched
+    this.bounds = bounds
+    this.services = services
+    this.clock = Context.get(services, Clock.Clock)
+    this.startedAt = this.now()
+    this.activeAt = this.startedAt
+    this.arm()
+  }
+
+  /** Bytes came in. */
+  received(bytes: number): void {
+    const now = this.now()
+    this.activeAt = now
+    if (this.bounds.minRate === undefined) return
+    if (this.rateSince === Infinity) {
+      this.rateSince = now
+      this.rateBytes = bytes
+      this.arm()
+    } else this.rateBytes += bytes
+  }
+
+  /** A read has begun to wait. */
+  readStarted(): void {
+    if (this.bounds.read === Infinity) return
+    this.readingSince = this.now()
+    this.arm()
+  }
+
+  /** No read waits any more. */
+  readEnded(): void {
+    this.readingSince = Infinity
+  }
+
+  /** There is something to send. */
+  unsent(): void {
+    if (this.bounds.write === Infinity || this.unsentSince !== Infinity) return
+    this.unsentSince = this.now()
+    this.arm()
+  }
+
+  /** The system took something; `left` bytes are still to be sent. */
+  sent(left: number): void {
+    const now = this.now()
+    this.activeAt = now
+    this.unsentSince = left > 0 && this.bounds.write !== Infinity ? now : Infinity
+  }
+
+  stop(): void {
+    this.stopped = true
+    this.timer?.interruptUnsafe()
+    this.timer = undefined
+  }
+
+  private now(): number {
+    return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
+  }
+
+  private deadline(): number {
+    const { bounds } = this
+    return Math.min(
+      this.startedAt + bounds.total,
+      this.activeAt + bounds.idle,
+      this.readingSince + bounds.read,
+      this.unsentSince + bounds.write,
+      bounds.minRate === undefined ? Infinity : this.rateSince + bounds.minRate.per
+    )
+  }
+
+  private arm(): void {
+    const deadline = this.deadline()
+    if (this.stopped || deadline === Infinity || (this.timer !== undefined && this.armedFor <= deadline)) return
+    this.timer?.interruptUnsafe()
+    this.armedFor = deadline
+    // rounded up: ringing a fraction early would only mean ringing twice
+    const wait = Math.max(0, Math.ceil(deadline - this.now()))
+    this.timer = Effect.runForkWith(this.services)(
+      Effect.andThen(
+        Effect.sleep(wait),
+        Effect.sync(() => {
+          this.timer = undefined
+          this.ring()
+        })
+      )
+    )
+  }
+
+  private ring(): void {
+    const now = this.now()
+    const { bounds, watched } = this
+    if (now >= this.startedAt + bounds.total) return this.expire("Total", bounds.total)
+    if (now >= this.activeAt + bounds.idle) return this.expire("Idle", bounds.idle)
+    if (now >= this.unsentSince + bounds.write) return this.expire("Write", bounds.write)
+    if (bounds.minRate !== undefined && now >= this.rateSince + bounds.minRate.per) {
+      if (this.rateBytes < bounds.minRate.bytes && watched.readsPartly) {
+        return this.expire("MinRate", bounds.minRate.per)
+      }
+      // measured anew from the next byte: silence between two messages is what `idle` is for
+      this.rateSince = Infinity
+    }
+    if (now >= this.readingSince + bounds.read) {
+      this.readingSince = Infinity
+      watched.expireRead(Duration.millis(bounds.read))
+    }
+    this.arm()
+  }
+
+  private expire(kind: StreamTimeout["kind"], bound: number): void {
+    this.stopped = true
+    this.watched.expire(kind, Duration.millis(bound))
+  }
+}
