@@ -10,7 +10,7 @@ import type * as Effect from "effect/Effect"
 import type { SocketAddress } from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import type { ConnectFailed, ListenFailed } from "./StreamError.ts"
-import type { Transport } from "./Transport.ts"
+import type { Failure, Transport } from "./Transport.ts"
 
 /**
  * Where to connect to, and how.
@@ -97,11 +97,14 @@ export class Network extends Context.Service<
     readonly connect: (options: ConnectOptions) => Effect.Effect<Transport, ConnectFailed>
     /**
      * Listens until the scope closes. `onTransport` is called for each accepted
-     * connection, outside of any fiber, and must attach to it before it returns.
+     * connection, outside of any fiber; nothing is read from it until it is
+     * attached to. `onAcceptError` is told when the system could not accept one;
+     * listening goes on.
      */
     readonly listen: (
       options: ListenOptions,
-      onTransport: (transport: Transport) => void
+      onTransport: (transport: Transport) => void,
+      onAcceptError?: (failure: Failure) => void
     ) => Effect.Effect<Listener, ListenFailed, Scope.Scope>
   }
 >()("effect-byte-streams/Network") {}

@@ -38,7 +38,7 @@ export const make = (options?: Options): Network["Service"] => {
   const lookup = options?.lookup ?? systemLookup
   return Network.of({
     connect: (connectOptions) => connect(lookup, connectOptions),
-    listen: (listenOptions, onTransport) => listen(lookup, listenOptions, onTransport)
+    listen: (listenOptions, onTransport, onAcceptError) => listen(lookup, listenOptions, { onTransport, onAcceptError })
   })
 }
 

@@ -52,6 +52,21 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
    * interrupted and their connections aborted. Default 5 seconds.
    */
   readonly gracePeriod?: Duration.Input | undefined
+  /** How many connections are served at a time. Default: as many as come. */
+  readonly maxConnections?: number | undefined
+  /**
+   * What becomes of a connection above `maxConnections`. `"wait"` (default): it
+   * is served when another has ended, in the order in which they came; nothing
+   * is read from it before. At most `backlog` of them wait. `"reject"`: it is
+   * reset at once, and counted in `Server.rejected`. What cannot wait any more
+   * is rejected too.
+   *
+   * **Gotchas**
+   *
+   * Node accepts what the system offers, and offers no way not to: those that
+   * wait have been accepted, and hold a descriptor each.
+   */
+  readonly overflow?: "wait" | "reject" | undefined
   /**
    * Told of each handler that failed or died (not of those that were
    * interrupted). Its own failure changes nothing. Default: one line in the log.
@@ -87,6 +102,10 @@ export interface Server {
   readonly port: number
   /** How many connections are being served. */
   readonly connections: Effect.Effect<number>
+  /** How many connections wait to be served, because `maxConnections` are. */
+  readonly waiting: Effect.Effect<number>
+  /** How many connections were rejected so far. */
+  readonly rejected: Effect.Effect<number>
   /**
    * Stops accepting, lets handlers finish for `gracePeriod` (default: the
    * server's), then interrupts them and aborts their connections. May be called

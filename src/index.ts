@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 
+export * as BufferBudget from "./BufferBudget.ts"
 export * as Connection from "./Connection.ts"
 export * as Network from "./Network.ts"
 export * as NodeNetwork from "./NodeNetwork.ts"

@@ -39,3 +39,10 @@ export const port = (operation: string, value: number): number => {
   }
   return value
 }
+
+export const positive = (operation: string, name: string, value: number): number => {
+  if (!Number.isSafeInteger(value) || value <= 0) {
+    throw new RangeError(`${operation}: ${name} must be an integer above 0, got ${String(value)}`)
+  }
+  return value
+}

@@ -18,6 +18,7 @@ export interface DuplexLike {
   uncork(): void
   destroy(error?: Error): unknown
   readonly destroyed: boolean
+  readonly closed: boolean
   readonly readableEnded: boolean
   readonly writableEnded: boolean
 }
@@ -47,6 +48,11 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   constructor(duplex: D, info: ConnectionInfo = { local: undefined, remote: undefined }) {
     this.duplex = duplex
     this.info = info
+    // from the start: a stream may break before anyone attaches
+    duplex.on("error", (error: unknown) => {
+      this.failure ??= toFailure(error)
+      this.rescue()
+    })
   }
 
   attach(handler: Handler): void {
@@ -60,17 +66,15 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
       this.handler.onEnd()
       this.endSeen()
     })
-    duplex.on("error", (error: unknown) => {
-      this.failure ??= toFailure(error)
-      this.rescue()
-    })
     duplex.on("close", () => {
       this.rescue()
       clearTimeout(this.linger)
       this.handler.onClose(this.failure)
       this.handler = nobody
     })
-    duplex.resume()
+    // one that has gone already says so no more
+    if (duplex.closed) queueMicrotask(() => this.handler.onClose(this.failure ?? { kind: "Unknown" }))
+    else duplex.resume()
   }
 
   /** The peer's output has ended. */
@@ -78,7 +82,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
 
   /** What a paused stream has read ahead is delivered before its loss. */
   private rescue(): void {
-    if (this.readEnded) return
+    if (this.readEnded || this.handler === nobody) return
     let chunk: unknown
     while ((chunk = this.duplex.read()) !== null) this.handler.onData(chunk as Uint8Array)
   }

@@ -8,13 +8,20 @@ import * as Net from "node:net"
 import * as Path from "node:path"
 import type { Listener, ListenOptions } from "../Network.ts"
 import { ListenFailed } from "../StreamError.ts"
-import type { Transport } from "../Transport.ts"
+import type { Failure, Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
+import { toFailure } from "./duplexTransport.ts"
 import * as NodeAddress from "./nodeAddress.ts"
 import { type Lookup, socketOptions } from "./nodeConnect.ts"
 import { NodeTransport } from "./nodeTransport.ts"
 
 const defaultBacklog = 511
+
+/** Who is told of what happens while listening. */
+interface Events {
+  readonly onTransport: (transport: Transport) => void
+  readonly onAcceptError: ((failure: Failure) => void) | undefined
+}
 
 /** One listening socket. */
 interface Bound {
@@ -27,15 +34,15 @@ interface Bound {
 export const listen = (
   lookup: Lookup,
   options: ListenOptions,
-  onTransport: (transport: Transport) => void
+  events: Events
 ): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
   Effect.suspend(() => {
     const bound: Array<Bound> = []
     const close = Effect.suspend(() => Effect.forEach(bound.splice(0), unbind, { discard: true }))
     const bind =
       options.path === undefined
-        ? bindTcp(lookup, options, onTransport, bound)
-        : bindUnix(options.path, options, onTransport, bound)
+        ? bindTcp(lookup, options, events, bound)
+        : bindUnix(options.path, options, events, bound)
     return Effect.acquireRelease(
       Effect.onExit(bind, (exit) => (Exit.isSuccess(exit) ? Effect.void : close)),
       () => close,
@@ -57,15 +64,15 @@ const unbind = ({ cleanup, server }: Bound): Effect.Effect<void> =>
 
 const nothing = (): void => {}
 
-const makeServer = (
-  options: ListenOptions,
-  onTransport: (transport: Transport) => void,
-  unixPath: string | undefined
-): Net.Server => {
+const makeServer = (options: ListenOptions, events: Events, unixPath: string | undefined): Net.Server => {
   const info = unixPath === undefined ? undefined : { local: NodeAddress.unix(unixPath), remote: undefined }
-  return Net.createServer(socketOptions(options), (socket) => {
-    onTransport(new NodeTransport(socket, info ?? NodeAddress.infoOf(socket)))
+  const server = Net.createServer({ ...socketOptions(options), pauseOnConnect: true }, (socket) => {
+    events.onTransport(new NodeTransport(socket, info ?? NodeAddress.infoOf(socket)))
+  }).on("error", (error) => {
+    // while it does not listen yet, whoever starts it is told as well
+    if (server.listening) events.onAcceptError?.(toFailure(error))
   })
+  return server
 }
 
 /** Resolves once the server listens; closes it if that fails, or is given up. */
@@ -77,8 +84,6 @@ const start = (
   Effect.callback<Net.Server, ListenFailed>((resume) => {
     const onListening = () => {
       server.off("error", onError)
-      // an accept that fails is no reason to end the process; the next one may succeed
-      server.on("error", nothing)
       resume(Effect.succeed(server))
     }
     const onError = (error: Error) => {
@@ -90,7 +95,7 @@ const start = (
     server.listen(options)
     return Effect.sync(() => {
       server.off("listening", onListening)
-      server.on("error", nothing)
+      server.off("error", onError)
       server.close()
     })
   })
@@ -102,7 +107,7 @@ const start = (
 const bindTcp = (
   lookup: Lookup,
   options: ListenOptions,
-  onTransport: (transport: Transport) => void,
+  events: Events,
   bound: Array<Bound>
 ): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
@@ -112,7 +117,7 @@ const bindTcp = (
     for (const host of hosts) {
       const label = `${host ?? "*"}:${port}`
       const server = yield* start(
-        makeServer(options, onTransport, undefined),
+        makeServer(options, events, undefined),
         {
           port,
           backlog: options.backlog ?? defaultBacklog,
@@ -157,11 +162,11 @@ const resolveHosts = (
 const bindUnix = (
   path: string,
   options: ListenOptions,
-  onTransport: (transport: Transport) => void,
+  events: Events,
   bound: Array<Bound>
 ): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
-    const server = makeServer(options, onTransport, path)
+    const server = makeServer(options, events, path)
     const backlog = options.backlog ?? defaultBacklog
     if (path.startsWith("\0")) {
       yield* start(server, { path, backlog }, path)

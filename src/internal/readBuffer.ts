@@ -17,6 +17,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import { ClosedStream, type ReadError, StreamBusy } from "../StreamError.ts"
+import type { Budget } from "./budget.ts"
 import { ByteWindow } from "./byteWindow.ts"
 import * as Bytes from "./bytes.ts"
 import { deliver, Operation } from "./operation.ts"
@@ -57,6 +58,8 @@ export class ReadBuffer {
   operation: ReadOperation<any, any> | undefined = undefined
   /** Told of what arrives and of reads that wait, if waiting is bounded. */
   watchdog: Watchdog | undefined = undefined
+  /** What many buffers may hold together, if that is bounded. */
+  budget: Budget | undefined = undefined
   /** Drop what arrives up to the end of the line. */
   discarding = false
 
@@ -89,7 +92,7 @@ export class ReadBuffer {
       bytes = bytes.subarray(end + 1)
     }
     if (bytes.length === 0) return
-    this.size += bytes.length
+    this.resize(bytes.length)
     const queue = this.getQueue()
     Queue.offerUnsafe(queue, bytes)
     if (this.operation !== undefined) this.wake()
@@ -121,7 +124,7 @@ export class ReadBuffer {
     this.closed = reason
     this.window.clear()
     this.queue = undefined
-    this.size = 0
+    this.resize(-this.size)
     this.paused = false
     this.wake()
   }
@@ -132,10 +135,28 @@ export class ReadBuffer {
   }
 
   private pauseIfFull(): void {
-    if (!this.paused && this.size > this.threshold && this.closed === undefined) {
+    if (this.paused || this.closed !== undefined) return
+    if (this.size > this.threshold) {
       this.paused = true
       this.flow.pause()
+    } else if (this.operation === undefined && this.budget?.refuses(this) === true) {
+      this.paused = true
+      this.budget.hold(this)
+      this.flow.pause()
     }
+  }
+
+  private resize(by: number): void {
+    this.size += by
+    if (by !== 0) this.budget?.changed(this, by)
+  }
+
+  /** The budget has room again, or this buffer has. */
+  reconsider(): void {
+    if (!this.paused || this.size > this.limit) return
+    if (this.budget?.refuses(this) === true) return this.budget.hold(this)
+    this.paused = false
+    this.flow.resume()
   }
 
   // ------------------------------------------------------------------------
@@ -160,12 +181,9 @@ export class ReadBuffer {
 
   /** Bytes left the window: bookkeeping, and the transport may go on. The last thing that a read does. */
   consumed(count: number): void {
-    this.size -= count
+    this.resize(-count)
     this.searched = this.searched > count ? this.searched - count : 0
-    if (this.paused && this.size <= this.limit) {
-      this.paused = false
-      this.flow.resume()
-    }
+    if (this.paused) this.reconsider()
   }
 
   take(count: number): Uint8Array {
@@ -183,7 +201,7 @@ export class ReadBuffer {
   unread(bytes: Uint8Array): void {
     this.absorb()
     this.window.unshift(bytes)
-    this.size += bytes.length
+    this.resize(bytes.length)
     this.searched = 0
     this.pauseIfFull()
   }

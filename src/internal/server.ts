@@ -1,5 +1,6 @@
 /** Accepting, supervising handlers, shutting down. */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,11 +13,13 @@ import * as Connection from "../Connection.ts"
 import { type Listener, Network } from "../Network.ts"
 import type { HandlerFailure, HandlerServices, Options, Server, ShutdownReport } from "../Server.ts"
 import type { ListenFailed } from "../StreamError.ts"
-import type { ConnectionInfo, Transport } from "../Transport.ts"
+import type { ConnectionInfo, Failure, Transport } from "../Transport.ts"
+import * as Argument from "./argument.ts"
 import { SessionConnection } from "./connection.ts"
 import * as SessionOptions from "./sessionOptions.ts"
 
 const defaultGracePeriod = Duration.seconds(5)
+const defaultBacklog = 511
 
 /** The latch that opens when the server begins to shut down; of the server whose handler this is. */
 const Draining = Context.Reference<Latch.Latch | undefined>("effect-byte-streams/Server/Draining", {
@@ -40,7 +43,11 @@ export const start = <E, R>(
     const clients = new Clients(options, handler, context as Context.Context<never>)
     const gracePeriod = options.gracePeriod ?? defaultGracePeriod
     // released after the listener below, which by then has stopped accepting
-    const listener = yield* network.listen(options, (transport) => clients.accept(transport))
+    const listener = yield* network.listen(
+      options,
+      (transport) => clients.accept(transport),
+      (failure) => clients.acceptFailed(failure)
+    )
     const server = new ListeningServer(listener, clients, gracePeriod)
     yield* Effect.addFinalizer(() => server.shutdown())
     return server
@@ -57,20 +64,58 @@ class Clients<E, R> {
   readonly draining = Latch.makeUnsafe(false)
   /** Open while nobody is being served. */
   readonly idle = Latch.makeUnsafe(true)
+  /** Accepted, and not served yet: those that `maxConnections` keeps waiting, in the order in which they came. */
+  readonly waiting: Array<Transport> = []
+  rejected = 0
 
   private readonly handler: Handler<E, R>
   private readonly context: Context.Context<never>
+  private readonly clock: Clock.Clock
+  private acceptFailureLogged = -Infinity
   private readonly sessionOptions: SessionOptions.SessionOptions
+  private readonly maxConnections: number
+  private readonly mostWaiting: number
   private readonly onHandlerError: (failure: HandlerFailure<E>) => Effect.Effect<void>
 
   constructor(options: Options<E>, handler: Handler<E, R>, context: Context.Context<never>) {
     this.handler = handler
     this.sessionOptions = SessionOptions.resolve("startServer", options)
+    this.maxConnections =
+      options.maxConnections === undefined
+        ? Infinity
+        : Argument.positive("startServer", "maxConnections", options.maxConnections)
+    const overflow = Argument.oneOf("startServer", "overflow", options.overflow ?? "wait", ["wait", "reject"])
+    this.mostWaiting = overflow === "wait" ? (options.backlog ?? defaultBacklog) : 0
     this.onHandlerError = options.onHandlerError ?? logFailure
     this.context = Context.add(context, Draining, this.draining)
+    this.clock = Context.get(this.context, Clock.Clock)
   }
 
   accept(transport: Transport): void {
+    if (this.draining.isOpen()) transport.abort()
+    else if (this.active.size < this.maxConnections) this.begin(transport)
+    else if (this.waiting.length < this.mostWaiting) this.waiting.push(transport)
+    else {
+      this.rejected++
+      transport.abort()
+    }
+  }
+
+  /** The system could not accept: it goes on trying, and the log says so once in a while. */
+  acceptFailed(failure: Failure): void {
+    const now = this.clock.currentTimeMillisUnsafe()
+    if (now - this.acceptFailureLogged < 1000) return
+    this.acceptFailureLogged = now
+    Effect.runForkWith(this.context)(Effect.logWarning(`accept failed: ${failure.code ?? failure.kind}`))
+  }
+
+  /** Nobody is served any more who is not served yet. */
+  drain(): void {
+    this.draining.openUnsafe()
+    for (const transport of this.waiting.splice(0)) transport.abort()
+  }
+
+  private begin(transport: Transport): void {
     const connection = new SessionConnection(transport, this.sessionOptions, this.context)
     const client: Client = { connection, fiber: undefined }
     this.active.add(client)
@@ -88,6 +133,8 @@ class Clients<E, R> {
           this.end(connection, exit),
           Effect.sync(() => {
             this.active.delete(client)
+            const next = this.waiting.shift()
+            if (next !== undefined) this.begin(next)
             if (this.active.size === 0) this.idle.openUnsafe()
           })
         )
@@ -157,13 +204,21 @@ class ListeningServer implements Server {
     return Effect.sync(() => this.clients.active.size)
   }
 
+  get waiting() {
+    return Effect.sync(() => this.clients.waiting.length)
+  }
+
+  get rejected() {
+    return Effect.sync(() => this.clients.rejected)
+  }
+
   shutdown(options?: { readonly gracePeriod?: Duration.Input | undefined }): Effect.Effect<ShutdownReport> {
     return Effect.suspend(() => {
       const { clients } = this
       const gracePeriod = options?.gracePeriod ?? this.gracePeriod
       const before = clients.active.size
       return this.listener.close.pipe(
-        Effect.andThen(Effect.sync(() => clients.draining.openUnsafe())),
+        Effect.andThen(Effect.sync(() => clients.drain())),
         Effect.andThen(Effect.timeoutOption(clients.idle.await, gracePeriod)),
         Effect.andThen(this.abortHandlers),
         Effect.map((aborted) => {

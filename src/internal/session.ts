@@ -6,13 +6,15 @@
  * whoever asks for it first: the program (`close`, `abort`, a scope), the peer,
  * or the clock.
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { BufferBudget } from "../BufferBudget.ts"
 import { ClosedStream, ConnectionLost, StreamTimeout, type WriteError } from "../StreamError.ts"
 import type { CloseOutcome } from "../StreamWriter.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
+import type { Budget } from "./budget.ts"
 import { type Flow, ReadBuffer } from "./readBuffer.ts"
 import type { SessionOptions } from "./sessionOptions.ts"
 import { Watchdog, type Watched } from "./watchdog.ts"
@@ -45,6 +47,7 @@ export class Session implements Handler, Flow, Output, Watched {
     this.writes = new WriteBuffer(options, this)
     this.watchdog = options.timeouts === undefined ? undefined : new Watchdog(this, options.timeouts, services)
     this.reads.watchdog = this.watchdog
+    this.reads.budget = Context.get(services, BufferBudget) as Budget | undefined
     this.writes.watchdog = this.watchdog
     transport.attach(this)
   }

@@ -1,0 +1,66 @@
+/**
+ * A cap on what lies unread over all connections together.
+ *
+ * Each connection's buffer has a limit of its own; ten thousand of them add up.
+ * With a budget in the context, connections that hold more than their equal
+ * share are held back once the budget is spent, and the small ones go on.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Argument from "./internal/argument.ts"
+import { Budget } from "./internal/budget.ts"
+
+/**
+ * A budget shared by the connections that are opened or served with it in their
+ * context.
+ *
+ * **Details**
+ *
+ * A connection is paused when more than `limit` bytes lie unread over all of
+ * them and it has more than `limit` divided by the number of connections with
+ * unread bytes. Those that wait are let go on in the order in which they began
+ * to, once there is room. What is in flight when the budget is spent still
+ * arrives: at most one chunk a connection. A read that waits is never held
+ * back, or the program could not make room.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BufferBudget {
+  /** How many bytes may lie unread. */
+  readonly limit: number
+  /** How many do. */
+  readonly used: Effect.Effect<number>
+}
+
+/**
+ * The budget in force; none by default.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const BufferBudget: Context.Reference<BufferBudget | undefined> = Context.Reference(
+  "effect-byte-streams/BufferBudget",
+  { defaultValue: (): BufferBudget | undefined => undefined }
+)
+
+/**
+ * A budget of `bytes` bytes.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: { readonly bytes: number }): Effect.Effect<BufferBudget> =>
+  Effect.sync(() => new Budget(Argument.limit("BufferBudget.make", options.bytes)))
+
+/**
+ * A budget of `bytes` bytes for everything that is built with this layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: { readonly bytes: number }): Layer.Layer<never> =>
+  Layer.effect(BufferBudget)(make(options))
