@@ -11,18 +11,18 @@ import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import { SessionConnection } from "./internal/connection.ts"
+import { acquire as acquireConnection, SessionConnection } from "./internal/connection.ts"
 import { type DuplexLike, DuplexTransport } from "./internal/duplexTransport.ts"
 import type * as InternalSession from "./internal/session.ts"
 import * as SessionOptions from "./internal/sessionOptions.ts"
 import * as SocketBridge from "./internal/socketBridge.ts"
 import type { Timeouts as InternalTimeouts } from "./internal/watchdog.ts"
 import { type ConnectOptions, Network } from "./Network.ts"
-import type { ConnectFailed } from "./StreamError.ts"
+import type { ConnectFailed, TlsFailed, WriteError } from "./StreamError.ts"
+import type { StartTlsOptions } from "./Tls.ts"
 import { StreamReader } from "./StreamReader.ts"
 import { StreamWriter } from "./StreamWriter.ts"
 import type { ConnectionInfo, Transport } from "./Transport.ts"
@@ -66,6 +66,23 @@ export interface Connection {
   readonly closed: Effect.Effect<Closed>
   /** Drops what is unsent and resets the connection. Never waits, never fails. */
   readonly abort: Effect.Effect<void>
+  /**
+   * Turns the connection into an encrypted one, in place (STARTTLS). Waits for
+   * what was written before; returns a new connection, which the scope owns; the
+   * streams of this one answer `ClosedStream` with reason `Upgraded`.
+   *
+   * Bytes that were read ahead fail the upgrade, or are given to TLS, as
+   * `leftover` says; they never become decrypted data. If the upgrade fails or
+   * is interrupted, the connection is reset.
+   */
+  startTls(options: StartTlsOptions): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope>
+  /**
+   * Ends TLS, and goes on in plain text, where the peer agrees: waits for its
+   * `close_notify`. Returns a new connection, which the scope owns. What was
+   * decrypted and not read comes first in its reader, then the plain bytes that
+   * followed.
+   */
+  readonly stopTls: Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope>
 }
 
 /**
@@ -153,14 +170,9 @@ const acquire = <E, R>(
 ): Effect.Effect<Connection, E, R | Scope.Scope> =>
   Effect.contextWith((services: Context.Context<never>) => {
     const options = SessionOptions.resolve(operation, input)
-    return Effect.map(
-      Effect.acquireRelease(
-        Effect.map(transport, (transport) => new SessionConnection(transport, options, services)),
-        (connection, exit) =>
-          Exit.isSuccess(exit) || options.onScopeFailure === "flush" ? connection.writer.close : connection.abort,
-        { interruptible: true }
-      ),
-      (connection): Connection => connection
+    return acquireConnection(
+      Effect.map(transport, (transport) => new SessionConnection(transport, options, services)),
+      options
     )
   })
 
@@ -177,7 +189,10 @@ const acquire = <E, R>(
  * @category constructors
  * @since 0.1.0
  */
-export const openConnection = (options: OpenOptions): Effect.Effect<Connection, ConnectFailed, Network | Scope.Scope> =>
+export const openConnection: {
+  (options: OpenOptions & { readonly tls?: undefined }): Effect.Effect<Connection, ConnectFailed, Network | Scope.Scope>
+  (options: OpenOptions): Effect.Effect<Connection, ConnectFailed | TlsFailed, Network | Scope.Scope>
+} = (options: OpenOptions): Effect.Effect<Connection, any, Network | Scope.Scope> =>
   acquire(
     "openConnection",
     Effect.flatMap(Effect.service(Network), (network) => network.connect(options)),
@@ -192,8 +207,9 @@ export const openConnection = (options: OpenOptions): Effect.Effect<Connection, 
  */
 export const openUnixConnection = (
   path: string,
-  options?: Omit<OpenOptions, "host" | "port" | "path" | "localAddress">
-): Effect.Effect<Connection, ConnectFailed, Network | Scope.Scope> => openConnection({ ...options, path })
+  options?: Omit<OpenOptions, "host" | "port" | "path" | "localAddress" | "tls">
+): Effect.Effect<Connection, ConnectFailed, Network | Scope.Scope> =>
+  openConnection({ ...options, tls: undefined, path })
 
 /**
  * A connection over a Node `Duplex`, or anything that behaves like one: a child
@@ -253,9 +269,12 @@ export const toSocket = (self: Connection): Socket.Socket => SocketBridge.fromCo
  * @category layers
  * @since 0.1.0
  */
-export const layerConnection = (
-  options: OpenOptions
-): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed, Network> =>
+export const layerConnection: {
+  (
+    options: OpenOptions & { readonly tls?: undefined }
+  ): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed, Network>
+  (options: OpenOptions): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed | TlsFailed, Network>
+} = (options: OpenOptions): Layer.Layer<Connection | StreamReader | StreamWriter, any, Network> =>
   Layer.effectContext(Effect.map(openConnection(options), services))
 
 /**
@@ -280,10 +299,12 @@ export const layerConnection = (
  * @since 0.1.0
  */
 export const layerConfig = (
-  options: Config.Wrap<OpenOptions>
+  options: Config.Wrap<Omit<OpenOptions, "tls">>
 ): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed | Config.ConfigError, Network> =>
   Layer.effectContext(
-    Effect.flatMap(Config.unwrap(options), (options) => Effect.map(openConnection(options), services))
+    Effect.flatMap(Config.unwrap(options), (options) =>
+      Effect.map(openConnection({ ...options, tls: undefined }), services)
+    )
   )
 
 /**

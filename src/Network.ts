@@ -9,8 +9,9 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { SocketAddress } from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
-import type { ConnectFailed, ListenFailed } from "./StreamError.ts"
-import type { Failure, Transport } from "./Transport.ts"
+import type { ConnectFailed, ListenFailed, TlsFailed } from "./StreamError.ts"
+import type * as Tls from "./Tls.ts"
+import type { ConnectionInfo, Failure, Transport } from "./Transport.ts"
 
 /**
  * Where to connect to, and how.
@@ -38,6 +39,8 @@ export interface ConnectOptions {
   readonly noDelay?: boolean | undefined
   /** Probes an idle connection: `true`, or the idle time before the first probe. Default off. */
   readonly keepAlive?: boolean | Duration.Input | undefined
+  /** Speaks TLS; `true` with the defaults: the host's name, Node's authorities. Default: plain. */
+  readonly tls?: true | Tls.ClientOptions | undefined
 }
 
 /**
@@ -69,6 +72,22 @@ export interface ListenOptions {
   readonly noDelay?: boolean | undefined
   /** As for `ConnectOptions`, of accepted connections. Default off. */
   readonly keepAlive?: boolean | Duration.Input | undefined
+  /** Speaks TLS. Default: plain. */
+  readonly tls?: Tls.ServerOptions | undefined
+}
+
+/**
+ * Who is told of what happens while listening. All are called outside of any
+ * fiber.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ListenEvents {
+  /** The system could not accept a connection; listening goes on. */
+  readonly onAcceptError?: ((failure: Failure) => void) | undefined
+  /** A handshake failed; the connection is gone. */
+  readonly onHandshakeError?: ((error: TlsFailed, info: ConnectionInfo) => void) | undefined
 }
 
 /**
@@ -94,17 +113,16 @@ export class Network extends Context.Service<
   Network,
   {
     /** Opens a connection. The transport belongs to the caller, who must attach to it, close or abort it. */
-    readonly connect: (options: ConnectOptions) => Effect.Effect<Transport, ConnectFailed>
+    readonly connect: (options: ConnectOptions) => Effect.Effect<Transport, ConnectFailed | TlsFailed>
     /**
      * Listens until the scope closes. `onTransport` is called for each accepted
      * connection, outside of any fiber; nothing is read from it until it is
-     * attached to. `onAcceptError` is told when the system could not accept one;
-     * listening goes on.
+     * attached to. Over TLS it is called once the handshake is done.
      */
     readonly listen: (
       options: ListenOptions,
       onTransport: (transport: Transport) => void,
-      onAcceptError?: (failure: Failure) => void
+      events?: ListenEvents
     ) => Effect.Effect<Listener, ListenFailed, Scope.Scope>
   }
 >()("effect-byte-streams/Network") {}

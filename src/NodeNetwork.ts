@@ -38,7 +38,7 @@ export const make = (options?: Options): Network["Service"] => {
   const lookup = options?.lookup ?? systemLookup
   return Network.of({
     connect: (connectOptions) => connect(lookup, connectOptions),
-    listen: (listenOptions, onTransport, onAcceptError) => listen(lookup, listenOptions, { onTransport, onAcceptError })
+    listen: (listenOptions, onTransport, events) => listen(lookup, listenOptions, onTransport, events ?? {})
   })
 }
 

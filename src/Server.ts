@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import type { Connection, Options as ConnectionOptions } from "./Connection.ts"
 import * as InternalServer from "./internal/server.ts"
 import type { ListenOptions, Network } from "./Network.ts"
-import type { ListenFailed } from "./StreamError.ts"
+import type { ListenFailed, TlsFailed } from "./StreamError.ts"
 import type { StreamReader } from "./StreamReader.ts"
 import type { StreamWriter } from "./StreamWriter.ts"
 import type { ConnectionInfo } from "./Transport.ts"
@@ -72,6 +72,8 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
    * interrupted). Its own failure changes nothing. Default: one line in the log.
    */
   readonly onHandlerError?: ((failure: HandlerFailure<E>) => Effect.Effect<void>) | undefined
+  /** Told of each TLS handshake that failed. Default: one line in the log. */
+  readonly onHandshakeError?: ((error: TlsFailed, info: ConnectionInfo) => Effect.Effect<void>) | undefined
 }
 
 /**

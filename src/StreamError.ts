@@ -226,12 +226,37 @@ export class ListenFailed extends Schema.TaggedError<ListenFailed>("effect-byte-
 }
 
 /**
- * What every read can fail with.
+ * TLS could not be agreed on, or was cut off.
+ *
+ * **Details**
+ *
+ * - `Certificate`: one side does not accept the other's certificate.
+ * - `Handshake`: they could not agree on anything else, or the peer left meanwhile.
+ * - `Timeout`: the handshake took longer than `handshakeTimeout`; the `cause` is a `StreamTimeout`.
+ * - `InjectedPlaintext`: bytes came along with the request to upgrade, and were not asked for.
+ * - `Truncated`: the connection was cut without a `close_notify`.
+ * - `Unsupported`: the transport cannot do it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TlsFailed extends Schema.TaggedError<TlsFailed>("effect-byte-streams/TlsFailed")("TlsFailed", {
+  kind: Schema.Literals(["Certificate", "Handshake", "Timeout", "InjectedPlaintext", "Truncated", "Unsupported"]),
+  code: Schema.optional(Schema.String),
+  cause: Schema.optional(Schema.Defect())
+}) {
+  override get message(): string {
+    return `TLS failed: ${this.kind}${this.code === undefined ? "" : ` (${this.code})`}`
+  }
+}
+
+/**
+ * What every read can fail with. `TlsFailed` only over TLS.
  *
  * @category models
  * @since 0.1.0
  */
-export type ReadError = ConnectionLost | ClosedStream | StreamBusy | StreamTimeout
+export type ReadError = ConnectionLost | ClosedStream | StreamBusy | StreamTimeout | TlsFailed
 
 /**
  * What every write can fail with.

@@ -8,7 +8,10 @@
  *
  * @since 0.1.0
  */
+import type * as Effect from "effect/Effect"
 import type { SocketAddress } from "effect/net/NetAddress"
+import type { TlsFailed } from "./StreamError.ts"
+import type { StartTlsOptions, TlsInfo } from "./Tls.ts"
 
 /**
  * What is known about one physical connection. Plain data, captured when the
@@ -22,6 +25,8 @@ export interface ConnectionInfo {
   readonly local: SocketAddress | undefined
   /** The peer's address, where the transport has one. A client of a Unix socket has none. */
   readonly remote: SocketAddress | undefined
+  /** What was agreed on, over TLS. */
+  readonly tls?: TlsInfo | undefined
 }
 
 /**
@@ -32,6 +37,8 @@ export interface ConnectionInfo {
  */
 export interface Failure {
   readonly kind: "Reset" | "BrokenPipe" | "TimedOut" | "Unreachable" | "Unknown"
+  /** What TLS found, if it was TLS: what readers are told of. */
+  readonly tls?: TlsFailed["kind"] | undefined
   /** The system's own code, such as `ECONNRESET`. */
   readonly code?: string | undefined
   readonly cause?: unknown
@@ -103,4 +110,21 @@ export interface Transport {
   close(): void
   /** Drops everything and resets the connection. */
   abort(): void
+  /**
+   * Turns the connection into an encrypted one. Everything written has been
+   * handed over; from now on the transport belongs to the one that is returned,
+   * and no longer calls its handler. `leftover` is the beginning of what the
+   * peer says in TLS. Where it fails or is interrupted, the connection is reset.
+   * Transports that cannot do it do not have it.
+   */
+  readonly startTls?:
+    | ((options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>) => Effect.Effect<Transport, TlsFailed>)
+    | undefined
+  /**
+   * Ends TLS in both directions, and returns what is underneath, with the plain
+   * bytes that followed. Only an encrypted transport has it.
+   */
+  readonly stopTls?:
+    | (() => Effect.Effect<{ readonly transport: Transport; readonly leftover: ReadonlyArray<Uint8Array> }>)
+    | undefined
 }

@@ -12,6 +12,7 @@ export * as Server from "./Server.ts"
 export * as StreamError from "./StreamError.ts"
 export * as StreamReader from "./StreamReader.ts"
 export * as StreamWriter from "./StreamWriter.ts"
+export * as Tls from "./Tls.ts"
 export * as Transport from "./Transport.ts"
 
 export { openConnection, openUnixConnection } from "./Connection.ts"

@@ -3,6 +3,7 @@
  * the interface it needs is written down here.
  */
 import * as Bytes from "./bytes.ts"
+import * as TlsFailure from "./tlsFailure.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
 
 /** The part of a `Duplex` that is used. */
@@ -43,6 +44,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   protected handler: Handler = nobody
   protected readEnded = false
   protected failure: Failure | undefined = undefined
+  private attached = false
   private linger: ReturnType<typeof setTimeout> | undefined = undefined
 
   constructor(duplex: D, info: ConnectionInfo = { local: undefined, remote: undefined }) {
@@ -56,7 +58,18 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   }
 
   attach(handler: Handler): void {
+    const first = !this.attached
+    this.attached = true
     this.handler = handler
+    if (first) this.listen()
+    const { duplex } = this
+    // what has happened already is not said again by the stream
+    if (duplex.closed) queueMicrotask(() => this.handler.onClose(this.failure ?? { kind: "Unknown" }))
+    else if (this.readEnded) queueMicrotask(() => this.handler.onEnd())
+    else duplex.resume()
+  }
+
+  private listen(): void {
     const { duplex } = this
     duplex.on("data", (chunk: Uint8Array | string) => {
       this.handler.onData(typeof chunk === "string" ? Bytes.encode(chunk) : chunk)
@@ -72,9 +85,6 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
       this.handler.onClose(this.failure)
       this.handler = nobody
     })
-    // one that has gone already says so no more
-    if (duplex.closed) queueMicrotask(() => this.handler.onClose(this.failure ?? { kind: "Unknown" }))
-    else duplex.resume()
   }
 
   /** The peer's output has ended. */
@@ -148,7 +158,10 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
 export const toFailure = (error: unknown): Failure => {
   const code = (error as { code?: unknown } | null)?.code
   const named = typeof code === "string" ? code : undefined
-  return { kind: (named === undefined ? undefined : kinds[named]) ?? "Unknown", code: named, cause: error }
+  const kind = (named === undefined ? undefined : kinds[named]) ?? "Unknown"
+  return named !== undefined && /^ERR_(SSL|TLS)_/.test(named)
+    ? { kind, code: named, cause: error, tls: TlsFailure.kindOf(named) }
+    : { kind, code: named, cause: error }
 }
 
 const kinds: Record<string, Failure["kind"]> = {

@@ -3,12 +3,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Net from "node:net"
 import type { ConnectOptions } from "../Network.ts"
-import { type ConnectAttempt, ConnectFailed } from "../StreamError.ts"
+import { type ConnectAttempt, ConnectFailed, type TlsFailed } from "../StreamError.ts"
 import type { Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
 import * as HappyEyeballs from "./happyEyeballs.ts"
 import * as NodeAddress from "./nodeAddress.ts"
-import { NodeTransport } from "./nodeTransport.ts"
+import { TcpTransport } from "./nodeTcp.ts"
 
 /** One address of a name. */
 export interface Resolved {
@@ -22,11 +22,19 @@ export type Lookup = (host: string) => Promise<ReadonlyArray<Resolved>>
 const defaultConnectTimeout = Duration.seconds(30)
 const defaultAttemptDelay = Duration.millis(250)
 
-export const connect = (lookup: Lookup, options: ConnectOptions): Effect.Effect<Transport, ConnectFailed> =>
+export const connect = (lookup: Lookup, options: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
   Effect.suspend(() => {
     const timeout = options.connectTimeout ?? defaultConnectTimeout
-    if (options.path !== undefined) return connectUnix(options.path, options, timeout)
-    return connectTcp(lookup, options, timeout)
+    const plain =
+      options.path === undefined ? connectTcp(lookup, options, timeout) : connectUnix(options.path, options, timeout)
+    const { tls } = options
+    if (tls === undefined) return plain
+    // programs without TLS do not load it
+    return Effect.flatMap(
+      Effect.promise(() => import("./nodeTls.ts")),
+      ({ secureClient }) =>
+        Effect.flatMap(plain, (transport) => secureClient(transport, tls === true ? {} : tls, options.host))
+    )
   })
 
 const connectUnix = (
@@ -43,7 +51,7 @@ const connectUnix = (
           new ConnectFailed({ target: path, kind: "Timeout", attempts: [{ address: path, kind: "Timeout" }] })
         )
     }),
-    Effect.map((socket) => new NodeTransport(socket, { local: undefined, remote: NodeAddress.unix(path) }))
+    Effect.map((socket) => new TcpTransport(socket, { local: undefined, remote: NodeAddress.unix(path) }))
   )
 
 const connectTcp = (
@@ -94,7 +102,7 @@ const connectTcp = (
       }).pipe(Effect.mapError((errors) => failed(mostTelling(errors))))
     ),
     Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(failed("Timeout")) }),
-    Effect.map((socket) => new NodeTransport(socket, NodeAddress.infoOf(socket)))
+    Effect.map((socket) => new TcpTransport(socket, NodeAddress.infoOf(socket)))
   )
 }
 

@@ -1,4 +1,5 @@
 /** Listening with `node:net`. */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { SocketAddress } from "effect/net/NetAddress"
@@ -6,22 +7,17 @@ import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
-import type { Listener, ListenOptions } from "../Network.ts"
+import type { Listener, ListenEvents, ListenOptions } from "../Network.ts"
 import { ListenFailed } from "../StreamError.ts"
-import type { Failure, Transport } from "../Transport.ts"
+import type * as Tls from "../Tls.ts"
+import type { Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
 import { toFailure } from "./duplexTransport.ts"
 import * as NodeAddress from "./nodeAddress.ts"
 import { type Lookup, socketOptions } from "./nodeConnect.ts"
-import { NodeTransport } from "./nodeTransport.ts"
+import { TcpTransport } from "./nodeTcp.ts"
 
 const defaultBacklog = 511
-
-/** Who is told of what happens while listening. */
-interface Events {
-  readonly onTransport: (transport: Transport) => void
-  readonly onAcceptError: ((failure: Failure) => void) | undefined
-}
 
 /** One listening socket. */
 interface Bound {
@@ -34,15 +30,20 @@ interface Bound {
 export const listen = (
   lookup: Lookup,
   options: ListenOptions,
-  events: Events
+  onTransport: (transport: Transport) => void,
+  events: ListenEvents
 ): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
-  Effect.suspend(() => {
+  Effect.contextWith((services: Context.Context<never>) => {
+    const accept: Accept = {
+      ...events,
+      onTransport: options.tls === undefined ? onTransport : secured(options.tls, services, onTransport, events)
+    }
     const bound: Array<Bound> = []
     const close = Effect.suspend(() => Effect.forEach(bound.splice(0), unbind, { discard: true }))
     const bind =
       options.path === undefined
-        ? bindTcp(lookup, options, events, bound)
-        : bindUnix(options.path, options, events, bound)
+        ? bindTcp(lookup, options, accept, bound)
+        : bindUnix(options.path, options, accept, bound)
     return Effect.acquireRelease(
       Effect.onExit(bind, (exit) => (Exit.isSuccess(exit) ? Effect.void : close)),
       () => close,
@@ -55,6 +56,36 @@ export const listen = (
     )
   })
 
+/** A listener for transports and accept errors. */
+interface Accept extends ListenEvents {
+  readonly onTransport: (transport: Transport) => void
+}
+
+/** Passes connections on once their handshake is done. A failed one costs nobody else anything. */
+const secured = (
+  tls: Tls.ServerOptions,
+  services: Context.Context<never>,
+  onTransport: (transport: Transport) => void,
+  events: ListenEvents
+): ((transport: Transport) => void) => {
+  // programs without TLS do not load it
+  const loaded = import("./nodeTls.ts")
+  return (transport) => {
+    Effect.runForkWith(services)(
+      Effect.match(
+        Effect.flatMap(
+          Effect.promise(() => loaded),
+          ({ secureServer }) => secureServer(transport, tls)
+        ),
+        {
+          onFailure: (error) => events.onHandshakeError?.(error, transport.info),
+          onSuccess: onTransport
+        }
+      )
+    )
+  }
+}
+
 const unbind = ({ cleanup, server }: Bound): Effect.Effect<void> =>
   Effect.sync(() => {
     // connections go on: who accepted them closes them
@@ -64,13 +95,13 @@ const unbind = ({ cleanup, server }: Bound): Effect.Effect<void> =>
 
 const nothing = (): void => {}
 
-const makeServer = (options: ListenOptions, events: Events, unixPath: string | undefined): Net.Server => {
+const makeServer = (options: ListenOptions, accept: Accept, unixPath: string | undefined): Net.Server => {
   const info = unixPath === undefined ? undefined : { local: NodeAddress.unix(unixPath), remote: undefined }
   const server = Net.createServer({ ...socketOptions(options), pauseOnConnect: true }, (socket) => {
-    events.onTransport(new NodeTransport(socket, info ?? NodeAddress.infoOf(socket)))
+    accept.onTransport(new TcpTransport(socket, info ?? NodeAddress.infoOf(socket)))
   }).on("error", (error) => {
     // while it does not listen yet, whoever starts it is told as well
-    if (server.listening) events.onAcceptError?.(toFailure(error))
+    if (server.listening) accept.onAcceptError?.(toFailure(error))
   })
   return server
 }
@@ -107,7 +138,7 @@ const start = (
 const bindTcp = (
   lookup: Lookup,
   options: ListenOptions,
-  events: Events,
+  accept: Accept,
   bound: Array<Bound>
 ): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
@@ -117,7 +148,7 @@ const bindTcp = (
     for (const host of hosts) {
       const label = `${host ?? "*"}:${port}`
       const server = yield* start(
-        makeServer(options, events, undefined),
+        makeServer(options, accept, undefined),
         {
           port,
           backlog: options.backlog ?? defaultBacklog,
@@ -162,11 +193,11 @@ const resolveHosts = (
 const bindUnix = (
   path: string,
   options: ListenOptions,
-  events: Events,
+  accept: Accept,
   bound: Array<Bound>
 ): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
-    const server = makeServer(options, events, path)
+    const server = makeServer(options, accept, path)
     const backlog = options.backlog ?? defaultBacklog
     if (path.startsWith("\0")) {
       yield* start(server, { path, backlog }, path)

@@ -197,6 +197,14 @@ export class ReadBuffer {
     this.consumed(count)
   }
 
+  /** Removes everything that has arrived. */
+  takeEverything(): ReadonlyArray<Uint8Array> {
+    this.absorb()
+    const pieces = this.window.takeAll()
+    this.resize(-this.size)
+    return pieces
+  }
+
   /** Puts bytes back in front. */
   unread(bytes: Uint8Array): void {
     this.absorb()

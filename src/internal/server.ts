@@ -12,7 +12,7 @@ import type * as Scope from "effect/Scope"
 import * as Connection from "../Connection.ts"
 import { type Listener, Network } from "../Network.ts"
 import type { HandlerFailure, HandlerServices, Options, Server, ShutdownReport } from "../Server.ts"
-import type { ListenFailed } from "../StreamError.ts"
+import type { ListenFailed, TlsFailed } from "../StreamError.ts"
 import type { ConnectionInfo, Failure, Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
 import { SessionConnection } from "./connection.ts"
@@ -43,11 +43,10 @@ export const start = <E, R>(
     const clients = new Clients(options, handler, context as Context.Context<never>)
     const gracePeriod = options.gracePeriod ?? defaultGracePeriod
     // released after the listener below, which by then has stopped accepting
-    const listener = yield* network.listen(
-      options,
-      (transport) => clients.accept(transport),
-      (failure) => clients.acceptFailed(failure)
-    )
+    const listener = yield* network.listen(options, (transport) => clients.accept(transport), {
+      onAcceptError: (failure) => clients.acceptFailed(failure),
+      onHandshakeError: (error, info) => clients.handshakeFailed(error, info)
+    })
     const server = new ListeningServer(listener, clients, gracePeriod)
     yield* Effect.addFinalizer(() => server.shutdown())
     return server
@@ -75,6 +74,7 @@ class Clients<E, R> {
   private readonly sessionOptions: SessionOptions.SessionOptions
   private readonly maxConnections: number
   private readonly mostWaiting: number
+  private readonly onHandshakeError: (error: TlsFailed, info: ConnectionInfo) => Effect.Effect<void>
   private readonly onHandlerError: (failure: HandlerFailure<E>) => Effect.Effect<void>
 
   constructor(options: Options<E>, handler: Handler<E, R>, context: Context.Context<never>) {
@@ -87,6 +87,7 @@ class Clients<E, R> {
     const overflow = Argument.oneOf("startServer", "overflow", options.overflow ?? "wait", ["wait", "reject"])
     this.mostWaiting = overflow === "wait" ? (options.backlog ?? defaultBacklog) : 0
     this.onHandlerError = options.onHandlerError ?? logFailure
+    this.onHandshakeError = options.onHandshakeError ?? logHandshakeFailure
     this.context = Context.add(context, Draining, this.draining)
     this.clock = Context.get(this.context, Clock.Clock)
   }
@@ -107,6 +108,10 @@ class Clients<E, R> {
     if (now - this.acceptFailureLogged < 1000) return
     this.acceptFailureLogged = now
     Effect.runForkWith(this.context)(Effect.logWarning(`accept failed: ${failure.code ?? failure.kind}`))
+  }
+
+  handshakeFailed(error: TlsFailed, info: ConnectionInfo): void {
+    Effect.runForkWith(this.context)(Effect.ignoreCause(Effect.suspend(() => this.onHandshakeError(error, info))))
   }
 
   /** Nobody is served any more who is not served yet. */
@@ -167,6 +172,9 @@ class Clients<E, R> {
 
 const logFailure = (failure: HandlerFailure): Effect.Effect<void> =>
   Effect.logError(`handler of ${describe(failure.info)} failed`, failure.cause)
+
+const logHandshakeFailure = (error: TlsFailed, info: ConnectionInfo): Effect.Effect<void> =>
+  Effect.logWarning(`handshake with ${describe(info)} failed: ${error.message}`)
 
 const describe = (info: ConnectionInfo): string => {
   const address = info.remote ?? info.local

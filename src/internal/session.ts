@@ -11,7 +11,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { BufferBudget } from "../BufferBudget.ts"
-import { ClosedStream, ConnectionLost, StreamTimeout, type WriteError } from "../StreamError.ts"
+import { ClosedStream, ConnectionLost, StreamTimeout, TlsFailed, type WriteError } from "../StreamError.ts"
 import type { CloseOutcome } from "../StreamWriter.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import type { Budget } from "./budget.ts"
@@ -37,6 +37,10 @@ export class Session implements Handler, Flow, Output, Watched {
   private closing = false
   private closeTimer: Fiber.Fiber<unknown> | undefined = undefined
   private waiters: Set<() => void> | undefined = undefined
+  /** Set once the transport was given up to another session. */
+  private detached = false
+  private successor: Session | undefined = undefined
+  private predecessor: Session | undefined = undefined
   private readonly watchdog: Watchdog | undefined
 
   /** `services` are those of whoever opened the session: its clock is the one that timeouts go by. */
@@ -95,7 +99,7 @@ export class Session implements Handler, Flow, Output, Watched {
       return
     }
     const lost = connectionLost(failure ?? { kind: "Unknown" })
-    this.reads.feedLoss(lost)
+    this.reads.feedLoss(failure?.tls === undefined ? lost : () => tlsFailed(failure))
     this.writes.break(lost)
     if (this.closing) this.finish({ _tag: "Reset" })
     else this.notify({ _tag: "Lost", error: lost("closed") })
@@ -152,6 +156,7 @@ export class Session implements Handler, Flow, Output, Watched {
 
   /** Flush, end the output, let go; bounded by `closeTimeout`, whoever waits for it. */
   readonly close: Effect.Effect<CloseOutcome> = Effect.suspend(() => {
+    if (this.successor !== undefined) return this.successor.close
     if (this.outcome === undefined && !this.closing) this.startClose()
     if (this.outcome !== undefined) return Effect.succeed(this.outcome)
     const outcome = this.await(() => this.outcome)
@@ -173,13 +178,19 @@ export class Session implements Handler, Flow, Output, Watched {
   })
 
   /** Drop what is unsent, reset, and fail whoever uses the streams. */
-  readonly abort: Effect.Effect<void> = Effect.sync(() => {
+  readonly abort: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.successor !== undefined) return this.successor.abort
+    this.abortNow()
+    return Effect.void
+  })
+
+  private abortNow(): void {
     if (this.outcome !== undefined) return
     const unsent = this.writes.break((operation) => new ClosedStream({ operation, reason: "Aborted" }))
     this.reads.close("Aborted")
     this.transport.abort()
     this.finish({ _tag: "Aborted", unsent })
-  })
+  }
 
   /** Completes once the session has ended, or the peer has ended its output. */
   readonly awaitClosed: Effect.Effect<Closed> = Effect.suspend(() => this.await(() => this.closed))
@@ -188,7 +199,28 @@ export class Session implements Handler, Flow, Output, Watched {
     return this.closing || this.outcome !== undefined || this.writes.broken !== undefined
   }
 
+  // ------------------------------------------------------------------------
+  // handing over
+  // ------------------------------------------------------------------------
+
+  /** Gives up the transport, and everything that was read ahead. The streams answer `ClosedStream` from now on. */
+  detach(): ReadonlyArray<Uint8Array> {
+    this.detached = true
+    this.watchdog?.stop()
+    const pieces = this.reads.takeEverything()
+    this.reads.close("Upgraded")
+    this.writes.detach("Upgraded")
+    return pieces
+  }
+
+  /** The session that the transport was given to: what ends it ends this one. */
+  succeed(session: Session): void {
+    this.successor = session
+    session.predecessor = this
+  }
+
   private startClose(): void {
+    if (this.detached) return this.abortNow()
     this.closing = true
     this.watchdog?.stop()
     this.reads.close("Closed")
@@ -228,6 +260,7 @@ export class Session implements Handler, Flow, Output, Watched {
 
   private notify(closed: Closed): void {
     this.closed ??= closed
+    this.predecessor?.notify(closed)
     const waiters = this.waiters
     if (waiters === undefined) return
     this.waiters = undefined
@@ -250,6 +283,9 @@ export class Session implements Handler, Flow, Output, Watched {
     })
   }
 }
+
+const tlsFailed = (failure: Failure): TlsFailed =>
+  new TlsFailed({ kind: failure.tls!, code: failure.code, cause: failure.cause })
 
 const connectionLost =
   (failure: Failure) =>

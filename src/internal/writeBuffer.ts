@@ -275,6 +275,13 @@ export class WriteBuffer {
     else this.wake()
   }
 
+  /** Accepts nothing more; the output goes on elsewhere. */
+  detach(reason: ClosedStream["reason"]): void {
+    this.ending = reason
+    this.ended = true
+    this.wake()
+  }
+
   /** Nothing can be sent any more. Returns how many bytes were not. */
   break(why: (operation: string) => WriteError): number {
     const unsent = this.buffered

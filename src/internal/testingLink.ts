@@ -1,0 +1,225 @@
+/** An in-memory connection: two pipes, and a transport at each end. */
+import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
+import type { Clockwork } from "./testingClockwork.ts"
+import { type Course, type Ends, type Hitch, Pipe } from "./testingPipe.ts"
+import { type Recorder, shownBytes } from "./testingTimeline.ts"
+
+export type Side = "client" | "server"
+
+const opposite: Record<Side, Side> = { client: "server", server: "client" }
+
+/** How long what still arrives is thrown away after a close, before the sender is told: as on real sockets. */
+const lingerMillis = 2000
+
+const reset: Failure = { kind: "Reset", code: "ECONNRESET" }
+
+const nobody: Handler = {
+  onData: () => {},
+  onEnd: () => {},
+  onDrain: () => {},
+  onWriteFailure: () => {},
+  onClose: () => {}
+}
+
+/** A direction of a link, by who sends. */
+export interface Way {
+  readonly course: Course
+  readonly hitches: ReadonlyArray<Hitch>
+}
+
+export class Link {
+  /** The number of the connection in its network, from 1. */
+  readonly number: number
+  readonly clockwork: Clockwork
+  readonly recorder: Recorder
+  readonly client: LinkEnd
+  readonly server: LinkEnd
+
+  constructor(
+    number: number,
+    clockwork: Clockwork,
+    recorder: Recorder,
+    ways: Record<Side, Way>,
+    info: Record<Side, ConnectionInfo>
+  ) {
+    this.number = number
+    this.clockwork = clockwork
+    this.recorder = recorder
+    const pipe = (from: Side) => new Pipe(clockwork, ways[from].course, ways[from].hitches, this.ends(from))
+    const up = pipe("client")
+    const down = pipe("server")
+    this.client = new LinkEnd(this, "client", info.client, up, down)
+    this.server = new LinkEnd(this, "server", info.server, down, up)
+    up.open()
+    down.open()
+  }
+
+  record(from: Side, event: Pick<Parameters<Recorder["record"]>[1], "kind" | "offset" | "size" | "bytes" | "detail">) {
+    this.recorder.record(this.clockwork.now, { connection: this.number, from, ...event })
+  }
+
+  /** What the direction from one side tells the two ends. */
+  private ends(from: Side): Ends {
+    const receiver = () => this[opposite[from]]
+    return {
+      drained: () => this[from].wasDrained(),
+      data: (bytes, offset) => {
+        this.record(from, { kind: "data", offset, size: bytes.length, bytes: bytes.slice(0, shownBytes) })
+        receiver().received(bytes)
+      },
+      end: (byFault) => {
+        this.record(from, { kind: "end", detail: byFault ? "by fault" : undefined })
+        receiver().peerEnded()
+      },
+      resetSeen: (failure) => receiver().resetSeen(failure),
+      reset: (failure) => {
+        this.record(from, { kind: "reset" })
+        receiver().wasReset(failure)
+      },
+      strayed: (size) => {
+        this.record(from, { kind: "stray", size })
+        receiver().strayed()
+      },
+      struck: (hitch) => this.struck(from, hitch)
+    }
+  }
+
+  private struck(from: Side, hitch: Hitch): void {
+    this.record(from, { kind: "fault", detail: describeHitch(hitch) })
+    // the receiver learns of it in the order of the bytes, the sender from here
+    if (hitch.kind === "Reset") this[opposite[from]].out.reset(reset)
+    else if (hitch.kind === "Vanish") this[opposite[from]].out.cutOff()
+  }
+}
+
+const describeHitch = (hitch: Hitch): string => {
+  switch (hitch.kind) {
+    case "Reset":
+      return `reset after ${hitch.after} B`
+    case "Fin":
+      return `end after ${hitch.after} B`
+    case "Stall":
+      return `stall after ${hitch.after} B ${hitch.millis === Infinity ? "for ever" : `for ${hitch.millis} ms`}`
+    case "Vanish":
+      return `vanished after ${hitch.after} B`
+  }
+}
+
+export class LinkEnd implements Transport {
+  readonly info: ConnectionInfo
+  /** What this end sends through. */
+  readonly out: Pipe
+
+  private readonly link: Link
+  private readonly side: Side
+  private readonly incoming: Pipe
+  private handler: Handler = nobody
+  private attached = false
+  private ended = false
+  /** The peer has ended its output. */
+  private endSeen = false
+  /** Closed, aborted or lost: nothing has an effect any more. */
+  private gone = false
+  private closedAt = Infinity
+
+  constructor(link: Link, side: Side, info: ConnectionInfo, out: Pipe, incoming: Pipe) {
+    this.link = link
+    this.side = side
+    this.info = info
+    this.out = out
+    this.incoming = incoming
+  }
+
+  // ------------------------------------------------------------------------
+  // what the program calls
+  // ------------------------------------------------------------------------
+
+  attach(handler: Handler): void {
+    if (this.attached) throw new Error("attach: a transport has one handler, for good")
+    this.attached = true
+    if (this.gone) return
+    this.handler = handler
+    this.incoming.resume()
+  }
+
+  pause(): void {
+    if (!this.gone) this.incoming.pause()
+  }
+
+  resume(): void {
+    if (!this.gone && this.attached) this.incoming.resume()
+  }
+
+  write(chunks: ReadonlyArray<Uint8Array>): boolean {
+    return this.gone || this.ended || this.out.write(chunks)
+  }
+
+  end(): void {
+    if (this.gone || this.ended) return
+    this.ended = true
+    this.out.end()
+    this.finishIfOver()
+  }
+
+  close(): void {
+    if (this.gone) return
+    this.ended = true
+    this.out.end()
+    this.letGo()
+    this.closedAt = this.link.clockwork.now
+  }
+
+  abort(): void {
+    if (this.gone) return
+    this.letGo()
+    this.out.reset(reset)
+  }
+
+  private letGo(): void {
+    this.gone = true
+    this.handler = nobody
+    this.incoming.abandon()
+  }
+
+  // ------------------------------------------------------------------------
+  // what the two directions call
+  // ------------------------------------------------------------------------
+
+  wasDrained(): void {
+    this.handler.onDrain()
+    this.finishIfOver()
+  }
+
+  received(bytes: Uint8Array): void {
+    this.handler.onData(bytes)
+  }
+
+  peerEnded(): void {
+    this.endSeen = true
+    this.finishIfOver()
+    this.handler.onEnd()
+  }
+
+  resetSeen(failure: Failure): void {
+    this.handler.onWriteFailure(failure)
+  }
+
+  wasReset(failure: Failure): void {
+    this.finish(failure)
+  }
+
+  strayed(): void {
+    if (this.link.clockwork.now - this.closedAt >= lingerMillis) this.out.reset(reset)
+  }
+
+  private finishIfOver(): void {
+    if (this.endSeen && this.ended && this.out.ended) this.link.clockwork.soon(() => this.finish(undefined))
+  }
+
+  private finish(failure: Failure | undefined): void {
+    if (this.gone) return
+    const { handler } = this
+    this.letGo()
+    handler.onClose(failure)
+  }
+}

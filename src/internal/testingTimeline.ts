@@ -1,0 +1,87 @@
+/** What crossed the wire, as data and as a page to read. */
+
+/** See `TestNetwork.WireEvent`. */
+export interface WireEvent {
+  readonly at: number
+  readonly connection: number
+  readonly from: "client" | "server"
+  readonly kind: "connect" | "accept" | "refuse" | "data" | "end" | "reset" | "fault" | "stray"
+  readonly offset?: number | undefined
+  readonly size?: number | undefined
+  readonly bytes?: Uint8Array | undefined
+  readonly detail?: string | undefined
+}
+
+/** How many bytes of a piece are kept to be shown. */
+export const shownBytes = 48
+/** How many events are kept: the last ones, since those say how it ended. */
+const keptEvents = 20_000
+
+export class Recorder {
+  private readonly kept: Array<WireEvent> = []
+  private dropped = 0
+  private start: number | undefined = undefined
+
+  record(now: number, event: Omit<WireEvent, "at">): void {
+    this.start ??= now
+    this.kept.push({ at: now - this.start, ...event })
+    if (this.kept.length >= 2 * keptEvents) {
+      this.dropped += this.kept.length - keptEvents
+      this.kept.splice(0, this.kept.length - keptEvents)
+    }
+  }
+
+  events(connection?: number): ReadonlyArray<WireEvent> {
+    return connection === undefined ? this.kept.slice() : this.kept.filter((event) => event.connection === connection)
+  }
+
+  render(heading: ReadonlyArray<string>, connection?: number): string {
+    const events = this.events(connection)
+    const body =
+      events.length === 0
+        ? ["nothing crossed the wire"]
+        : [
+            "        ms",
+            ...(this.dropped === 0 ? [] : [`       ...  ${this.dropped} events before these`]),
+            ...events.map(line)
+          ]
+    return [...heading, ...body].join("\n")
+  }
+}
+
+const line = (event: WireEvent): string => {
+  const time = event.at.toFixed(3).padStart(10)
+  return `${time}  #${event.connection} ${event.from === "client" ? "client →" : "server →"} ${describe(event)}`
+}
+
+const describe = (event: WireEvent): string => {
+  switch (event.kind) {
+    case "data":
+      return `${event.size} B at ${event.offset}  ${preview(event.bytes!, event.size!)}`
+    case "end":
+      return event.detail === undefined ? "FIN" : `FIN (${event.detail})`
+    case "reset":
+      return event.detail === undefined ? "RST" : `RST (${event.detail})`
+    case "stray":
+      return `${event.size} B that nobody reads any more`
+    case "connect":
+    case "accept":
+    case "refuse":
+    case "fault":
+      return event.detail === undefined ? event.kind : `${event.kind}: ${event.detail}`
+  }
+}
+
+/** Bytes as a string literal, cut where it gets long. */
+export const preview = (bytes: Uint8Array, size: number): string => {
+  let text = ""
+  for (const byte of bytes) {
+    if (byte === 0x0a) text += "\\n"
+    else if (byte === 0x0d) text += "\\r"
+    else if (byte === 0x09) text += "\\t"
+    else if (byte === 0x22 || byte === 0x5c) text += `\\${String.fromCharCode(byte)}`
+    else if (byte >= 0x20 && byte < 0x7f) text += String.fromCharCode(byte)
+    else text += `\\x${byte.toString(16).padStart(2, "0")}`
+  }
+  return size > bytes.length ? `"${text}"…` : `"${text}"`
+}
