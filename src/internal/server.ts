@@ -13,6 +13,8 @@ import * as Connection from "../Connection.ts"
 import { type Listener, Network } from "../Network.ts"
 import type { HandlerFailure, HandlerServices, Options, Server, ShutdownReport } from "../Server.ts"
 import type { ListenFailed, TlsFailed } from "../StreamError.ts"
+import { StreamReader } from "../StreamReader.ts"
+import { StreamWriter } from "../StreamWriter.ts"
 import type { ConnectionInfo, Failure, Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
 import { SessionConnection } from "./connection.ts"
@@ -125,7 +127,12 @@ class Clients<E, R> {
     const client: Client = { connection, fiber: undefined }
     this.active.add(client)
     this.idle.closeUnsafe()
-    const context = Context.merge(this.context, Connection.services(connection))
+    // added one by one, a context shares what fibers derive from it with the one it was made from; merged, it does not
+    const context = this.context.pipe(
+      Context.add(Connection.Connection, connection),
+      Context.add(StreamReader, connection.reader),
+      Context.add(StreamWriter, connection.writer)
+    )
     client.fiber = Effect.runForkWith(context)(this.serve(client))
   }
 

@@ -155,10 +155,29 @@ export class Session implements Handler, Flow, Output, Watched {
   // ------------------------------------------------------------------------
 
   /** Flush, end the output, let go; bounded by `closeTimeout`, whoever waits for it. */
-  readonly close: Effect.Effect<CloseOutcome> = Effect.suspend(() => {
-    if (this.successor !== undefined) return this.successor.close
-    if (this.outcome === undefined && !this.closing) this.startClose()
-    if (this.outcome !== undefined) return Effect.succeed(this.outcome)
+  get close(): Effect.Effect<CloseOutcome> {
+    return Effect.suspend(() => {
+      if (this.successor !== undefined) return this.successor.close
+      if (this.outcome === undefined && !this.closing) this.startClose()
+      return this.outcome === undefined ? this.awaitClose() : Effect.succeed(this.outcome)
+    })
+  }
+
+  /** Drop what is unsent, reset, and fail whoever uses the streams. */
+  get abort(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.successor !== undefined) return this.successor.abort
+      this.abortNow()
+      return Effect.void
+    })
+  }
+
+  /** Completes once the session has ended, or the peer has ended its output. */
+  get awaitClosed(): Effect.Effect<Closed> {
+    return this.await(() => this.closed)
+  }
+
+  private awaitClose(): Effect.Effect<CloseOutcome> {
     const outcome = this.await(() => this.outcome)
     if (this.closeTimer !== undefined) return outcome
     // a fiber of its own: who waits for the close may give up, the bound stays
@@ -175,14 +194,7 @@ export class Session implements Handler, Flow, Output, Watched {
         return outcome
       }
     )
-  })
-
-  /** Drop what is unsent, reset, and fail whoever uses the streams. */
-  readonly abort: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.successor !== undefined) return this.successor.abort
-    this.abortNow()
-    return Effect.void
-  })
+  }
 
   private abortNow(): void {
     if (this.outcome !== undefined) return
@@ -191,9 +203,6 @@ export class Session implements Handler, Flow, Output, Watched {
     this.transport.abort()
     this.finish({ _tag: "Aborted", unsent })
   }
-
-  /** Completes once the session has ended, or the peer has ended its output. */
-  readonly awaitClosed: Effect.Effect<Closed> = Effect.suspend(() => this.await(() => this.closed))
 
   get isClosing(): boolean {
     return this.closing || this.outcome !== undefined || this.writes.broken !== undefined

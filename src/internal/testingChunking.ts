@@ -53,5 +53,5 @@ export const cutter = (operation: string, chunking: Chunking, seed: number): Cut
 
 const random = (seed: number, most: number): Cutter => {
   const next = Random.make(seed)
-  return (_offset, left) => Math.min(left, Random.size(next, most))
+  return (_offset, left) => Random.size(next, Math.min(left, most))
 }

@@ -50,6 +50,12 @@ export class Clockwork {
     return this.done
   }
 
+  /** Whether something is to be done now. */
+  get busy(): boolean {
+    const next = this.next()
+    return next !== undefined && next.due <= this.now
+  }
+
   /** Does `task` at a time of the clock, and never before the next turn. */
   at(due: number, task: () => void): Appointment {
     const appointment: Appointment = { due, order: this.made++, task }
@@ -85,8 +91,7 @@ export class Clockwork {
   }
 
   private readonly turn: Effect.Effect<void> = Effect.suspend(() => {
-    while (this.heap.length > 0 && this.heap[0]!.task === undefined) this.pop()
-    const next = this.heap[0]
+    const next = this.next()
     if (next === undefined) {
       this.fiber = undefined
       return Effect.void
@@ -116,6 +121,12 @@ export class Clockwork {
     }
     return this.stopped ? Effect.void : this.turn
   })
+
+  /** What is to be done first, of what was not cancelled. */
+  private next(): Appointment | undefined {
+    while (this.heap.length > 0 && this.heap[0]!.task === undefined) this.pop()
+    return this.heap[0]
+  }
 
   private push(appointment: Appointment): void {
     const { heap } = this

@@ -1,4 +1,7 @@
 /** An in-memory connection: two pipes, and a transport at each end. */
+import * as Effect from "effect/Effect"
+import type { TlsFailed } from "../StreamError.ts"
+import type { StartTlsOptions } from "../Tls.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
 import type { Clockwork } from "./testingClockwork.ts"
 import { type Course, type Ends, type Hitch, Pipe } from "./testingPipe.ts"
@@ -48,8 +51,8 @@ export class Link {
     const pipe = (from: Side) => new Pipe(clockwork, ways[from].course, ways[from].hitches, this.ends(from))
     const up = pipe("client")
     const down = pipe("server")
-    this.client = new LinkEnd(this, "client", info.client, up, down)
-    this.server = new LinkEnd(this, "server", info.server, down, up)
+    this.client = new LinkEnd(this, info.client, up, down)
+    this.server = new LinkEnd(this, info.server, down, up)
     up.open()
     down.open()
   }
@@ -111,7 +114,6 @@ export class LinkEnd implements Transport {
   readonly out: Pipe
 
   private readonly link: Link
-  private readonly side: Side
   private readonly incoming: Pipe
   private handler: Handler = nobody
   private attached = false
@@ -122,9 +124,8 @@ export class LinkEnd implements Transport {
   private gone = false
   private closedAt = Infinity
 
-  constructor(link: Link, side: Side, info: ConnectionInfo, out: Pipe, incoming: Pipe) {
+  constructor(link: Link, info: ConnectionInfo, out: Pipe, incoming: Pipe) {
     this.link = link
-    this.side = side
     this.info = info
     this.out = out
     this.incoming = incoming
@@ -135,7 +136,7 @@ export class LinkEnd implements Transport {
   // ------------------------------------------------------------------------
 
   attach(handler: Handler): void {
-    if (this.attached) throw new Error("attach: a transport has one handler, for good")
+    if (this.attached) throw new Error("attach: called twice")
     this.attached = true
     if (this.gone) return
     this.handler = handler
@@ -173,6 +174,25 @@ export class LinkEnd implements Transport {
     if (this.gone) return
     this.letGo()
     this.out.reset(reset)
+  }
+
+  /** Does something in a turn of this network's own, which its clock waits for. */
+  defer(task: () => void): void {
+    this.link.clockwork.soon(task)
+  }
+
+  startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {
+    return Effect.suspend(() => {
+      // what comes meanwhile waits for whoever attaches next
+      this.incoming.pause()
+      this.handler = nobody
+      this.attached = false
+      return secure(this, (tls) =>
+        options.side === "client"
+          ? tls.secureClient(this, options, options.serverName, leftover)
+          : tls.secureServer(this, options, leftover)
+      )
+    })
   }
 
   private letGo(): void {
@@ -223,3 +243,13 @@ export class LinkEnd implements Transport {
     handler.onClose(failure)
   }
 }
+
+/** Runs a handshake over a transport that nobody is attached to. The engine is loaded when it is first needed. */
+export const secure = (
+  transport: Transport,
+  handshake: (tls: typeof import("./nodeTls.ts")) => Effect.Effect<Transport, TlsFailed>
+): Effect.Effect<Transport, TlsFailed> =>
+  Effect.promise(() => import("./nodeTls.ts")).pipe(
+    Effect.onInterrupt(() => Effect.sync(() => transport.abort())),
+    Effect.flatMap(handshake)
+  )

@@ -17,7 +17,7 @@ export interface Course {
   readonly millisPerByte: number
   readonly cut: Cutter
   /** How much may be on its way, or lie unread, before the sender has to wait. */
-  readonly capacity: number
+  readonly capacity: () => number
 }
 
 /** What happens behind a number of bytes. */
@@ -132,7 +132,7 @@ export class Pipe {
 
   /** Takes from the sender what there is room for. */
   private fill(): void {
-    const room = this.receiverGone || this.fate === "dropped" ? Infinity : this.course.capacity - this.occupied
+    const room = this.receiverGone || this.fate === "dropped" ? Infinity : this.course.capacity() - this.occupied
     if (this.held.length === 0 || room <= 0) return
     let size = 0
     for (const chunk of this.held) size += chunk.length
@@ -269,8 +269,8 @@ export class Pipe {
     this.ends.resetSeen(item.failure)
   }
 
-  /** There is room again: takes what the sender holds. */
-  private refill(): void {
+  /** There may be room again: takes what the sender holds. */
+  refill(): void {
     if (this.held.length === 0) return
     this.fill()
     if (this.held.length === 0) this.clockwork.soon(() => this.ends.drained())

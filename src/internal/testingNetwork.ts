@@ -1,0 +1,525 @@
+/** The `Network` service in memory: names, listeners, and connecting to them. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import type { ConnectOptions, Listener, ListenEvents, ListenOptions } from "../Network.ts"
+import { type ConnectAttempt, ConnectFailed, ListenFailed, type TlsFailed } from "../StreamError.ts"
+import * as Faults from "../testing/Faults.ts"
+import type { ConnectionInfo, Transport } from "../Transport.ts"
+import * as Argument from "./argument.ts"
+import * as HappyEyeballs from "./happyEyeballs.ts"
+import { type Chunking, cutter } from "./testingChunking.ts"
+import { Clockwork } from "./testingClockwork.ts"
+import { Link, secure, type Side, type Way } from "./testingLink.ts"
+import type { Course, Hitch } from "./testingPipe.ts"
+import * as Random from "./testingRandom.ts"
+import { Recorder } from "./testingTimeline.ts"
+
+/** See `TestNetwork.Path`. */
+export interface Path {
+  readonly latency?: Duration.Input | undefined
+  readonly bandwidth?: number | undefined
+  readonly chunking?: Chunking | undefined
+  readonly capacity?: number | undefined
+}
+
+/** See `TestNetwork.WireOptions`. */
+export interface WireOptions {
+  readonly seed?: number | undefined
+  readonly fromClient?: Path | undefined
+  readonly fromServer?: Path | undefined
+  readonly faults?: Faults.Script | undefined
+}
+
+/** See `TestNetwork.Options`. */
+export interface Options extends WireOptions {
+  readonly hosts?: Readonly<Record<string, string | ReadonlyArray<string>>> | undefined
+  readonly addresses?: Readonly<Record<string, "Refused" | "Timeout" | "Unreachable">> | undefined
+}
+
+const defaultSeed = 1
+const defaultCapacity = 65536
+const defaultConnectTimeout = Duration.seconds(30)
+const defaultAttemptDelay = Duration.millis(250)
+const defaultBacklog = 511
+/** How long a client waits before it knocks again at a full backlog. */
+const knockAgainMillis = 1000
+/** Turns without anything to do after which a network is taken to be at rest. */
+const settledTurns = 10
+const firstClientPort = 49152
+const firstServerPort = 40000
+
+/** The wire between all pairs of ends of one network. */
+export class Wire {
+  readonly seed: number
+  readonly recorder = new Recorder()
+  readonly faults: Faults.Script
+  private readonly operation: string
+  private readonly options: WireOptions
+  private readonly capacity: Record<Side, () => number> | undefined
+  private readonly clockworks = new Map<Clock.Clock, Clockwork>()
+
+  /** `capacity` replaces that of the options, by who sends. */
+  constructor(operation: string, options: WireOptions, capacity?: Record<Side, () => number>) {
+    this.operation = operation
+    this.options = options
+    this.capacity = capacity
+    this.seed = options.seed ?? defaultSeed
+    this.faults = options.faults ?? []
+    // wrong settings are found when they are made, not when they are first used
+    this.way("client", 1)
+    this.way("server", 1)
+  }
+
+  /** What drives the connections of those whose clock this is. */
+  clockwork(context: Context.Context<never>): Clockwork {
+    const clock = Context.get(context, Clock.Clock)
+    let clockwork = this.clockworks.get(clock)
+    if (clockwork === undefined) this.clockworks.set(clock, (clockwork = new Clockwork(context)))
+    return clockwork
+  }
+
+  link(number: number, clockwork: Clockwork, info: Record<Side, ConnectionInfo>): Link {
+    return new Link(
+      number,
+      clockwork,
+      this.recorder,
+      { client: this.way("client", number), server: this.way("server", number) },
+      info
+    )
+  }
+
+  latency(from: Side): number {
+    const { latency } = this.path(from)
+    return latency === undefined ? 0 : Duration.toMillis(Duration.fromInputUnsafe(latency))
+  }
+
+  fault<Tag extends Faults.Fault["_tag"]>(
+    number: number,
+    tag: Tag
+  ): Extract<Faults.Fault, { readonly _tag: Tag }> | undefined {
+    return this.faults.find((fault) => fault.connection === number && fault._tag === tag) as never
+  }
+
+  /** What crossed it, with what it takes to see it again. */
+  timeline(connection?: number): string {
+    return this.recorder.render([`seed ${this.seed}`, ...Faults.format(this.faults).split("\n")], connection)
+  }
+
+  /** Waits until nothing is due, and has not been for a few turns in which programs could react. */
+  readonly settled: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
+    let seen = -1
+    for (let quiet = 0; quiet < settledTurns; quiet++) {
+      yield* Effect.yieldNow
+      let turns = 0
+      let busy = false
+      for (const clockwork of this.clockworks.values()) {
+        turns += clockwork.turns
+        busy ||= clockwork.busy
+      }
+      if (busy || turns !== seen) quiet = 0
+      seen = turns
+    }
+  })
+
+  /** Nothing moves any more. */
+  stop(): void {
+    for (const clockwork of this.clockworks.values()) clockwork.stop()
+  }
+
+  private path(from: Side): Path {
+    return (from === "client" ? this.options.fromClient : this.options.fromServer) ?? {}
+  }
+
+  private way(from: Side, number: number): Way {
+    const { bandwidth, capacity = defaultCapacity, chunking = "asIs" } = this.path(from)
+    if (bandwidth !== undefined && !(bandwidth > 0)) {
+      throw new RangeError(`${this.operation}: bandwidth must be above 0 bytes a second, got ${bandwidth}`)
+    }
+    if (capacity !== Infinity && !(Number.isSafeInteger(capacity) && capacity > 0)) {
+      throw new RangeError(`${this.operation}: capacity must be an integer above 0 bytes, got ${capacity}`)
+    }
+    const course: Course = {
+      latency: this.latency(from),
+      millisPerByte: bandwidth === undefined ? 0 : 1000 / bandwidth,
+      cut: cutter(this.operation, chunking, Random.derive(this.seed, number, from === "client" ? 1 : 2)),
+      capacity: this.capacity?.[from] ?? (() => capacity)
+    }
+    return { course, hitches: this.faults.flatMap((fault) => hitchOf(fault, number, from)) }
+  }
+}
+
+const hitchOf = (fault: Faults.Fault, number: number, from: Side): ReadonlyArray<Hitch> => {
+  if (fault.connection !== number || !("from" in fault) || fault.from !== from) return []
+  const millis = fault._tag === "Stall" && fault.millis !== "forever" ? fault.millis : Infinity
+  return [{ kind: fault._tag, after: fault.after, millis }]
+}
+
+// ---------------------------------------------------------------------------
+// listening
+// ---------------------------------------------------------------------------
+
+/** Who is told of what comes. */
+interface Accepting extends ListenEvents {
+  readonly onTransport: (transport: Transport) => void
+}
+
+/** One address that is listened on. */
+class Bound {
+  readonly address: NetAddress.SocketAddress
+  /** Whether connections to a target belong here. */
+  readonly serves: (target: Target) => boolean
+  readonly shared: boolean
+
+  private readonly backlog: number
+  private readonly accepting: Accepting
+  /** Connected, and not accepted yet. */
+  private readonly waiting: Array<Link> = []
+  private acceptsFrom = -Infinity
+  private closed = false
+
+  constructor(
+    address: NetAddress.SocketAddress,
+    serves: (target: Target) => boolean,
+    options: ListenOptions,
+    accepting: Accepting
+  ) {
+    this.address = address
+    this.serves = serves
+    this.shared = options.reusePort ?? false
+    this.backlog = options.backlog ?? defaultBacklog
+    this.accepting = accepting
+  }
+
+  get full(): boolean {
+    return this.waiting.length >= this.backlog
+  }
+
+  /** A client has come. */
+  knock(link: Link, error: Extract<Faults.Fault, { readonly _tag: "AcceptError" }> | undefined): void {
+    this.waiting.push(link)
+    const { clockwork } = link
+    if (error !== undefined) {
+      link.record("server", { kind: "fault", detail: `accept: ${error.code}` })
+      this.accepting.onAcceptError?.({ kind: "Unknown", code: error.code })
+      this.acceptsFrom = Math.max(this.acceptsFrom, clockwork.now + error.retryAfter)
+    }
+    if (this.acceptsFrom > clockwork.now) clockwork.at(this.acceptsFrom, () => this.accept())
+    else this.accept()
+  }
+
+  private accept(): void {
+    while (!this.closed && this.waiting.length > 0 && this.acceptsFrom <= this.waiting[0]!.clockwork.now) {
+      const link = this.waiting.shift()!
+      link.record("server", { kind: "accept" })
+      this.accepting.onTransport(link.server)
+    }
+  }
+
+  close(): void {
+    this.closed = true
+    for (const link of this.waiting.splice(0)) link.server.abort()
+  }
+}
+
+/** What is connected to. */
+type Target =
+  | { readonly _tag: "Inet"; readonly address: string; readonly port: number }
+  | { readonly _tag: "Unix"; readonly path: string }
+
+const listenFailed = (kind: ListenFailed["kind"], address: string, code: string): ListenFailed =>
+  new ListenFailed({ kind, address, code })
+
+// ---------------------------------------------------------------------------
+// the network
+// ---------------------------------------------------------------------------
+
+export class MemoryNetwork {
+  readonly wire: Wire
+  private readonly options: Options
+  private readonly bounds: Array<Bound> = []
+  private connections = 0
+  private clientPort = firstClientPort
+  private serverPort = firstServerPort
+  private readonly names = new Map<string, string>()
+
+  constructor(options: Options) {
+    this.wire = new Wire("TestNetwork", options)
+    this.options = options
+  }
+
+  readonly connect = (options: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
+    Effect.contextWith((context: Context.Context<never>) => {
+      const clockwork = this.wire.clockwork(context)
+      const timeout = options.connectTimeout ?? defaultConnectTimeout
+      const plain =
+        options.path === undefined
+          ? this.connectInet(clockwork, options, timeout)
+          : this.connectUnix(clockwork, options.path, timeout)
+      const { tls } = options
+      if (tls === undefined) return plain
+      return Effect.flatMap(plain, (transport) =>
+        secure(transport, (engine) => engine.secureClient(transport, tls === true ? {} : tls, options.host))
+      )
+    })
+
+  private connectUnix(
+    clockwork: Clockwork,
+    path: string,
+    timeout: Duration.Input
+  ): Effect.Effect<Transport, ConnectFailed> {
+    const number = ++this.connections
+    const failed = (attempt: ConnectAttempt) =>
+      new ConnectFailed({ target: path, kind: attempt.kind, attempts: [attempt] })
+    const address = NetAddress.unixPathAddress(path)
+    const info = {
+      client: { local: undefined, remote: address },
+      server: { local: address, remote: undefined }
+    }
+    return this.attempt(clockwork, number, { _tag: "Unix", path }, path, () => info).pipe(
+      Effect.mapError(failed),
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () => Effect.fail(failed({ address: path, kind: "Timeout" }))
+      })
+    )
+  }
+
+  private connectInet(
+    clockwork: Clockwork,
+    options: ConnectOptions,
+    timeout: Duration.Input
+  ): Effect.Effect<Transport, ConnectFailed> {
+    if (options.port === undefined) throw new TypeError("openConnection: either port or path is required")
+    const port = Argument.port("openConnection", options.port)
+    const host = options.host ?? "localhost"
+    const target = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+    const number = ++this.connections
+    // what is known of each address so far, in the order tried
+    const attempts = new Map<string, ConnectAttempt>()
+    const failed = (kind: ConnectAttempt["kind"]) =>
+      new ConnectFailed({ target, kind, attempts: Array.from(attempts.values()) })
+    const label = (address: string) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`)
+
+    const addresses = this.wire.fault(number, "HostNotFound") === undefined ? this.resolve(host) : []
+    if (addresses.length === 0) {
+      attempts.set(host, { address: host, kind: "HostNotFound", code: "ENOTFOUND" })
+      this.record(clockwork, number, "refuse", `${target}: host not found`)
+      return Effect.andThen(Effect.yieldNow, Effect.fail(failed("HostNotFound")))
+    }
+    const local = options.localAddress
+    return HappyEyeballs.connect({
+      addresses: HappyEyeballs.interleave(
+        addresses.map((address) => ({ address, family: address.includes(":") ? 6 : 4 }))
+      ),
+      delay: options.attemptDelay ?? defaultAttemptDelay,
+      attempt: ({ address }) =>
+        this.attempt(clockwork, number, { _tag: "Inet", address, port }, label(address), () => {
+          const own = local?.host ?? (address.includes(":") ? "::1" : "127.0.0.1")
+          const client = inet(own, local?.port || this.clientPort++)
+          const server = inet(address, port)
+          return { client: { local: client, remote: server }, server: { local: server, remote: client } }
+        }),
+      release: (transport) => transport.abort(),
+      onAttempt: ({ address }) => {
+        // stands unless a failure replaces it
+        attempts.set(label(address), { address: label(address), kind: "Timeout" })
+      },
+      onFailure: ({ address }, error) => attempts.set(label(address), error)
+    }).pipe(
+      Effect.mapError((errors) => failed(mostTelling(errors))),
+      Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(failed("Timeout")) })
+    )
+  }
+
+  /** Knocks at one address. */
+  private attempt(
+    clockwork: Clockwork,
+    number: number,
+    target: Target,
+    label: string,
+    info: () => Record<Side, ConnectionInfo>
+  ): Effect.Effect<Transport, ConnectAttempt> {
+    const { wire } = this
+    const there = wire.latency("client")
+    const back = wire.latency("server")
+    const answer = this.answerOf(number, target)
+    return Effect.callback<Transport, ConnectAttempt>((resume) => {
+      let link: Link | undefined
+      let givenUp = false
+      const fail = (kind: ConnectAttempt["kind"], code: string) => {
+        this.record(clockwork, number, "refuse", `${label}: ${code}`)
+        clockwork.at(clockwork.now + back, () => resume(Effect.fail({ address: label, kind, code })))
+      }
+      const knock = () => {
+        if (givenUp) return
+        if (answer === "Timeout") return
+        if (answer === "Unreachable") return fail("Unreachable", "EHOSTUNREACH")
+        const bound = answer === "Refused" ? undefined : this.find(target)
+        if (bound === undefined) {
+          return target._tag === "Unix" && answer === undefined
+            ? fail("NotFound", "ENOENT")
+            : fail("Refused", "ECONNREFUSED")
+        }
+        if (bound.full) return void clockwork.at(clockwork.now + knockAgainMillis, knock)
+        link = wire.link(number, clockwork, info())
+        link.record("client", { kind: "connect", detail: label })
+        const { client } = link
+        clockwork.at(clockwork.now + back, () => resume(Effect.succeed(client)))
+        bound.knock(link, wire.fault(number, "AcceptError"))
+      }
+      clockwork.at(clockwork.now + there, knock)
+      return Effect.sync(() => {
+        givenUp = true
+        link?.client.abort()
+      })
+    })
+  }
+
+  private answerOf(number: number, target: Target): "Refused" | "Timeout" | "Unreachable" | undefined {
+    if (this.wire.fault(number, "Refuse") !== undefined) return "Refused"
+    if (this.wire.fault(number, "ConnectTimeout") !== undefined) return "Timeout"
+    return target._tag === "Inet" ? this.options.addresses?.[target.address] : undefined
+  }
+
+  /** Of several listeners that share a port, each is given every so many connections. */
+  private find(target: Target): Bound | undefined {
+    const index = this.bounds.findIndex((bound) => bound.serves(target))
+    const bound = this.bounds[index]
+    if (bound?.shared === true) {
+      this.bounds.splice(index, 1)
+      this.bounds.push(bound)
+    }
+    return bound
+  }
+
+  /** Every name has an address, the same for everyone, unless the options say otherwise. */
+  private resolve(host: string): ReadonlyArray<string> {
+    if (isAddress(host)) return [host]
+    const known = this.options.hosts?.[host]
+    if (known !== undefined) return typeof known === "string" ? [known] : known
+    if (host === "localhost") return ["127.0.0.1"]
+    let address = this.names.get(host)
+    if (address === undefined) {
+      const count = this.names.size + 1
+      this.names.set(host, (address = `10.0.${count >> 8}.${count & 255}`))
+    }
+    return [address]
+  }
+
+  private record(clockwork: Clockwork, connection: number, kind: "refuse", detail: string): void {
+    this.wire.recorder.record(clockwork.now, { connection, from: "client", kind, detail })
+  }
+
+  readonly listen = (
+    options: ListenOptions,
+    onTransport: (transport: Transport) => void,
+    events?: ListenEvents
+  ): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
+    Effect.contextWith((context: Context.Context<never>) => {
+      const accepting: Accepting = { ...events, onTransport: secured(options, onTransport, events, context) }
+      const added: Array<Bound> = []
+      const close = Effect.sync(() => {
+        for (const bound of added.splice(0)) {
+          this.bounds.splice(this.bounds.indexOf(bound), 1)
+          bound.close()
+        }
+      })
+      return Effect.acquireRelease(
+        Effect.suspend(() => {
+          for (const bound of this.bind(options, accepting)) {
+            if (bound instanceof ListenFailed) return Effect.andThen(close, Effect.fail(bound))
+            this.bounds.push(bound)
+            added.push(bound)
+          }
+          const addresses = added.map((bound) => bound.address) as unknown as Listener["addresses"]
+          return Effect.succeed({ addresses, close })
+        }),
+        () => close
+      )
+    });
+
+  private *bind(options: ListenOptions, accepting: Accepting): Generator<Bound | ListenFailed, void> {
+    if (options.path !== undefined) {
+      const { path } = options
+      yield this.bounds.some((bound) => bound.serves({ _tag: "Unix", path }))
+        ? listenFailed("AddressInUse", path, "EADDRINUSE")
+        : new Bound(
+            NetAddress.unixPathAddress(path),
+            (target) => target._tag === "Unix" && target.path === path,
+            options,
+            accepting
+          )
+      return
+    }
+    if (options.port === undefined) throw new TypeError("startServer: either port or path is required")
+    const wanted = Argument.port("startServer", options.port)
+    const hosts = options.host === undefined || typeof options.host === "string" ? [options.host ?? ""] : options.host
+    for (const host of hosts) {
+      const addresses = host === "" ? ["::"] : this.resolve(host)
+      if (addresses.length === 0) yield listenFailed("HostNotFound", host, "ENOTFOUND")
+      for (const address of addresses) {
+        const port = wanted === 0 ? this.serverPort++ : wanted
+        const serves = servesInet(address, port, options.ipv6Only ?? false)
+        const taken = this.bounds.some(
+          (bound) =>
+            !(bound.shared && options.reusePort === true) &&
+            bound.address._tag !== "UnixPathAddress" &&
+            (bound.serves({ _tag: "Inet", address, port }) ||
+              serves({ _tag: "Inet", address: NetAddress.formatIp(bound.address.address), port: bound.address.port }))
+        )
+        yield taken
+          ? listenFailed("AddressInUse", `${host === "" ? "*" : address}:${port}`, "EADDRINUSE")
+          : new Bound(inet(address, port), serves, options, accepting)
+      }
+    }
+  }
+}
+
+/** Passes connections on, once their handshake is done where they speak TLS. */
+const secured = (
+  { tls }: ListenOptions,
+  onTransport: (transport: Transport) => void,
+  events: ListenEvents | undefined,
+  context: Context.Context<never>
+): ((transport: Transport) => void) => {
+  if (tls === undefined) return onTransport
+  return (transport) => {
+    Effect.runForkWith(context)(
+      Effect.match(
+        secure(transport, (engine) => engine.secureServer(transport, tls)),
+        {
+          onFailure: (error) => events?.onHandshakeError?.(error, transport.info),
+          onSuccess: onTransport
+        }
+      )
+    )
+  }
+}
+
+const inet = (host: string, port: number): NetAddress.InetAddress => NetAddress.inetAddressFromNativeUnsafe(host, port)
+
+const isAddress = (host: string): boolean => Result.isSuccess(NetAddress.ipFromString(host))
+
+/** Whether two spellings name one address. */
+const sameAddress = (a: string, b: string): boolean =>
+  a === b || NetAddress.formatInet(inet(a, 0)) === NetAddress.formatInet(inet(b, 0))
+
+const servesInet =
+  (address: string, port: number, ipv6Only: boolean) =>
+  (target: Target): boolean => {
+    if (target._tag !== "Inet" || target.port !== port) return false
+    if (sameAddress(address, "::")) return !ipv6Only || target.address.includes(":")
+    if (address === "0.0.0.0") return !target.address.includes(":")
+    return sameAddress(address, target.address)
+  }
+
+/** A refusal says more than an unreachable network: somebody was there. */
+const mostTelling = (attempts: ReadonlyArray<ConnectAttempt>): ConnectAttempt["kind"] =>
+  (["Refused", "Timeout", "Unreachable", "HostNotFound"] as const).find((kind) =>
+    attempts.some((attempt) => attempt.kind === kind)
+  ) ?? "Unknown"
