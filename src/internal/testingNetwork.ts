@@ -523,3 +523,14 @@ const mostTelling = (attempts: ReadonlyArray<ConnectAttempt>): ConnectAttempt["k
   (["Refused", "Timeout", "Unreachable", "HostNotFound"] as const).find((kind) =>
     attempts.some((attempt) => attempt.kind === kind)
   ) ?? "Unknown"
+
+// ---------------------------------------------------------------------------
+// timelines of single connections
+// ---------------------------------------------------------------------------
+
+const wires = new WeakMap<ConnectionInfo, Wire>()
+
+/** Remembers which wire a connection is on, by its info, which it keeps for good. */
+export const remember = (info: ConnectionInfo, wire: Wire): void => void wires.set(info, wire)
+
+export const timelineOf = (info: ConnectionInfo): string | undefined => wires.get(info)?.timeline()

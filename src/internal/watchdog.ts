@@ -126,9 +126,9 @@ export class Watchdog {
 
   /** The system took something; `left` bytes are still to be sent. */
   sent(left: number): void {
-    const now = this.now()
-    this.activeAt = now
-    this.unsentSince = left > 0 && this.bounds.write !== Infinity ? now : Infinity
+    this.activeAt = this.now()
+    this.unsentSince = Infinity
+    if (left > 0) this.unsent()
   }
 
   stop(): void {

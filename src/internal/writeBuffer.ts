@@ -73,6 +73,8 @@ export class WriteBuffer {
   scheduled = false
   /** Told of what is to be sent and of what was, if waiting is bounded. */
   watchdog: Watchdog | undefined = undefined
+  /** How many of the bytes that the system took it has been told of. */
+  private watched = 0
 
   private readonly output: Output
   private readonly segments: Array<Uint8Array> = []
@@ -253,7 +255,13 @@ export class WriteBuffer {
 
   /** Bytes went out: end, or wake those who waited for it. */
   private progress(): void {
-    this.watchdog?.sent(this.buffered)
+    if (this.watchdog !== undefined) {
+      const taken = this.accepted - this.buffered
+      if (taken > this.watched) {
+        this.watched = taken
+        this.watchdog.sent(this.buffered)
+      }
+    }
     if (this.paused && this.buffered <= this.lowWaterMark) this.paused = false
     if (this.ending !== undefined && !this.ended && this.buffered === 0 && this.broken === undefined) {
       this.ended = true

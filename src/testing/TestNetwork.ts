@@ -401,8 +401,6 @@ const deadlock = "every fiber waits, and nothing is on its way that could wake o
 // pairs
 // ---------------------------------------------------------------------------
 
-const wires = new WeakMap<object, Internal.Wire>()
-
 /**
  * Two connected ends and nothing more. Both are aborted when the scope closes.
  *
@@ -476,8 +474,8 @@ const ends = (
   Effect.gen(function* () {
     const left = yield* Connection.fromTransport(link.client, options)
     const right = yield* Connection.fromTransport(link.server, options)
-    wires.set(left.info, wire)
-    wires.set(right.info, wire)
+    Internal.remember(left.info, wire)
+    Internal.remember(right.info, wire)
     // nobody is left to see a good end, and none must be waited for
     yield* Effect.addFinalizer(() => Effect.andThen(left.abort, right.abort))
     return { left, right }
@@ -491,4 +489,4 @@ const ends = (
  * @since 0.1.0
  */
 export const timelineOf = (connection: Connection.Connection): string | undefined =>
-  wires.get(connection.info)?.timeline()
+  Internal.timelineOf(connection.info)

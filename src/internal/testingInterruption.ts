@@ -1,0 +1,57 @@
+/**
+ * Interrupting a program at every point at which it can be interrupted: run it
+ * once to count them, then once for each.
+ *
+ * A fiber can be interrupted between any two of its steps, if the scheduler has
+ * others run there, and wherever it waits. The scheduler used here does the
+ * former, and for the latter strikes when the fiber has come to a stand.
+ */
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scheduler from "effect/Scheduler"
+
+/** Where to interrupt: in front of a step, counted from 1, or where the fiber waits next after it. */
+export interface Point {
+  readonly step: number
+  readonly when: "before" | "waiting"
+}
+
+export interface Interrupted<A, E> {
+  readonly exit: Exit.Exit<A, E>
+  /** How many steps the fiber took. */
+  readonly steps: number
+}
+
+/** Runs an effect in a fiber of its own, and interrupts it at one point, or nowhere. */
+export const run = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  point: Point | undefined
+): Effect.Effect<Interrupted<A, E>, never, R> =>
+  Effect.flatMap(Effect.service(Scheduler.Scheduler), (parent) => {
+    let subject: Fiber.Fiber<unknown, unknown> | undefined
+    let steps = 0
+    const scheduler: Scheduler.Scheduler = {
+      executionMode: parent.executionMode,
+      makeDispatcher: () => parent.makeDispatcher(),
+      shouldYield: (fiber) => {
+        subject ??= fiber
+        if (fiber !== subject || ++steps !== point?.step) return parent.shouldYield(fiber)
+        queueMicrotask(() => fiber.interruptUnsafe())
+        return point.when === "before"
+      }
+    }
+    return Effect.forkChild(Effect.provideService(effect, Scheduler.Scheduler, scheduler), {
+      startImmediately: true
+    }).pipe(
+      Effect.flatMap(Fiber.await),
+      Effect.map((exit) => ({ exit, steps }))
+    )
+  })
+
+/** Every point of a program that was seen to take so many steps. */
+export const points = (steps: number): ReadonlyArray<Point> =>
+  Array.from({ length: steps }, (_, index): ReadonlyArray<Point> => [
+    { step: index + 1, when: "before" },
+    { step: index + 1, when: "waiting" }
+  ]).flat()

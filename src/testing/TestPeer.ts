@@ -1,0 +1,441 @@
+/**
+ * A peer that follows a script: it expects these bytes, then sends those, waits,
+ * hangs up. The other half of a protocol's test.
+ *
+ * A script is data, made by saying what happens in order. It runs over any
+ * connection, or listens or dials by itself on any `Network`. When something
+ * else happens, the failure shows where, byte by byte.
+ *
+ * **Example** (A mail server that a client is tested against)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { openConnection } from "effect-byte-streams"
+ * import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+ * import * as TestPeer from "effect-byte-streams/testing/TestPeer"
+ *
+ * const server = TestPeer.script.send("220 ready\r\n").expect("HELO me\r\n").send("250 hello\r\n").expectEof.close
+ *
+ * const test = Effect.gen(function* () {
+ *   const peer = yield* TestPeer.listen(server, { port: 25 })
+ *   const { reader, writer } = yield* openConnection({ port: 25 })
+ *   yield* reader.readLine
+ *   yield* writer.write("HELO me\r\n")
+ *   console.log(new TextDecoder().decode(yield* reader.readLine).trim()) // => 250 hello
+ *   yield* writer.close
+ *   yield* peer.done
+ * })
+ *
+ * await Effect.runPromise(TestNetwork.simulate(test))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { SocketAddress } from "effect/net/NetAddress"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { type Connection, openConnection, type OpenOptions } from "../Connection.ts"
+import * as Bytes from "../internal/bytes.ts"
+import * as HexDump from "../internal/testingHexDump.ts"
+import * as Patience from "../internal/testingPatience.ts"
+import type { ListenOptions, Network } from "../Network.ts"
+import { startServer } from "../Server.ts"
+import type { ConnectFailed, ListenFailed, ReadError, TlsFailed, WriteError } from "../StreamError.ts"
+
+// ---------------------------------------------------------------------------
+// models
+// ---------------------------------------------------------------------------
+
+/**
+ * One thing that the peer does, or that must happen to it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Step =
+  | { readonly _tag: "Expect"; readonly bytes: Uint8Array }
+  | { readonly _tag: "Skip"; readonly count: number }
+  | { readonly _tag: "ExpectEof" }
+  | { readonly _tag: "ExpectLost" }
+  | { readonly _tag: "Send"; readonly bytes: Uint8Array }
+  | { readonly _tag: "Wait"; readonly duration: Duration.Input }
+  | { readonly _tag: "HalfClose" }
+  | { readonly _tag: "Close" }
+  | { readonly _tag: "Reset" }
+
+/**
+ * What a peer does, in order. Each method returns a script that goes on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Script {
+  readonly steps: ReadonlyArray<Step>
+  /** The next bytes must be these; fails at the first that is another. */
+  expect(bytes: Uint8Array | string): Script
+  /** The next bytes, so many, may be any. */
+  skip(count: number): Script
+  /** The other side must end its output now. */
+  readonly expectEof: Script
+  /** The connection must break now. */
+  readonly expectLost: Script
+  /** Writes, and waits until it is sent. */
+  send(bytes: Uint8Array | string): Script
+  /** Lets time pass, by the `Clock`. */
+  wait(duration: Duration.Input): Script
+  /** Ends the output; reading goes on. */
+  readonly halfClose: Script
+  /** Closes in good order. */
+  readonly close: Script
+  /** Resets the connection. */
+  readonly reset: Script
+  /** Another script behind this one. */
+  followedBy(next: Script | ReadonlyArray<Step>): Script
+}
+
+/**
+ * Something else happened than the script says.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PeerFailed extends Schema.TaggedError<PeerFailed>("effect-byte-streams/testing/PeerFailed")("PeerFailed", {
+  /** Which step failed, counted from 1. */
+  step: Schema.Number,
+  steps: Schema.Number,
+  /** The step, in words. */
+  expected: Schema.String,
+  /** What happened instead. */
+  actual: Schema.String,
+  /** How many bytes the peer had received, in all steps together, before the one that was wrong. */
+  offset: Schema.Number,
+  /** Expected and actual bytes, where they were compared. */
+  dump: Schema.optional(Schema.String)
+}) {
+  override get message(): string {
+    const head = `step ${this.step} of ${this.steps}, ${this.expected}: ${this.actual}`
+    return this.dump === undefined ? head : `${head}\n${this.dump}`
+  }
+}
+
+// ---------------------------------------------------------------------------
+// constructors
+// ---------------------------------------------------------------------------
+
+const toBytes = (bytes: Uint8Array | string): Uint8Array =>
+  typeof bytes === "string" ? Bytes.encode(bytes) : Bytes.copy(bytes)
+
+class Steps implements Script {
+  readonly steps: ReadonlyArray<Step>
+  constructor(steps: ReadonlyArray<Step>) {
+    this.steps = steps
+  }
+  private and(...steps: ReadonlyArray<Step>): Script {
+    return new Steps([...this.steps, ...steps])
+  }
+  expect(bytes: Uint8Array | string): Script {
+    return this.and({ _tag: "Expect", bytes: toBytes(bytes) })
+  }
+  skip(count: number): Script {
+    return this.and({ _tag: "Skip", count })
+  }
+  get expectEof(): Script {
+    return this.and({ _tag: "ExpectEof" })
+  }
+  get expectLost(): Script {
+    return this.and({ _tag: "ExpectLost" })
+  }
+  send(bytes: Uint8Array | string): Script {
+    return this.and({ _tag: "Send", bytes: toBytes(bytes) })
+  }
+  wait(duration: Duration.Input): Script {
+    return this.and({ _tag: "Wait", duration })
+  }
+  get halfClose(): Script {
+    return this.and({ _tag: "HalfClose" })
+  }
+  get close(): Script {
+    return this.and({ _tag: "Close" })
+  }
+  get reset(): Script {
+    return this.and({ _tag: "Reset" })
+  }
+  followedBy(next: Script | ReadonlyArray<Step>): Script {
+    return this.and(...("steps" in next ? next.steps : next))
+  }
+  toJSON() {
+    return { _id: "TestPeer.Script", steps: this.steps.map(describe) }
+  }
+}
+
+/**
+ * The script in which nothing happens, to begin with.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const script: Script = new Steps([])
+
+/**
+ * The script of steps that come from elsewhere: from a file, or generated.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromSteps = (steps: ReadonlyArray<Step>): Script => new Steps(steps)
+
+// ---------------------------------------------------------------------------
+// running
+// ---------------------------------------------------------------------------
+
+/**
+ * How a script is run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunOptions {
+  /**
+   * How long a step may take before it fails, in real time, whatever the `Clock` says: for tests that would hang.
+   * `wait` is as long as it says. Default 5 seconds.
+   */
+  readonly patience?: Duration.Input | undefined
+}
+
+/**
+ * Follows the script over a connection. What the script does not end stays open.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const run = (
+  self: Script,
+  connection: Connection,
+  options?: RunOptions
+): Effect.Effect<void, PeerFailed> =>
+  Effect.suspend(() => {
+    const patience = Duration.fromInputUnsafe(options?.patience ?? defaultPatience)
+    const actor = new Actor(connection, self.steps, patience)
+    return Effect.forEach(self.steps, (step, index) => actor.perform(step, index), { discard: true })
+  })
+
+const defaultPatience = Duration.seconds(5)
+
+class Actor {
+  private readonly connection: Connection
+  private readonly steps: ReadonlyArray<Step>
+  private readonly patience: Duration.Duration
+  /** Bytes received in the steps before. */
+  private offset = 0
+
+  constructor(connection: Connection, steps: ReadonlyArray<Step>, patience: Duration.Duration) {
+    this.connection = connection
+    this.steps = steps
+    this.patience = patience
+  }
+
+  perform(step: Step, index: number): Effect.Effect<void, PeerFailed> {
+    const { reader, writer } = this.connection
+    const fails = (actual: string, dump?: string, at = 0): PeerFailed =>
+      new PeerFailed({
+        step: index + 1,
+        steps: this.steps.length,
+        expected: describe(step),
+        actual,
+        offset: this.offset + at,
+        dump
+      })
+    const broken = (error: ReadError | WriteError): PeerFailed => fails(error.message)
+    const inTime = <A>(effect: Effect.Effect<A, PeerFailed>): Effect.Effect<A, PeerFailed> =>
+      Patience.within(
+        effect,
+        this.patience,
+        Effect.suspend(() => Effect.fail(fails(`nothing for ${Duration.format(this.patience)}`)))
+      )
+    switch (step._tag) {
+      case "Expect":
+        return this.expect(step.bytes, fails)
+      case "Skip":
+        return inTime(Effect.mapError(reader.skip(step.count), (error) => fails(error.message))).pipe(
+          Effect.tap(() => Effect.sync(() => void (this.offset += step.count)))
+        )
+      case "ExpectEof":
+        return inTime(Effect.mapError(reader.read(mostShown), broken)).pipe(
+          Effect.flatMap((bytes) =>
+            bytes.length === 0
+              ? Effect.void
+              : Effect.fail(fails(`got ${HexDump.count(bytes.length)}`, HexDump.dump(bytes, 0).join("\n")))
+          )
+        )
+      case "ExpectLost":
+        return inTime(
+          Effect.matchEffect(reader.read(mostShown), {
+            onSuccess: (bytes) =>
+              Effect.fail(
+                bytes.length === 0
+                  ? fails("the stream ended in good order")
+                  : fails(`got ${HexDump.count(bytes.length)}`, HexDump.dump(bytes, 0).join("\n"))
+              ),
+            onFailure: (error) => (error._tag === "ConnectionLost" ? Effect.void : Effect.fail(broken(error)))
+          })
+        )
+      case "Send":
+        return inTime(Effect.mapError(Effect.andThen(writer.write(step.bytes), writer.flush), broken))
+      case "Wait":
+        return Effect.sleep(step.duration)
+      case "HalfClose":
+        return inTime(Effect.mapError(writer.writeEof, broken))
+      case "Close":
+        return inTime(Effect.asVoid(writer.close))
+      case "Reset":
+        return writer.abort
+    }
+  }
+
+  /** Reads no more than is expected, and compares as it comes. */
+  private expect(
+    expected: Uint8Array,
+    fails: (actual: string, dump?: string, at?: number) => PeerFailed
+  ): Effect.Effect<void, PeerFailed> {
+    const { reader } = this.connection
+    const actual = new Uint8Array(expected.length)
+    let got = 0
+    const short = (why: string): PeerFailed => {
+      const soFar = got === 0 ? "before the first byte" : `after ${got} of ${HexDump.count(expected.length)}`
+      return fails(`${why} ${soFar}`, HexDump.compare(expected, actual.subarray(0, got), got), got)
+    }
+    const next = Effect.suspend(() => reader.read(expected.length - got))
+    return Effect.gen({ self: this }, function* () {
+      while (got < expected.length) {
+        const piece = yield* Patience.within(
+          Effect.mapError(next, (error) => short(`${error.message},`)),
+          this.patience,
+          Effect.suspend(() => Effect.fail(short(`nothing for ${Duration.format(this.patience)},`)))
+        )
+        if (piece.length === 0) return yield* Effect.fail(short("the stream ended"))
+        actual.set(piece, got)
+        const from = got
+        got += piece.length
+        for (let at = from; at < got; at++) {
+          if (actual[at] === expected[at]) continue
+          const seen = Uint8Array.from([...actual.subarray(0, got), ...(yield* this.rest())])
+          const what = `byte ${at} is ${HexDump.byte(actual[at])} and not ${HexDump.byte(expected[at])}`
+          return yield* Effect.fail(fails(what, HexDump.compare(expected, seen, at), at))
+        }
+      }
+      this.offset += expected.length
+    })
+  }
+
+  /** What has arrived beyond what was asked for, to be shown. */
+  private rest(): Effect.Effect<Uint8Array> {
+    const { reader } = this.connection
+    return reader.buffered.pipe(
+      Effect.flatMap((buffered) => (buffered === 0 ? Effect.succeed(Bytes.empty) : reader.read(mostShown))),
+      Effect.orElseSucceed(() => Bytes.empty)
+    )
+  }
+}
+
+/** How many bytes that nobody expected are read to be shown. */
+const mostShown = 256
+
+const describe = (step: Step): string => {
+  switch (step._tag) {
+    case "Expect":
+      return `expect ${HexDump.count(step.bytes.length)}`
+    case "Skip":
+      return `skip ${HexDump.count(step.count)}`
+    case "ExpectEof":
+      return "expect the end"
+    case "ExpectLost":
+      return "expect the connection to break"
+    case "Send":
+      return `send ${HexDump.count(step.bytes.length)}`
+    case "Wait":
+      return `wait ${Duration.format(Duration.fromInputUnsafe(step.duration))}`
+    case "HalfClose":
+      return "end the output"
+    case "Close":
+      return "close"
+    case "Reset":
+      return "reset"
+  }
+}
+
+/**
+ * A peer that listens.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Listening {
+  readonly address: SocketAddress
+  /** The port of `address`; dies for a Unix socket, which has none. */
+  readonly port: number
+  /** Completes when every script has been followed to its end, and fails if something else happened. */
+  readonly done: Effect.Effect<void, PeerFailed>
+}
+
+/**
+ * Listens, and follows the script with the client that comes; with several
+ * scripts the first client gets the first one, and so on. Closes a connection
+ * in good order when its script is over. A client for whom there is no script is
+ * reset. Stops listening when the scope closes.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const listen = (
+  self: Script | ReadonlyArray<Script>,
+  options?: Omit<ListenOptions, "tls"> & RunOptions
+): Effect.Effect<Listening, ListenFailed, Network | Scope.Scope> =>
+  Effect.gen(function* () {
+    const scripts = "steps" in self ? [self] : self
+    const done = yield* Deferred.make<void, PeerFailed>()
+    if (scripts.length === 0) yield* Deferred.succeed(done, undefined)
+    let served = 0
+    let followed = 0
+    const server = yield* startServer(
+      {
+        ...options,
+        host: options?.host ?? "127.0.0.1",
+        port: options?.port ?? 0,
+        gracePeriod: 0,
+        onHandlerError: () => Effect.void
+      },
+      (connection) => {
+        const mine = scripts[served++]
+        if (mine === undefined) return connection.abort
+        return Effect.onExit(run(mine, connection, options), (exit) => {
+          if (Exit.isFailure(exit)) return Deferred.done(done, exit)
+          return ++followed === scripts.length ? Deferred.succeed(done, undefined) : Effect.void
+        })
+      }
+    )
+    return {
+      address: server.address,
+      get port() {
+        return server.port
+      },
+      done: Deferred.await(done)
+    }
+  })
+
+/**
+ * Connects, follows the script, and closes.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const dial = (
+  self: Script,
+  options: Omit<OpenOptions, "tls"> & RunOptions
+): Effect.Effect<void, PeerFailed | ConnectFailed, Network> =>
+  Effect.scoped(
+    Effect.flatMap(openConnection({ ...options, tls: undefined }), (connection) => run(self, connection, options))
+  )

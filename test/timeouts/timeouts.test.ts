@@ -1,0 +1,314 @@
+/**
+ * The bounds on waiting within one connection, in virtual time: what each of them cuts, what it leaves alone, and what
+ * state the streams are in afterwards. Rank 13 and rank 42 of what users were burned by.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import type { StreamError } from "effect-byte-streams"
+import { Clock, Effect, Exit, Fiber, Option } from "effect"
+import { TestClock } from "effect/testing"
+import { text } from "../support/bytes.ts"
+import { fake } from "../support/fakeTransport.ts"
+import { defectOf, start, waits } from "../support/fibers.ts"
+
+/** What a fiber failed with, as a timeout. */
+const timeoutOf = <A, E>(fiber: Fiber.Fiber<A, E>): Effect.Effect<StreamError.StreamTimeout> =>
+  Effect.map(Fiber.await(fiber), (exit) => {
+    if (Exit.isSuccess(exit)) throw new Error("expected a timeout, got a success")
+    const error = Option.getOrThrow(Exit.findErrorOption(exit)) as StreamError.StreamTimeout
+    assert.strictEqual(error._tag, "StreamTimeout")
+    return error
+  })
+
+/** How often a sleep was asked for: the timers that were armed. */
+const countingClock = Effect.gen(function* () {
+  const clock = yield* Clock.Clock
+  const counted = { sleeps: 0 }
+  const service: Clock.Clock = {
+    currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe(),
+    currentTimeMillis: clock.currentTimeMillis,
+    currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
+    currentTimeNanos: clock.currentTimeNanos,
+    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+    monotonicTimeNanos: clock.monotonicTimeNanos,
+    sleep: (duration) =>
+      Effect.suspend(() => {
+        counted.sleeps++
+        return clock.sleep(duration)
+      })
+  }
+  // what drives the virtual time stays in reach
+  Object.setPrototypeOf(service, clock)
+  return { counted, service }
+})
+
+describe("read", () => {
+  it.effect("fails the read that waited too long; the bytes stay, and the connection goes on", () =>
+    Effect.gen(function* () {
+      const { connection, reader, transport } = yield* fake({ timeouts: { read: "10 seconds" } })
+      const reading = yield* start(reader.readLine)
+      transport.push("half a li")
+      yield* TestClock.adjust("9 seconds")
+      assert.isTrue(waits(reading))
+      yield* TestClock.adjust("1 second")
+      const error = yield* timeoutOf(reading)
+      assert.strictEqual(error.kind, "Read")
+      assert.strictEqual(error.operation, "readLine")
+      assert.strictEqual(transport.count("abort"), 0)
+      transport.push("ne\n")
+      assert.strictEqual(text(yield* reader.readLine), "half a line\n")
+      assert.isFalse(yield* connection.writer.isClosing)
+    })
+  )
+
+  it.effect("each read has the whole time, also when the one before has used most of it", () =>
+    Effect.gen(function* () {
+      const { reader, transport } = yield* fake({ timeouts: { read: "10 seconds" } })
+      for (let i = 0; i < 5; i++) {
+        const reading = yield* start(reader.readExactly(1))
+        yield* TestClock.adjust("9 seconds")
+        transport.push("x")
+        assert.strictEqual(text(yield* Fiber.join(reading)), "x")
+      }
+      const last = yield* start(reader.readExactly(1))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* timeoutOf(last)).kind, "Read")
+    })
+  )
+
+  it.effect("time in which nobody reads does not count", () =>
+    Effect.gen(function* () {
+      const { reader, transport } = yield* fake({ timeouts: { read: "1 second" } })
+      yield* TestClock.adjust("1 hour")
+      const reading = yield* start(reader.read(10))
+      yield* TestClock.adjust("500 millis")
+      transport.push("late")
+      assert.strictEqual(text(yield* Fiber.join(reading)), "late")
+    })
+  )
+})
+
+describe("idle", () => {
+  it.effect("ends a connection on which nothing passes, in either direction", () =>
+    Effect.gen(function* () {
+      const { connection, reader, transport, writer } = yield* fake({ timeouts: { idle: "1 minute" } })
+      const closed = yield* start(connection.closed)
+      for (let i = 0; i < 3; i++) {
+        yield* TestClock.adjust("50 seconds")
+        transport.push("in")
+        yield* TestClock.adjust("50 seconds")
+        yield* writer.write("out")
+        yield* writer.flush
+      }
+      assert.isTrue(waits(closed))
+      yield* TestClock.adjust("60 seconds")
+      assert.strictEqual(transport.count("abort"), 1)
+      const end = yield* Fiber.join(closed)
+      assert.strictEqual(end._tag === "Lost" && end.error._tag, "StreamTimeout")
+      // what arrived in time is still delivered
+      assert.strictEqual(text(yield* reader.read(100)), "ininin")
+      const error = yield* Effect.flip(reader.read(100))
+      assert.strictEqual(error._tag === "StreamTimeout" && error.kind, "Idle")
+      const failure = yield* Effect.flip(writer.write("more"))
+      assert.strictEqual(failure._tag === "StreamTimeout" && failure.kind, "Idle")
+    })
+  )
+
+  it.effect("ends it for a read that waits meanwhile", () =>
+    Effect.gen(function* () {
+      const { reader } = yield* fake({ timeouts: { idle: "1 minute" } })
+      const reading = yield* start(reader.readLine)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* timeoutOf(reading)).kind, "Idle")
+    })
+  )
+})
+
+describe("total", () => {
+  it.effect("ends a connection however busy it is", () =>
+    Effect.gen(function* () {
+      const { reader, transport } = yield* fake({ timeouts: { total: "1 hour" } })
+      for (let i = 0; i < 59; i++) {
+        yield* TestClock.adjust("1 minute")
+        transport.push("x")
+      }
+      assert.strictEqual(transport.count("abort"), 0)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(transport.count("abort"), 1)
+      assert.strictEqual((yield* reader.read(100)).length, 59)
+      const error = yield* Effect.flip(reader.read(1))
+      assert.strictEqual(error._tag === "StreamTimeout" && error.kind, "Total")
+    })
+  )
+})
+
+describe("write", () => {
+  it.effect("rank 42 frees the writer of a peer that stopped reading", () =>
+    Effect.gen(function* () {
+      const { transport, writer } = yield* fake({
+        takes: false,
+        highWaterMark: 100,
+        timeouts: { write: "30 seconds" }
+      })
+      yield* writer.write(new Uint8Array(200))
+      const writing = yield* start(writer.write("more"))
+      const draining = yield* start(writer.drain)
+      const flushing = yield* start(writer.flush)
+      yield* TestClock.adjust("29 seconds")
+      assert.isTrue(waits(writing))
+      yield* TestClock.adjust("1 second")
+      for (const fiber of [writing, draining, flushing]) {
+        assert.strictEqual((yield* timeoutOf(fiber)).kind, "Write")
+      }
+      assert.strictEqual(transport.count("abort"), 1)
+      assert.deepStrictEqual(yield* writer.close, { _tag: "TimedOut", unsent: 200 })
+    })
+  )
+
+  it.effect("a peer that takes a little now and then goes on", () =>
+    Effect.gen(function* () {
+      const { transport, writer } = yield* fake({
+        takes: false,
+        highWaterMark: 100,
+        timeouts: { write: "30 seconds" }
+      })
+      // more than one call sends: progress shows in between
+      yield* writer.write(new Uint8Array(1_000_000))
+      while (transport.holding) {
+        yield* TestClock.adjust("29 seconds")
+        assert.strictEqual(transport.count("abort"), 0)
+        transport.drain()
+      }
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(transport.sent.length, 1_000_000)
+      assert.strictEqual(transport.count("abort"), 0)
+    })
+  )
+
+  it.effect("also when nobody waits for the output", () =>
+    Effect.gen(function* () {
+      const { connection, transport, writer } = yield* fake({ takes: false, timeouts: { write: "30 seconds" } })
+      yield* writer.write("a few bytes")
+      const closed = yield* start(connection.closed)
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(transport.count("abort"), 1)
+      assert.strictEqual((yield* Fiber.join(closed))._tag, "Lost")
+    })
+  )
+})
+
+describe("minRate", () => {
+  it.effect("rank 13 a client of one byte every nine seconds is cut by minRate, not by idle", () =>
+    Effect.gen(function* () {
+      const { reader, transport } = yield* fake({
+        timeouts: { idle: "10 seconds", minRate: { bytes: 100, per: "30 seconds" } }
+      })
+      const reading = yield* start(reader.readLine)
+      while (waits(reading)) {
+        yield* TestClock.adjust("9 seconds")
+        if (waits(reading)) transport.push("x")
+      }
+      assert.strictEqual((yield* timeoutOf(reading)).kind, "MinRate")
+      assert.strictEqual(transport.count("abort"), 1)
+    })
+  )
+
+  it.effect("a client that is fast enough is not cut, nor is one that is silent between two lines", () =>
+    Effect.gen(function* () {
+      const { reader, transport } = yield* fake({ timeouts: { minRate: { bytes: 10, per: "30 seconds" } } })
+      for (let i = 0; i < 5; i++) {
+        const reading = yield* start(reader.readLine)
+        // longer than `per`, without a byte: there is no message to be slow with
+        yield* TestClock.adjust("10 minutes")
+        for (let second = 0; second < 60; second++) {
+          yield* TestClock.adjust("1 second")
+          transport.push("x")
+        }
+        transport.push("\n")
+        assert.strictEqual((yield* Fiber.join(reading)).length, 61)
+      }
+      assert.strictEqual(transport.count("abort"), 0)
+    })
+  )
+
+  it.effect("with reads that know no messages any wait behind a first byte counts", () =>
+    Effect.gen(function* () {
+      const { reader, transport } = yield* fake({ timeouts: { minRate: { bytes: 10, per: "30 seconds" } } })
+      transport.push("x")
+      assert.strictEqual(text(yield* reader.read(1)), "x")
+      const reading = yield* start(reader.read(1))
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual((yield* timeoutOf(reading)).kind, "MinRate")
+    })
+  )
+
+  it.effect("a program that does not read is not its client's fault", () =>
+    Effect.gen(function* () {
+      const { transport } = yield* fake({ timeouts: { minRate: { bytes: 10, per: "30 seconds" } } })
+      transport.push("x")
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual(transport.count("abort"), 0)
+    })
+  )
+})
+
+describe("the timer", () => {
+  it.effect("is not there when nothing is bounded", () =>
+    Effect.gen(function* () {
+      const { counted, service } = yield* countingClock
+      yield* Effect.gen(function* () {
+        const { reader, transport, writer } = yield* fake({ timeouts: {} })
+        const reading = yield* start(reader.readLine)
+        yield* writer.write("out")
+        transport.push("in\n")
+        yield* Fiber.join(reading)
+      }).pipe(Effect.provideService(Clock.Clock, service))
+      assert.strictEqual(counted.sleeps, 0)
+    })
+  )
+
+  it.effect("is one, armed anew only when it rings", () =>
+    Effect.gen(function* () {
+      const { counted, service } = yield* countingClock
+      yield* Effect.gen(function* () {
+        const { reader, transport } = yield* fake({
+          timeouts: { idle: "1 minute", read: "1 minute", total: "1 hour", minRate: { bytes: 1, per: "1 minute" } }
+        })
+        for (let i = 0; i < 1000; i++) {
+          const reading = yield* start(reader.readLine)
+          transport.push("line\n")
+          yield* Fiber.join(reading)
+        }
+        assert.strictEqual(counted.sleeps, 1)
+        yield* TestClock.adjust("1 minute")
+        assert.isAtMost(counted.sleeps, 2)
+      }).pipe(Effect.provideService(Clock.Clock, service))
+    })
+  )
+
+  it.effect("is gone with the connection", () =>
+    Effect.gen(function* () {
+      const { connection, reader, transport } = yield* fake({ timeouts: { idle: "1 minute" } })
+      yield* connection.writer.close
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual(transport.count("abort"), 0)
+      const error = yield* Effect.flip(reader.read(1))
+      assert.strictEqual(error._tag, "ClosedStream")
+    })
+  )
+})
+
+describe("wrong arguments", () => {
+  for (const [name, timeouts] of [
+    ["idle", { idle: 0 }],
+    ["read", { read: -1 }],
+    ["minRate.bytes", { minRate: { bytes: 0, per: 1000 } }],
+    ["minRate.per", { minRate: { bytes: 1, per: 0 } }]
+  ] as const) {
+    it.effect(`${name} dies, and is named`, () =>
+      Effect.gen(function* () {
+        const defect = yield* defectOf(fake({ timeouts }))
+        assert.include((defect as Error).message, name)
+      })
+    )
+  }
+})
