@@ -1,0 +1,209 @@
+/**
+ * Every program in examples/ as a user starts it: a process of its own, what it prints, how it ends.
+ *
+ * The examples that are tests themselves (examples/*.test.ts) are run by the test runner.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import * as Program from "./support/program.ts"
+import { connectRaw } from "./support/rawPeer.ts"
+import { eventually } from "./support/wait.ts"
+
+const root = join(import.meta.dirname, "..")
+const file = (name: string) => join(root, "examples", `${name}.ts`)
+
+/** Runs an example to its end, which must be a good one; answers the lines that it printed. */
+const linesOf = (name: string) =>
+  Effect.map(Program.run(process.execPath, [file(name)]), (output) => output.trimEnd().split("\n"))
+
+/** Starts an example that stays; answers it and the port that it names. */
+const serving = (name: string, ...args: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const program = yield* Program.start(process.execPath, [file(name), ...args], { env: { PORT: "0" } })
+    const port = /127\.0\.0\.1[: ](\d+)/.exec(yield* program.line)?.[1]
+    assert.isDefined(port)
+    return { program, port: Number(port) }
+  })
+
+/** Interrupts a program as ctrl-C does; answers its exit code. */
+const interrupt = (program: Program.Program) => {
+  program.child.kill("SIGINT")
+  return eventually(`${program.name} ends`, () => program.exit)
+}
+
+const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  readonly scripts: Record<string, string>
+}
+
+describe("examples", () => {
+  it.effect("each has a command, and each command an example", () =>
+    Effect.sync(() => {
+      const files = readdirSync(join(root, "examples"))
+      const started = Object.values(scripts).flatMap((script) => /\bexamples\/(\S+\.ts)/.exec(script)?.[1] ?? [])
+      assert.sameMembers(
+        started,
+        files.filter((name) => !name.endsWith(".test.ts"))
+      )
+      assert.strictEqual(scripts["example:test"], "vitest run examples")
+    })
+  )
+
+  it.live("echo", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* linesOf("echo"), [
+        "echoed: one",
+        "echoed: two",
+        "echoed: three",
+        "end of stream: true"
+      ])
+    })
+  )
+
+  it.live("echo --serve", () =>
+    Effect.gen(function* () {
+      const { port, program } = yield* serving("echo", "--serve")
+      const peer = yield* connectRaw(port, { halfOpen: true })
+      yield* peer.send("and back\n")
+      yield* peer.finish
+      yield* peer.awaitEnd
+      assert.strictEqual(peer.text, "and back\n")
+      assert.strictEqual(yield* interrupt(program), 130)
+    })
+  )
+
+  it.live("chat: a member who does not read holds up nobody, and learns what it missed", () =>
+    Effect.gen(function* () {
+      const [said, heard, late] = yield* linesOf("chat")
+      const count = Number(/^alice says (\d+) things/.exec(said!)?.[1])
+      assert.strictEqual(heard, `bob has heard ${count} of them, each as it was said`)
+      const [received, missed] = Array.from(late!.matchAll(/\d+/g), Number)
+      assert.isAbove(missed!, 0)
+      assert.strictEqual(received! + missed!, count)
+    })
+  )
+
+  it.live("chat --serve", () =>
+    Effect.gen(function* () {
+      const { port, program } = yield* serving("chat", "--serve")
+      const alice = yield* connectRaw(port)
+      yield* alice.send("alice\n")
+      yield* alice.awaitText("* alice is here\n")
+      const bob = yield* connectRaw(port)
+      yield* bob.send("bob\nhello\n")
+      yield* alice.awaitText("* bob is here\nbob: hello\n")
+      yield* bob.reset
+      yield* alice.awaitText("* bob has left\n")
+      assert.strictEqual(yield* interrupt(program), 130)
+      yield* alice.awaitEnd
+    })
+  )
+
+  it.live("request: each way to fail is told apart", () =>
+    Effect.gen(function* () {
+      const lines = yield* linesOf("request")
+      assert.deepStrictEqual(
+        lines.filter((line) => !line.startsWith(" ")),
+        [
+          "the answer is 42",
+          "the answer is 42, at attempt 3",
+          "every connection was lost: Reset",
+          'the answer ended early: "forty-"',
+          "the answer is longer than 1000 bytes",
+          "no answer in time",
+          "the server says no: what is that?",
+          "there is no server: Refused"
+        ]
+      )
+      const attempts = (question: string) => lines.filter((line) => line === `   asking: ${question}`).length
+      assert.deepStrictEqual(["flaky", "broken", "cut", "slow"].map(attempts), [3, 5, 1, 1])
+    })
+  )
+
+  it.live("layers", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* linesOf("layers"), [
+        "byte: eight bits",
+        "stream: bytes that have yet to arrive",
+        "socket: not in here"
+      ])
+    })
+  )
+})
+
+describe("npm run serve", () => {
+  it.live("answers lines until ctrl-C, and says goodbye to those who are still there", () =>
+    Effect.gen(function* () {
+      const { port, program } = yield* serving("serve")
+      const peer = yield* connectRaw(port)
+      yield* peer.send(`hello\n${"1".repeat(1000)}\nnext\n`)
+      yield* peer.awaitText("5 olleh\nmore than 100 bytes: dropped\n4 txen\n")
+
+      const polite = yield* connectRaw(port)
+      yield* polite.send("\n")
+      yield* polite.awaitEnd
+      assert.match(polite.text, /Goodbye\.\n$/)
+
+      assert.strictEqual(yield* interrupt(program), 130)
+      yield* peer.awaitEnd
+      assert.match(peer.text, /The server is going down\.\n$/)
+      assert.match(program.stdout, /going down\n$/)
+      assert.strictEqual(program.stderr, "")
+    })
+  )
+})
+
+describe("npm start", () => {
+  it.live("shows seven scenes", () =>
+    Effect.gen(function* () {
+      const output = yield* Program.run(process.execPath, [file("demo")])
+      const scenes = output.trim().split("\n\n")
+      assert.strictEqual(scenes.length, 7)
+      const [greeting, burst, body, overlong, halfClose, slowReader, reset] = scenes.map((scene) =>
+        scene.split("\n").map((line) => line.trim())
+      )
+      assert.deepStrictEqual(greeting, [
+        "1. A greeting",
+        "three clients at once are told: Hello, Ada! Hello, Barbara! Hello, Grace!"
+      ])
+      assert.deepStrictEqual(burst, [
+        "2. A pipelined burst",
+        "10000 requests are written before the first answer is read",
+        "10000 answers come back, each the right one for its place"
+      ])
+      assert.deepStrictEqual(body, [
+        "3. 64 MiB through a limit of 64 KiB",
+        "the reader's limit: 65536 bytes",
+        "one readExactly returns: 67108864 bytes",
+        "they are the bytes that were sent: true"
+      ])
+      assert.deepStrictEqual(overlong, [
+        "4. An overlong line, and the one behind it",
+        'a line of 6 bytes: read "short"',
+        "a line of 100001 bytes: caught LimitOverrun, limit 1000",
+        'a line of 12 bytes: read "short again"'
+      ])
+      assert.deepStrictEqual(halfClose, [
+        "5. Half-close",
+        "after writeEof, a write: ClosedStream (write: this side has ended its output with writeEof)",
+        'and a read: "you sent 13 bytes and ended your output"'
+      ])
+      // one write above the high-water mark of 64 KiB, and no more
+      assert.deepStrictEqual(slowReader!.slice(3), [
+        "0 MiB        128 KiB   waits",
+        "4 MiB        128 KiB   waits",
+        "8 MiB        128 KiB   waits",
+        "12 MiB        128 KiB   waits",
+        "64 MiB          0 KiB   is done",
+        "the most it ever held: 128 KiB, of 65536 KiB"
+      ])
+      assert.deepStrictEqual(reset, [
+        "7. Data before a reset",
+        "before the client reads, the connection is gone: Lost",
+        'what came before that is read all the same: "last order: done"',
+        "and only then: ConnectionLost (readLine: the connection was lost (Reset, ECONNRESET))"
+      ])
+    })
+  )
+})
