@@ -59,7 +59,9 @@ export interface Connection {
    *
    * **Gotchas**
    *
-   * A peer that half-closes and goes on reading looks the same as one that left.
+   * A peer that half-closes and goes on reading looks the same as one that left,
+   * and what it sent before may still lie unread: whoever ends a handler on
+   * `closed` drops it.
    * While more than `2 * limit` bytes lie unread the transport is paused, and
    * what comes behind them, the end included, is not seen.
    */
@@ -186,6 +188,22 @@ const acquire = <E, R>(
  * the first to connect wins, and `ConnectFailed.attempts` has what came of each
  * of the others. Interrupting it leaves no attempt behind.
  *
+ * **Example** (Reading a greeting)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { NodeNetwork, openConnection, startServer } from "effect-byte-streams"
+ *
+ * const program = Effect.gen(function* () {
+ *   const server = yield* startServer({ host: "127.0.0.1", port: 0 }, ({ writer }) => writer.write("welcome\n"))
+ *   const { reader } = yield* openConnection({ host: "127.0.0.1", port: server.port, connectTimeout: "5 seconds" })
+ *   return new TextDecoder().decode(yield* reader.readLine)
+ * })
+ *
+ * const line = await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(NodeNetwork.layer)))
+ * console.log(line.trimEnd()) // => welcome
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -287,9 +305,9 @@ export const layerConnection: {
  * import { Connection } from "effect-byte-streams"
  *
  * const UpstreamLive = Connection.layerConfig({
- *   host: Config.string("UPSTREAM_HOST"),
- *   port: Config.port("UPSTREAM_PORT"),
- *   limit: Config.int("UPSTREAM_LIMIT").pipe(Config.withDefault(65536))
+ *   host: Config.String("UPSTREAM_HOST"),
+ *   port: Config.Port("UPSTREAM_PORT"),
+ *   limit: Config.Int("UPSTREAM_LIMIT").pipe(Config.withDefault(65536))
  * })
  *
  * console.log(typeof UpstreamLive) // => object

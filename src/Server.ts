@@ -49,7 +49,9 @@ export interface HandlerFailure<out E = unknown> {
 export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
   /**
    * How long handlers may go on when the server shuts down, before they are
-   * interrupted and their connections aborted. Default 5 seconds.
+   * interrupted and their connections aborted. Default 5 seconds. A handler that
+   * waits for its client's next request need not use them up:
+   * `Effect.raceFirst(reader.readLineOption, Effect.as(Server.draining, Option.none()))`.
    */
   readonly gracePeriod?: Duration.Input | undefined
   /** How many connections are served at a time. Default: as many as come. */
@@ -148,6 +150,25 @@ export type HandlerServices = Connection | StreamReader | StreamWriter | Scope.S
  * `StreamReader`, `StreamWriter` and a `Scope` of the connection in its context.
  * A handler that returns at once, or never touches its reader, leaks nothing.
  *
+ * **Example** (An echo server)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { NodeNetwork, openConnection, startServer, StreamReader, StreamWriter } from "effect-byte-streams"
+ *
+ * const program = Effect.gen(function* () {
+ *   const server = yield* startServer({ host: "127.0.0.1", port: 0 }, ({ reader, writer }) =>
+ *     StreamReader.stream(reader).pipe(Stream.run(StreamWriter.sink(writer)))
+ *   )
+ *   const { reader, writer } = yield* openConnection({ host: "127.0.0.1", port: server.port })
+ *   yield* writer.write("echo")
+ *   yield* writer.writeEof
+ *   return new TextDecoder().decode(yield* reader.readAll({ maxBytes: 100 }))
+ * })
+ *
+ * console.log(await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(NodeNetwork.layer)))) // => echo
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -174,6 +195,25 @@ export const startUnixServer = <E, R>(
 
 /**
  * A server as a layer. `Layer.launch` runs it until the process is told to stop.
+ *
+ * **Example** (A server as a layer)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { NodeNetwork, openConnection, Server } from "effect-byte-streams"
+ *
+ * const GreeterLive = Server.layerServer({ host: "127.0.0.1", port: 0 }, ({ writer }) => writer.write("hello\n"))
+ *
+ * const program = Effect.gen(function* () {
+ *   const { port } = yield* Server.Server
+ *   const { reader } = yield* openConnection({ host: "127.0.0.1", port })
+ *   console.log(new TextDecoder().decode(yield* reader.readLine).trimEnd()) // => hello
+ * })
+ *
+ * await Effect.runPromise(
+ *   program.pipe(Effect.scoped, Effect.provide(GreeterLive.pipe(Layer.provideMerge(NodeNetwork.layer))))
+ * )
+ * ```
  *
  * @category layers
  * @since 0.1.0

@@ -170,7 +170,16 @@ export class StreamTimeout extends Schema.TaggedError<StreamTimeout>("effect-byt
  */
 export const ConnectAttempt = Schema.Struct({
   address: Schema.String,
-  kind: Schema.Literals(["Refused", "Timeout", "HostNotFound", "Unreachable", "AccessDenied", "NotFound", "Unknown"]),
+  kind: Schema.Literals([
+    "Refused",
+    "Reset",
+    "Timeout",
+    "HostNotFound",
+    "Unreachable",
+    "AccessDenied",
+    "NotFound",
+    "Unknown"
+  ]),
   code: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())
 })

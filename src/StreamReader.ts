@@ -19,7 +19,8 @@
  * What holds for all of them:
  *
  * - **Nothing is lost.** Interrupting a read that waits leaves every byte in the buffer, for the next read.
- *   Bytes that arrived before the connection broke are delivered before `ConnectionLost`.
+ *   Bytes that arrived before the connection broke are delivered before `ConnectionLost`. That is each read by itself:
+ *   a program that reads a length and then a body has taken the length when its body is interrupted.
  * - **One at a time.** A read that begins while another fiber's waits fails with `StreamBusy`; the first is not disturbed.
  * - **`limit`** (default 65,536 bytes) bounds what a separator is searched in. Above `2 * limit` buffered bytes the
  *   transport is paused, at `limit` or below it is resumed. A read of more than that raises the threshold while it waits.
@@ -63,7 +64,8 @@ export interface StreamReader {
 
   /**
    * Reads 1 to `maxBytes` bytes, as soon as there are any: all that is there, up
-   * to `maxBytes`. Empty at the end of the stream, every time.
+   * to `maxBytes`. Empty at the end of the stream, every time: a loop has to
+   * look at the length, or use `readOption`, or it spins when the peer has left.
    */
   read(maxBytes: number): Effect.Effect<Uint8Array, ReadError>
 
@@ -183,6 +185,24 @@ export const StreamReader: Context.Service<StreamReader, StreamReader> = Context
  * changes; they must not feed before they return. The fed array belongs to the
  * reader from then on. Feeding after the end throws.
  *
+ * **Example** (Feeding by hand)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { StreamReader } from "effect-byte-streams"
+ *
+ * const program = Effect.gen(function* () {
+ *   const { endUnsafe, feedUnsafe, reader } = yield* StreamReader.make()
+ *   feedUnsafe(new TextEncoder().encode("one\ntw"))
+ *   feedUnsafe(new TextEncoder().encode("o"))
+ *   endUnsafe()
+ *   const lines = [yield* reader.readLine, yield* reader.readLine, yield* reader.readLine]
+ *   return lines.map((line) => new TextDecoder().decode(line))
+ * })
+ *
+ * console.log(await Effect.runPromise(program)) // => [ 'one\n', 'two', '' ]
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -298,6 +318,20 @@ export const stream = (self: StreamReader): Stream.Stream<Uint8Array, ReadError>
  * The stream reads ahead by chunks: lines of a chunk that the consumer did not
  * take are not in the reader any more. To stop in the middle of a chunk and go
  * on with other reads, use `readLine`.
+ *
+ * **Example** (Dropping overlong lines)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { StreamReader } from "effect-byte-streams"
+ *
+ * const program = Effect.gen(function* () {
+ *   const reader = yield* StreamReader.fromBytes(`first\r\n${"x".repeat(1000)}\nlast`, { limit: 100 })
+ *   return yield* StreamReader.lines(reader, { onOverrun: "discard" }).pipe(Stream.runCollect)
+ * })
+ *
+ * console.log(await Effect.runPromise(program)) // => [ 'first', 'last' ]
+ * ```
  *
  * @category combinators
  * @since 0.1.0

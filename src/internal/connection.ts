@@ -1,6 +1,7 @@
 /** A connection is a session seen from the outside. */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { Closed, Connection } from "../Connection.ts"
@@ -80,6 +81,11 @@ export class SessionConnection implements Connection {
 
   toJSON() {
     return { _id: "Connection", info: this.info, reader: this.reader.toJSON(), writer: this.writer.toJSON() }
+  }
+
+  /** What `console.log` shows. */
+  [NodeInspectSymbol]() {
+    return this.toJSON()
   }
 }
 

@@ -76,6 +76,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     })
     duplex.on("end", () => {
       this.readEnded = true
+      if (this.endIsReset()) return
       this.handler.onEnd()
       this.endSeen()
     })
@@ -85,6 +86,11 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
       this.handler.onClose(this.failure)
       this.handler = nobody
     })
+  }
+
+  /** Whether what looks like the end is none, and the loss has been seen to. */
+  protected endIsReset(): boolean {
+    return false
   }
 
   /** The peer's output has ended. */

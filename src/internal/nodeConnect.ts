@@ -111,7 +111,7 @@ const label = (resolved: Resolved, port: number): string =>
 
 /** A refusal says more than an unreachable network: somebody was there. */
 const mostTelling = (attempts: ReadonlyArray<ConnectAttempt>): ConnectAttempt["kind"] =>
-  (["Refused", "AccessDenied", "Timeout", "Unreachable", "HostNotFound", "NotFound"] as const).find((kind) =>
+  (["Refused", "Reset", "AccessDenied", "Timeout", "Unreachable", "HostNotFound", "NotFound"] as const).find((kind) =>
     attempts.some((attempt) => attempt.kind === kind)
   ) ?? "Unknown"
 
@@ -180,6 +180,7 @@ const toAttempt = (address: string, error: unknown): ConnectAttempt => {
 
 const kinds: Record<string, ConnectAttempt["kind"]> = {
   ECONNREFUSED: "Refused",
+  ECONNRESET: "Reset",
   ETIMEDOUT: "Timeout",
   ENOTFOUND: "HostNotFound",
   EAI_AGAIN: "HostNotFound",

@@ -1,7 +1,11 @@
 /** A transport over a `node:net` socket. */
 import type * as Net from "node:net"
+import { constants } from "node:os"
 import type { ConnectionInfo, Failure } from "../Transport.ts"
 import { DuplexTransport, toFailure } from "./duplexTransport.ts"
+
+const [uvMajor = 0, uvMinor = 0] = process.versions.uv.split(".").map(Number)
+const resetLooksLikeEnd = uvMajor === 1 && uvMinor < 52
 
 export class NodeTransport extends DuplexTransport<Net.Socket> {
   private writing = false
@@ -48,6 +52,19 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
       this.handler.onWriteFailure(failure)
       if (this.readEnded) this.duplex.destroy()
     })
+  }
+
+  /**
+   * Up to libuv 1.51 (Node 22) a reset that arrives together with data is reported as the end of the stream. A socket
+   * that was reset has no peer any more.
+   */
+  protected override endIsReset(): boolean {
+    if (!resetLooksLikeEnd || this.duplex.writableEnded) return false
+    const handle = (this.duplex as { readonly _handle?: { getpeername?(out: object): number } | null })._handle
+    if (handle?.getpeername?.({}) !== -constants.errno.ENOTCONN) return false
+    this.failure ??= { kind: "Reset", code: "ECONNRESET" }
+    this.duplex.destroy()
+    return true
   }
 
   protected override endSeen(): void {

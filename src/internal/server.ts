@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Latch from "effect/Latch"
 import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
@@ -279,6 +280,22 @@ class ListeningServer implements Server {
 
   get awaitShutdown() {
     return this.finished.await
+  }
+
+  toJSON() {
+    const { active, rejected, waiting } = this.clients
+    return {
+      _id: "Server",
+      addresses: this.addresses.map(String),
+      connections: active.size,
+      waiting: waiting.length,
+      rejected
+    }
+  }
+
+  /** What `console.log` shows. */
+  [NodeInspectSymbol]() {
+    return this.toJSON()
   }
 }
 

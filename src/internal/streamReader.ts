@@ -1,5 +1,6 @@
 /** A reader over a `ReadBuffer`: every reader of this library is one. */
 import * as Effect from "effect/Effect"
+import { NodeInspectSymbol } from "effect/Inspectable"
 import type { LimitOverrun, ReadError } from "../StreamError.ts"
 import type { StreamReader } from "../StreamReader.ts"
 import * as Argument from "./argument.ts"
@@ -128,6 +129,11 @@ export class BufferReader implements StreamReader {
       lost: typeof buffer.end === "function" ? buffer.end("inspect")._tag : undefined,
       waiting: buffer.operation?.name
     }
+  }
+
+  /** What `console.log` shows. */
+  [NodeInspectSymbol]() {
+    return this.toJSON()
   }
 
   private limitOf(operation: string, options: { readonly limit?: number | undefined } | undefined): number {

@@ -1,5 +1,6 @@
 /** The writer of a session. */
 import * as Effect from "effect/Effect"
+import { NodeInspectSymbol } from "effect/Inspectable"
 import { ClosedStream } from "../StreamError.ts"
 import type { StreamWriter } from "../StreamWriter.ts"
 import * as Argument from "./argument.ts"
@@ -73,6 +74,11 @@ export class SessionWriter implements StreamWriter {
       ending,
       lost: broken?.("inspect")._tag
     }
+  }
+
+  /** What `console.log` shows. */
+  [NodeInspectSymbol]() {
+    return this.toJSON()
   }
 }
 

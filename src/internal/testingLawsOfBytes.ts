@@ -9,7 +9,6 @@ import {
   areBytes,
   aWhile,
   type Broken,
-
   bytes,
   concat,
   describe,
@@ -39,7 +38,7 @@ export const sendAll = (writer: StreamWriter, pieces: Iterable<Uint8Array | stri
 export const cut = (all: Uint8Array, most: number, seed: number): ReadonlyArray<Uint8Array> => {
   const random = Random.make(seed)
   const pieces: Array<Uint8Array> = []
-  for (let at = 0; at < all.length; ) {
+  for (let at = 0; at < all.length;) {
     const size = Math.min(all.length - at, Random.size(random, most))
     pieces.push(all.subarray(at, at + size))
     at += size
@@ -51,7 +50,7 @@ export const cut = (all: Uint8Array, most: number, seed: number): ReadonlyArray<
 export const receive = (reader: StreamReader, most: number, enough = Infinity) =>
   Effect.gen(function* () {
     const pieces: Array<Uint8Array> = []
-    for (let size = 0; size < enough; ) {
+    for (let size = 0; size < enough;) {
       const piece = yield* reader.read(most)
       if (piece.length === 0) break
       pieces.push(piece)
@@ -175,7 +174,7 @@ const fairness = law(
   (connect) =>
     Effect.gen(function* () {
       const { a, b } = yield* connect({ limit: 256, highWaterMark: 256, lowWaterMark: 64 })
-      const lines = 2000
+      const lines = 400
       let ticks = 0
       const ticking = yield* meanwhile(
         Effect.forever(
@@ -185,7 +184,12 @@ const fairness = law(
           )
         )
       )
-      const writing = yield* meanwhile(sendAll(a.writer, Array.from({ length: lines }, () => "0123456789abcde\n")))
+      const writing = yield* meanwhile(
+        sendAll(
+          a.writer,
+          Array.from({ length: lines }, () => "0123456789abcde\n")
+        )
+      )
       const read = yield* succeeds(
         "reading the lines",
         Effect.gen(function* () {
@@ -207,7 +211,7 @@ const smallBuffers = law(
   (connect) =>
     Effect.gen(function* () {
       const { a, b } = yield* connect({ limit: 16, highWaterMark: 32, lowWaterMark: 8 })
-      const sent = pattern(20_000)
+      const sent = pattern(6000)
       const writing = yield* meanwhile(sendAll(a.writer, cut(sent, 700, 7)))
       yield* areBytes("what arrived", yield* succeeds("reading 7 bytes at a time", receive(b.reader, 7)), sent)
       yield* finishes("the writes", writing)
@@ -269,7 +273,8 @@ const conversation = (reader: StreamReader) =>
     return answers.join("\n")
   })
 
-const conversationText = "one\ntwo.\nthreeEN--END?four\nxyzhead: 1\r\n\r\r\n\r\nfive\u0000six\u0000\u0000seven\n8\n9tail\nend"
+const conversationText =
+  "one\ntwo.\nthreeEN--END?four\nxyzhead: 1\r\n\r\r\n\r\nfive\u0000six\u0000\u0000seven\n8\n9tail\nend"
 
 const rechunking = law(
   "how bytes are cut changes nothing",
@@ -400,4 +405,3 @@ export const lawsOfBytes: ReadonlyArray<Law> = [
   bothWays,
   atomicWrites
 ]
-

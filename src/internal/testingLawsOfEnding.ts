@@ -82,7 +82,11 @@ const peerGone = law(
     Effect.gen(function* () {
       const { a, b } = yield* connect({ closeTimeout: "1 second" })
       yield* succeeds("close", b.writer.close)
-      yield* failsWith("writing on and on", Effect.forever(Effect.andThen(a.writer.write("anyone?\n"), aWhile)), "ConnectionLost")
+      yield* failsWith(
+        "writing on and on",
+        Effect.forever(Effect.andThen(a.writer.write("anyone?\n"), aWhile)),
+        "ConnectionLost"
+      )
       yield* failsWith("a write after that", a.writer.write("x"), "ConnectionLost")
       yield* failsWith("a drain after that", a.writer.drain, "ConnectionLost")
       yield* isOutcome("close", yield* succeeds("close", a.writer.close), "Reset")
@@ -134,7 +138,13 @@ const dataBeforeLoss = law(
       // without any buffer between the two, nothing is there yet, and that is fine too
       yield* within(
         "the bytes arrive",
-        Effect.raceFirst(eventually("they are buffered", Effect.map(b.reader.buffered, (n) => n === sent.length)), aWhile)
+        Effect.raceFirst(
+          eventually(
+            "they are buffered",
+            Effect.map(b.reader.buffered, (n) => n === sent.length)
+          ),
+          aWhile
+        )
       )
       const there = yield* b.reader.buffered
       yield* succeeds("abort", a.abort)
@@ -276,11 +286,7 @@ const boundedClose = law(
 )
 
 /** Waits until a writer makes no progress any more. */
-export const stuck = (
-  what: string,
-  writer: Fiber.Fiber<unknown, unknown>,
-  progress: () => Effect.Effect<number>
-) =>
+export const stuck = (what: string, writer: Fiber.Fiber<unknown, unknown>, progress: () => Effect.Effect<number>) =>
   within(
     `${what} is held up`,
     Effect.gen(function* () {
@@ -326,7 +332,8 @@ const bothClose = law(
       const { a, b } = yield* connect({ closeTimeout: "5 seconds" })
       const fibers = []
       for (const end of [a, b]) {
-        fibers.push(yield* meanwhile(Effect.andThen(Effect.ignore(end.writer.write(bytes("bye"))), end.writer.close)))
+        yield* meanwhile(end.writer.write(bytes("bye")))
+        fibers.push(yield* meanwhile(end.writer.close))
       }
       for (const fiber of fibers) yield* isOutcome("close", yield* finishes("close", fiber), "Graceful")
     }),

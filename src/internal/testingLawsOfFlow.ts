@@ -155,7 +155,11 @@ const manyWait = law(
       for (const fiber of writing) yield* holds(waits(fiber), "a write did not wait above the high-water mark")
       const reading = yield* meanwhile(receive(b.reader, 65_536))
       for (const fiber of [...writing, ...draining]) yield* finishes("a write or a drain that waited", fiber)
-      const ending = [yield* meanwhile(a.writer.flush), yield* meanwhile(a.writer.writeEof), yield* meanwhile(a.writer.writeEof)]
+      const ending = [
+        yield* meanwhile(a.writer.flush),
+        yield* meanwhile(a.writer.writeEof),
+        yield* meanwhile(a.writer.writeEof)
+      ]
       for (const fiber of ending) yield* finishes("flush and writeEof", fiber)
       const got = yield* finishes("reading everything", reading)
       const expected = names.map((name) => `<${name}>`).join("")

@@ -36,7 +36,10 @@ interface Reading {
   readonly read: (reader: StreamReader, note: (bytes: Uint8Array) => void) => Effect.Effect<boolean, unknown>
 }
 
-const plain = (name: string, read: (reader: StreamReader) => Effect.Effect<Uint8Array, ReadError | LimitOverrun>): Reading => ({
+const plain = (
+  name: string,
+  read: (reader: StreamReader) => Effect.Effect<Uint8Array, ReadError | LimitOverrun>
+): Reading => ({
   name,
   read: (reader, note) =>
     Effect.gen(function* () {

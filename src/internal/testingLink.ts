@@ -166,13 +166,13 @@ export class LinkEnd implements Transport {
     if (this.gone) return
     this.ended = true
     this.out.end()
-    this.letGo()
+    this.letGo(true)
     this.closedAt = this.link.clockwork.now
   }
 
   abort(): void {
     if (this.gone) return
-    this.letGo()
+    this.letGo(false)
     this.out.reset(reset)
   }
 
@@ -195,10 +195,11 @@ export class LinkEnd implements Transport {
     })
   }
 
-  private letGo(): void {
+  /** `taking`: what still comes is taken, and thrown away. */
+  private letGo(taking: boolean): void {
     this.gone = true
     this.handler = nobody
-    this.incoming.abandon()
+    this.incoming.abandon(taking)
   }
 
   // ------------------------------------------------------------------------
@@ -239,7 +240,7 @@ export class LinkEnd implements Transport {
   private finish(failure: Failure | undefined): void {
     if (this.gone) return
     const { handler } = this
-    this.letGo()
+    this.letGo(failure === undefined)
     handler.onClose(failure)
   }
 }

@@ -60,14 +60,14 @@ export class Wire {
   readonly faults: Faults.Script
   private readonly operation: string
   private readonly options: WireOptions
-  private readonly capacity: Record<Side, () => number> | undefined
+  private readonly room: Record<Side, Course["room"]> | undefined
   private readonly clockworks = new Map<Clock.Clock, Clockwork>()
 
-  /** `capacity` replaces that of the options, by who sends. */
-  constructor(operation: string, options: WireOptions, capacity?: Record<Side, () => number>) {
+  /** `room` replaces the capacity of the options, by who sends. */
+  constructor(operation: string, options: WireOptions, room?: Record<Side, Course["room"]>) {
     this.operation = operation
     this.options = options
-    this.capacity = capacity
+    this.room = room
     this.seed = options.seed ?? defaultSeed
     this.faults = options.faults ?? []
     // wrong settings are found when they are made, not when they are first used
@@ -147,7 +147,7 @@ export class Wire {
       latency: this.latency(from),
       millisPerByte: bandwidth === undefined ? 0 : 1000 / bandwidth,
       cut: cutter(this.operation, chunking, Random.derive(this.seed, number, from === "client" ? 1 : 2)),
-      capacity: this.capacity?.[from] ?? (() => capacity)
+      room: this.room?.[from] ?? ((occupied) => capacity - occupied)
     }
     return { course, hitches: this.faults.flatMap((fault) => hitchOf(fault, number, from)) }
   }

@@ -17,6 +17,4 @@ export const within = <A, E, R, E2, R2>(
   patience: Duration.Duration,
   onTimeout: Effect.Effect<never, E2, R2>
 ): Effect.Effect<A, E | E2, R | R2> =>
-  Duration.isFinite(patience)
-    ? Effect.raceFirst(effect, Effect.andThen(realClock.sleep(patience), onTimeout))
-    : effect
+  Duration.isFinite(patience) ? Effect.raceFirst(effect, Effect.andThen(realClock.sleep(patience), onTimeout)) : effect

@@ -16,8 +16,8 @@ export interface Course {
   /** How long a byte occupies the line. */
   readonly millisPerByte: number
   readonly cut: Cutter
-  /** How much may be on its way, or lie unread, before the sender has to wait. */
-  readonly capacity: () => number
+  /** How much more may be taken from the sender, when so many bytes are on their way or lie unread. */
+  readonly room: (occupied: number) => number
 }
 
 /** What happens behind a number of bytes. */
@@ -130,9 +130,14 @@ export class Pipe {
     return this.ending && this.held.length === 0
   }
 
+  /** Whether there is room for everything, because nothing is kept. */
+  private get unbounded(): boolean {
+    return this.fate === "dropped" || (this.receiverGone && this.fate === "arrives")
+  }
+
   /** Takes from the sender what there is room for. */
   private fill(): void {
-    const room = this.receiverGone || this.fate === "dropped" ? Infinity : this.course.capacity() - this.occupied
+    const room = this.unbounded ? Infinity : this.course.room(this.occupied)
     if (this.held.length === 0 || room <= 0) return
     let size = 0
     for (const chunk of this.held) size += chunk.length
@@ -158,10 +163,13 @@ export class Pipe {
       const offset = this.taken
       this.lineFree = departs + part.length * this.course.millisPerByte
       this.taken += part.length
-      if (this.receiverGone) this.stray(part.length)
-      else if (this.fate !== "dropped") {
-        this.occupied += part.length
-        if (this.fate === "arrives") this.enqueue({ _tag: "Run", bytes: part, offset, departs, taken: 0 })
+      if (this.fate === "lost") this.occupied += part.length
+      else if (this.fate === "arrives") {
+        if (this.receiverGone) this.stray(part.length)
+        else {
+          this.occupied += part.length
+          this.enqueue({ _tag: "Run", bytes: part, offset, departs, taken: 0 })
+        }
       }
       run = run.subarray(part.length)
       this.meetHitches()
@@ -169,7 +177,7 @@ export class Pipe {
   }
 
   private stray(size: number): void {
-    if (this.fate === "arrives") this.clockwork.at(this.arrival(), () => this.ends.strayed(size))
+    this.clockwork.at(this.arrival(), () => this.ends.strayed(size))
   }
 
   private meetHitches(): void {
@@ -248,8 +256,11 @@ export class Pipe {
     this.arm()
   }
 
-  /** The receiver has let go: what is on its way, and what is still sent, leaves no trace. */
-  abandon(): void {
+  /**
+   * The receiver has let go. Either what is on its way, and what is still sent,
+   * is taken and thrown away, or nobody takes anything any more.
+   */
+  abandon(taking: boolean): void {
     this.receiverGone = true
     const unread = this.items.reduce(
       (sum, item) => (item._tag === "Run" ? sum + item.bytes.length - item.taken : sum),
@@ -257,6 +268,10 @@ export class Pipe {
     )
     this.items.length = 0
     this.piece = 0
+    if (!taking) {
+      this.fate = "lost"
+      return
+    }
     this.occupied = 0
     if (unread > 0) this.stray(unread)
     this.refill()
@@ -316,8 +331,12 @@ export class Pipe {
     run.taken += size
     this.occupied -= size
     if (run.taken === run.bytes.length) this.items.shift()
-    this.refill()
-    this.arm()
-    this.ends.data(whole ? run.bytes : run.bytes.slice(from, from + size), run.offset + from)
+    try {
+      // the receiver may do anything, and then there may be room for more
+      this.ends.data(whole ? run.bytes : run.bytes.slice(from, from + size), run.offset + from)
+    } finally {
+      this.refill()
+      this.arm()
+    }
   }
 }

@@ -447,8 +447,9 @@ export const lockstep = (options?: PairOptions): Effect.Effect<Pair, never, Scop
   Effect.gen(function* () {
     const demand = { left: new LockStep.Demand(), right: new LockStep.Demand() }
     const wire = new Internal.Wire("TestNetwork.lockstep", options ?? {}, {
-      client: () => demand.right.bytes,
-      server: () => demand.left.bytes
+      // one piece at a time: what is on its way is what the read has use for
+      client: (occupied) => (occupied > 0 ? 0 : demand.right.bytes),
+      server: (occupied) => (occupied > 0 ? 0 : demand.left.bytes)
     })
     const link = yield* connect(wire)
     const { left, right } = yield* ends(wire, link, { ...options, highWaterMark: 0, lowWaterMark: 0 })

@@ -212,11 +212,7 @@ export interface RunOptions {
  * @category running
  * @since 0.1.0
  */
-export const run = (
-  self: Script,
-  connection: Connection,
-  options?: RunOptions
-): Effect.Effect<void, PeerFailed> =>
+export const run = (self: Script, connection: Connection, options?: RunOptions): Effect.Effect<void, PeerFailed> =>
   Effect.suspend(() => {
     const patience = Duration.fromInputUnsafe(options?.patience ?? defaultPatience)
     const actor = new Actor(connection, self.steps, patience)
