@@ -41,6 +41,7 @@ import * as Stream from "effect/Stream"
 import * as Lines from "./internal/lines.ts"
 import * as Sources from "./internal/sources.ts"
 import { type ReadableStreamLike } from "./internal/sources.ts"
+import { BufferReader } from "./internal/streamReader.ts"
 import type { Input } from "./internal/separator.ts"
 import type { ConnectionLost, IncompleteRead, LimitOverrun, ReadError } from "./StreamError.ts"
 
@@ -298,7 +299,7 @@ export const fromReadableStream: (
  * @since 0.1.0
  */
 export const stream = (self: StreamReader): Stream.Stream<Uint8Array, ReadError> =>
-  Stream.fromPull(Effect.succeed(self.pull))
+  Stream.fromPull(Effect.succeed(self instanceof BufferReader ? self.pullPiece : self.pull))
 
 /**
  * The lines of the stream as text, without their line ends, all that a chunk

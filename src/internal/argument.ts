@@ -1,7 +1,7 @@
 /** Checks of arguments. A wrong one is a programming error: it throws, and the effect that asked dies with the message. */
 
-export const count = (operation: string, name: string, value: number): number => {
-  if (!Number.isSafeInteger(value) || value < 0) {
+export const count = (operation: string, name: string, value: unknown): number => {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
     throw new RangeError(`${operation}: ${name} must be an integer of 0 or more bytes, got ${String(value)}`)
   }
   return value
@@ -43,6 +43,15 @@ export const port = (operation: string, value: number): number => {
 export const positive = (operation: string, name: string, value: number): number => {
   if (!Number.isSafeInteger(value) || value <= 0) {
     throw new RangeError(`${operation}: ${name} must be an integer above 0, got ${String(value)}`)
+  }
+  return value
+}
+
+export const iterable = <A>(operation: string, value: Iterable<A>): Iterable<A> => {
+  if (typeof (value as Partial<Iterable<A>> | null | undefined)?.[Symbol.iterator] !== "function") {
+    throw new TypeError(
+      `${operation}: expected a Uint8Array, a string or an iterable of Uint8Array, got ${value === null ? "null" : typeof value}`
+    )
   }
   return value
 }

@@ -72,8 +72,13 @@ export class ByteWindow {
   unshift(bytes: Uint8Array): void {
     if (this.length === 0) return this.push(bytes)
     const current = this.next === this.rest.length && this.slab !== undefined ? this.sealed() : this.front()
-    this.rest = [current, ...this.rest.slice(this.next)]
-    this.next = 0
+    if (this.next === 0) {
+      // room for as many again, so that putting back one by one is linear
+      const room = this.rest.length + 8
+      this.rest = [...Array.from({ length: room }, () => Bytes.empty), ...this.rest]
+      this.next = room
+    }
+    this.rest[--this.next] = current
     this.piece = bytes
     this.position = 0
     this.end = bytes.length

@@ -18,12 +18,18 @@ const nodeBuffer: NodeBuffer | undefined = (globalThis as { Buffer?: NodeBuffer 
 /** Bytes that say nothing; shared, because there is nothing in it to change. */
 export const empty: Uint8Array = new Uint8Array(0)
 
-/** The offset of `byte` at or after `from`, or -1. */
-export const indexOfByte: (bytes: Uint8Array, byte: number, from: number) => number =
+const search: (bytes: Uint8Array, byte: number, from: number) => number =
   // memchr behind a call of constant cost: above some 40 bytes it beats the engine's own search, below it hardly loses
   nodeBuffer === undefined
     ? (bytes, byte, from) => bytes.indexOf(byte, from)
     : (bytes, byte, from) => nodeBuffer.prototype.indexOf.call(bytes, byte, from)
+
+/** The offset of `byte` at or after `from` and before `end`, or -1. Looks at nothing behind `end`. */
+export const indexOfByte = (bytes: Uint8Array, byte: number, from: number, end: number = bytes.length): number => {
+  if (end === bytes.length) return search(bytes, byte, from)
+  const index = search(bytes.subarray(from, end), byte, 0)
+  return index === -1 ? -1 : from + index
+}
 
 /** Fresh bytes whose content is yet to be written: whoever asks overwrites all of it. */
 export const allocate: (size: number) => Uint8Array<ArrayBuffer> =

@@ -24,7 +24,8 @@ export interface Options {
   readonly onOverrun?: "fail" | "discard" | undefined
 }
 
-type Decode = (bytes: Uint8Array) => string
+/** `last`: nothing follows, not even the rest of a character. */
+type Decode = (bytes: Uint8Array, last: boolean) => string
 
 export const pull = (
   reader: StreamReader,
@@ -38,30 +39,41 @@ export const pull = (
   return Effect.flatMap(
     reader.readLineWith({ limit, onOverrun }),
     (line): Pull.Pull<NonEmptyReadonlyArray<string>, ReadError | LimitOverrun> =>
-      line.length === 0 ? Cause.done() : Effect.succeed(split(decode(line)) as unknown as NonEmptyReadonlyArray<string>)
+      line.length === 0
+        ? Cause.done()
+        : Effect.succeed(split(decode(line, line[line.length - 1] !== 10)) as unknown as NonEmptyReadonlyArray<string>)
   )
 }
 
 const decoder = (encoding: string): Decode => {
-  // a byte order mark is a character like any other here: only the first of a text would be one
-  const text = new TextDecoder(encoding, { ignoreBOM: true })
+  let text: InstanceType<typeof TextDecoder>
+  try {
+    // a byte order mark is a character like any other here: only the first of a text would be one
+    text = new TextDecoder(encoding, { ignoreBOM: true })
+  } catch (cause) {
+    throw new RangeError(`lines: encoding must be a label that TextDecoder knows, got ${encoding}`, { cause })
+  }
   if (text.encoding.startsWith("utf-16")) {
     throw new RangeError(`lines: encoding must be one in which a line feed is one byte, got ${encoding}`)
   }
   // the one-shot form is the engine's fast path; encodings with a shift state need the other
-  return text.encoding === "utf-8" ? (bytes) => text.decode(bytes) : (bytes) => text.decode(bytes, { stream: true })
+  return text.encoding === "utf-8"
+    ? (bytes) => text.decode(bytes)
+    : (bytes, last) => text.decode(bytes, { stream: !last })
 }
 
 /** Cuts text into lines, each ended by a line feed but perhaps the last. */
 const split = (text: string): Array<string> => {
   const lines = text.split("\n")
-  if (lines[lines.length - 1] === "") lines.pop()
+  const rest = lines.pop()!
   if (text.includes("\r")) {
     for (let i = 0; i < lines.length; i++) {
       const line = lines[i]!
       if (line.charCodeAt(line.length - 1) === 13) lines[i] = line.slice(0, -1)
     }
   }
+  // what no line feed ends is a line as it is, a carriage return included
+  if (rest !== "") lines.push(rest)
   return lines
 }
 
@@ -90,33 +102,48 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError |
   }
 
   ready(): boolean {
-    return this.find() !== undefined || this.buffer.window.length > this.limit || this.over()
+    const first = this.next()
+    return first !== undefined || this.buffer.window.length > this.limit || this.over()
   }
 
   settle(): Exit.Exit<NonEmptyReadonlyArray<string>, ReadError | LimitOverrun | Cause.Done> | undefined {
     const { buffer } = this
     const { window } = buffer
+    const first = this.next()
+    if (first !== undefined) {
+      if (first.start <= this.limit) return this.succeed(buffer.take(this.lastEnd(first)), false)
+      buffer.skip(first.end)
+      return this.overrun(first.start, true)
+    }
+    if (window.length > this.limit) {
+      const consumed = window.length
+      buffer.discarding = buffer.end === undefined
+      buffer.skip(consumed)
+      return this.overrun(consumed, false)
+    }
+    const broken = this.broken()
+    if (broken !== undefined) return broken
+    if (buffer.end === undefined) return undefined
+    if (window.length === 0) return Exit.fail(Cause.Done())
+    return this.succeed(buffer.take(window.length), true)
+  }
+
+  /** The next line feed, behind those lines that are to be discarded. */
+  private next(): Separator.Match | undefined {
+    const { buffer } = this
     while (true) {
       const first = this.find()
-      if (first === undefined) {
-        if (window.length > this.limit) {
-          const consumed = window.length
-          buffer.discarding = buffer.end === undefined
-          buffer.skip(consumed)
-          if (this.onOverrun === "fail") return this.overrun(consumed, false)
-        }
-        const broken = this.broken()
-        if (broken !== undefined) return broken
-        if (buffer.end === undefined) return undefined
-        if (window.length === 0) return Exit.fail(Cause.Done())
-        return this.succeed(buffer.take(window.length))
-      }
-      if (first.start > this.limit) {
+      if (this.onOverrun === "fail") return first
+      if (first !== undefined) {
+        if (first.start <= this.limit) return first
         buffer.skip(first.end)
-        if (this.onOverrun === "fail") return this.overrun(first.start, true)
         continue
       }
-      return this.succeed(buffer.take(this.lastEnd(first)))
+      if (buffer.window.length > this.limit) {
+        buffer.discarding = buffer.end === undefined
+        buffer.skip(buffer.window.length)
+      }
+      return undefined
     }
   }
 
@@ -149,8 +176,8 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError |
     return line - position
   }
 
-  private succeed(bytes: Uint8Array): Exit.Exit<NonEmptyReadonlyArray<string>> {
-    return Exit.succeed(split(this.decode(bytes)) as unknown as NonEmptyReadonlyArray<string>)
+  private succeed(bytes: Uint8Array, last: boolean): Exit.Exit<NonEmptyReadonlyArray<string>> {
+    return Exit.succeed(split(this.decode(bytes, last)) as unknown as NonEmptyReadonlyArray<string>)
   }
 
   private overrun(consumed: number, found: boolean): Exit.Exit<never, LimitOverrun> {

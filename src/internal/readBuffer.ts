@@ -153,7 +153,8 @@ export class ReadBuffer {
 
   /** The budget has room again, or this buffer has. */
   reconsider(): void {
-    if (!this.paused || this.size > this.limit) return
+    // nothing more comes after the end
+    if (!this.paused || this.size > this.limit || this.ended) return
     if (this.budget?.refuses(this) === true) return this.budget.hold(this)
     this.paused = false
     this.flow.resume()
@@ -197,12 +198,31 @@ export class ReadBuffer {
     this.consumed(count)
   }
 
-  /** Removes everything that has arrived. */
-  takeEverything(): ReadonlyArray<Uint8Array> {
-    this.absorb()
+  /** Removes everything that has arrived, in the pieces it came in. */
+  takePieces(): ReadonlyArray<Uint8Array> {
     const pieces = this.window.takeAll()
-    this.resize(-this.size)
+    let count = 0
+    for (const piece of pieces) count += piece.length
+    while (count < this.size) {
+      const piece = this.takeQueued()
+      count += piece.length
+      pieces.push(piece)
+    }
+    this.consumed(count)
     return pieces
+  }
+
+  /** Removes the first piece; there must be one. */
+  takePiece(): Uint8Array {
+    const { window } = this
+    const piece = window.length > 0 ? window.take(window.end - window.position) : this.takeQueued()
+    this.consumed(piece.length)
+    return piece
+  }
+
+  private takeQueued(): Uint8Array {
+    const exit = Queue.takeUnsafe(this.queue!)!
+    return (exit as Exit.Success<Uint8Array>).value
   }
 
   /** Puts bytes back in front. */
@@ -240,6 +260,7 @@ export class ReadBuffer {
   /** The waiting operation is over, or given up. */
   unpark(): void {
     this.operation = undefined
+    if (this.parking !== undefined) this.parking.wakened = undefined
     this.watchdog?.readEnded()
     this.threshold = 2 * this.limit
     this.pauseIfFull()
@@ -263,25 +284,31 @@ export class ReadBuffer {
     if (!operation.ready()) return
     const resume = parking.resume
     parking.resume = undefined
+    parking.wakened = resume
     resume(parking.woken)
   }
 }
 
 /** The effects that a waiting read consists of, made once a reader rather than once a wait. */
 class Parking {
+  /** Resumes the fiber that waits. */
   resume: ((effect: Effect.Effect<any, any>) => void) | undefined = undefined
+  /** The one that was called last, while its fiber has yet to run. */
+  wakened: ((effect: Effect.Effect<any, any>) => void) | undefined = undefined
   readonly wait: Effect.Effect<any, any>
   readonly woken: Effect.Effect<any, any>
 
   constructor(buffer: ReadBuffer) {
-    const giveUp = Effect.sync(() => {
-      this.resume = undefined
-      buffer.unpark()
-    })
     this.wait = Effect.callback<any, any>((resume) => {
       this.resume = resume
       buffer.resumeForRead()
-      return giveUp
+      return Effect.sync(() => {
+        // a wait that is over is not given up: another may have begun
+        if (this.resume !== resume && this.wakened !== resume) return
+        this.resume = undefined
+        this.wakened = undefined
+        buffer.unpark()
+      })
     })
     this.woken = new Woken(buffer)
   }
@@ -326,6 +353,10 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
   get framed(): boolean {
     return true
   }
+  /** Whether what has arrived moves into the window before it is run. */
+  get absorbs(): boolean {
+    return true
+  }
   /** How much may be buffered before the transport is paused, while this operation waits. */
   threshold(): number {
     return 0
@@ -337,7 +368,7 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
     if (buffer.operation !== undefined) {
       return Exit.fail(new StreamBusy({ operation: this.name, holder: buffer.operation.name })) as never
     }
-    buffer.absorb()
+    if (this.absorbs) buffer.absorb()
     const exit = this.settle()
     return exit === undefined ? buffer.park(this, fiber) : deliver(exit as Exit.Exit<A, E>, fiber)
   }

@@ -79,29 +79,47 @@ export class ReadOption extends ReadOperation<Option.Option<Uint8Array>, ReadErr
   }
 }
 
-/** `pull`: everything there is, in the pieces it came in. */
-export class Pull extends ReadOperation<readonly [Uint8Array, ...Array<Uint8Array>], ReadError | Cause.Done> {
-  get name() {
-    return "pull"
-  }
+/** What takes pieces as they came. */
+abstract class Pieces extends ReadOperation<readonly [Uint8Array, ...Array<Uint8Array>], ReadError | Cause.Done> {
   override get framed() {
+    return false
+  }
+  /** Moving pieces into the window may join them. */
+  override get absorbs() {
     return false
   }
   tryNow(): typeof notNow {
     return notNow
   }
   ready(): boolean {
-    return this.buffer.window.length > 0 || this.over()
+    return this.buffer.size > 0 || this.over()
   }
+  protected abstract pieces(): ReadonlyArray<Uint8Array>
   settle(): Exit.Exit<readonly [Uint8Array, ...Array<Uint8Array>], ReadError | Cause.Done> | undefined {
-    const { window } = this.buffer
-    const count = window.length
-    if (count > 0) {
-      const pieces = window.takeAll()
-      this.buffer.consumed(count)
-      return Exit.succeed(pieces as unknown as [Uint8Array])
-    }
-    return this.broken() ?? (this.buffer.end === undefined ? undefined : Exit.fail(Cause.Done()))
+    const { buffer } = this
+    if (buffer.size > 0) return Exit.succeed(this.pieces() as unknown as [Uint8Array])
+    buffer.absorb()
+    return this.broken() ?? (buffer.end === undefined ? undefined : Exit.fail(Cause.Done()))
+  }
+}
+
+/** `pull`: everything there is. */
+export class Pull extends Pieces {
+  get name() {
+    return "pull"
+  }
+  protected pieces() {
+    return this.buffer.takePieces()
+  }
+}
+
+/** What `stream` pulls: a piece at a time, so that the others stay in the reader. */
+export class PullPiece extends Pieces {
+  get name() {
+    return "stream"
+  }
+  protected pieces() {
+    return [this.buffer.takePiece()]
   }
 }
 
@@ -227,9 +245,9 @@ export class Peek extends Exactly<Uint8Array, ReadError> {
   get name() {
     return "peek"
   }
-  tryNow(): Uint8Array | typeof notNow {
-    const { buffer, count } = this
-    return buffer.idle && count > 0 && buffer.window.length >= count ? buffer.window.peek(count) : notNow
+  tryNow(): typeof notNow {
+    // it takes nothing, so that a loop of it would never let others run
+    return notNow
   }
   protected answer(): Exit.Exit<Uint8Array> {
     return this.count === 0 ? exitEmpty : Exit.succeed(this.buffer.window.peek(this.count))
@@ -387,28 +405,50 @@ abstract class Line<A> extends Until<A, ReadError | LimitOverrun> {
   protected abstract line(bytes: Uint8Array): Exit.Exit<A>
   protected abstract atEnd(): Exit.Exit<A>
 
+  override ready(): boolean {
+    return this.next() > this.limit || this.match !== undefined || this.over()
+  }
+
   settle(): Exit.Exit<A, ReadError | LimitOverrun> | undefined {
     const { buffer } = this
-    while (true) {
-      const offset = this.search()
-      const match = this.match
-      if (match !== undefined) {
-        if (match.start <= this.limit) return this.line(buffer.take(match.end))
-        buffer.skip(match.end)
-        if (this.onOverrun === "fail") return this.overrun(match.start, true)
-        continue
-      }
-      if (offset > this.limit) {
-        buffer.discarding = buffer.end === undefined
-        buffer.skip(buffer.window.length)
-        if (this.onOverrun === "fail") return this.overrun(offset, false)
-      }
-      const broken = this.broken()
-      if (broken !== undefined) return broken
-      if (buffer.end === undefined) return undefined
-      const held = buffer.window.length
-      return held === 0 ? this.atEnd() : this.line(buffer.take(held))
+    const offset = this.next()
+    const { match } = this
+    if (match !== undefined) {
+      if (match.start <= this.limit) return this.line(buffer.take(match.end))
+      buffer.skip(match.end)
+      return this.overrun(match.start, true)
     }
+    if (offset > this.limit) {
+      this.discardLine()
+      return this.overrun(offset, false)
+    }
+    const broken = this.broken()
+    if (broken !== undefined) return broken
+    if (buffer.end === undefined) return undefined
+    const held = buffer.window.length
+    return held === 0 ? this.atEnd() : this.line(buffer.take(held))
+  }
+
+  /** Searches, behind those lines that are to be discarded. */
+  private next(): number {
+    let offset = this.search()
+    if (this.onOverrun === "fail") return offset
+    while (this.match !== undefined && this.match.start > this.limit) {
+      this.buffer.skip(this.match.end)
+      offset = this.search()
+    }
+    if (this.match === undefined && offset > this.limit) {
+      this.discardLine()
+      offset = 0
+    }
+    return offset
+  }
+
+  /** Drops what there is of the line, and what is still to come of it. */
+  private discardLine(): void {
+    const { buffer } = this
+    buffer.discarding = buffer.end === undefined
+    buffer.skip(buffer.window.length)
   }
 }
 
@@ -424,8 +464,8 @@ export class ReadLine extends Line<Uint8Array> {
     if (start === end) return notNow
     const from = buffer.searchedFor === this.separator ? start + buffer.searched : start
     if (from >= end) return notNow
-    const index = Bytes.indexOfByte(piece, 10, from)
-    if (index === -1 || index >= end || index - start > this.limit) return notNow
+    const index = Bytes.indexOfByte(piece, 10, from, end)
+    if (index === -1 || index - start > this.limit) return notNow
     return buffer.take(index + 1 - start)
   }
   protected line(bytes: Uint8Array): Exit.Exit<Uint8Array> {

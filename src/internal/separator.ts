@@ -30,8 +30,8 @@ class SingleByte implements Separator {
   find(window: ByteWindow, from: number): Match | undefined {
     let match: Match | undefined
     window.scan(from, (piece, start, end, offset) => {
-      const index = Bytes.indexOfByte(piece, this.byte, start)
-      if (index === -1 || index >= end) return false
+      const index = Bytes.indexOfByte(piece, this.byte, start, end)
+      if (index === -1) return false
       const at = offset + index - start
       match = { start: at, end: at + 1 }
       return true
@@ -55,8 +55,8 @@ class MultiByte implements Separator {
     let match: Match | undefined
     window.scan(from, (piece, start, end, offset) => {
       for (let index = start; ; index++) {
-        index = Bytes.indexOfByte(piece, this.bytes[0]!, index)
-        if (index === -1 || index >= end) return false
+        index = Bytes.indexOfByte(piece, this.bytes[0]!, index, end)
+        if (index === -1) return false
         const at = offset + index - start
         if (at > last) return true
         if (
@@ -141,19 +141,18 @@ export type Input = string | Uint8Array | ReadonlyArray<string | Uint8Array>
 
 /** Prepares a search; throws what CPython raises as `ValueError`. */
 export const compile = (operation: string, input: Input): Separator => {
-  if (typeof input === "string" || input instanceof Uint8Array) {
-    const bytes = toBytes(operation, input)
-    return bytes.length === 1 ? new SingleByte(bytes[0]!) : new MultiByte(bytes)
-  }
+  if (typeof input === "string" || input instanceof Uint8Array) return single(toBytes(operation, input))
   if (!Array.isArray(input)) {
     throw new TypeError(
       `${operation}: separator must be a string, a Uint8Array or an array of them, got ${String(input)}`
     )
   }
   if (input.length === 0) throw new RangeError(`${operation}: separators must contain at least one element, got []`)
-  if (input.length === 1) return compile(operation, input[0] as string | Uint8Array)
-  return new Several(input.map((one) => toBytes(operation, one)))
+  const all = input.map((one) => toBytes(operation, one))
+  return all.length === 1 ? single(all[0]!) : new Several(all)
 }
+
+const single = (bytes: Uint8Array): Separator => (bytes.length === 1 ? new SingleByte(bytes[0]!) : new MultiByte(bytes))
 
 const toBytes = (operation: string, one: string | Uint8Array): Uint8Array => {
   const bytes = typeof one === "string" ? Bytes.encode(one) : one instanceof Uint8Array ? Bytes.copy(one) : undefined

@@ -156,10 +156,18 @@ export class Session implements Handler, Flow, Output, Watched {
 
   /** Flush, end the output, let go; bounded by `closeTimeout`, whoever waits for it. */
   get close(): Effect.Effect<CloseOutcome> {
-    return Effect.suspend(() => {
+    return Effect.contextWith((services: Context.Context<never>) => {
       if (this.successor !== undefined) return this.successor.close
       if (this.outcome === undefined && !this.closing) this.startClose()
-      return this.outcome === undefined ? this.awaitClose() : Effect.succeed(this.outcome)
+      if (this.outcome !== undefined) return Effect.succeed(this.outcome)
+      // a fiber of its own, from the start: who waits for the close may give up at any moment, the bound stays
+      this.closeTimer ??= Effect.runForkWith(services)(
+        Effect.andThen(
+          Effect.sleep(this.closeTimeout),
+          Effect.sync(() => this.closeTimedOut())
+        )
+      )
+      return this.await(() => this.outcome)
     })
   }
 
@@ -175,25 +183,6 @@ export class Session implements Handler, Flow, Output, Watched {
   /** Completes once the session has ended, or the peer has ended its output. */
   get awaitClosed(): Effect.Effect<Closed> {
     return this.await(() => this.closed)
-  }
-
-  private awaitClose(): Effect.Effect<CloseOutcome> {
-    const outcome = this.await(() => this.outcome)
-    if (this.closeTimer !== undefined) return outcome
-    // a fiber of its own: who waits for the close may give up, the bound stays
-    return Effect.flatMap(
-      Effect.forkDetach(
-        Effect.andThen(
-          Effect.sleep(this.closeTimeout),
-          Effect.sync(() => this.closeTimedOut())
-        )
-      ),
-      (timer) => {
-        if (this.outcome === undefined) this.closeTimer = timer
-        else timer.interruptUnsafe()
-        return outcome
-      }
-    )
   }
 
   private abortNow(): void {
@@ -216,7 +205,7 @@ export class Session implements Handler, Flow, Output, Watched {
   detach(): ReadonlyArray<Uint8Array> {
     this.detached = true
     this.watchdog?.stop()
-    const pieces = this.reads.takeEverything()
+    const pieces = this.reads.takePieces()
     this.reads.close("Upgraded")
     this.writes.detach("Upgraded")
     return pieces

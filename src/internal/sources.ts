@@ -55,7 +55,11 @@ export const fromBytes = (
     const buffer = makeBuffer("StreamReader.fromBytes", options, { pause: nothing, resume: nothing })
     if (typeof bytes === "string") buffer.feed(Bytes.encode(bytes))
     else if (bytes instanceof Uint8Array) buffer.feed(bytes)
-    else for (const piece of bytes) buffer.feed(Argument.bytes("StreamReader.fromBytes", piece))
+    else {
+      for (const piece of Argument.iterable("StreamReader.fromBytes", bytes)) {
+        buffer.feed(Argument.bytes("StreamReader.fromBytes", piece))
+      }
+    }
     buffer.feedEnd()
     return new BufferReader(buffer)
   })
@@ -75,22 +79,23 @@ export const fromPull = <E, R>(
         room.await,
         // what was pulled is in the buffer before anyone can interrupt
         Effect.map(pull, (pieces) => {
-          for (const piece of pieces) buffer.feed(piece)
+          for (const piece of pieces) buffer.feed(Argument.bytes("StreamReader.fromPull", piece))
         })
       )
     )
-    yield* Effect.addFinalizer(() => Effect.sync(() => buffer.close("Closed")))
     yield* Effect.forkScoped(
       Effect.onExit(fill, (exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit) || Pull.isDoneCause(exit.cause)) buffer.feedEnd()
-          else if (!Cause.hasInterruptsOnly(exit.cause)) {
+          else {
             const cause = Cause.squash(exit.cause)
             buffer.feedLoss((operation) => new ConnectionLost({ operation, kind: "Unknown", cause }))
           }
         })
       )
     )
+    // run before the pulling is interrupted, which would otherwise look like a loss
+    yield* Effect.addFinalizer(() => Effect.sync(() => buffer.close("Closed")))
     return new BufferReader(buffer)
   })
 
@@ -110,8 +115,8 @@ export const fromReadableStream = (
   Effect.gen(function* () {
     const source = yield* Effect.acquireRelease(
       Effect.sync(() => stream.getReader()),
-      // after the end there is nothing left to cancel, and after a failure nobody to tell
-      (source) => Effect.ignore(Effect.tryPromise(() => source.cancel()))
+      // not waited for: it may never finish, and whatever it says there is nobody to tell
+      (source) => Effect.sync(() => void source.cancel().catch(nothing))
     )
     const pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, unknown, unknown> = Effect.flatMap(
       Effect.tryPromise({ try: () => source.read(), catch: (error) => error }),

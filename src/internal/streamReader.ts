@@ -36,7 +36,7 @@ export class BufferReader implements StreamReader {
       () =>
         new Read.ReadAll(
           this.buffer,
-          options.maxBytes === "unbounded" ? Infinity : Argument.count("readAll", "maxBytes", options.maxBytes)
+          options?.maxBytes === "unbounded" ? Infinity : Argument.count("readAll", "maxBytes", options?.maxBytes)
         )
     )
   }
@@ -103,6 +103,11 @@ export class BufferReader implements StreamReader {
 
   get pull() {
     return new Read.Pull(this.buffer)
+  }
+
+  /** What a stream of the pieces is made of. */
+  get pullPiece() {
+    return new Read.PullPiece(this.buffer)
   }
 
   get atEof() {

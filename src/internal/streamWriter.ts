@@ -41,7 +41,7 @@ export class SessionWriter implements StreamWriter {
     if (buffer.ending !== undefined) throw new ClosedStream({ operation: "writeUnsafe", reason: buffer.ending })
     if (typeof data === "string") buffer.appendText(data)
     else buffer.append(Argument.bytes("writeUnsafe", data))
-    return !buffer.paused
+    return !buffer.mustWait
   }
 
   get flush() {

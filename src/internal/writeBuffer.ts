@@ -27,6 +27,11 @@ const eagerBytes = 65536
 /** What one call sends at most: so much must go out for a slow peer to count as one that reads. */
 const mostInFlight = 262144
 
+/** What one connection may send before others have their turn. */
+const mostATurn = 1048576
+const nextTurn: (task: () => void) => void =
+  typeof globalThis.setImmediate === "function" ? (task) => void setImmediate(task) : (task) => void setTimeout(task, 0)
+
 const slabBytes = 65536
 /** The slab that small writes of all connections are copied into, from the front. */
 let slab = Bytes.allocate(slabBytes)
@@ -40,6 +45,7 @@ const flushDirty = (): void => {
   dirty = []
   for (const buffer of buffers) {
     buffer.scheduled = false
+    buffer.sentThisTurn = 0
     buffer.flush()
   }
 }
@@ -62,6 +68,9 @@ export class WriteBuffer {
   accepted = 0
   /** Whether the high-water mark was passed and the low one not yet reached again. */
   paused = false
+  /** Whether so much was sent in this turn that the next write waits for another. */
+  resting = false
+  sentThisTurn = 0
   /** Set when no more bytes are accepted: the output ends once everything is sent. */
   ending: ClosedStream["reason"] | undefined = undefined
   /** Whether everything was sent, and the output ended behind it. */
@@ -102,7 +111,13 @@ export class WriteBuffer {
 
   /** Whether a write is accepted without waiting. */
   get open(): boolean {
-    return !this.paused && this.writers === undefined && this.ending === undefined && this.broken === undefined
+    return (
+      !this.paused &&
+      !this.resting &&
+      this.writers === undefined &&
+      this.ending === undefined &&
+      this.broken === undefined
+    )
   }
 
   // ------------------------------------------------------------------------
@@ -110,6 +125,29 @@ export class WriteBuffer {
   // ------------------------------------------------------------------------
 
   append(bytes: Uint8Array): void {
+    this.place(bytes)
+    if (bytes.length > 0) this.count(bytes.length)
+  }
+
+  appendText(text: string): void {
+    const size = this.placeText(text)
+    if (size > 0) this.count(size)
+  }
+
+  /** Several chunks as one run, sent as one. */
+  appendAll(chunks: ReadonlyArray<Uint8Array | string>): void {
+    let size = 0
+    for (const chunk of chunks) {
+      if (typeof chunk === "string") size += this.placeText(chunk)
+      else {
+        this.place(chunk)
+        size += chunk.length
+      }
+    }
+    if (size > 0) this.count(size)
+  }
+
+  private place(bytes: Uint8Array): void {
     const size = bytes.length
     if (size === 0) return
     if (size <= copiedBytes) {
@@ -121,33 +159,23 @@ export class WriteBuffer {
       this.seal()
       this.segments.push(bytes)
     }
-    this.count(size)
   }
 
-  appendText(text: string): void {
+  private placeText(text: string): number {
     // a UTF-16 unit is at most three bytes of UTF-8
     const most = text.length * 3
-    if (most === 0) return
+    if (most === 0) return 0
     if (most <= copiedBytes) {
       const at = this.reserve(most)
       const size = Bytes.encodeInto(text, this.openSlab!, at)
       this.openEnd = at + size
       if (this.openSlab === slab) slabUsed = this.openEnd
-      this.count(size)
-    } else {
-      const bytes = Bytes.encode(text)
-      this.seal()
-      this.segments.push(bytes)
-      this.count(bytes.length)
+      return size
     }
-  }
-
-  /** Several chunks as one run: nobody is woken, and so nobody writes, between two of them. */
-  appendAll(chunks: ReadonlyArray<Uint8Array | string>): void {
-    for (const chunk of chunks) {
-      if (typeof chunk === "string") this.appendText(chunk)
-      else this.append(chunk)
-    }
+    const bytes = Bytes.encode(text)
+    this.seal()
+    this.segments.push(bytes)
+    return bytes.length
   }
 
   private count(size: number): void {
@@ -199,6 +227,7 @@ export class WriteBuffer {
   /** Holds back what is written until `uncork`, which sends it: one turn's answers in one system call. */
   cork(): void {
     this.corked = true
+    this.sentThisTurn = 0
   }
 
   uncork(): void {
@@ -214,12 +243,26 @@ export class WriteBuffer {
       this.seal()
       while (this.pending > 0 && this.inFlight === 0) {
         const batch = this.nextBatch()
-        if (this.output.write(batch)) this.inFlight = 0
+        if (!this.output.write(batch)) break
+        this.sentThisTurn += this.inFlight
+        this.inFlight = 0
       }
+      if (this.sentThisTurn > mostATurn) this.rest()
       // the system has it: the next small write finds the same, warm memory
       if (this.inFlight === 0 && fromSlab === slab && this.openEnd === slabUsed) slabUsed = this.openStart
     }
     this.progress()
+  }
+
+  /** Lets others have their turn: a system that takes everything would otherwise be given everything at once. */
+  private rest(): void {
+    if (this.resting) return
+    this.resting = true
+    nextTurn(() => {
+      this.resting = false
+      this.sentThisTurn = 0
+      this.wake()
+    })
   }
 
   /** Takes what one call may send: all of it, or as much as shows progress often enough. */
@@ -324,9 +367,14 @@ export class WriteBuffer {
     if (this.watchers?.delete(waiter) === true && this.watchers.size === 0) this.watchers = undefined
   }
 
+  /** Whether a write, or a `drain`, has to wait. */
+  get mustWait(): boolean {
+    return (this.paused || this.resting) && this.broken === undefined && this.ending === undefined
+  }
+
   private wake(): void {
     // a woken fiber runs at once, and may write, wait, close or wake others before it returns
-    while (this.writers !== undefined && (!this.paused || this.broken !== undefined || this.ending !== undefined)) {
+    while (this.writers !== undefined && !this.mustWait) {
       const waiter: Waiter = this.writers.values().next().value!
       this.remove(waiter)
       waiter.resume()

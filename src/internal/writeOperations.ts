@@ -33,15 +33,22 @@ abstract class Accepting extends WriteOperation {
     return this.attempt(fiber, false)
   }
 
+  /** Whether it is this write's turn, and there is room. */
+  private mayGo(woken: boolean): boolean {
+    return woken ? !this.buffer.mustWait : this.buffer.open
+  }
+
   /** `woken`: this fiber has waited in line, and nobody else may go first. */
   attempt(fiber: Fiber.Fiber<any, any>, woken: boolean): Effect.Effect<void, WriteError> {
     const failure = this.failure()
     if (failure !== undefined) return failure
-    if (woken ? !this.buffer.paused : this.buffer.open) {
+    if (this.mayGo(woken)) {
       this.accept()
       return deliver(exitVoid, fiber)
     }
     return Effect.callback<void, WriteError>((resume) => {
+      // others may have run since: there may be room now, or no stream any more
+      if (this.mayGo(woken) || this.failure() !== undefined) return resume(new Woken(this))
       const waiter: Waiter = { over: () => false, resume: () => resume(new Woken(this)) }
       this.buffer.addWriter(waiter, woken)
       return Effect.sync(() => this.buffer.remove(waiter))
@@ -75,7 +82,8 @@ export class Write extends Accepting {
     this.data = data
   }
   tryNow(): void | typeof notNow {
-    return this.buffer.open ? this.accept() : notNow
+    // nothing takes no room, so that a loop of it would never let others run
+    return this.buffer.open && this.data.length > 0 ? this.accept() : notNow
   }
   protected accept(): void {
     if (typeof this.data === "string") this.buffer.appendText(this.data)
@@ -111,6 +119,9 @@ const watch = (
 ): Effect.Effect<void, WriteError> =>
   settle() ??
   Effect.callback<void, WriteError>((resume) => {
+    // others may have run since
+    const now = settle()
+    if (now !== undefined) return resume(now)
     const waiter: Waiter = { over: () => settle() !== undefined, resume: () => resume(settle() ?? exitVoid) }
     buffer.addWatcher(waiter)
     return Effect.sync(() => buffer.remove(waiter))
@@ -123,14 +134,14 @@ export class Drain extends WriteOperation {
   }
   tryNow(): void | typeof notNow {
     const { buffer } = this
-    return buffer.broken === undefined && buffer.ending === undefined && !buffer.paused ? undefined : notNow
+    return buffer.broken === undefined && buffer.ending === undefined && !buffer.mustWait ? undefined : notNow
   }
   run(): Effect.Effect<void, WriteError> {
     const { buffer } = this
     return watch(buffer, () => {
       // what was written before `writeEof` may still be waited for
       if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()
-      return buffer.paused ? undefined : exitVoid
+      return buffer.paused || buffer.mustWait ? undefined : exitVoid
     })
   }
 }

@@ -1,0 +1,177 @@
+/**
+ * Certificates for tests, made anew in each test file that asks for them. They are good from yesterday until tomorrow,
+ * whenever that is, so none of them expires on a date.
+ */
+import "reflect-metadata"
+import {
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  SubjectAlternativeNameExtension,
+  type X509Certificate,
+  X509CertificateGenerator
+} from "@peculiar/x509"
+import { Redacted } from "effect"
+import type { Tls } from "effect-byte-streams"
+import { createPrivateKey, randomBytes, webcrypto } from "node:crypto"
+
+const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const
+const day = 86_400_000
+const daysFromNow = (days: number): Date => new Date(Date.now() + days * day)
+
+/** A certificate and its key, as text, and as the library takes the two. */
+export interface Certificate {
+  readonly cert: string
+  readonly key: string
+  readonly identity: Tls.Identity
+}
+
+export interface Authority extends Certificate {
+  readonly issue: (request: Request) => Promise<Certificate>
+}
+
+interface Request {
+  readonly name: string
+  /** Names and addresses that a server answers to. */
+  readonly names?: ReadonlyArray<string>
+  readonly usage?: "server" | "client"
+  readonly notBefore?: Date
+  readonly notAfter?: Date
+}
+
+interface Issuer {
+  readonly certificate: X509Certificate
+  readonly key: CryptoKey
+}
+
+type CryptoKey = webcrypto.CryptoKey
+
+const make = async (
+  request: Request,
+  issuer: Issuer | undefined,
+  authority: boolean
+): Promise<Certificate & { readonly issuer: Issuer }> => {
+  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair
+  const subject = `CN=${request.name}`
+  const certificate = await X509CertificateGenerator.create(
+    {
+      serialNumber: `01${randomBytes(15).toString("hex")}`,
+      subject,
+      issuer: issuer?.certificate.subject ?? subject,
+      notBefore: request.notBefore ?? daysFromNow(-1),
+      notAfter: request.notAfter ?? daysFromNow(1),
+      signingAlgorithm: algorithm,
+      publicKey: keys.publicKey,
+      signingKey: issuer?.key ?? keys.privateKey,
+      extensions: [
+        new BasicConstraintsExtension(authority, undefined, true),
+        new KeyUsagesExtension(
+          authority ? KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign : KeyUsageFlags.digitalSignature,
+          true
+        ),
+        ...(request.usage === undefined
+          ? []
+          : [
+              new ExtendedKeyUsageExtension([
+                request.usage === "server" ? ExtendedKeyUsage.serverAuth : ExtendedKeyUsage.clientAuth
+              ])
+            ]),
+        ...(request.names === undefined
+          ? []
+          : [
+              new SubjectAlternativeNameExtension(
+                request.names.map((value) => ({ type: /^[\d.]+$/.test(value) ? "ip" : "dns", value }))
+              )
+            ])
+      ]
+    },
+    webcrypto as never
+  )
+  const exported = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey))
+  const key = createPrivateKey({ key: exported, format: "der", type: "pkcs8" })
+    .export({ format: "pem", type: "pkcs8" })
+    .toString()
+  const cert = certificate.toString("pem") + "\n"
+  return {
+    cert,
+    key,
+    identity: { cert, key: Redacted.make(key) },
+    issuer: { certificate, key: keys.privateKey }
+  }
+}
+
+/** An authority of its own, trusted by whoever is told to trust its `cert`. */
+export const makeAuthority = async (name: string): Promise<Authority> => {
+  const { issuer, ...own } = await make({ name }, undefined, true)
+  return { ...own, issue: (request) => make(request, issuer, false) }
+}
+
+/** A certificate that nobody but itself vouches for. */
+export const selfSigned = (request: Request): Promise<Certificate> => make(request, undefined, false)
+
+/** The same certificate, with its key encrypted. */
+export const encrypted = (certificate: Certificate, passphrase: string): Certificate => {
+  const key = createPrivateKey(certificate.key)
+    .export({ format: "pem", type: "pkcs8", cipher: "aes-256-cbc", passphrase })
+    .toString()
+  return {
+    cert: certificate.cert,
+    key,
+    identity: { cert: certificate.cert, key: Redacted.make(key), passphrase: Redacted.make(passphrase) }
+  }
+}
+
+/** Whom the tests trust. */
+export const authority = await makeAuthority("Test Authority")
+/** An authority that nobody was told to trust. */
+export const stranger = await makeAuthority("Strange Authority")
+
+const local = ["localhost", "127.0.0.1"]
+const [server, client, otherClient, wrongName, expired, notYetValid, unknown, strangeClient, lonely, alpha, beta] =
+  await Promise.all([
+    authority.issue({ name: "localhost", names: local, usage: "server" }),
+    authority.issue({ name: "client", usage: "client" }),
+    authority.issue({ name: "other client", usage: "client" }),
+    authority.issue({ name: "elsewhere.test", names: ["elsewhere.test"], usage: "server" }),
+    authority.issue({
+      name: "expired",
+      names: local,
+      usage: "server",
+      notBefore: daysFromNow(-3),
+      notAfter: daysFromNow(-2)
+    }),
+    authority.issue({
+      name: "not yet valid",
+      names: local,
+      usage: "server",
+      notBefore: daysFromNow(2),
+      notAfter: daysFromNow(3)
+    }),
+    stranger.issue({ name: "localhost", names: local, usage: "server" }),
+    stranger.issue({ name: "strange client", usage: "client" }),
+    selfSigned({ name: "localhost", names: local, usage: "server" }),
+    authority.issue({ name: "alpha.test", names: ["alpha.test"], usage: "server" }),
+    authority.issue({ name: "beta.test", names: ["beta.test"], usage: "server" })
+  ])
+
+export const certificates = {
+  /** A server's, for `localhost` and 127.0.0.1. */
+  server,
+  client,
+  otherClient,
+  /** A server's, for another name. */
+  wrongName,
+  expired,
+  notYetValid,
+  /** A server's, of the strange authority. */
+  unknown,
+  /** A client's, of the strange authority. */
+  strangeClient,
+  /** A server's, signed by itself. */
+  selfSigned: lonely,
+  /** Servers' of two names, for one address. */
+  alpha,
+  beta
+}

@@ -1,0 +1,24 @@
+/** Properties of effects, checked with fast-check. */
+import { Effect, type Scope } from "effect"
+import * as fc from "fast-check"
+
+/**
+ * Runs `property` for values of `arbitrary`, each in a scope of its own, and fails with the smallest value for which it
+ * fails. The property sees the services of the test, its clock among them.
+ */
+export const forAll = <A, E, R>(
+  arbitrary: fc.Arbitrary<A>,
+  property: (value: A) => Effect.Effect<unknown, E, R>,
+  parameters?: fc.Parameters<[A]>
+): Effect.Effect<void, never, Exclude<R, Scope.Scope>> =>
+  Effect.flatMap(Effect.context<Exclude<R, Scope.Scope>>(), (context) =>
+    Effect.promise(() =>
+      fc.assert(
+        fc.asyncProperty(arbitrary, async (value) => {
+          await Effect.runPromiseWith(context)(Effect.scoped(property(value)))
+        }),
+        // a value for which the property hangs is told before the test runs out of time
+        { timeout: 3000, interruptAfterTimeLimit: 10_000, ...parameters }
+      )
+    )
+  )

@@ -1,0 +1,163 @@
+/** Reads as data: what is asked of a reader, and what comes of it, in a form that can be generated, printed and compared. */
+import { Cause, Effect, Option } from "effect"
+import type { StreamReader } from "effect-byte-streams"
+import * as fc from "fast-check"
+import { bytes, text } from "./bytes.ts"
+
+/** A read that may wait, fail and be refused. */
+export type Request =
+  | {
+      readonly name: "read" | "readOption" | "readExactly" | "readExactlyOption" | "peek" | "skip"
+      readonly count: number
+    }
+  | {
+      readonly name: "readUntil"
+      readonly separators: ReadonlyArray<string>
+      readonly limit: number | undefined
+    }
+  | { readonly name: "discardUntil"; readonly separators: ReadonlyArray<string> }
+  | { readonly name: "readLine" | "readLineOption" | "pull" }
+  | { readonly name: "readLineWith"; readonly limit: number | undefined; readonly onOverrun: "fail" | "discard" }
+  | { readonly name: "readAll"; readonly maxBytes: number | "unbounded" }
+  | { readonly name: "unread"; readonly bytes: string }
+
+/** What came of a read: a value, with bytes as text and `None` as `null`, or an error with its fields. */
+export type Outcome = { readonly value: string | { readonly some: string } | null | undefined } | Failed
+
+export interface Failed {
+  readonly error: string
+  readonly [field: string]: unknown
+}
+
+/** The effect that a request stands for. */
+export const effectOf = (reader: StreamReader.StreamReader, request: Request): Effect.Effect<unknown, unknown> => {
+  switch (request.name) {
+    case "read":
+    case "readOption":
+    case "readExactly":
+    case "readExactlyOption":
+    case "peek":
+    case "skip":
+      return reader[request.name](request.count)
+    case "readUntil":
+      return reader.readUntil(separatorOf(request.separators), { limit: request.limit })
+    case "discardUntil":
+      return reader.discardUntil(separatorOf(request.separators))
+    case "readLine":
+    case "readLineOption":
+    case "pull":
+      return reader[request.name]
+    case "readLineWith":
+      return reader.readLineWith({ limit: request.limit, onOverrun: request.onOverrun })
+    case "readAll":
+      return reader.readAll({ maxBytes: request.maxBytes })
+    case "unread":
+      return reader.unread(bytes(request.bytes))
+  }
+}
+
+const separatorOf = (separators: ReadonlyArray<string>) => (separators.length === 1 ? separators[0]! : separators)
+
+/** The outcome of a read that succeeded. */
+export const succeeded = (value: unknown): Outcome => {
+  if (value === undefined) return { value: undefined }
+  if (Option.isOption(value)) {
+    return { value: Option.isNone(value) ? null : { some: text(value.value as Uint8Array) } }
+  }
+  return { value: text(Array.isArray(value) ? joined(value as Array<Uint8Array>) : (value as Uint8Array)) }
+}
+
+const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
+  if (pieces.length === 0 || pieces.some((piece) => piece.length === 0)) throw new Error("pull: an empty piece")
+  return Buffer.concat(pieces)
+}
+
+/** The outcome of a read that failed. */
+export const failed = (error: unknown): Outcome => {
+  if (Cause.isDone(error)) return { error: "Done" }
+  const { _tag, ...fields } = error as { readonly _tag: string; readonly partial?: Uint8Array }
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined)
+  return {
+    error: _tag,
+    ...Object.fromEntries(given),
+    ...(fields.partial === undefined ? undefined : { partial: text(fields.partial) })
+  }
+}
+
+/**
+ * Runs a request, and shows its outcome to `see` in the very step in which the read is over. `inGenerator`: with
+ * `yield*`, where a read may answer without becoming an effect.
+ */
+export const perform = (
+  reader: StreamReader.StreamReader,
+  request: Request,
+  see: (outcome: Outcome) => void,
+  inGenerator = false
+): Effect.Effect<void> => {
+  const read = effectOf(reader, request)
+  if (!inGenerator) {
+    return Effect.match(read, {
+      onSuccess: (value) => see(succeeded(value)),
+      onFailure: (error) => see(failed(error))
+    })
+  }
+  return Effect.gen(function* () {
+    const value = yield* read
+    see(succeeded(value))
+  }).pipe(Effect.match({ onSuccess: () => {}, onFailure: (error) => see(failed(error)) }))
+}
+
+// ---------------------------------------------------------------------------
+// generators
+// ---------------------------------------------------------------------------
+
+/** Few characters, so that separators are met, overlap and are cut often. */
+const letters = ["a", "b", "\n"] as const
+
+/** Text over few letters. */
+export const letterText = (length: { readonly minLength?: number; readonly maxLength: number }): fc.Arbitrary<string> =>
+  fc.string({ ...length, unit: fc.constantFrom(...letters) })
+
+/** Separators that contain, begin, end and overlap each other; one is longer than a small limit. */
+export const separators: fc.Arbitrary<ReadonlyArray<string>> = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom(["\n"], ["a"], ["ab"], ["ba"], ["aab"], ["aba"], ["bbbb\nbbbbbb"]) },
+  {
+    weight: 2,
+    arbitrary: fc.uniqueArray(fc.constantFrom("\n", "a", "ab", "ba", "aab", "aba", "abab", "b\n", "bbb\nbbbb\n"), {
+      minLength: 1,
+      maxLength: 4
+    })
+  }
+)
+
+const count = (most: number): fc.Arbitrary<number> =>
+  fc.oneof({ weight: 8, arbitrary: fc.integer({ min: 0, max: 8 }) }, fc.integer({ min: 0, max: most }))
+
+/** A limit of one call: of its own, or the reader's. */
+export const callLimit: fc.Arbitrary<number | undefined> = fc.oneof(
+  fc.constant(undefined),
+  fc.integer({ min: 1, max: 12 }),
+  fc.constant(Infinity)
+)
+
+/** Any read, of up to `most` bytes where it names a number. */
+export const requests = (most: number): fc.Arbitrary<Request> =>
+  fc.oneof(
+    fc.record({
+      name: fc.constantFrom("read", "readOption", "readExactly", "readExactlyOption", "peek", "skip"),
+      count: count(most)
+    }),
+    fc.record({ name: fc.constant("readUntil" as const), separators, limit: callLimit }),
+    fc.record({ name: fc.constant("discardUntil" as const), separators }),
+    fc.record({ name: fc.constantFrom("readLine", "readLineOption", "pull") }),
+    fc.record({
+      name: fc.constant("readLineWith" as const),
+      limit: callLimit,
+      onOverrun: fc.constantFrom("fail", "discard")
+    }),
+    fc.record({
+      name: fc.constant("readAll" as const),
+      maxBytes: fc.oneof(count(most), fc.constant("unbounded" as const))
+    }),
+    fc.record({ name: fc.constant("unread" as const), bytes: letterText({ maxLength: 6 }) })
+  )

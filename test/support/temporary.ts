@@ -1,0 +1,15 @@
+/** Files that a test makes. */
+import { Effect, type Scope } from "effect"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+/** A directory of the test's own, removed with all that is in it. Short: the path of a Unix socket has 107 bytes. */
+export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "ebs-"))),
+  (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+)
+
+/** A path for a Unix socket that does not exist yet. */
+export const socketPath = (name = "s"): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.map(temporaryDirectory, (directory) => join(directory, name))

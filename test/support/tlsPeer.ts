@@ -1,0 +1,180 @@
+/** The other end of a TLS connection without this library: Node's engine, with what goes over the wire in the test's hands. */
+import { Effect, Fiber, type Scope } from "effect"
+import type { Connection, Network, StreamError, Tls } from "effect-byte-streams"
+import { Duplex } from "node:stream"
+import * as NodeTls from "node:tls"
+import { authority, certificates } from "./certificates.ts"
+import { connectRaw, RawPeer, serveRaw } from "./rawPeer.ts"
+import { connectTls, serveTls } from "./tlsPair.ts"
+import { eventually } from "./wait.ts"
+
+/** What the engine takes for a socket. */
+class Wire extends Duplex {
+  readonly peer: TlsPeer
+  constructor(peer: TlsPeer) {
+    super({ allowHalfOpen: true })
+    this.peer = peer
+  }
+  override _read(): void {
+    this.peer.wire.socket.resume()
+  }
+  override _write(chunk: Buffer, _encoding: string, callback: (error?: Error | null) => void): void {
+    this.peer.outgoing(chunk)
+    callback()
+  }
+  override _final(callback: (error?: Error | null) => void): void {
+    if (!this.peer.keepOpen) this.peer.wire.socket.end()
+    callback()
+  }
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    if (!this.peer.keepOpen) this.peer.wire.socket.destroy()
+    callback(error)
+  }
+}
+
+interface Begin {
+  /** Where TLS begins in what has arrived. */
+  readonly from?: number
+  /** Whether what the engine says first waits, as after `hold`. */
+  readonly hold?: boolean
+}
+
+export class TlsPeer {
+  /** The bare socket, whose `received` is everything that came over the wire. */
+  readonly wire: RawPeer
+  /** The engine on it. */
+  readonly secure: RawPeer
+  readonly tls: NodeTls.TLSSocket
+  /** Whether the end of TLS leaves the bare socket open. */
+  keepOpen = false
+  /** Whether what arrives is kept from the engine. */
+  plain = false
+  /** What arrived while it was. */
+  plainText = ""
+  private held: Array<Buffer> | undefined = undefined
+
+  constructor(wire: RawPeer, makeEngine: (stream: Duplex) => NodeTls.TLSSocket, begin?: Begin) {
+    const from = begin?.from ?? 0
+    this.wire = wire
+    if (begin?.hold === true) this.hold()
+    const engineSide = new Wire(this)
+    engineSide.on("error", () => {})
+    if (wire.received.length > from) engineSide.push(wire.received.subarray(from))
+    wire.socket.on("data", (chunk: Buffer) => {
+      if (this.plain) this.plainText += chunk.toString("latin1")
+      else if (!engineSide.push(chunk)) wire.socket.pause()
+    })
+    wire.socket.on("end", () => engineSide.push(null))
+    wire.socket.on("close", () => engineSide.destroy())
+    this.tls = makeEngine(engineSide)
+    this.secure = new RawPeer(this.tls)
+  }
+
+  outgoing(chunk: Buffer): void {
+    if (this.held !== undefined) this.held.push(chunk)
+    else if (!this.wire.socket.destroyed) this.wire.socket.write(chunk)
+  }
+
+  /** From now on what the engine sends waits. */
+  hold(): void {
+    this.held ??= []
+  }
+
+  /** What waits, once the engine has had time to say it. */
+  takeHeld(what: string): Effect.Effect<Buffer> {
+    return Effect.map(
+      eventually(what, () => this.held !== undefined && this.held.length > 0),
+      () => Buffer.concat(this.held!.splice(0))
+    )
+  }
+
+  /** From now on what the engine sends goes out. */
+  unhold(): void {
+    const held = this.held ?? []
+    this.held = undefined
+    for (const chunk of held) this.outgoing(chunk)
+  }
+
+  /** Ends TLS, and only TLS: answers the bytes that say so, which are not sent yet. */
+  readonly endOfTls: Effect.Effect<Buffer> = Effect.suspend(() => {
+    this.keepOpen = true
+    this.hold()
+    this.tls.end()
+    return this.takeHeld("the engine says that it ends")
+  })
+
+  /** The handshake is over on this side. */
+  readonly secured: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.asVoid(eventually("the peer's handshake is done", () => this.tls.getProtocol() !== null && this.ready))
+  )
+  private get ready(): boolean {
+    return (this.tls as unknown as { readonly _secureEstablished: boolean })._secureEstablished
+  }
+}
+
+const clientEngine = (options: NodeTls.ConnectionOptions | undefined) => (stream: Duplex) =>
+  NodeTls.connect({ socket: stream, ca: authority.cert, servername: "localhost", ...options })
+
+/** A TLS client. Resolves before the handshake: wait for `secured`. */
+export const connectTlsPeer = (
+  port: number,
+  options?: NodeTls.ConnectionOptions,
+  begin?: Begin
+): Effect.Effect<TlsPeer, never, Scope.Scope> =>
+  Effect.map(connectRaw(port, { halfOpen: true }), (raw) => new TlsPeer(raw, clientEngine(options), begin))
+
+/** TLS as a client, on a connection that is there already. */
+export const tlsClientOn = (raw: RawPeer, options?: NodeTls.ConnectionOptions, begin?: Begin): TlsPeer =>
+  new TlsPeer(raw, clientEngine(options), begin)
+
+/** TLS as a server, on a connection that is there already. */
+export const tlsServerOn = (
+  raw: RawPeer,
+  options?: NodeTls.TLSSocketOptions & NodeTls.SecureContextOptions,
+  begin?: Begin
+): TlsPeer =>
+  new TlsPeer(
+    raw,
+    (stream) =>
+      new NodeTls.TLSSocket(stream as never, {
+        isServer: true,
+        secureContext: NodeTls.createSecureContext({
+          cert: certificates.server.cert,
+          key: certificates.server.key,
+          minVersion: "TLSv1.2",
+          ...options
+        }),
+        ...options
+      }),
+    begin
+  )
+
+export type Side = "client" | "server"
+
+/** A connection of this library, as `side`, and a peer without it on the other end; both handshakes are done. */
+export const facing = (
+  side: Side,
+  options?: {
+    readonly tls?: Tls.CommonOptions
+    readonly connection?: Connection.Options
+    readonly peer?: NodeTls.SecureContextOptions
+  }
+): Effect.Effect<
+  { readonly connection: Connection.Connection; readonly peer: TlsPeer },
+  StreamError.ConnectFailed | StreamError.TlsFailed | StreamError.ListenFailed,
+  Network.Network | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    if (side === "server") {
+      const server = yield* serveTls(options?.tls, options?.connection)
+      const peer = yield* connectTlsPeer(server.port, options?.peer)
+      yield* peer.secured
+      return { connection: yield* server.accept, peer }
+    }
+    const server = yield* serveRaw({ halfOpen: true })
+    const connecting = yield* Effect.forkChild(connectTls(server.port, options?.tls, options?.connection))
+    const peer = tlsServerOn(yield* server.accept, options?.peer)
+    const connection = yield* Fiber.join(connecting)
+    yield* peer.secured
+    return { connection, peer }
+  })

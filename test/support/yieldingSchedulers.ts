@@ -1,0 +1,38 @@
+/**
+ * Schedulers that let other fibers run where Effect's own hardly ever does: before any step of an effect. What is
+ * decided in one step and done in the next is found by them.
+ */
+import { type Fiber, Scheduler } from "effect"
+
+/** Lets others run before steps chosen by chance. */
+export class Restless extends Scheduler.MixedScheduler {
+  private state: number
+
+  constructor(seed: number) {
+    super()
+    this.state = (seed * 2654435761 + 1) >>> 0
+  }
+
+  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    // xorshift: every fourth step. Each yield is two steps of its own, so half of all would be no progress at all.
+    this.state ^= this.state << 13
+    this.state ^= this.state >>> 17
+    this.state ^= this.state << 5
+    return (this.state & 3) === 3 || super.shouldYield(fiber)
+  }
+}
+
+/** Lets others run once, before the step with this number, counted from 1. */
+export class YieldBefore extends Scheduler.MixedScheduler {
+  private readonly step: number
+  private steps = 0
+
+  constructor(step: number) {
+    super()
+    this.step = step
+  }
+
+  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    return ++this.steps === this.step || super.shouldYield(fiber)
+  }
+}

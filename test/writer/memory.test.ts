@@ -1,0 +1,168 @@
+/** Whose memory it is: small writes are copied, large ones kept as a view, and no connection ever sends another's bytes. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as fc from "fast-check"
+import { assertBytes } from "../support/assertBytes.ts"
+import { bytes, pattern } from "../support/bytes.ts"
+import { concat, fake } from "../support/fakeTransport.ts"
+import { forAll } from "../support/property.ts"
+import { turns } from "../support/wait.ts"
+
+describe("memory", () => {
+  for (const method of ["write", "writeAll", "writeUnsafe"] as const) {
+    it.effect(`${method}: an array of up to 4,096 bytes may be changed as soon as it has been written`, () =>
+      Effect.gen(function* () {
+        for (const takes of [true, false]) {
+          const { transport, writer } = yield* fake({ takes, highWaterMark: 1_000_000 })
+          const expected: Array<Uint8Array> = []
+          for (const size of [1, 7, 48, 4095, 4096]) {
+            const data = pattern(size)
+            expected.push(pattern(size))
+            if (method === "write") yield* writer.write(data)
+            else if (method === "writeAll") yield* writer.writeAll([data])
+            else writer.writeUnsafe(data)
+            data.fill(0)
+          }
+          yield* turns(1)
+          if (!takes) transport.drainAll()
+          assertBytes(transport.sent, concat(expected))
+        }
+      })
+    )
+  }
+
+  it.effect("a longer array is not copied: what the system is given is its memory", () =>
+    Effect.gen(function* () {
+      const { transport, writer } = yield* fake()
+      const given: Array<Uint8Array> = []
+      transport.onWrite = (chunks) => given.push(...chunks)
+      const whole = pattern(10_000)
+      const part = whole.subarray(100, 4197)
+      yield* writer.write(part)
+      yield* writer.flush
+      assert.lengthOf(given, 1)
+      assert.strictEqual(given[0]!.buffer, part.buffer)
+      assert.strictEqual(given[0]!.byteOffset, 100)
+      assert.strictEqual(given[0]!.length, 4097)
+      // after the flush it is the caller's again
+      whole.fill(0)
+      assertBytes(transport.sent, pattern(10_000).subarray(100, 4197))
+    })
+  )
+
+  it.effect("what the system still holds is left alone, whatever is written meanwhile and elsewhere", () =>
+    Effect.gen(function* () {
+      const slow = yield* fake({ takes: false })
+      const fast = yield* fake()
+      yield* slow.writer.write("slow and steady")
+      yield* turns(1)
+      assert.isTrue(slow.transport.holding)
+      for (let i = 0; i < 200; i++) {
+        yield* fast.writer.write("hare".repeat(1 + (i % 300)))
+        yield* slow.writer.write(".")
+        if (i % 3 === 0) yield* turns(1)
+      }
+      slow.transport.drainAll()
+      assert.strictEqual(slow.transport.sentText, "slow and steady" + ".".repeat(200))
+      yield* fast.writer.flush
+      assert.strictEqual(
+        fast.transport.sentText,
+        Array.from({ length: 200 }, (_, i) => "hare".repeat(1 + (i % 300))).join("")
+      )
+    })
+  )
+
+  describe("no byte goes astray", () => {
+    const connections = 4
+    type Step =
+      | { readonly on: number; readonly how: "bytes" | "text" | "all" | "unsafe"; readonly size: number }
+      | { readonly on: number; readonly how: "drain" }
+      | { readonly on: number; readonly how: "turn" }
+
+    const size = fc.oneof(
+      { weight: 6, arbitrary: fc.integer({ min: 0, max: 80 }) },
+      { weight: 3, arbitrary: fc.integer({ min: 0, max: 5000 }) },
+      { weight: 1, arbitrary: fc.integer({ min: 4090, max: 4100 }) },
+      { weight: 1, arbitrary: fc.integer({ min: 60_000, max: 70_000 }) }
+    )
+    const on = fc.nat(connections - 1)
+    const step: fc.Arbitrary<Step> = fc.oneof(
+      { weight: 12, arbitrary: fc.record({ on, how: fc.constantFrom("bytes", "text", "all", "unsafe"), size }) },
+      { weight: 2, arbitrary: fc.record({ on, how: fc.constant("drain") }) },
+      { weight: 1, arbitrary: fc.record({ on, how: fc.constant("turn") }) }
+    )
+
+    it.effect(
+      "connections that write in the same turn send their own bytes, whether the system takes or holds them",
+      () =>
+        forAll(
+          fc.record({
+            steps: fc.array(step, { maxLength: 150 }),
+            takes: fc.array(fc.boolean(), { minLength: 1, maxLength: 20 })
+          }),
+          ({ steps, takes }) =>
+            Effect.gen(function* () {
+              let asked = 0
+              const ends = []
+              for (let i = 0; i < connections; i++) {
+                const faked = yield* fake({
+                  highWaterMark: 100_000_000,
+                  takes: () => takes[asked++ % takes.length]!
+                })
+                ends.push({ ...faked, expected: new Array<Uint8Array>(), position: 0 })
+              }
+              for (const step of steps) {
+                const end = ends[step.on]!
+                if (step.how === "turn") {
+                  yield* turns(1)
+                  continue
+                }
+                if (step.how === "drain") {
+                  if (end.transport.holding) end.transport.drain()
+                  continue
+                }
+                // bytes that tell whose they are, and where they belong
+                const data = new Uint8Array(step.size)
+                for (let i = 0; i < data.length; i++) data[i] = (step.on << 5) | (end.position++ & 31)
+                end.expected.push(data.slice())
+                if (step.how === "text") yield* end.writer.write(new TextDecoder().decode(data))
+                else if (step.how === "unsafe") end.writer.writeUnsafe(data)
+                else if (step.how === "bytes") yield* end.writer.write(data)
+                else {
+                  const cut = data.length >> 1
+                  yield* end.writer.writeAll([data.subarray(0, cut), data.subarray(cut)])
+                  if (data.length - cut <= 4096) data.fill(255)
+                }
+                if (data.length <= 4096) data.fill(255)
+              }
+              yield* turns(1)
+              for (const end of ends) end.transport.drainAll()
+              for (const end of ends) {
+                assert.strictEqual(yield* end.writer.buffered, 0)
+                assertBytes(end.transport.sent, concat(end.expected))
+              }
+            }),
+          { numRuns: 150 }
+        )
+    )
+  })
+
+  it.effect("what the system held of an aborted connection is left alone", () =>
+    Effect.gen(function* () {
+      const first = yield* fake({ takes: false })
+      yield* first.writer.write("mine")
+      yield* turns(1)
+      let memory: ReadonlyArray<Uint8Array> = []
+      const second = yield* fake({ takes: false })
+      second.transport.onWrite = (chunks) => (memory = chunks)
+      yield* second.writer.write("yours")
+      yield* turns(1)
+      yield* second.connection.abort
+      yield* first.writer.write(" and mine again")
+      first.transport.drainAll()
+      yield* turns(1)
+      assert.deepStrictEqual(concat(memory), bytes("yours"))
+      assert.strictEqual(first.transport.sentText, "mine and mine again")
+    })
+  )
+})
