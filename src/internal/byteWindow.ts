@@ -13,6 +13,17 @@ const smallPiece = 1024
 const firstSlab = 1024
 const lastSlab = 65536
 
+export interface Snapshot {
+  readonly piece: Uint8Array
+  readonly position: number
+  readonly end: number
+  readonly length: number
+  readonly rest: Array<Uint8Array>
+  readonly next: number
+  readonly slab: Uint8Array | undefined
+  readonly slabEnd: number
+}
+
 export class ByteWindow {
   /** Bytes held. */
   length = 0
@@ -99,7 +110,6 @@ export class ByteWindow {
   advance(): void {
     if (this.next < this.rest.length) {
       const piece = this.rest[this.next]!
-      this.rest[this.next] = Bytes.empty
       this.next++
       if (this.next === this.rest.length) {
         // the last piece, when it is a slab, goes on growing as the front one
@@ -109,7 +119,8 @@ export class ByteWindow {
         this.next = 0
       } else {
         this.piece = piece
-        if (this.next >= 64 && this.next * 2 >= this.rest.length) {
+        // what is used up is let go of soon, and yet each piece is moved a constant number of times
+        if (this.next >= 4 && this.next * 2 >= this.rest.length) {
           this.rest = this.rest.slice(this.next)
           this.next = 0
         }
@@ -176,6 +187,17 @@ export class ByteWindow {
     const out: Array<Uint8Array> = []
     while (this.length > 0) out.push(this.take(this.end - this.position))
     return out
+  }
+
+  /** What it holds, to come back to. Bytes themselves never change. */
+  snapshot(): Snapshot {
+    const { end, length, next, piece, position, rest, slab, slabEnd } = this
+    return { end, length, next, piece, position, rest, slab, slabEnd }
+  }
+
+  /** Holds again what it held. */
+  restore(snapshot: Snapshot): void {
+    Object.assign(this, snapshot)
   }
 
   /** Forgets everything. */

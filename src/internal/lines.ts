@@ -117,7 +117,7 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError |
     }
     if (window.length > this.limit) {
       const consumed = window.length
-      buffer.discarding = buffer.end === undefined
+      if (buffer.end === undefined) buffer.discarding++
       buffer.skip(consumed)
       return this.overrun(consumed, false)
     }
@@ -140,7 +140,7 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError |
         continue
       }
       if (buffer.window.length > this.limit) {
-        buffer.discarding = buffer.end === undefined
+        if (buffer.end === undefined) buffer.discarding++
         buffer.skip(buffer.window.length)
       }
       return undefined

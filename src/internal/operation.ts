@@ -8,7 +8,7 @@
  */
 import type * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 
 const evaluate = function (this: Operation<any, any>, fiber: Fiber.Fiber<any, any>) {
@@ -70,6 +70,18 @@ export abstract class Operation<A, E> extends EffectBase<A, E> {
     return (answer === notNow ? new Ask(this) : new Answer(answer)) as never
   }
 }
+
+/**
+ * Whether an interruption has reached the fiber while it runs: its next step
+ * will fail, and what it is given now would be lost. Only whoever is called in
+ * the middle of a step can bring that about: a scheduler, or a source that is
+ * told to go on.
+ */
+export const interrupted = (fiber: Fiber.Fiber<any, any>): boolean =>
+  (fiber as { readonly _deferredInterrupt?: boolean })._deferredInterrupt === true
+
+/** What a step ends with that leaves everything to the interruption. */
+export const nothing: Effect.Effect<any> = Exit.void as never
 
 /**
  * Ends an evaluation in the very step that made its result.

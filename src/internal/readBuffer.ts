@@ -20,7 +20,7 @@ import { ClosedStream, type ReadError, StreamBusy } from "../StreamError.ts"
 import type { Budget } from "./budget.ts"
 import { ByteWindow } from "./byteWindow.ts"
 import * as Bytes from "./bytes.ts"
-import { deliver, Operation } from "./operation.ts"
+import { deliver, interrupted, nothing, Operation } from "./operation.ts"
 import type { Watchdog } from "./watchdog.ts"
 
 /** Why a stream broke, as an error made anew for each operation that meets it. */
@@ -60,8 +60,8 @@ export class ReadBuffer {
   watchdog: Watchdog | undefined = undefined
   /** What many buffers may hold together, if that is bounded. */
   budget: Budget | undefined = undefined
-  /** Drop what arrives up to the end of the line. */
-  discarding = false
+  /** How many ends of lines have yet to arrive, up to which everything is dropped. */
+  discarding = 0
 
   private readonly flow: Flow
   private queue: Queue.Queue<Uint8Array, Cause.Done | Loss<ReadError>> | undefined = undefined
@@ -85,10 +85,10 @@ export class ReadBuffer {
     this.received += bytes.length
     this.watchdog?.received(bytes.length)
     if (this.closed !== undefined) return
-    if (this.discarding) {
+    while (this.discarding > 0) {
       const end = Bytes.indexOfByte(bytes, 10, 0)
       if (end === -1) return
-      this.discarding = false
+      this.discarding--
       bytes = bytes.subarray(end + 1)
     }
     if (bytes.length === 0) return
@@ -239,6 +239,36 @@ export class ReadBuffer {
     return this.operation === undefined
   }
 
+  /** Whether something is in the queue. */
+  private get arrived(): boolean {
+    return this.size > this.window.length || (this.ended && this.end === undefined && this.closed === undefined)
+  }
+
+  /** Finishes an operation if it is ready, and lets it wait otherwise. */
+  settle<A, E>(operation: ReadOperation<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
+    if (operation.absorbs || this.paused) this.absorb()
+    // only a source that is told to stop or to go on can interrupt the fiber in the middle of this
+    const before = this.paused || this.size + operation.adds > 2 * this.limit ? this.window.snapshot() : undefined
+    const { discarding, size } = this
+    let exit = operation.settle()
+    while (exit === undefined && this.arrived) {
+      // what it consumed has let the source go on, which was quicker than us
+      this.absorb()
+      exit = operation.settle()
+    }
+    if (exit === undefined) return this.park(operation, fiber)
+    if (this.operation !== undefined) this.unpark()
+    if (before !== undefined && interrupted(fiber)) {
+      this.window.restore(before)
+      this.resize(size - this.size)
+      this.discarding = discarding
+      this.searched = 0
+      this.pauseIfFull()
+      return nothing
+    }
+    return deliver(exit as Exit.Exit<A, E>, fiber)
+  }
+
   /** Waits, as the one operation that does, until the feeding side has what it needs. */
   park<A, E>(operation: ReadOperation<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
     this.operation = operation
@@ -325,13 +355,7 @@ class Woken extends Operation<any, any> {
     throw new Error("a woken read is run by the fiber that waited")
   }
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
-    const buffer = this.buffer
-    const operation = buffer.operation!
-    buffer.absorb()
-    const exit = operation.settle()
-    if (exit === undefined) return buffer.park(operation, fiber)
-    buffer.unpark()
-    return deliver(exit, fiber)
+    return interrupted(fiber) ? nothing : this.buffer.settle(this.buffer.operation!, fiber)
   }
 }
 
@@ -357,6 +381,10 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
   get absorbs(): boolean {
     return true
   }
+  /** How many bytes it puts into the buffer. */
+  get adds(): number {
+    return 0
+  }
   /** How much may be buffered before the transport is paused, while this operation waits. */
   threshold(): number {
     return 0
@@ -368,9 +396,8 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
     if (buffer.operation !== undefined) {
       return Exit.fail(new StreamBusy({ operation: this.name, holder: buffer.operation.name })) as never
     }
-    if (this.absorbs) buffer.absorb()
-    const exit = this.settle()
-    return exit === undefined ? buffer.park(this, fiber) : deliver(exit as Exit.Exit<A, E>, fiber)
+    if (interrupted(fiber)) return nothing
+    return buffer.settle(this, fiber)
   }
 
   /** The failure that the end of the stream means for a read, unless it is a clean end. */

@@ -273,6 +273,9 @@ export class Unread extends ReadOperation<void, ReadError> {
   ready(): boolean {
     return true
   }
+  override get adds() {
+    return this.bytes.length
+  }
   settle(): Exit.Exit<void, ReadError> {
     // a copy: the caller's array stays the caller's
     if (this.bytes.length > 0) this.buffer.unread(Bytes.copy(this.bytes))
@@ -291,7 +294,8 @@ abstract class Until<A, E> extends ReadOperation<A, E> {
     this.limit = limit
   }
   override threshold(): number {
-    return 2 * this.limit
+    // a separator may begin within the limit, and has to fit in
+    return 2 * this.limit + this.separator.longest
   }
   /** Searches what has not been searched. Returns the offset up to which a separator can no longer begin, as CPython. */
   protected search(): number {
@@ -358,7 +362,7 @@ export class DiscardUntil extends Until<void, ReadError | IncompleteRead> {
     super(buffer, separator, Infinity)
   }
   override threshold(): number {
-    return 0
+    return this.separator.longest
   }
   tryNow(): typeof notNow {
     return notNow
@@ -447,7 +451,7 @@ abstract class Line<A> extends Until<A, ReadError | LimitOverrun> {
   /** Drops what there is of the line, and what is still to come of it. */
   private discardLine(): void {
     const { buffer } = this
-    buffer.discarding = buffer.end === undefined
+    if (buffer.end === undefined) buffer.discarding++
     buffer.skip(buffer.window.length)
   }
 }

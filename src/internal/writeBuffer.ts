@@ -373,12 +373,8 @@ export class WriteBuffer {
   }
 
   private wake(): void {
-    // a woken fiber runs at once, and may write, wait, close or wake others before it returns
-    while (this.writers !== undefined && !this.mustWait) {
-      const waiter: Waiter = this.writers.values().next().value!
-      this.remove(waiter)
-      waiter.resume()
-    }
+    // A woken fiber runs at once, and may write, wait, close or wake others before it returns. Those who watch go first:
+    // whoever writes may fill the buffer again.
     if (this.watchers !== undefined) {
       for (const waiter of [...this.watchers]) {
         if (this.watchers?.has(waiter) === true && waiter.over()) {
@@ -386,6 +382,11 @@ export class WriteBuffer {
           waiter.resume()
         }
       }
+    }
+    while (this.writers !== undefined && !this.mustWait) {
+      const waiter: Waiter = this.writers.values().next().value!
+      this.remove(waiter)
+      waiter.resume()
     }
   }
 }

@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { ClosedStream, type WriteError } from "../StreamError.ts"
 import * as Argument from "./argument.ts"
-import { deliver, notNow, Operation } from "./operation.ts"
+import { deliver, interrupted, nothing, notNow, Operation } from "./operation.ts"
 import type { Waiter, WriteBuffer } from "./writeBuffer.ts"
 
 const exitVoid: Exit.Exit<void> = Exit.void
@@ -40,6 +40,7 @@ abstract class Accepting extends WriteOperation {
 
   /** `woken`: this fiber has waited in line, and nobody else may go first. */
   attempt(fiber: Fiber.Fiber<any, any>, woken: boolean): Effect.Effect<void, WriteError> {
+    if (interrupted(fiber)) return nothing
     const failure = this.failure()
     if (failure !== undefined) return failure
     if (this.mayGo(woken)) {

@@ -84,6 +84,9 @@ interface Situation {
 const situations: ReadonlyArray<Situation> = [
   { title: "with everything there", before: ({ feed }) => feed("abcd\nrest") },
   { title: "with everything there, a byte at a time", before: ({ feed }) => feed(..."abcd\nrest") },
+  { title: "with exactly what it needs there", before: ({ feed }) => feed("abcd\n") },
+  { title: "with a line over the limit there", before: ({ feed }) => feed("much too long\nabcd\nrest") },
+  { title: "with a line over the limit there, in two chunks", before: ({ feed }) => feed("much too", " long\nabcd\n") },
   { title: "waiting for everything", during: ({ feed }) => feed("abcd\nrest") },
   { title: "waiting for the rest", before: ({ feed }) => feed("abc"), during: ({ feed }) => feed("d", "\nrest") },
   {
@@ -92,6 +95,10 @@ const situations: ReadonlyArray<Situation> = [
       feed("ab")
       end()
     }
+  },
+  {
+    title: "at the end, with nothing left",
+    before: ({ end }) => end()
   },
   { title: "meeting the end", before: ({ feed }) => feed("ab"), during: ({ end }) => end() },
   {
@@ -104,14 +111,16 @@ const situations: ReadonlyArray<Situation> = [
   { title: "meeting a loss", before: ({ feed }) => feed("ab"), during: ({ lose }) => lose() }
 ]
 
-/** What a read comes to in a situation, and what it leaves behind. */
+/** What a read comes to in a situation, and what it leaves behind. `lookedAt`: the reader has seen what arrived before. */
 const run = Effect.fnUntraced(function* (
   way: (read: Read) => Effect.Effect<Outcome>,
   request: Request,
-  { before, during }: Situation
+  { before, during }: Situation,
+  lookedAt: boolean
 ) {
-  const fed = yield* handFed({ limit: 100 })
+  const fed = yield* handFed({ limit: 10 })
   before?.(fed)
+  if (lookedAt) yield* Effect.ignore(fed.reader.peek(0))
   const fiber = yield* start(way(effectOf(fed.reader, request)))
   // some ways need a moment before the read itself begins
   yield* turns(2)
@@ -243,9 +252,12 @@ describe("every way to run a read is the same", () => {
     it.effect(read.title, () =>
       Effect.gen(function* () {
         for (const situation of situations) {
-          const expected = yield* run(outcome, read.request, situation)
-          for (const [name, way] of ways) {
-            assert.deepStrictEqual(yield* run(way, read.request, situation), expected, `${name}, ${situation.title}`)
+          for (const lookedAt of [false, true]) {
+            const expected = yield* run(outcome, read.request, situation, lookedAt)
+            for (const [name, way] of ways) {
+              const came = yield* run(way, read.request, situation, lookedAt)
+              assert.deepStrictEqual(came, expected, `${name}, ${situation.title}`)
+            }
           }
         }
       })

@@ -13,17 +13,25 @@ export class SteppingScheduler implements Scheduler.Scheduler {
   steps = 0
   private readonly tasks: Array<() => void> = []
   private readonly everyStep: boolean
+  private readonly yields: ReadonlyArray<boolean>
+  private asked = 0
   private readonly picks: ReadonlyArray<number>
   /** Whose turn it is. */
   private turn: Fiber.Fiber<unknown, unknown> | typeof outside | undefined = outside
   private free = 0
 
   /**
-   * `everyStep`: a fiber lets others run between any two steps, and before its first step when it is woken. `picks`: who
+   * `everyStep`: a fiber lets others run between any two steps, and before its first step when it is woken; with
+   * `yields`, over and over, at those of these places where it says so. `picks`: who
    * is next, over and over, as numbers that are taken modulo the number of those in line; by default always the first.
    */
-  constructor(options: { readonly everyStep: boolean; readonly picks?: ReadonlyArray<number> | undefined }) {
+  constructor(options: {
+    readonly everyStep: boolean
+    readonly yields?: ReadonlyArray<boolean> | undefined
+    readonly picks?: ReadonlyArray<number> | undefined
+  }) {
     this.everyStep = options.everyStep
+    this.yields = options.yields ?? []
     this.picks = options.picks ?? []
   }
 
@@ -34,9 +42,12 @@ export class SteppingScheduler implements Scheduler.Scheduler {
       // one to come back from where it yielded, and the step for which it did
       this.free = 2
     }
-    if (this.turn !== fiber || this.free === 0) return true
-    this.free--
-    return false
+    if (this.turn === fiber && this.free > 0) {
+      this.free--
+      return false
+    }
+    const { yields } = this
+    return yields.length === 0 || yields[this.asked++ % yields.length]!
   }
 
   makeDispatcher(): Scheduler.SchedulerDispatcher {
@@ -66,5 +77,15 @@ export class SteppingScheduler implements Scheduler.Scheduler {
   run(): void {
     const most = this.steps + 20_000
     while (this.step()) if (this.steps > most) throw new Error("the fibers never come to rest")
+  }
+
+  /** As `run`, for fibers that also wait for promises that are kept already. */
+  async runWithMicrotasks(): Promise<void> {
+    for (let idle = 0; idle < 3;) {
+      const before = this.steps
+      this.run()
+      await Promise.resolve()
+      idle = this.steps === before ? idle + 1 : 0
+    }
   }
 }

@@ -6,7 +6,7 @@ import * as NodeTls from "node:tls"
 import { authority, certificates } from "./certificates.ts"
 import { connectRaw, RawPeer, serveRaw } from "./rawPeer.ts"
 import { connectTls, serveTls } from "./tlsPair.ts"
-import { eventually } from "./wait.ts"
+import { eventually, within } from "./wait.ts"
 
 /** What the engine takes for a socket. */
 class Wire extends Duplex {
@@ -95,12 +95,16 @@ export class TlsPeer {
     for (const chunk of held) this.outgoing(chunk)
   }
 
-  /** Ends TLS, and only TLS: answers the bytes that say so, which are not sent yet. */
+  /** Ends TLS, and only TLS: answers what was held, and the bytes that say so behind it. None of it is sent yet. */
   readonly endOfTls: Effect.Effect<Buffer> = Effect.suspend(() => {
     this.keepOpen = true
     this.hold()
-    this.tls.end()
-    return this.takeHeld("the engine says that it ends")
+    return within(
+      "the engine says that it ends",
+      Effect.callback<Buffer>((resume) => {
+        this.tls.end(() => resume(Effect.sync(() => Buffer.concat(this.held!.splice(0)))))
+      })
+    )
   })
 
   /** The handshake is over on this side. */
