@@ -2,7 +2,7 @@
 
 export const count = (operation: string, name: string, value: unknown): number => {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
-    throw new RangeError(`${operation}: ${name} must be an integer of 0 or more bytes, got ${String(value)}`)
+    throw new RangeError(`${operation}: ${name} must be an integer of 0 or more, got ${String(value)}`)
   }
   return value
 }

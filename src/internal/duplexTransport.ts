@@ -54,6 +54,8 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     duplex.on("error", (error: unknown) => {
       this.failure ??= toFailure(error)
       this.rescue()
+      // some streams never say that they are closed
+      queueMicrotask(() => this.gone())
     })
   }
 
@@ -61,8 +63,11 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     const first = !this.attached
     this.attached = true
     this.handler = handler
-    if (first) this.listen()
     const { duplex } = this
+    if (first) {
+      if (duplex.readableEnded) this.readEnded = true
+      this.listen()
+    }
     // what has happened already is not said again by the stream
     if (duplex.closed) queueMicrotask(() => this.handler.onClose(this.failure ?? { kind: "Unknown" }))
     else if (this.readEnded) queueMicrotask(() => this.handler.onEnd())
@@ -78,13 +83,10 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
       this.readEnded = true
       if (this.endIsReset()) return
       this.handler.onEnd()
-      this.endSeen()
     })
     duplex.on("close", () => {
       this.rescue()
-      clearTimeout(this.linger)
-      this.handler.onClose(this.failure)
-      this.handler = nobody
+      this.gone()
     })
   }
 
@@ -93,8 +95,13 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     return false
   }
 
-  /** The peer's output has ended. */
-  protected endSeen(): void {}
+  /** The stream is no more. */
+  private gone(): void {
+    clearTimeout(this.linger)
+    const { handler } = this
+    this.handler = nobody
+    handler.onClose(this.failure)
+  }
 
   /** What a paused stream has read ahead is delivered before its loss. */
   private rescue(): void {
@@ -133,11 +140,8 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     this.handler = nobody
     if (this.duplex.destroyed) return
     this.end()
-    if (this.readEnded) {
-      this.destroyWhenFinished()
-      return
-    }
-    this.duplex.resume()
+    if (this.readEnded) this.destroyWhenFinished()
+    else this.duplex.resume()
     this.linger = setTimeout(() => this.duplex.destroy(), lingerMillis)
   }
 

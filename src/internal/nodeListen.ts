@@ -38,6 +38,7 @@ export const listen = (
       ...events,
       onTransport: options.tls === undefined ? onTransport : secured(options.tls, services, onTransport, events)
     }
+    if (options.backlog !== undefined) Argument.count("startServer", "backlog", options.backlog)
     const bound: Array<Bound> = []
     const close = Effect.suspend(() => Effect.forEach(bound.splice(0), unbind, { discard: true }))
     const bind =
@@ -143,6 +144,9 @@ const bindTcp = (
 ): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
     if (options.port === undefined) throw new TypeError("startServer: either port or path is required")
+    if (Array.isArray(options.host) && options.host.length === 0) {
+      throw new RangeError("startServer: host must name at least one address, got []")
+    }
     const port = Argument.port("startServer", options.port)
     const hosts = yield* resolveHosts(lookup, options.host)
     for (const host of hosts) {
@@ -180,6 +184,7 @@ const resolveHosts = (
           try: () => lookup(name),
           catch: (error) => toListenFailed(name, error)
         })
+        if (addresses.length === 0) return yield* new ListenFailed({ kind: "HostNotFound", address: name })
         for (const { address } of addresses) out.add(address)
       }
     }
@@ -204,28 +209,66 @@ const bindUnix = (
       bound.push({ server, address: NodeAddress.unix(path), cleanup: nothing })
       return
     }
-    yield* refuseLivePath(path)
-    // Bound under another name and then moved: a stale path is replaced in one step, and Node, which removes at close
-    // whatever has the name that was bound, finds nothing of that name.
-    const temporary = Path.join(Path.dirname(path), `.${Math.random().toString(36).slice(2, 8)}`)
+    if (Buffer.byteLength(path) > longestPath) {
+      return yield* new ListenFailed({ kind: "Unknown", address: path, code: "ENAMETOOLONG" })
+    }
+    const directory = Path.dirname(path)
+    if (!Fs.existsSync(directory)) {
+      return yield* new ListenFailed({ kind: "NotFound", address: path, code: "ENOENT" })
+    }
+    // Bound under another name and then linked: of two that start at once only one gets the path, and Node, which
+    // removes at close whatever has the name that was bound, finds nothing of that name.
+    const temporary = Path.join(directory, temporaryName(Path.basename(path).length))
     yield* start(server, { path: temporary, backlog }, path)
-    yield* Effect.try({
-      try: () => {
-        if (options.mode !== undefined) Fs.chmodSync(temporary, options.mode)
-        Fs.renameSync(temporary, path)
-        const { dev, ino } = Fs.lstatSync(path)
-        bound.push({
-          server,
-          address: NodeAddress.unix(path),
-          cleanup: options.cleanupSocket === false ? nothing : () => removeIfSame(path, dev, ino)
-        })
-      },
-      catch: (error) => {
-        server.close()
-        return toListenFailed(path, error)
-      }
+    yield* Effect.onExit(takePath(temporary, path, options.mode), (exit) =>
+      Effect.sync(() => {
+        Fs.rmSync(temporary, { force: true })
+        if (!Exit.isSuccess(exit)) server.close()
+      })
+    )
+    const { dev, ino } = Fs.lstatSync(path)
+    bound.push({
+      server,
+      address: NodeAddress.unix(path),
+      cleanup: options.cleanupSocket === false ? nothing : () => removeIfSame(path, dev, ino)
     })
   })
+
+/** The longest path that fits into a socket address, in bytes. */
+const longestPath = process.platform === "linux" ? 107 : 103
+
+/** As long as the real one where that is short, so that it fits wherever that does. */
+const temporaryName = (length: number): string => {
+  const name = Array.from({ length: Math.min(Math.max(length, 1), 8) }, () =>
+    Math.floor(Math.random() * 36).toString(36)
+  )
+  if (length > 1) name[0] = "."
+  return name.join("")
+}
+
+/** Gives what listens as `temporary` its real name, if nobody listens there. */
+const takePath = (temporary: string, path: string, mode: number | undefined): Effect.Effect<void, ListenFailed> =>
+  Effect.gen(function* () {
+    if (mode !== undefined) yield* attempt(path, () => Fs.chmodSync(temporary, mode))
+    while (true) {
+      const linked = yield* attempt(path, () => {
+        try {
+          Fs.linkSync(temporary, path)
+          return true
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code === "EEXIST") return false
+          throw error
+        }
+      })
+      if (linked) return
+      const stale = Fs.lstatSync(path, { throwIfNoEntry: false })
+      yield* refuseLivePath(path)
+      if (stale !== undefined) removeIfSame(path, stale.dev, stale.ino)
+    }
+  })
+
+const attempt = <A>(path: string, run: () => A): Effect.Effect<A, ListenFailed> =>
+  Effect.try({ try: run, catch: (error) => toListenFailed(path, error) })
 
 /** A path may be taken over only if it is a socket that nobody listens on. */
 const refuseLivePath = (path: string): Effect.Effect<void, ListenFailed> =>

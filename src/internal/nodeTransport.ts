@@ -59,16 +59,17 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
    * that was reset has no peer any more.
    */
   protected override endIsReset(): boolean {
+    if (this.writeFailed) {
+      // the write was told of the reset, and so the read is not any more
+      this.duplex.destroy()
+      return true
+    }
     if (!resetLooksLikeEnd || this.duplex.writableEnded) return false
     const handle = (this.duplex as { readonly _handle?: { getpeername?(out: object): number } | null })._handle
     if (handle?.getpeername?.({}) !== -constants.errno.ENOTCONN) return false
     this.failure ??= { kind: "Reset", code: "ECONNRESET" }
     this.duplex.destroy()
     return true
-  }
-
-  protected override endSeen(): void {
-    if (this.writeFailed) this.duplex.destroy()
   }
 
   override write(chunks: ReadonlyArray<Uint8Array>): boolean {

@@ -140,7 +140,7 @@ class Clients<E, R> {
   private serve(client: Client): Effect.Effect<void> {
     const { connection } = client
     return Effect.onExit(
-      Effect.scoped(Effect.suspend(() => this.handler(connection))) as Effect.Effect<unknown, E>,
+      Effect.scoped(Effect.suspend(() => checkedHandler(this.handler(connection)))) as Effect.Effect<unknown, E>,
       (exit) =>
         Effect.ensuring(
           this.end(connection, exit),
@@ -176,6 +176,14 @@ class Clients<E, R> {
       )
     )
   }
+}
+
+/** What is no effect would end the fiber without its finalizers. */
+const checkedHandler = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R> => {
+  if (!Effect.isEffect(effect)) {
+    throw new TypeError(`startServer: the handler must return an Effect, got ${String(effect)}`)
+  }
+  return effect
 }
 
 const logFailure = (failure: HandlerFailure): Effect.Effect<void> =>
@@ -250,12 +258,11 @@ class ListeningServer implements Server {
     return Effect.suspend(() => {
       const left = Array.from(this.clients.active)
       if (left.length === 0) return Effect.succeed(0)
-      return Effect.forEach(left, (client) => client.connection.abort, { discard: true }).pipe(
-        Effect.andThen(
-          Effect.sync(() => {
-            for (const client of left) client.fiber?.interruptUnsafe()
-          })
-        ),
+      // in this order: a handler is interrupted, and does not fail because its connection went away under it
+      return Effect.sync(() => {
+        for (const client of left) client.fiber?.interruptUnsafe()
+      }).pipe(
+        Effect.andThen(Effect.forEach(left, (client) => client.connection.abort, { discard: true })),
         // a handler that cannot be interrupted must not hold up the shutdown
         Effect.andThen(Effect.timeoutOption(this.clients.idle.await, uninterruptiblePatience)),
         Effect.as(left.length)

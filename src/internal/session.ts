@@ -99,8 +99,9 @@ export class Session implements Handler, Flow, Output, Watched {
       return
     }
     const lost = connectionLost(failure ?? { kind: "Unknown" })
-    this.reads.feedLoss(failure?.tls === undefined ? lost : () => tlsFailed(failure))
+    // in this order: whoever wakes to a failed read finds that writing is over as well
     this.writes.break(lost)
+    this.reads.feedLoss(failure?.tls === undefined ? lost : () => tlsFailed(failure))
     if (this.closing) this.finish({ _tag: "Reset" })
     else this.notify({ _tag: "Lost", error: lost("closed") })
   }
@@ -206,8 +207,8 @@ export class Session implements Handler, Flow, Output, Watched {
     this.detached = true
     this.watchdog?.stop()
     const pieces = this.reads.takePieces()
-    this.reads.close("Upgraded")
     this.writes.detach("Upgraded")
+    this.reads.close("Upgraded")
     return pieces
   }
 
@@ -221,6 +222,8 @@ export class Session implements Handler, Flow, Output, Watched {
     if (this.detached) return this.abortNow()
     this.closing = true
     this.watchdog?.stop()
+    // before anyone wakes to a failed read, and writes
+    this.writes.ending = "Closed"
     this.reads.close("Closed")
     if (this.writes.broken !== undefined) {
       this.transport.abort()

@@ -28,8 +28,9 @@ const cleanClose = 1000
  */
 export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Socket.SocketError, Scope.Scope> =>
   Effect.gen(function* () {
-    const scope = yield* Effect.scope
-    const pull = yield* Socket.readerBytes(socket)
+    // closed as soon as the connection lets go, and with the scope it was opened in at the latest
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    const pull = yield* Scope.provide(Socket.readerBytes(socket), scope)
     const writerScope = yield* Scope.fork(scope)
     const writer = yield* Scope.provide(socket.writer, writerScope)
     const services = yield* Effect.context<never>()
@@ -104,10 +105,13 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
         return false
       },
       end: () => void Queue.endUnsafe(output),
-      close: letGo,
+      close() {
+        letGo()
+        release(Scope.close(scope, Exit.void))
+      },
       abort() {
         letGo()
-        release(Scope.close(writerScope, Exit.interrupt()))
+        release(Scope.close(scope, Exit.interrupt()))
       }
     }
     return transport
@@ -133,14 +137,25 @@ export const fromConnection = (connection: Connection): Socket.Socket => {
       ? Effect.asVoid(connection.writer.close)
       : Effect.mapError(connection.writer.write(chunk), writeError)
   return Socket.make({
-    reader: Effect.succeed({
-      pull,
-      upgrade: Socket.SocketUpgradeError.unsupported
-    }),
-    writer: Effect.succeed({
-      write,
-      writeAll: (chunks) => Effect.mapError(connection.writer.writeAll(chunks), writeError)
-    })
+    // a pull that waits when its reader's scope ends would wait for ever
+    reader: Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => Latch.makeUnsafe(false)),
+        (over) => Effect.sync(() => over.openUnsafe())
+      ),
+      (over) => ({
+        pull: Effect.raceFirst(pull, Effect.andThen(over.await, Effect.fail(closed))),
+        upgrade: Socket.SocketUpgradeError.unsupported
+      })
+    ),
+    writer: Effect.acquireRelease(
+      Effect.succeed({
+        write,
+        writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) =>
+          Effect.mapError(connection.writer.writeAll(chunks), writeError)
+      }),
+      () => Effect.ignore(connection.writer.writeEof)
+    )
   })
 }
 

@@ -53,7 +53,7 @@ export class Clockwork {
   /** Whether something is to be done now. */
   get busy(): boolean {
     const next = this.next()
-    return next !== undefined && next.due <= this.now
+    return next !== undefined && this.untilDue(next) === 0
   }
 
   /** Does `task` at a time of the clock, and never before the next turn. */
@@ -97,14 +97,14 @@ export class Clockwork {
       return Effect.void
     }
     this.waitingFor = next.due
-    const wait = next.due - this.now
+    const wait = this.untilDue(next)
     return Effect.andThen(wait > 0 ? this.clock.sleep(Duration.millis(wait)) : Effect.yieldNow, this.runNext)
   })
 
   private readonly runNext: Effect.Effect<void> = Effect.suspend(() => {
     const next = this.heap[0]
     // a real clock may wake a little early
-    if (next !== undefined && next.due <= this.now) {
+    if (next !== undefined && this.untilDue(next) === 0) {
       this.waitingFor = -Infinity
       this.pop()
       const { task } = next
@@ -126,6 +126,12 @@ export class Clockwork {
   private next(): Appointment | undefined {
     while (this.heap.length > 0 && this.heap[0]!.task === undefined) this.pop()
     return this.heap[0]
+  }
+
+  /** How long it is until then. Clocks count in nanoseconds: less than one is nothing. */
+  private untilDue(appointment: Appointment): number {
+    const wait = appointment.due - this.now
+    return wait > 1e-6 ? wait : 0
   }
 
   private push(appointment: Appointment): void {

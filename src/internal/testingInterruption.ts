@@ -19,8 +19,8 @@ export interface Point {
 
 export interface Interrupted<A, E> {
   readonly exit: Exit.Exit<A, E>
-  /** How many steps the fiber took. */
-  readonly steps: number
+  /** Every point at which it could have been interrupted. */
+  readonly points: ReadonlyArray<Point>
 }
 
 /** Runs an effect in a fiber of its own, and interrupts it at one point, or nowhere. */
@@ -31,12 +31,20 @@ export const run = <A, E, R>(
   Effect.flatMap(Effect.service(Scheduler.Scheduler), (parent) => {
     let subject: Fiber.Fiber<unknown, unknown> | undefined
     let steps = 0
+    const points: Array<Point> = []
     const scheduler: Scheduler.Scheduler = {
       executionMode: parent.executionMode,
       makeDispatcher: () => parent.makeDispatcher(),
       shouldYield: (fiber) => {
         subject ??= fiber
-        if (fiber !== subject || ++steps !== point?.step) return parent.shouldYield(fiber)
+        if (fiber !== subject) return parent.shouldYield(fiber)
+        const step = ++steps
+        points.push({ step, when: "before" })
+        queueMicrotask(() => {
+          // no further step since: the fiber has come to a stand
+          if (steps === step) points.push({ step, when: "waiting" })
+        })
+        if (step !== point?.step) return parent.shouldYield(fiber)
         queueMicrotask(() => fiber.interruptUnsafe())
         return point.when === "before"
       }
@@ -45,13 +53,6 @@ export const run = <A, E, R>(
       startImmediately: true
     }).pipe(
       Effect.flatMap(Fiber.await),
-      Effect.map((exit) => ({ exit, steps }))
+      Effect.map((exit) => ({ exit, points }))
     )
   })
-
-/** Every point of a program that was seen to take so many steps. */
-export const points = (steps: number): ReadonlyArray<Point> =>
-  Array.from({ length: steps }, (_, index): ReadonlyArray<Point> => [
-    { step: index + 1, when: "before" },
-    { step: index + 1, when: "waiting" }
-  ]).flat()

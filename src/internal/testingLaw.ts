@@ -28,7 +28,7 @@ export class LawViolation extends Schema.TaggedError<LawViolation>("effect-byte-
 
 /** How long a law waits for what must happen. */
 export const PatienceOf = Context.Reference<Duration.Input>("effect-byte-streams/testing/StreamLaws/patience", {
-  defaultValue: () => Duration.seconds(10)
+  defaultValue: () => Duration.seconds(20)
 })
 
 export interface Pair {
@@ -90,6 +90,14 @@ export const isFailure = (
   )
 }
 
+/** The connection broke; over TLS the reader is told that it was cut. */
+export const isLoss = (what: string, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void, Broken> =>
+  isFailure(
+    what,
+    exit,
+    Exit.isFailure(exit) && failureOf(exit.cause)?._tag === "TlsFailed" ? "TlsFailed" : "ConnectionLost"
+  )
+
 interface Tagged {
   readonly _tag?: string
   readonly reason?: string
@@ -137,14 +145,14 @@ export const eventually = <E, R>(
     })
   )
 
-/** Time enough for what must not happen to have happened. */
-export const aWhile: Effect.Effect<void> = Patience.realSleep(40)
-
 /** Gives way to others, a few times. */
 export const turns = (count: number): Effect.Effect<void> =>
   Effect.gen(function* () {
     for (let turn = 0; turn < count; turn++) yield* Effect.yieldNow
   })
+
+/** Time enough for what must not happen to have happened, also where the event loop goes round slowly. */
+export const aWhile: Effect.Effect<void> = Effect.andThen(Patience.realSleep(40), turns(50))
 
 // ---------------------------------------------------------------------------
 // bytes

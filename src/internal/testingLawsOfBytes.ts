@@ -174,7 +174,6 @@ const fairness = law(
   (connect) =>
     Effect.gen(function* () {
       const { a, b } = yield* connect({ limit: 256, highWaterMark: 256, lowWaterMark: 64 })
-      const lines = 400
       let ticks = 0
       const ticking = yield* meanwhile(
         Effect.forever(
@@ -184,24 +183,20 @@ const fairness = law(
           )
         )
       )
-      const writing = yield* meanwhile(
-        sendAll(
-          a.writer,
-          Array.from({ length: lines }, () => "0123456789abcde\n")
-        )
-      )
-      const read = yield* succeeds(
-        "reading the lines",
+      const writing = yield* meanwhile(Effect.forever(a.writer.write("0123456789abcde\n")))
+      yield* succeeds("the first line", b.reader.readLine)
+      const before = ticks
+      const lines = yield* succeeds(
+        "reading lines",
         Effect.gen(function* () {
           let count = 0
-          while ((yield* b.reader.readLine).length > 0) count++
+          for (; ticks - before < 3 && count < 300_000; count++) yield* b.reader.readLine
           return count
         })
       )
-      yield* finishes("the writes", writing)
+      yield* holds(ticks - before >= 3, `while ${lines} lines were read, another fiber had ${ticks - before} turns`)
+      yield* Fiber.interrupt(writing)
       yield* Fiber.interrupt(ticking)
-      yield* holds(read === lines, `${read} of ${lines} lines were read`)
-      yield* holds(ticks >= 10, `another fiber had ${ticks} turns while ${lines} lines went through small buffers`)
     })
 )
 
@@ -211,7 +206,7 @@ const smallBuffers = law(
   (connect) =>
     Effect.gen(function* () {
       const { a, b } = yield* connect({ limit: 16, highWaterMark: 32, lowWaterMark: 8 })
-      const sent = pattern(6000)
+      const sent = pattern(3000)
       const writing = yield* meanwhile(sendAll(a.writer, cut(sent, 700, 7)))
       yield* areBytes("what arrived", yield* succeeds("reading 7 bytes at a time", receive(b.reader, 7)), sent)
       yield* finishes("the writes", writing)
@@ -224,14 +219,14 @@ const beyondLimit = law(
   (connect) =>
     Effect.gen(function* () {
       const { a, b } = yield* connect({ limit: 64 })
-      const sent = pattern(300_000)
-      const writing = yield* meanwhile(sendAll(a.writer, cut(sent, 9000, 3)))
+      const sent = pattern(75_000)
+      const writing = yield* meanwhile(sendAll(a.writer, cut(sent, 3000, 3)))
       // paused first, so that the read has to set it going again
       yield* aWhile
-      const first = yield* succeeds("readExactly(200,000)", b.reader.readExactly(200_000))
-      yield* areBytes("readExactly(200,000)", first, sent.subarray(0, 200_000))
-      const rest = yield* succeeds("readExactly(100,000)", b.reader.readExactly(100_000))
-      yield* areBytes("readExactly(100,000)", rest, sent.subarray(200_000))
+      const first = yield* succeeds("readExactly(50,000)", b.reader.readExactly(50_000))
+      yield* areBytes("readExactly(50,000)", first, sent.subarray(0, 50_000))
+      const rest = yield* succeeds("readExactly(25,000)", b.reader.readExactly(25_000))
+      yield* areBytes("readExactly(25,000)", rest, sent.subarray(50_000))
       yield* finishes("the writes", writing)
     })
 )
@@ -354,7 +349,7 @@ const atomicWrites = law(
     Effect.gen(function* () {
       const { a, b } = yield* connect({ highWaterMark: 1000, lowWaterMark: 250 })
       const writers = 10
-      const frames = 20
+      const frames = 12
       const random = Random.make(5)
       const writing = []
       for (let writer = 0; writer < writers; writer++) {

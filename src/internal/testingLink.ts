@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import type { TlsFailed } from "../StreamError.ts"
 import type { StartTlsOptions } from "../Tls.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
+import type * as NodeTls from "./nodeTls.ts"
 import type { Clockwork } from "./testingClockwork.ts"
 import { type Course, type Ends, type Hitch, Pipe } from "./testingPipe.ts"
 import { type Recorder, shownBytes } from "./testingTimeline.ts"
@@ -248,7 +249,7 @@ export class LinkEnd implements Transport {
 /** Runs a handshake over a transport that nobody is attached to. The engine is loaded when it is first needed. */
 export const secure = (
   transport: Transport,
-  handshake: (tls: typeof import("./nodeTls.ts")) => Effect.Effect<Transport, TlsFailed>
+  handshake: (tls: typeof NodeTls) => Effect.Effect<Transport, TlsFailed>
 ): Effect.Effect<Transport, TlsFailed> =>
   Effect.promise(() => import("./nodeTls.ts")).pipe(
     Effect.onInterrupt(() => Effect.sync(() => transport.abort())),

@@ -287,6 +287,8 @@ export class Pipe {
   /** There may be room again: takes what the sender holds. */
   refill(): void {
     if (this.held.length === 0) return
+    // not byte by byte, each as it was read: as systems do, only once a good part is free
+    if (!this.unbounded && 2 * this.occupied > this.course.room(0)) return
     this.fill()
     if (this.held.length === 0) this.clockwork.soon(() => this.ends.drained())
   }

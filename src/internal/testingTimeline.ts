@@ -16,6 +16,9 @@ export interface WireEvent {
 export const shownBytes = 48
 /** How many events are kept: the last ones, since those say how it ended. */
 const keptEvents = 20_000
+/** How many lines a page has at its beginning and at its end; what is between is left out. */
+const firstLines = 30
+const lastLines = 170
 
 export class Recorder {
   private readonly kept: Array<WireEvent> = []
@@ -37,15 +40,17 @@ export class Recorder {
 
   render(heading: ReadonlyArray<string>, connection?: number): string {
     const events = this.events(connection)
+    if (events.length === 0) return [...heading, "nothing crossed the wire"].join("\n")
+    const left = this.dropped + Math.max(0, events.length - firstLines - lastLines)
     const body =
-      events.length === 0
-        ? ["nothing crossed the wire"]
+      left === 0
+        ? events.map(line)
         : [
-            "        ms",
-            ...(this.dropped === 0 ? [] : [`       ...  ${this.dropped} events before these`]),
-            ...events.map(line)
+            ...events.slice(0, firstLines).map(line),
+            `       ...  ${left} events that are left out here`,
+            ...events.slice(-lastLines).map(line)
           ]
-    return [...heading, ...body].join("\n")
+    return [...heading, "        ms", ...body].join("\n")
   }
 }
 

@@ -320,9 +320,8 @@ export class WriteBuffer {
 
   /** Accepts nothing more, and ends the output once everything is sent. A later reason replaces an earlier one. */
   end(reason: ClosedStream["reason"]): void {
-    const first = this.ending === undefined
     this.ending = reason
-    if (first && this.inFlight === 0) this.flush()
+    if (this.inFlight === 0 && !this.ended) this.flush()
     else this.wake()
   }
 

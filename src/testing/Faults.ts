@@ -284,18 +284,32 @@ export const schema = (bounds?: Bounds): Schema.Codec<Script> => {
 
 /**
  * The part of the `fast-check` module that is used. It is handed in, so that
- * only those who have it need it. `A` is its arbitrary of a script.
+ * only those who have it need it.
  *
  * @category models
  * @since 0.1.0
  */
-export interface FastCheck<out A> {
+export interface FastCheck {
   integer(constraints: { readonly min: number; readonly max: number }): any
   constantFrom(...values: Array<any>): any
   oneof(...arbitraries: Array<any>): any
   record(model: any): any
   array(arbitrary: any, constraints: { readonly maxLength: number }): any
-  constant(script: Script): A
+}
+
+/**
+ * What fast-check takes for an `Arbitrary` of its own, of scripts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FastCheckArbitrary {
+  generate(random: any, biasFactor: number | undefined): any
+  canShrinkWithoutContext(value: unknown): value is Script
+  shrink(value: Script, context: unknown): any
+  filter(predicate: (script: Script) => boolean): any
+  map(mapper: (script: Script) => any, unmapper?: (value: unknown) => Script): any
+  chain(chainer: (script: Script) => any): any
 }
 
 /**
@@ -314,7 +328,7 @@ export interface FastCheck<out A> {
  * @category generators
  * @since 0.1.0
  */
-export const arbitrary = <A>(fc: FastCheck<A>, bounds?: Bounds): A => {
+export const arbitrary = (fc: FastCheck, bounds?: Bounds): FastCheckArbitrary => {
   const { connections, kinds, maxBytes, maxFaults, maxMillis } = resolve(bounds)
   const connection = fc.integer({ min: 1, max: connections })
   const place = { connection, from: fc.constantFrom("client", "server"), after: fc.integer({ min: 0, max: maxBytes }) }

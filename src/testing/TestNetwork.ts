@@ -31,10 +31,11 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scheduler from "effect/Scheduler"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Connection from "../Connection.ts"
 import * as LockStep from "../internal/testingLockStep.ts"
 import * as Internal from "../internal/testingNetwork.ts"
@@ -367,15 +368,13 @@ export const simulate = <A, E, R>(
     const time = new VirtualTime(scheduler)
     let stuck = false
     const run = Effect.gen(function* () {
-      const scope = yield* Effect.scope
       const services = yield* build(options ?? {})
-      const fiber = yield* Effect.forkIn(
+      const fiber = yield* Effect.forkDetach(
         Effect.scoped(program).pipe(
           Effect.provideContext(
             services.pipe(Context.add(Clock.Clock, time.clock), Context.add(Scheduler.Scheduler, time.scheduler))
           )
-        ) as Effect.Effect<A, E, Exclude<R, Network | TestNetwork | Scope.Scope>>,
-        scope
+        ) as Effect.Effect<A, E, Exclude<R, Network | TestNetwork | Scope.Scope>>
       )
       const exit = yield* Effect.callback<Exit.Exit<A, E>>((resume) => {
         time.onDeadlock = () => {
@@ -386,8 +385,8 @@ export const simulate = <A, E, R>(
         }
         fiber.addObserver((exit) => resume(Effect.succeed(exit)))
         time.start()
-      })
-      time.stop()
+        return Fiber.interrupt(fiber)
+      }).pipe(Effect.ensuring(Effect.sync(() => time.stop())))
       if (Exit.isSuccess(exit)) return exit.value
       const cause = stuck ? Cause.die(new Error(deadlock)) : exit.cause
       return yield* explained(cause, Context.get(services, TestNetwork))

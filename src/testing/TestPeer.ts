@@ -44,7 +44,7 @@ import * as HexDump from "../internal/testingHexDump.ts"
 import * as Patience from "../internal/testingPatience.ts"
 import type { ListenOptions, Network } from "../Network.ts"
 import { startServer } from "../Server.ts"
-import type { ConnectFailed, ListenFailed, ReadError, TlsFailed, WriteError } from "../StreamError.ts"
+import type { ConnectFailed, ListenFailed, ReadError, WriteError } from "../StreamError.ts"
 
 // ---------------------------------------------------------------------------
 // models

@@ -16,7 +16,7 @@ class Wire extends Duplex {
     this.peer = peer
   }
   override _read(): void {
-    this.peer.wire.socket.resume()
+    if (!this.peer.stalled) this.peer.wire.socket.resume()
   }
   override _write(chunk: Buffer, _encoding: string, callback: (error?: Error | null) => void): void {
     this.peer.outgoing(chunk)
@@ -47,6 +47,8 @@ export class TlsPeer {
   readonly tls: NodeTls.TLSSocket
   /** Whether the end of TLS leaves the bare socket open. */
   keepOpen = false
+  /** Whether nothing is read from the wire. */
+  stalled = false
   /** Whether what arrives is kept from the engine. */
   plain = false
   /** What arrived while it was. */
@@ -74,6 +76,17 @@ export class TlsPeer {
     if (this.held !== undefined) this.held.push(chunk)
     else if (!this.wire.socket.destroyed) this.wire.socket.write(chunk)
   }
+
+  /** Stops reading from the wire. */
+  readonly stall: Effect.Effect<void> = Effect.sync(() => {
+    this.stalled = true
+    this.wire.socket.pause()
+  })
+  /** Reads again. */
+  readonly unstall: Effect.Effect<void> = Effect.sync(() => {
+    this.stalled = false
+    this.wire.socket.resume()
+  })
 
   /** From now on what the engine sends waits. */
   hold(): void {

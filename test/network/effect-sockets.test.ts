@@ -1,0 +1,448 @@
+/**
+ * Between connections and Effect's own sockets. `Connection.fromSocket` guards against each of the ways in which such a
+ * socket loses, hangs or leaks; `Connection.toSocket` keeps what the contract of a socket asks for.
+ */
+import { NodeSocket, NodeSocketServer } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Connection, NodeNetwork, StreamError } from "effect-byte-streams"
+import { Cause, Effect, Exit, Fiber, Scope, Stream } from "effect"
+import type { NetAddress } from "effect/net"
+import { Socket } from "effect/socket"
+import { bothKinds } from "../support/bothKinds.ts"
+import { bytes, pattern, text } from "../support/bytes.ts"
+import { backTo, held } from "../support/descriptors.ts"
+import { closedPort, connectRaw, serveRaw } from "../support/rawPeer.ts"
+import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
+
+const host = "127.0.0.1"
+
+/** A connection over one of Effect's sockets, and the raw peer at its other end. */
+const overSocket = (options?: Connection.Options, raw?: Parameters<typeof serveRaw>[0], scope?: Scope.Scope) =>
+  Effect.gen(function* () {
+    const server = yield* serveRaw(raw)
+    const socket = yield* NodeSocket.makeNet({ host, port: server.port })
+    const open = Connection.fromSocket(socket, options)
+    const connection = yield* scope === undefined ? open : Scope.provide(open, scope)
+    return { connection, peer: yield* server.accept, server, socket }
+  })
+
+describe("Connection.fromSocket", () => {
+  it.live("carries bytes both ways", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket()
+      yield* connection.writer.write("ping\n")
+      yield* peer.awaitText("ping\n")
+      yield* peer.send("pong\n")
+      assert.strictEqual(text(yield* within("pong", connection.reader.readLine)), "pong\n")
+    })
+  )
+
+  it.live("fails with the socket's own error when it cannot be opened", () =>
+    Effect.gen(function* () {
+      const socket = yield* NodeSocket.makeNet({ host, port: yield* closedPort() })
+      const failed = yield* Effect.flip(Connection.fromSocket(socket))
+      assert.strictEqual(failed._tag, "SocketError")
+      assert.strictEqual(failed.reason._tag, "SocketOpenError")
+    })
+  )
+
+  it.live("rank 38 a clean FIN is the end of the stream, and no failure", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket()
+      yield* peer.send("last words\n")
+      yield* peer.finish
+      assert.strictEqual(text(yield* within("the line", connection.reader.readLine)), "last words\n")
+      assert.strictEqual((yield* within("the end", connection.reader.readLine)).length, 0)
+      assert.isTrue(yield* connection.reader.atEof)
+      assert.deepStrictEqual(yield* within("closed", connection.closed), { _tag: "PeerEof" })
+    })
+  )
+
+  it.live("a reset is ConnectionLost, for whoever reads and whoever writes", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket()
+      const reading = yield* Effect.forkChild(Effect.flip(connection.reader.read(1)))
+      yield* turns()
+      yield* peer.reset
+      assert((yield* within("the read", Fiber.join(reading))) instanceof StreamError.ConnectionLost)
+      assert.strictEqual((yield* within("closed", connection.closed))._tag, "Lost")
+      assert.strictEqual((yield* within("a write", Effect.flip(connection.writer.write("x"))))._tag, "ConnectionLost")
+    })
+  )
+
+  it.live("a second read is StreamBusy, and the first gets its bytes", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket()
+      const first = yield* Effect.forkChild(connection.reader.readLine, { startImmediately: true })
+      assert.strictEqual((yield* within("the second", Effect.flip(connection.reader.read(1))))._tag, "StreamBusy")
+      yield* peer.send("for the first\n")
+      assert.strictEqual(text(yield* within("the first", Fiber.join(first))), "for the first\n")
+    })
+  )
+
+  it.live("an interrupted read loses nothing", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket()
+      const sent = pattern(300)
+      const sending = yield* Effect.forkChild(Effect.andThen(peer.dribble(sent), peer.finish))
+      for (let i = 0; i < 30; i++) {
+        yield* Effect.raceFirst(connection.reader.readExactly(1000), turns(i % 4)).pipe(Effect.ignore)
+      }
+      assert.strictEqual(Buffer.compare(yield* within("all", connection.reader.readAll({ maxBytes: 1000 })), sent), 0)
+      yield* Fiber.join(sending)
+    })
+  )
+
+  it.live("a write after the peer has gone fails, and does not wait for ever", () =>
+    Effect.gen(function* () {
+      for (const leave of ["finish", "vanish", "reset"] as const) {
+        const { connection, peer } = yield* overSocket()
+        yield* peer[leave]
+        yield* within("closed", connection.closed)
+        const failure = yield* within(
+          `the writes after ${leave}`,
+          Effect.flip(Effect.forever(Effect.andThen(connection.writer.write("?"), connection.writer.flush))),
+          3000
+        )
+        assert.strictEqual(failure._tag, "ConnectionLost")
+      }
+    })
+  )
+
+  it.live("a write after close fails, and is not sent on another connection", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { connection, peer, server, socket } = yield* overSocket(undefined, undefined, scope)
+      yield* connection.writer.write("on the first")
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(
+        (yield* within("the write", Effect.flip(connection.writer.write("lost"))))._tag,
+        "ClosedStream"
+      )
+      yield* peer.awaitClosed
+      assert.strictEqual(peer.text, "on the first")
+      const second = yield* Connection.fromSocket(socket)
+      const another = yield* server.accept
+      yield* second.writer.write("on the second")
+      yield* another.awaitText("on the second")
+      assert.strictEqual(another.text, "on the second")
+    })
+  )
+
+  it.live("a write that waits is interrupted when the peer vanishes", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket(undefined, { paused: true })
+      connection.writer.writeUnsafe(pattern(12_000_000))
+      const waiting = yield* Effect.forkChild(Effect.flip(connection.writer.write("x")), { startImmediately: true })
+      yield* turns()
+      assert.strictEqual(waiting.pollUnsafe(), undefined)
+      yield* peer.reset
+      assert.strictEqual((yield* within("the write", Fiber.join(waiting)))._tag, "ConnectionLost")
+    })
+  )
+
+  it.live("holds back a peer that sends more than is read", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket({ limit: 1000 })
+      const sent = pattern(12_000_000)
+      const sending = yield* Effect.forkChild(Effect.andThen(peer.send(sent), peer.finish))
+      yield* eventuallyEffect(
+        "the reader is full",
+        Effect.map(connection.reader.buffered, (buffered) => buffered > 2000)
+      )
+      yield* turns(50)
+      assert.strictEqual(sending.pollUnsafe(), undefined)
+      // one pull of such a socket brings what Node has buffered
+      assert.isAtMost(yield* connection.reader.buffered, 2000 + 2 * 65_536)
+      const received = yield* within("all", connection.reader.readAll({ maxBytes: "unbounded" }))
+      assert.strictEqual(Buffer.compare(received, sent), 0)
+    })
+  )
+
+  it.live("holds back a writer whose peer does not read", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket({ highWaterMark: 10_000 }, { paused: true })
+      let written = 0
+      let most = 0
+      const chunk = pattern(5000)
+      const writing = yield* Effect.forkChild(
+        Effect.gen(function* () {
+          for (; written < 4000; written++) {
+            yield* connection.writer.write(chunk)
+            most = Math.max(most, yield* connection.writer.buffered)
+          }
+          return yield* connection.writer.close
+        })
+      )
+      yield* eventuallyEffect(
+        "the writer is held back",
+        Effect.gen(function* () {
+          const before = written
+          yield* turns(20)
+          return written === before && written > 0
+        })
+      )
+      assert.isBelow(written, 4000)
+      assert.isAtMost(most, 15_000)
+      yield* peer.unstall
+      assert.deepStrictEqual(yield* within("the writer ends", Fiber.join(writing)), { _tag: "Graceful" })
+      yield* peer.awaitBytes(4000 * 5000)
+    })
+  )
+
+  it.live("writeEof ends the output behind everything written, and the answer is read", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket(undefined, { halfOpen: true })
+      yield* connection.writer.write("the whole question")
+      yield* within("writeEof", connection.writer.writeEof)
+      yield* peer.awaitEnd
+      assert.strictEqual(peer.text, "the whole question")
+      yield* peer.send("the answer\n")
+      assert.strictEqual(text(yield* within("the answer", connection.reader.readLine)), "the answer\n")
+    })
+  )
+
+  it.live("the end of the scope: everything written arrives, and then the end", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { connection, peer } = yield* overSocket(undefined, undefined, scope)
+      const sent = pattern(3_000_000)
+      connection.writer.writeUnsafe(sent)
+      yield* within("the scope's end", Scope.close(scope, Exit.void))
+      assert.strictEqual(yield* peer.awaitClosed, undefined)
+      assert.strictEqual(peer.received.compare(sent), 0)
+    })
+  )
+
+  it.live("the end of the scope is bounded by closeTimeout, and drops what is unsent", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { connection, peer } = yield* overSocket({ closeTimeout: 50 }, { paused: true }, scope)
+      const sent = pattern(12_000_000)
+      connection.writer.writeUnsafe(sent)
+      yield* within("the scope's end", Scope.close(scope, Exit.void), 2000)
+      assert.strictEqual((yield* connection.writer.close)._tag, "TimedOut")
+      yield* peer.unstall
+      yield* peer.awaitClosed
+      assert.isBelow(peer.received.length, sent.length)
+    })
+  )
+
+  it.live("the end of the scope with a failure drops what is unsent, at once", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { connection, peer } = yield* overSocket(undefined, { paused: true }, scope)
+      const sent = pattern(12_000_000)
+      connection.writer.writeUnsafe(sent)
+      yield* turns()
+      yield* within("the scope's end", Scope.close(scope, Exit.fail("failed")), 1000)
+      yield* peer.unstall
+      yield* peer.awaitClosed
+      assert.isBelow(peer.received.length, sent.length)
+    })
+  )
+
+  it.live("abort lets go of the socket at once, and not only when the scope ends", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket(undefined, { halfOpen: true })
+      yield* connection.abort
+      yield* within(
+        "the peer finds that nobody is there",
+        Effect.andThen(peer.send("anybody?\n"), Effect.sleep(10)).pipe(Effect.repeat({ while: () => !peer.closed })),
+        1000
+      )
+    })
+  )
+
+  it.live("close lets go of the socket, and not only when the scope ends, even if the peer goes on", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket(undefined, { halfOpen: true })
+      yield* connection.writer.write("goodbye")
+      assert.deepStrictEqual(yield* within("close", connection.writer.close), { _tag: "Graceful" })
+      yield* peer.awaitText("goodbye")
+      yield* within(
+        "the peer finds that nobody is there",
+        Effect.andThen(peer.send("anybody?\n"), Effect.sleep(10)).pipe(Effect.repeat({ while: () => !peer.closed })),
+        4000
+      )
+    })
+  )
+
+  it.live("leaves nothing", () =>
+    Effect.gen(function* () {
+      const before = held()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          for (const end of ["finish", "vanish", "reset"] as const) {
+            for (let i = 0; i < 5; i++) {
+              yield* Effect.scoped(
+                Effect.gen(function* () {
+                  const { connection, peer } = yield* overSocket()
+                  yield* connection.writer.write("hello")
+                  yield* peer[end]
+                  yield* within("closed", connection.closed)
+                })
+              )
+            }
+          }
+        })
+      )
+      yield* backTo(before)
+    })
+  )
+
+  it.live("serves the sockets of Effect's own server; a handler that never reads leaks nothing", () =>
+    Effect.gen(function* () {
+      const before = held()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const server = yield* NodeSocketServer.make({ host, port: 0 })
+          let served = 0
+          yield* Effect.forkScoped(
+            server.run((socket) =>
+              Effect.scoped(
+                Effect.gen(function* () {
+                  const { writer } = yield* Connection.fromSocket(socket)
+                  yield* writer.write("welcome\n")
+                  served++
+                })
+              )
+            )
+          )
+          const { port } = server.address as NetAddress.InetAddress
+          for (let i = 0; i < 5; i++) {
+            const client = yield* connectRaw(port)
+            yield* client.send("never read")
+            yield* client.awaitText("welcome\n")
+            yield* client.awaitClosed
+          }
+          assert.strictEqual(served, 5)
+        })
+      )
+      yield* backTo(before)
+    })
+  )
+})
+
+describe("Connection.toSocket", () => {
+  const [tcp] = bothKinds
+
+  it.live("is read and written like any other socket", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* tcp!.toRaw()
+      const socket = Connection.toSocket(connection)
+      const pull = yield* Socket.readerBytes(socket)
+      const writer = yield* socket.writer
+      yield* writer.write("text ")
+      yield* writer.write(bytes("bytes "))
+      yield* writer.writeAll(["all", bytes(" of them")])
+      yield* peer.awaitText("text bytes all of them")
+      yield* peer.send("an answer")
+      assert.strictEqual(Buffer.concat(yield* within("the answer", pull)).toString(), "an answer")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("the end of the stream is a close with code 1000", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* tcp!.toRaw()
+      const pull = yield* Socket.readerBytes(Connection.toSocket(connection))
+      yield* peer.send("last words")
+      yield* peer.finish
+      assert.strictEqual(Buffer.concat(yield* within("the words", pull)).toString(), "last words")
+      const closed = yield* Effect.flip(within("the end", pull))
+      assert(closed.reason._tag === "SocketCloseError")
+      assert.strictEqual(closed.reason.code, 1000)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("a loss is a SocketReadError, and a SocketWriteError, with ConnectionLost as the cause", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* tcp!.toRaw()
+      const socket = Connection.toSocket(connection)
+      const pull = yield* Socket.readerBytes(socket)
+      const writer = yield* socket.writer
+      yield* peer.reset
+      const read = yield* Effect.flip(within("the pull", pull))
+      assert(read.reason._tag === "SocketReadError")
+      assert(read.reason.cause instanceof StreamError.ConnectionLost)
+      const written = yield* Effect.flip(within("the write", writer.write("x")))
+      assert(written.reason._tag === "SocketWriteError")
+      assert(written.reason.cause instanceof StreamError.ConnectionLost)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("a CloseEvent closes the connection in good order", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* tcp!.toRaw()
+      const writer = yield* Connection.toSocket(connection).writer
+      yield* writer.write("last words")
+      yield* within("close", writer.write(new Socket.CloseEvent()))
+      assert.strictEqual(yield* peer.awaitClosed, undefined)
+      assert.strictEqual(peer.text, "last words")
+      assert.isTrue(yield* connection.writer.isClosing)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("the end of the reader's scope fails a pull that waits", () =>
+    Effect.gen(function* () {
+      const { connection } = yield* tcp!.toRaw()
+      const scope = yield* Scope.make()
+      const pull = yield* Scope.provide(Socket.readerBytes(Connection.toSocket(connection)), scope)
+      const pulling = yield* Effect.forkChild(Effect.flip(pull), { startImmediately: true })
+      yield* turns()
+      assert.strictEqual(pulling.pollUnsafe(), undefined)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* within("the pull", Fiber.join(pulling), 1000))._tag, "SocketError")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("the end of the writer's scope ends the output, and reading goes on", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* tcp!.toRaw(undefined, { halfOpen: true })
+      const socket = Connection.toSocket(connection)
+      const pull = yield* Socket.readerBytes(socket)
+      yield* Effect.scoped(Effect.flatMap(socket.writer, (writer) => writer.write("the whole question")))
+      yield* within("the end of the output", peer.awaitEnd, 1000)
+      assert.strictEqual(peer.text, "the whole question")
+      yield* peer.send("the answer")
+      assert.strictEqual(Buffer.concat(yield* within("the answer", pull)).toString(), "the answer")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("an interrupted pull loses nothing", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* tcp!.toRaw()
+      const pull = yield* Socket.readerBytes(Connection.toSocket(connection))
+      const sent = pattern(200)
+      yield* Effect.forkChild(Effect.andThen(peer.dribble(sent), peer.finish))
+      const got: Array<Uint8Array> = []
+      let over = false
+      for (let round = 0; !over; round++) {
+        const pulled = yield* Effect.exit(Effect.raceFirst(pull, Effect.as(turns(round % 3), [])))
+        if (Exit.isSuccess(pulled)) got.push(...pulled.value)
+        else over = !Cause.hasInterruptsOnly(pulled.cause)
+      }
+      assert.strictEqual(Buffer.concat(got).compare(sent), 0)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("is a channel, for what is written against those", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* tcp!.toRaw(undefined, { halfOpen: true })
+      const received: Array<Uint8Array> = []
+      const streaming = yield* Stream.make(bytes("one "), bytes("two")).pipe(
+        Stream.pipeThroughChannel(Socket.toChannel(Connection.toSocket(connection))),
+        Stream.runForEach((piece) => Effect.sync(() => void received.push(piece))),
+        Effect.exit,
+        Effect.forkChild
+      )
+      yield* peer.awaitText("one two")
+      yield* peer.send("answer")
+      yield* eventually("the answer", () => Buffer.concat(received).toString() === "answer")
+      yield* peer.finish
+      const exit = yield* within("the stream ends", Fiber.join(streaming))
+      assert(Exit.isFailure(exit))
+      assert.strictEqual((Cause.squash(exit.cause) as Socket.SocketError).reason._tag, "SocketCloseError")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+})
