@@ -8,6 +8,7 @@ import type { Closed, Connection } from "../Connection.ts"
 import type { ConnectionInfo, Transport } from "../Transport.ts"
 import { TlsFailed, type WriteError } from "../StreamError.ts"
 import type { StartTlsOptions } from "../Tls.ts"
+import { Opened } from "./opened.ts"
 import { Session } from "./session.ts"
 import type { SessionOptions } from "./sessionOptions.ts"
 import { BufferReader } from "./streamReader.ts"
@@ -96,9 +97,19 @@ export const acquire = <E, R>(
   connection: Effect.Effect<SessionConnection, E, R>,
   options: SessionOptions
 ): Effect.Effect<Connection, E, R | Scope.Scope> =>
-  Effect.acquireRelease(
-    connection,
-    (connection, exit) =>
-      Exit.isSuccess(exit) || options.onScopeFailure === "flush" ? connection.writer.close : connection.abort,
-    { interruptible: true }
-  )
+  Effect.uninterruptibleMask((restore) => {
+    const opened = new Set<() => void>()
+    return Effect.flatMap(Effect.exit(restore(Effect.provideService(connection, Opened, opened))), (exit) => {
+      if (Exit.isFailure(exit)) {
+        for (const undo of opened) undo()
+        return exit
+      }
+      const acquired = exit.value
+      return Effect.as(
+        Effect.addFinalizer((exit) =>
+          Exit.isSuccess(exit) || options.onScopeFailure === "flush" ? acquired.writer.close : acquired.abort
+        ),
+        acquired
+      )
+    })
+  })

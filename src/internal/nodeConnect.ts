@@ -9,6 +9,7 @@ import * as Argument from "./argument.ts"
 import * as HappyEyeballs from "./happyEyeballs.ts"
 import * as NodeAddress from "./nodeAddress.ts"
 import { TcpTransport } from "./nodeTcp.ts"
+import { Opened } from "./opened.ts"
 
 /** One address of a name. */
 export interface Resolved {
@@ -144,30 +145,34 @@ const open = (
   options: Net.NetConnectOpts & { readonly allowHalfOpen: boolean },
   address: string
 ): Effect.Effect<Net.Socket, ConnectAttempt> =>
-  Effect.callback<Net.Socket, ConnectAttempt>((resume) => {
-    const socket = Net.connect({ ...options, autoSelectFamily: false } as Net.NetConnectOpts)
-    const forget = () => {
-      socket.off("connect", onConnect)
-      socket.off("error", onError)
-    }
-    const onConnect = () => {
-      forget()
-      // nothing may be read, and no error thrown, before there is a transport
-      socket.pause()
-      resume(Effect.succeed(socket))
-    }
-    const onError = (error: Error) => {
-      forget()
-      resume(Effect.fail(toAttempt(address, error)))
-    }
-    socket.on("connect", onConnect)
-    socket.on("error", onError)
-    return Effect.sync(() => {
-      forget()
-      socket.on("error", ignore)
-      socket.destroy()
+  Effect.flatMap(Effect.service(Opened), (opened) =>
+    Effect.callback<Net.Socket, ConnectAttempt>((resume) => {
+      const socket = Net.connect({ ...options, autoSelectFamily: false } as Net.NetConnectOpts)
+      const forget = () => {
+        socket.off("connect", onConnect)
+        socket.off("error", onError)
+      }
+      const giveUp = () => {
+        forget()
+        socket.on("error", ignore)
+        socket.destroy()
+      }
+      const onConnect = () => {
+        forget()
+        // nothing may be read, and no error thrown, before there is a transport
+        socket.pause()
+        opened?.add(giveUp)
+        resume(Effect.succeed(socket))
+      }
+      const onError = (error: Error) => {
+        forget()
+        resume(Effect.fail(toAttempt(address, error)))
+      }
+      socket.on("connect", onConnect)
+      socket.on("error", onError)
+      return Effect.sync(giveUp)
     })
-  })
+  )
 
 const ignore = (): void => {}
 
