@@ -2,7 +2,7 @@
 
 export const count = (operation: string, name: string, value: unknown): number => {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
-    throw new RangeError(`${operation}: ${name} must be an integer of 0 or more, got ${String(value)}`)
+    throw new RangeError(`${operation}: ${name} must be an integer of 0 or more bytes, got ${String(value)}`)
   }
   return value
 }
@@ -36,6 +36,14 @@ export const oneOf = <const A extends string>(
 export const port = (operation: string, value: number): number => {
   if (!Number.isInteger(value) || value < 0 || value > 65535) {
     throw new RangeError(`${operation}: port must be an integer from 0 to 65535, got ${String(value)}`)
+  }
+  return value
+}
+
+/** How many of something that is no bytes. */
+export const amount = (operation: string, name: string, value: number): number => {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(`${operation}: ${name} must be an integer of 0 or more, got ${String(value)}`)
   }
   return value
 }

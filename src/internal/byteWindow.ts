@@ -13,17 +13,6 @@ const smallPiece = 1024
 const firstSlab = 1024
 const lastSlab = 65536
 
-export interface Snapshot {
-  readonly piece: Uint8Array
-  readonly position: number
-  readonly end: number
-  readonly length: number
-  readonly rest: Array<Uint8Array>
-  readonly next: number
-  readonly slab: Uint8Array | undefined
-  readonly slabEnd: number
-}
-
 export class ByteWindow {
   /** Bytes held. */
   length = 0
@@ -110,6 +99,7 @@ export class ByteWindow {
   advance(): void {
     if (this.next < this.rest.length) {
       const piece = this.rest[this.next]!
+      this.rest[this.next] = Bytes.empty
       this.next++
       if (this.next === this.rest.length) {
         // the last piece, when it is a slab, goes on growing as the front one
@@ -119,8 +109,7 @@ export class ByteWindow {
         this.next = 0
       } else {
         this.piece = piece
-        // what is used up is let go of soon, and yet each piece is moved a constant number of times
-        if (this.next >= 4 && this.next * 2 >= this.rest.length) {
+        if (this.next >= 64 && this.next * 2 >= this.rest.length) {
           this.rest = this.rest.slice(this.next)
           this.next = 0
         }
@@ -189,17 +178,6 @@ export class ByteWindow {
     return out
   }
 
-  /** What it holds, to come back to. Bytes themselves never change. */
-  snapshot(): Snapshot {
-    const { end, length, next, piece, position, rest, slab, slabEnd } = this
-    return { end, length, next, piece, position, rest, slab, slabEnd }
-  }
-
-  /** Holds again what it held. */
-  restore(snapshot: Snapshot): void {
-    Object.assign(this, snapshot)
-  }
-
   /** Forgets everything. */
   clear(): void {
     this.length = 0
@@ -210,9 +188,10 @@ export class ByteWindow {
 
   /** Calls `visit` with each piece that reaches beyond `from`, and its offset, until it returns true. */
   scan(from: number, visit: (piece: Uint8Array, start: number, end: number, offset: number) => boolean): void {
-    // searches resume near the end, so the walk to the first piece starts there
-    let index = this.rest.length
-    let offset = this.length
+    const front = this.end - this.position
+    // elsewhere than in the front piece, searches resume near the end, so the walk to their piece starts there
+    let index = from < front ? this.next : this.rest.length
+    let offset = from < front ? front : this.length
     while (index > this.next && offset > from) {
       index--
       offset -= this.rest[index]!.length

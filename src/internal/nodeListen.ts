@@ -38,7 +38,7 @@ export const listen = (
       ...events,
       onTransport: options.tls === undefined ? onTransport : secured(options.tls, services, onTransport, events)
     }
-    if (options.backlog !== undefined) Argument.count("startServer", "backlog", options.backlog)
+    if (options.backlog !== undefined) Argument.amount("startServer", "backlog", options.backlog)
     const bound: Array<Bound> = []
     const close = Effect.suspend(() => Effect.forEach(bound.splice(0), unbind, { discard: true }))
     const bind =

@@ -91,6 +91,10 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   protected override reset(): void {
     const socket = this.duplex
     if (this.info.remote?._tag === "UnixPathAddress" || this.info.local?._tag === "UnixPathAddress") socket.destroy()
-    else socket.resetAndDestroy()
+    else {
+      socket.resetAndDestroy()
+      // which only marks it, and then waits for a peer that may never read
+      socket.destroy()
+    }
   }
 }

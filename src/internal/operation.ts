@@ -80,6 +80,19 @@ export abstract class Operation<A, E> extends EffectBase<A, E> {
 export const interrupted = (fiber: Fiber.Fiber<any, any>): boolean =>
   (fiber as { readonly _deferredInterrupt?: boolean })._deferredInterrupt === true
 
+/** Runs `handOver` before an interruption that has reached the fiber in the middle of this step. */
+export const afterwards = <A>(fiber: Fiber.Fiber<any, any>, handOver: () => A): A => {
+  if (!interrupted(fiber)) return handOver()
+  const running = fiber as unknown as { _deferredInterrupt: boolean; _interruptedCause: unknown }
+  const cause = running._interruptedCause
+  running._deferredInterrupt = false
+  running._interruptedCause = undefined
+  const next = handOver()
+  running._deferredInterrupt = true
+  running._interruptedCause = cause
+  return next
+}
+
 /** What a step ends with that leaves everything to the interruption. */
 export const nothing: Effect.Effect<any> = Exit.void as never
 

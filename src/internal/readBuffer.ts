@@ -20,7 +20,7 @@ import { ClosedStream, type ReadError, StreamBusy } from "../StreamError.ts"
 import type { Budget } from "./budget.ts"
 import { ByteWindow } from "./byteWindow.ts"
 import * as Bytes from "./bytes.ts"
-import { deliver, interrupted, nothing, Operation } from "./operation.ts"
+import { afterwards, deliver, interrupted, nothing, Operation } from "./operation.ts"
 import type { Watchdog } from "./watchdog.ts"
 
 /** Why a stream broke, as an error made anew for each operation that meets it. */
@@ -67,6 +67,8 @@ export class ReadBuffer {
   private queue: Queue.Queue<Uint8Array, Cause.Done | Loss<ReadError>> | undefined = undefined
   private threshold: number
   private ended = false
+  /** A result is being handed over: until that is done the transport is told nothing. */
+  private settling = false
   private parking: Parking | undefined = undefined
 
   constructor(limit: number, flow: Flow) {
@@ -124,6 +126,7 @@ export class ReadBuffer {
     this.closed = reason
     this.window.clear()
     this.queue = undefined
+    this.searched = 0
     this.resize(-this.size)
     this.paused = false
     this.wake()
@@ -135,7 +138,7 @@ export class ReadBuffer {
   }
 
   private pauseIfFull(): void {
-    if (this.paused || this.closed !== undefined) return
+    if (this.paused || this.settling || this.ended || this.closed !== undefined) return
     if (this.size > this.threshold) {
       this.paused = true
       this.flow.pause()
@@ -184,7 +187,7 @@ export class ReadBuffer {
   consumed(count: number): void {
     this.resize(-count)
     this.searched = this.searched > count ? this.searched - count : 0
-    if (this.paused) this.reconsider()
+    if (this.paused && !this.settling) this.reconsider()
   }
 
   take(count: number): Uint8Array {
@@ -239,34 +242,24 @@ export class ReadBuffer {
     return this.operation === undefined
   }
 
-  /** Whether something is in the queue. */
-  private get arrived(): boolean {
-    return this.size > this.window.length || (this.ended && this.end === undefined && this.closed === undefined)
-  }
-
-  /** Finishes an operation if it is ready, and lets it wait otherwise. */
-  settle<A, E>(operation: ReadOperation<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
-    if (operation.absorbs || this.paused) this.absorb()
-    // only a source that is told to stop or to go on can interrupt the fiber in the middle of this
-    const before = this.paused || this.size + operation.adds > 2 * this.limit ? this.window.snapshot() : undefined
-    const { discarding, size } = this
-    let exit = operation.settle()
-    while (exit === undefined && this.arrived) {
-      // what it consumed has let the source go on, which was quicker than us
-      this.absorb()
-      exit = operation.settle()
-    }
+  /**
+   * Finishes an operation if it is ready, and lets it wait otherwise. The result is handed over in the very step in
+   * which it is taken from the window, whatever those do who are told to stop or to go on meanwhile.
+   */
+  settle<A, E>(
+    operation: ReadOperation<A, E>,
+    fiber: Fiber.Fiber<any, any>,
+    handOver: (exit: Exit.Exit<A, E>, fiber: Fiber.Fiber<any, any>) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E> {
+    if (operation.absorbs) this.absorb()
+    this.settling = true
+    const exit = operation.settle()
+    if (exit !== undefined && this.operation === operation) this.unpark()
+    this.settling = false
+    if (this.paused) this.reconsider()
+    else this.pauseIfFull()
     if (exit === undefined) return this.park(operation, fiber)
-    if (this.operation !== undefined) this.unpark()
-    if (before !== undefined && interrupted(fiber)) {
-      this.window.restore(before)
-      this.resize(size - this.size)
-      this.discarding = discarding
-      this.searched = 0
-      this.pauseIfFull()
-      return nothing
-    }
-    return deliver(exit as Exit.Exit<A, E>, fiber)
+    return afterwards(fiber, () => handOver(exit as Exit.Exit<A, E>, fiber))
   }
 
   /** Waits, as the one operation that does, until the feeding side has what it needs. */
@@ -275,8 +268,7 @@ export class ReadBuffer {
     this.watchdog?.readStarted()
     const threshold = operation.threshold()
     if (threshold > this.threshold) this.threshold = threshold
-    this.parking ??= new Parking(this)
-    return deliver(this.parking.wait as Exit.Exit<A, E>, fiber)
+    return (this.parking ??= new Parking(this)).begin(fiber)
   }
 
   /** The transport has to go on for a read to get what it waits for, whatever is buffered. */
@@ -325,11 +317,13 @@ class Parking {
   resume: ((effect: Effect.Effect<any, any>) => void) | undefined = undefined
   /** The one that was called last, while its fiber has yet to run. */
   wakened: ((effect: Effect.Effect<any, any>) => void) | undefined = undefined
-  readonly wait: Effect.Effect<any, any>
+  private readonly wait: Effect.Effect<any, any>
+  private readonly waiting: Effect.Effect<any, any>
+  private fiber: Fiber.Fiber<any, any> | undefined = undefined
   readonly woken: Effect.Effect<any, any>
 
   constructor(buffer: ReadBuffer) {
-    this.wait = Effect.callback<any, any>((resume) => {
+    this.waiting = Effect.callback<any, any>((resume) => {
       this.resume = resume
       buffer.resumeForRead()
       return Effect.sync(() => {
@@ -340,11 +334,21 @@ class Parking {
         buffer.unpark()
       })
     })
+    // The exit comes as a value, and is evaluated in this frame: a failure would pass the frame of the callback in a
+    // step of its own, with the bytes that it carries in the air.
+    this.wait = Effect.flatMap(this.waiting, (exit) => deliver(exit, this.fiber!))
     this.woken = new Woken(buffer)
+  }
+
+  /** Begins to wait, in this very step. */
+  begin(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
+    this.fiber = fiber
+    deliver(this.wait as never, fiber)
+    return deliver(this.waiting as never, fiber)
   }
 }
 
-/** What a woken fiber runs: finish the operation that waited, or wait on. */
+/** What a woken fiber runs: finish the operation that waited. */
 class Woken extends Operation<any, any> {
   readonly buffer: ReadBuffer
   constructor(buffer: ReadBuffer) {
@@ -355,7 +359,9 @@ class Woken extends Operation<any, any> {
     throw new Error("a woken read is run by the fiber that waited")
   }
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
-    return interrupted(fiber) ? nothing : this.buffer.settle(this.buffer.operation!, fiber)
+    if (interrupted(fiber)) return nothing
+    // what made it ready is still there: it does not wait again
+    return this.buffer.settle(this.buffer.operation!, fiber, (exit) => deliver(Exit.succeed(exit) as never, fiber))
   }
 }
 
@@ -381,10 +387,6 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
   get absorbs(): boolean {
     return true
   }
-  /** How many bytes it puts into the buffer. */
-  get adds(): number {
-    return 0
-  }
   /** How much may be buffered before the transport is paused, while this operation waits. */
   threshold(): number {
     return 0
@@ -397,7 +399,7 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
       return Exit.fail(new StreamBusy({ operation: this.name, holder: buffer.operation.name })) as never
     }
     if (interrupted(fiber)) return nothing
-    return buffer.settle(this, fiber)
+    return buffer.settle(this, fiber, deliver)
   }
 
   /** The failure that the end of the stream means for a read, unless it is a clean end. */

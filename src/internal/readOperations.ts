@@ -273,9 +273,6 @@ export class Unread extends ReadOperation<void, ReadError> {
   ready(): boolean {
     return true
   }
-  override get adds() {
-    return this.bytes.length
-  }
   settle(): Exit.Exit<void, ReadError> {
     // a copy: the caller's array stays the caller's
     if (this.bytes.length > 0) this.buffer.unread(Bytes.copy(this.bytes))

@@ -69,10 +69,20 @@ export const fromPull = <E, R>(
   options?: LimitOption
 ): Effect.Effect<StreamReader, never, R | Scope.Scope> =>
   Effect.gen(function* () {
+    let flowing = true
     const room = Latch.makeUnsafe(true)
     const buffer = makeBuffer("StreamReader.fromPull", options, {
-      pause: () => room.closeUnsafe(),
-      resume: () => room.openUnsafe()
+      pause: () => {
+        flowing = false
+        room.closeUnsafe()
+      },
+      // not at once: whoever pulls would feed in the middle of a read
+      resume: () => {
+        flowing = true
+        queueMicrotask(() => {
+          if (flowing) room.openUnsafe()
+        })
+      }
     })
     const fill = Effect.forever(
       Effect.andThen(

@@ -157,7 +157,7 @@ export class Flush extends WriteOperation {
   }
   run(): Effect.Effect<void, WriteError> {
     const { buffer } = this
-    if (buffer.ending !== undefined && buffer.ending !== "Eof") return this.failure()!
+    if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()!
     const target = buffer.accepted
     buffer.flush()
     return watch(buffer, () => {

@@ -412,6 +412,8 @@ describe("pull", () => {
   it.effect("gives no chunk that is empty, and none that is read already", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
+      feed("", "abc", "", "def", "")
+      assert.deepStrictEqual(yield* reader.pull, [bytes("abc"), bytes("def")])
       feed("", "abc", "", "def")
       yield* reader.skip(1)
       const chunks = yield* reader.pull

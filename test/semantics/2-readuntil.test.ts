@@ -311,6 +311,18 @@ describe("2 readuntil", () => {
     })
   )
 
+  it.effect("2.8 discardUntil does not cut a separator of which a part is there when it begins", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed({ limit: 3 })
+      feed("0123456789\r")
+      const discarding = yield* start(reader.discardUntil("\r\n"))
+      assert.isTrue(waits(discarding))
+      feed("\nok\r\n")
+      yield* Fiber.join(discarding)
+      assert.strictEqual(text(yield* reader.readUntil("\r\n")), "ok\r\n")
+    })
+  )
+
   it.effect("2.8 discardUntil holds no more than a separator's worth, so that nothing is ever too long for it", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 3 })

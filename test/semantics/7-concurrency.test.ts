@@ -1,6 +1,7 @@
 /** Section 7 of the asyncio semantics, row by row: who reads at the same time, and what an interruption leaves behind. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Scheduler } from "effect"
+import { StreamReader } from "effect-byte-streams"
+import { Deferred, Effect, Fiber, Option, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
 import { bytes, text } from "../support/bytes.ts"
 import { start, waits } from "../support/fibers.ts"
@@ -242,6 +243,38 @@ describe("7 concurrency and cancellation", () => {
       }
     })
   )
+
+  for (const read of reads.filter((read) => !read.waitsForEnd && read.leaves === "")) {
+    it.effect(
+      `7.4 a source that is told to go on interrupts the very ${read.title} that made room: nothing is lost`,
+      () =>
+        Effect.gen(function* () {
+          let told = 0
+          const { feedUnsafe, reader } = yield* StreamReader.make({
+            limit: 4,
+            onResume: () => {
+              told++
+              reading.interruptUnsafe()
+            }
+          })
+          feedUnsafe(bytes("abcd\n----"))
+          const begin = yield* Deferred.make<void>()
+          let got = false
+          const reading: Fiber.Fiber<void, unknown> = yield* start(
+            Effect.andThen(
+              Deferred.await(begin),
+              Effect.map(effectOf(reader, read.request), () => {
+                got = true
+              })
+            )
+          )
+          yield* Deferred.succeed(begin, undefined)
+          yield* Fiber.await(reading)
+          assert.isAbove(told, 0)
+          assert.strictEqual(yield* held(reader), !got ? "abcd\n----" : read.title === "pull" ? "" : "----")
+        })
+    )
+  }
 
   it.effect("7.4 a timeout around a read loses nothing, time after time (rank 5)", () =>
     Effect.gen(function* () {

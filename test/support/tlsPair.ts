@@ -2,7 +2,6 @@
 import { Effect } from "effect"
 import {
   type Connection,
-  Connection as Connections,
   openConnection,
   type Server,
   startServer,
@@ -81,14 +80,14 @@ export const serveTls = (
 export const connectTls = (
   port: number,
   tls?: Tls.ClientOptions,
-  options?: Omit<Connections.OpenOptions, "tls" | "port">
+  options?: Omit<Connection.OpenOptions, "tls" | "port">
 ) => within("the TLS connection opens", openConnection({ host, port, ...options, tls: { ca: authority.cert, ...tls } }))
 
 /** Both ends of one connection. */
 export const tlsPair = (options?: {
   readonly server?: Partial<Tls.ServerOptions>
   readonly client?: Tls.ClientOptions
-  readonly both?: Connections.Options
+  readonly both?: Connection.Options
 }) =>
   Effect.gen(function* () {
     const server = yield* serveTls(options?.server, options?.both)
