@@ -12,7 +12,7 @@ import { TcpTransport } from "./nodeTcp.ts"
 import { Opened } from "./opened.ts"
 
 /** One address of a name. */
-export interface Resolved {
+interface Resolved {
   readonly address: string
   readonly family: 4 | 6
 }

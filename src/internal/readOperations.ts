@@ -392,7 +392,7 @@ export class DiscardUntil extends Until<void, ReadError | IncompleteRead> {
 }
 
 /** What to do with a line over the limit. */
-export type OnOverrun = "fail" | "discard"
+type OnOverrun = "fail" | "discard"
 
 /** What the reads of a line share. An overlong line is dropped to its end, also when its end has yet to arrive. */
 abstract class Line<A> extends Until<A, ReadError | LimitOverrun> {

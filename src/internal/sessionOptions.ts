@@ -37,7 +37,7 @@ export const resolve = (operation: string, input: SessionInput): SessionOptions 
 })
 
 /** The low mark is a quarter of the high one, and the high one four times the low one, where only one is given. */
-export const watermarks = (
+const watermarks = (
   operation: string,
   input: Pick<SessionInput, "highWaterMark" | "lowWaterMark">
 ): { readonly highWaterMark: number; readonly lowWaterMark: number } => {

@@ -31,7 +31,7 @@ export const PatienceOf = Context.Reference<Duration.Input>("effect-byte-streams
   defaultValue: () => Duration.seconds(20)
 })
 
-export interface Pair {
+interface Pair {
   readonly left: Connection.Connection
   readonly right: Connection.Connection
 }
@@ -105,7 +105,7 @@ interface Tagged {
   readonly message?: string
 }
 
-export const failureOf = (cause: Cause.Cause<unknown>): Tagged | undefined =>
+const failureOf = (cause: Cause.Cause<unknown>): Tagged | undefined =>
   cause.reasons.flatMap((reason) => (reason._tag === "Fail" ? [reason.error as Tagged] : []))[0]
 
 export const describe = (cause: Cause.Cause<unknown>): string => {

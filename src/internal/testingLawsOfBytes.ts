@@ -28,21 +28,28 @@ import {
 import * as Random from "./testingRandom.ts"
 
 /** Writes pieces one after the other, and ends the output. */
-export const sendAll = (writer: StreamWriter, pieces: Iterable<Uint8Array | string>) =>
+const sendAll = (writer: StreamWriter, pieces: Iterable<Uint8Array | string>) =>
   Effect.gen(function* () {
     for (const piece of pieces) yield* writer.write(piece)
     yield* writer.writeEof
   })
 
-/** Cuts bytes into pieces of 1 to `most` bytes. */
-export const cut = (all: Uint8Array, most: number, seed: number): ReadonlyArray<Uint8Array> => {
+/** Cuts bytes into pieces of 1 to `most` bytes, of all sizes alike. */
+const cut = (all: Uint8Array, most: number, seed: number): ReadonlyArray<Uint8Array> => {
   const random = Random.make(seed)
   const pieces: Array<Uint8Array> = []
   for (let at = 0; at < all.length;) {
-    const size = Math.min(all.length - at, Random.size(random, most))
+    const size = Math.min(all.length - at, 1 + Math.floor(random() * most))
     pieces.push(all.subarray(at, at + size))
     at += size
   }
+  return pieces
+}
+
+/** Cuts bytes every so many, from some byte on. */
+const cutEvery = (all: Uint8Array, step: number, from: number): ReadonlyArray<Uint8Array> => {
+  const pieces = from === 0 ? [] : [all.subarray(0, from)]
+  for (let at = from; at < all.length; at += step) pieces.push(all.subarray(at, at + step))
   return pieces
 }
 
@@ -277,12 +284,18 @@ const rechunking = law(
   (connect) =>
     Effect.gen(function* () {
       const all = bytes(conversationText)
-      const halves = Array.from({ length: all.length - 1 }, (_, at) => [all.subarray(0, at + 1), all.subarray(at + 1)])
+      // between any two bytes, in several companies
+      const everywhere = [2, 3, 5].flatMap((step) =>
+        Array.from(
+          { length: step },
+          (_, from) => [`every ${step} bytes from ${from} on`, cutEvery(all, step, from)] as const
+        )
+      )
       const cuttings: ReadonlyArray<readonly [string, ReadonlyArray<Uint8Array>]> = [
         ["whole", [all]],
-        ["byte by byte", Array.from(all, (byte) => Uint8Array.of(byte))],
-        ...[1, 2, 3, 4].map((seed) => [`at random, seed ${seed}`, cut(all, 12, seed)] as const),
-        ...halves.map((pieces) => [`behind byte ${pieces[0]!.length}`, pieces] as const)
+        ["byte by byte", cutEvery(all, 1, 0)],
+        ...[1, 2, 3, 4].map((seed) => [`at random, seed ${seed}`, cut(all, 30, seed)] as const),
+        ...everywhere
       ]
       let first: string | undefined
       for (const [name, pieces] of cuttings) {

@@ -340,6 +340,31 @@ const closedIsSeen = law(
     })
 )
 
+const roomIsMade = law(
+  "reading what is there makes room for what comes",
+  "When the transport was paused, and everything buffered has been read, it goes on, although nobody waits for more: the end behind it is seen.",
+  (connect) =>
+    Effect.gen(function* () {
+      const { a, b } = yield* connect({ limit: 16 })
+      const sent = pattern(100)
+      const writing = yield* meanwhile(Effect.andThen(a.writer.write(sent), a.writer.writeEof))
+      yield* within(
+        "the bytes arrive",
+        Effect.raceFirst(
+          eventually(
+            "they are buffered",
+            Effect.map(b.reader.buffered, (n) => n >= sent.length)
+          ),
+          aWhile
+        )
+      )
+      yield* areBytes("what arrived", yield* succeeds("reading it", b.reader.readExactly(sent.length)), sent)
+      const closed = yield* within("the end behind it is seen", b.closed)
+      yield* holds(closed._tag === "PeerEof", `closed is ${closed._tag}`)
+      yield* finishes("the writes", writing)
+    })
+)
+
 const bothClose = law(
   "both ends may close at once",
   "Two ends that close at the same time, with bytes on their way, both end in good order.",
@@ -370,5 +395,6 @@ export const lawsOfEnding: ReadonlyArray<Law> = [
   afterEof,
   boundedClose,
   closedIsSeen,
+  roomIsMade,
   bothClose
 ]

@@ -89,24 +89,19 @@ export class Link {
   }
 
   private struck(from: Side, hitch: Hitch): void {
-    this.record(from, { kind: "fault", detail: describeHitch(hitch) })
+    // an early end is told of when it is read, behind the bytes before it
+    if (hitch.kind !== "Fin") this.record(from, { kind: "fault", detail: describeHitch(hitch) })
     // the receiver learns of it in the order of the bytes, the sender from here
     if (hitch.kind === "Reset") this[opposite[from]].out.reset(reset)
     else if (hitch.kind === "Vanish") this[opposite[from]].out.cutOff()
   }
 }
 
-const describeHitch = (hitch: Hitch): string => {
-  switch (hitch.kind) {
-    case "Reset":
-      return `reset after ${hitch.after} B`
-    case "Fin":
-      return `end after ${hitch.after} B`
-    case "Stall":
-      return `stall after ${hitch.after} B ${hitch.millis === Infinity ? "for ever" : `for ${hitch.millis} ms`}`
-    case "Vanish":
-      return `vanished after ${hitch.after} B`
-  }
+const describeHitch = ({ after, kind, millis }: Hitch): string => {
+  const behind = `after ${after} B`
+  if (kind === "Reset") return `reset ${behind}`
+  if (kind === "Vanish") return `vanished ${behind}`
+  return `stall ${behind} ${millis === Infinity ? "for ever" : `for ${millis} ms`}`
 }
 
 export class LinkEnd implements Transport {

@@ -78,7 +78,7 @@ const describe = (event: WireEvent): string => {
 }
 
 /** Bytes as a string literal, cut where it gets long. */
-export const preview = (bytes: Uint8Array, size: number): string => {
+const preview = (bytes: Uint8Array, size: number): string => {
   let text = ""
   for (const byte of bytes) {
     if (byte === 0x0a) text += "\\n"

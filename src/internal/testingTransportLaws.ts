@@ -22,13 +22,13 @@ import {
   pattern
 } from "./testingLaw.ts"
 
-export interface Transports {
+interface Transports {
   readonly left: Transport
   readonly right: Transport
 }
 
 /** Two connected transports, to which nobody is attached. */
-export type MakeTransports<E, R> = Effect.Effect<Transports, E, R | Scope.Scope>
+type MakeTransports<E, R> = Effect.Effect<Transports, E, R | Scope.Scope>
 
 export interface TransportLaw {
   readonly name: string
@@ -78,8 +78,8 @@ class Observed implements Handler {
   /** Writes, and returns once the memory is the caller's again. */
   write(...chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void, Broken> {
     return Effect.suspend(() => {
-      if (this.call("write", () => this.transport.write(chunks))) return Effect.void
       const before = this.drains
+      if (this.call("write", () => this.transport.write(chunks))) return Effect.void
       this.holding++
       return eventually(
         "onDrain after a write that returned false",
@@ -172,11 +172,16 @@ const law = (
           }),
           Effect.provideContext(context as Context.Context<any>)
         ) as Effect.Effect<Observation, Broken, Scope.Scope>
-        const inOrder = Effect.suspend(() => {
-          const breach = ends.find((end) => end.breach !== undefined)?.breach
-          return breach === undefined ? Effect.void : broken(breach)
+        // what was breached says more than what came of it
+        const breach = Effect.suspend(() => {
+          const found = ends.find((end) => end.breach !== undefined)?.breach
+          return found === undefined ? Effect.void : broken(found)
         })
-        return Effect.scoped(Effect.andThen(body(observe), inOrder)).pipe(
+        return Effect.scoped(body(observe)).pipe(
+          Effect.matchEffect({
+            onSuccess: () => breach,
+            onFailure: (failure) => Effect.andThen(breach, Effect.fail(failure))
+          }),
           Effect.catchDefect((defect) => broken(`died: ${String(defect)}`)),
           Effect.mapError(({ found }) => new LawViolation({ law: name, statement, found: `${direction}${found}` }))
         )

@@ -103,7 +103,7 @@ const make = async (
 }
 
 /** An authority of its own, trusted by whoever is told to trust its `cert`. */
-export const makeAuthority = async (name: string): Promise<Authority> => {
+const makeAuthority = async (name: string): Promise<Authority> => {
   const { issuer, ...own } = await make({ name }, undefined, true)
   return { ...own, issue: (request) => make(request, issuer, false) }
 }

@@ -1,0 +1,60 @@
+/** Who is measured: one line a contender, and the file of that name in `servers/`. */
+import { execFileSync } from "node:child_process"
+import type { Service } from "./servers/support/service.ts"
+
+export interface Contender {
+  readonly id: string
+  readonly title: string
+  /** The file in `servers/`, and what else it is started with. */
+  readonly server: string
+  readonly arguments?: ReadonlyArray<string>
+  /** What it can be asked to do; everything, unless it says so. */
+  readonly services?: ReadonlyArray<Service>
+  /** The Python modules that it needs, which this machine may lack. */
+  readonly python?: string
+}
+
+/** What everybody is compared with. */
+export const baseline = "net"
+/** What tells the cost of importing modules from the cost of using them. */
+export const loadedBaseline = "net-loaded"
+/** What this is all about. */
+export const subject = "streams"
+
+const all: ReadonlyArray<Contender> = [
+  { id: "net", title: "node:net by hand", server: "nodeNet.ts" },
+  { id: "streams", title: "effect-byte-streams", server: "effectByteStreams.ts" },
+  { id: "net-loaded", title: "node:net, Effect loaded", server: "nodeNetLoaded.ts" },
+  { id: "readline", title: "node:readline", server: "nodeReadline.ts", services: ["line"] },
+  { id: "socket", title: "effect/socket", server: "effectSocket.ts" },
+  { id: "asyncio", title: "asyncio streams", server: "asyncioStreams.py", python: "asyncio" },
+  { id: "uvloop", title: "asyncio on uvloop", server: "asyncioStreams.py", arguments: ["--uvloop"], python: "uvloop" }
+]
+
+/** The interpreter itself rather than a launcher in front of it, or nothing where there is none with these modules. */
+const findPython = (module: string): string | undefined => {
+  try {
+    const script = `import sys, ${module}; print(sys.executable if sys.version_info >= (3, 8) else "")`
+    const found = execFileSync("python3", ["-c", script], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"]
+    }).trim()
+    return found === "" ? undefined : found
+  } catch {
+    return undefined
+  }
+}
+
+/** A contender that can be started here. */
+export interface Available extends Contender {
+  readonly runtime: { readonly kind: "node" } | { readonly kind: "python"; readonly executable: string }
+}
+
+export const available = (): ReadonlyArray<Available> =>
+  all.flatMap((one): ReadonlyArray<Available> => {
+    if (one.python === undefined) return [{ ...one, runtime: { kind: "node" } }]
+    const executable = findPython(one.python)
+    return executable === undefined ? [] : [{ ...one, runtime: { kind: "python", executable } }]
+  })
+
+export const offers = (one: Contender, service: Service): boolean => one.services?.includes(service) ?? true

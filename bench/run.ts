@@ -1,0 +1,84 @@
+/**
+ * The benchmark: `npm run bench -- --help` says how to run parts of it.
+ *
+ * Servers run in processes of their own, bound to one core; what works them runs on another. Every server is checked
+ * byte for byte before it is measured. All contenders of a case are alive at the same time and are measured in turn,
+ * round after round, so that what happens to the machine happens to all of them.
+ */
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { cases } from "./cases.ts"
+import { available, baseline } from "./contenders.ts"
+import { number, ratio } from "./report/table.ts"
+import { details, page, summary } from "./report/text.ts"
+import type { Growth, Result } from "./result.ts"
+import * as GrowthSuite from "./suites/growth.ts"
+import * as InProcess from "./suites/inProcess.ts"
+import * as Memory from "./suites/memory.ts"
+import * as Network from "./suites/network.ts"
+import * as StartUp from "./suites/startUp.ts"
+import { describe } from "./support/machine.ts"
+import { parse, usage } from "./support/options.ts"
+import { build, pinned, stepAside } from "./support/processes.ts"
+
+const { help, list, options } = parse(process.argv.slice(2))
+
+const run = async (): Promise<void> => {
+  const known = available()
+  const unknown = options.contenders.filter((id) => known.every((contender) => contender.id !== id))
+  if (unknown.length > 0) throw new Error(`no such contender here: ${unknown.join(", ")}; try --list`)
+  const contenders = known.filter(
+    ({ id }) => id === baseline || options.contenders.length === 0 || options.contenders.includes(id)
+  )
+
+  const startedAt = performance.now()
+  const machine = describe(contenders)
+  for (const [label, text] of machine) console.log(`${label}: ${text}`)
+  if (!pinned) console.warn("there is no taskset, or only one core: servers and load generator share what there is")
+  build()
+  stepAside()
+
+  const results: Array<Result> = []
+  const growths: Array<Growth> = []
+  const onResult = (result: Result): void => {
+    results.push(result)
+    const [base, ...others] = result.entries
+    const ratios = others.map((entry) => `${entry.id} ${ratio(entry.ratio)}`).join("  ")
+    console.log(`${result.id.padEnd(26)} ${number(base!.median)} ${result.unit}  ${ratios}`)
+  }
+  const onGrowth = (growth: Growth): void => {
+    growths.push(growth)
+    console.log(growth.id)
+  }
+  await Network.run(contenders, options, onResult)
+  await Memory.run(contenders, options, onResult)
+  await StartUp.run(contenders, options, onResult)
+  await InProcess.run(options, onResult)
+  await GrowthSuite.run(contenders, options, onGrowth)
+
+  const report = { results, growths }
+  console.log(`\n${summary(report)}\n`)
+  if (options.details) console.log(`${details(results)}\n`)
+  const seconds = Math.round((performance.now() - startedAt) / 1000)
+  if (options.only.length > 0 || options.contenders.length > 0 || options.nodeFlags.length > 0) {
+    console.log(`Took ${seconds} s. Nothing is written: this was a part of the whole.`)
+    return
+  }
+  const { draw } = await import("./report/chart.ts")
+  const how = `${options.rounds} rounds of ${options.millis} ms each${options.quick ? " (a quick run: rough)" : ""}, ${seconds} s in all.`
+  writeFileSync(join(import.meta.dirname, "results.svg"), draw(report))
+  writeFileSync(join(import.meta.dirname, "results.md"), page(report, machine, how, "results.svg"))
+  console.log(`Took ${seconds} s. Written: bench/results.md, bench/results.svg`)
+}
+
+if (help) console.log(usage)
+else if (list) {
+  console.log(`cases: ${cases.map(({ id }) => id).join(" ")}`)
+  console.log("       memory-untouched memory-used start-up in-process-32 in-process-128")
+  console.log("       growth-read-exactly growth-line growth-connections")
+  console.log(
+    `contenders: ${available()
+      .map(({ id }) => id)
+      .join(" ")}`
+  )
+} else await run()

@@ -1,0 +1,64 @@
+/** This library as a user writes it: one effect an operation, in a generator. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import type { Connection } from "effect-byte-streams/Connection"
+import * as NodeNetwork from "effect-byte-streams/NodeNetwork"
+import * as Server from "effect-byte-streams/Server"
+import * as Effect from "effect/Effect"
+import { announce, service } from "./support/announce.ts"
+import { block, readFrameLength, readLength, Receipt } from "./support/service.ts"
+
+const raw = ({ reader, writer }: Connection) =>
+  Effect.gen(function* () {
+    for (let bytes = yield* reader.read(65536); bytes.length > 0; bytes = yield* reader.read(65536)) {
+      yield* writer.write(bytes)
+    }
+  })
+
+const line = ({ reader, writer }: Connection) =>
+  Effect.gen(function* () {
+    for (let bytes = yield* reader.readLine; bytes.length > 0; bytes = yield* reader.readLine) {
+      yield* writer.write(bytes)
+    }
+  })
+
+const frame = ({ reader, writer }: Connection) =>
+  Effect.gen(function* () {
+    while (true) {
+      const header = yield* reader.readExactly(4)
+      const body = yield* reader.readExactly(readFrameLength(header))
+      yield* writer.write(header)
+      yield* writer.write(body)
+    }
+  }).pipe(Effect.catchTag("IncompleteRead", () => Effect.void))
+
+const sink = ({ reader, writer }: Connection) =>
+  Effect.gen(function* () {
+    while (true) {
+      const receipt = new Receipt()
+      let left = readLength(yield* reader.readExactly(8))
+      while (left > 0) {
+        const bytes = yield* reader.read(Math.min(left, 65536))
+        if (bytes.length === 0) return
+        receipt.add(bytes)
+        left -= bytes.length
+      }
+      yield* writer.write(receipt.toBytes())
+    }
+  }).pipe(Effect.catchTag("IncompleteRead", () => Effect.void))
+
+const source = ({ reader, writer }: Connection) =>
+  Effect.gen(function* () {
+    while (true) {
+      let left = readLength(yield* reader.readExactly(8))
+      for (; left >= block.length; left -= block.length) yield* writer.write(block)
+      yield* writer.write(block.subarray(0, left))
+    }
+  }).pipe(Effect.catchTag("IncompleteRead", () => Effect.void))
+
+const program = Effect.gen(function* () {
+  const server = yield* Server.startServer({ host: "127.0.0.1", port: 0 }, { raw, line, frame, sink, source }[service])
+  announce(server.port)
+  return yield* Effect.never
+})
+
+program.pipe(Effect.scoped, Effect.provide(NodeNetwork.layer), NodeRuntime.runMain)

@@ -1,0 +1,19 @@
+import type { Service } from "./service.ts"
+
+declare const gc: (() => void) | undefined
+
+/** The service that this process was started to offer. */
+export const service = process.argv[2] as Service
+
+/** Tells the benchmark where the server listens, answers its questions, and ends the process when it is done. */
+export const announce = (port: number): void => {
+  process.stdin.on("data", () => {
+    // the only question there is
+    gc?.()
+    gc?.()
+    const { arrayBuffers, external, heapUsed, rss } = process.memoryUsage()
+    process.stdout.write(`memory ${JSON.stringify({ used: heapUsed + external, arrayBuffers, rss })}\n`)
+  })
+  process.stdin.on("end", () => process.exit())
+  process.stdout.write(`listening ${port}\n`)
+}

@@ -1,0 +1,62 @@
+/** What this library wants to reach, and whether it does. */
+import type { Entry, Result } from "./result.ts"
+
+interface Target {
+  /** The cases whose name matches. */
+  readonly cases: RegExp
+  /** Who has to reach it, where that is not the library's server. */
+  readonly entry?: string
+  /** Ratio to the baseline, to the baseline that has loaded Effect, or the difference to the baseline. */
+  readonly of: "ratio" | "loadedRatio" | "difference"
+  readonly atLeast?: number
+  readonly atMost?: number
+}
+
+const targets: ReadonlyArray<Target> = [
+  { cases: /^exchange-\w+-64-x1$/, of: "ratio", atLeast: 0.95 },
+  { cases: /^exchange-\w+-64-x64$/, of: "ratio", atLeast: 0.85 },
+  { cases: /^exchange-\w+-16384-x16$/, of: "loadedRatio", atLeast: 0.95 },
+  { cases: /^pipeline-raw-65536$/, of: "loadedRatio", atLeast: 0.95 },
+  { cases: /^pipeline-line-16$/, of: "ratio", atLeast: 1.2 },
+  { cases: /^pipeline-line-64$/, of: "ratio", atLeast: 1.05 },
+  { cases: /^pipeline-line-256$/, of: "ratio", atLeast: 1 },
+  { cases: /^pipeline-frame-64$/, of: "ratio", atLeast: 1 },
+  { cases: /^bulk-in-/, of: "loadedRatio", atLeast: 0.95 },
+  { cases: /^bulk-out-/, of: "ratio", atLeast: 0.95 },
+  { cases: /^connect$/, of: "ratio", atLeast: 0.8 },
+  // what the system has handed out; the heap alone, without the parts in native memory, is shown beside it
+  { cases: /^memory-\w+-rss$/, of: "ratio", atMost: 1.3 },
+  { cases: /^start-up$/, of: "difference", atMost: 120 },
+  { cases: /^in-process-/, entry: "readLine", of: "ratio", atLeast: 0.6 },
+  { cases: /^in-process-/, entry: "lines", of: "ratio", atLeast: 1 }
+]
+
+/** How a result compares with a target. */
+export interface Verdict {
+  readonly result: Result
+  readonly entry: Entry
+  readonly target: Target
+  readonly value: number
+  readonly met: boolean
+}
+
+const valueOf = (result: Result, entry: Entry, of: Target["of"]): number | undefined =>
+  of === "difference" ? entry.median - result.entries[0]!.median : entry[of]
+
+export const judge = (result: Result, subject: string): ReadonlyArray<Verdict> =>
+  targets.flatMap((target): ReadonlyArray<Verdict> => {
+    if (!target.cases.test(result.id)) return []
+    const entry = result.entries.find(({ id }) => id === (target.entry ?? subject))
+    if (entry === undefined) return []
+    const value = valueOf(result, entry, target.of)
+    if (value === undefined) return []
+    return [
+      {
+        result,
+        entry,
+        target,
+        value,
+        met: value >= (target.atLeast ?? -Infinity) && value <= (target.atMost ?? Infinity)
+      }
+    ]
+  })

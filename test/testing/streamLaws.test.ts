@@ -1,0 +1,266 @@
+/** The laws themselves: transports that break them are caught and told how; and what a test runner is given. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import type { Transport } from "effect-byte-streams"
+import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+
+/** In memory, with little room between the two. */
+const sound = Effect.flatMap(
+  Layer.build(TestNetwork.layerWith({ fromClient: { capacity: 5000 }, fromServer: { capacity: 5000 } })),
+  (services) => Effect.provideContext(StreamLaws.overNetwork({ port: 0 }), services)
+)
+
+/** What a wrapper does differently: to the calls it gets, or to those it makes. */
+interface Fault {
+  readonly calls?: (transport: Transport.Transport) => Partial<Transport.Transport>
+  readonly handler?: (handler: Transport.Handler, transport: Transport.Transport) => Partial<Transport.Handler>
+}
+
+const delegate = (handler: Transport.Handler): Transport.Handler => ({
+  onData: (bytes) => handler.onData(bytes),
+  onEnd: () => handler.onEnd(),
+  onDrain: () => handler.onDrain(),
+  onWriteFailure: (failure) => handler.onWriteFailure(failure),
+  onClose: (failure) => handler.onClose(failure)
+})
+
+const broken = (fault: Fault): typeof sound => {
+  const wrap = (inner: Transport.Transport): Transport.Transport => ({
+    info: inner.info,
+    attach: (handler) => inner.attach({ ...delegate(handler), ...fault.handler?.(handler, inner) }),
+    pause: () => inner.pause(),
+    resume: () => inner.resume(),
+    write: (chunks) => inner.write(chunks),
+    end: () => inner.end(),
+    close: () => inner.close(),
+    abort: () => inner.abort(),
+    ...fault.calls?.(inner)
+  })
+  return Effect.map(sound, ({ left, right }) => ({ left: wrap(left), right: wrap(right) }))
+}
+
+const streamLaw = (part: string): StreamLaws.Law => {
+  const found = StreamLaws.all.filter((law) => law.name.includes(part))
+  assert.strictEqual(found.length, 1, `laws called ${part}`)
+  return found[0]!
+}
+
+const transportLaw = (part: string): StreamLaws.TransportLaw => {
+  const found = StreamLaws.transport.filter((law) => law.name.includes(part))
+  assert.strictEqual(found.length, 1, `laws called ${part}`)
+  return found[0]!
+}
+
+const impatient = Effect.provideService(StreamLaws.patience, "1 second")
+
+/** The violation that a law finds in connections over broken transports. */
+const violates = (fault: Fault, law: string) =>
+  Effect.flip(streamLaw(law).check(StreamLaws.fromTransports(broken(fault)))).pipe(impatient)
+
+const breaches = (fault: Fault, law: string) => Effect.flip(transportLaw(law).check(broken(fault))).pipe(impatient)
+
+describe("transports that are no good", () => {
+  it.live("one that loses a byte", () =>
+    Effect.gen(function* () {
+      const violation = yield* violates(
+        {
+          handler: (handler) => {
+            let seen = 0
+            return {
+              onData: (bytes) => {
+                const cut = seen < 1000 && seen + bytes.length >= 1000
+                seen += bytes.length
+                handler.onData(cut ? bytes.subarray(0, bytes.length - 1) : bytes)
+              }
+            }
+          }
+        },
+        "small buffers"
+      )
+      assert.strictEqual(violation._tag, "LawViolation")
+      assert.strictEqual(violation.law, "small buffers carry everything")
+      assert.match(violation.message, /what arrived: differs from byte \d+ on\nexpected 3000 bytes\n/)
+      assert.include(violation.message, violation.statement)
+    })
+  )
+
+  it.live("one that ignores pause", () =>
+    Effect.gen(function* () {
+      const violation = yield* violates({ calls: () => ({ pause: () => {} }) }, "a reader that pauses")
+      assert.match(violation.found, /held up|nobody read one|the reader, whose limit is/)
+    })
+  )
+
+  it.live("one that forgets to go on", () =>
+    Effect.gen(function* () {
+      const violation = yield* violates({ calls: () => ({ resume: () => {} }) }, "stopping and going on")
+      assert.include(violation.found, "not within 1s")
+    })
+  )
+
+  it.live("one that calls an abort a good end", () =>
+    Effect.gen(function* () {
+      const violation = yield* violates(
+        { handler: (handler) => ({ onClose: () => handler.onEnd(), onWriteFailure: () => {} }) },
+        "aborting the receiver"
+      )
+      assert.include(violation.found, "writing on and on")
+    })
+  )
+
+  it.live("one that answers within the call", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches(
+        {
+          calls: (inner) => {
+            let handler: Transport.Handler | undefined
+            return {
+              attach: (to) => inner.attach((handler = to)),
+              write: (chunks) => {
+                if (inner.write(chunks)) handler?.onDrain()
+                return false
+              }
+            }
+          }
+        },
+        "one run"
+      )
+      assert.include(violation.found, "onDrain was called from inside write")
+    })
+  )
+
+  it.live("one that keeps the writer's memory", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches(
+        {
+          calls: (inner) => ({
+            write: (chunks) => {
+              setImmediate(() => inner.write(chunks))
+              return true
+            }
+          })
+        },
+        "memory"
+      )
+      assert.include(violation.found, "what arrived: differs from byte 0 on")
+    })
+  )
+
+  it.live("one that goes on after abort", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches(
+        { calls: (inner) => ({ abort: () => inner.end(), close: () => {} }) },
+        "after abort"
+      )
+      assert.match(violation.found, /was called after abort/)
+    })
+  )
+
+  it.live("one that says twice that it is over", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches(
+        {
+          handler: (handler) => ({
+            onClose: (failure) => {
+              handler.onClose(failure)
+              handler.onClose(failure)
+            }
+          })
+        },
+        "last call"
+      )
+      assert.include(violation.found, "onClose was called")
+    })
+  )
+
+  it.live("one that cannot even connect", () =>
+    Effect.gen(function* () {
+      const nothing = StreamLaws.overNetwork({ host: "nowhere.example", port: 1 }).pipe(
+        Effect.provide(TestNetwork.layerWith({ hosts: { "nowhere.example": [] } }))
+      )
+      const violation = yield* Effect.flip(streamLaw("one byte sent").check(StreamLaws.fromTransports(nothing)))
+      assert.include(violation.found, "no pair could be made: it failed with ListenFailed")
+    })
+  )
+
+  it.live("in memory the violation tells what crossed the wire", () =>
+    Effect.gen(function* () {
+      // an end too early: what a law finds over a network that cheats
+      const cheating: StreamLaws.MakePair = (options) =>
+        TestNetwork.pair({ ...options, faults: [{ _tag: "Fin", connection: 1, from: "client", after: 3 }] })
+      const violation = yield* Effect.flip(streamLaw("half-close").check(cheating))
+      assert.include(violation.found, "the question: differs from byte 3 on")
+      assert.include(violation.found, '#1 client → 3 B at 0  "que"')
+      assert.include(violation.found, "FIN (by fault)")
+    })
+  )
+})
+
+describe("suites", () => {
+  const laws = [...StreamLaws.all, ...StreamLaws.transport]
+
+  it("every law has a name of its own and a sentence", () => {
+    assert.isAbove(StreamLaws.all.length, 30)
+    assert.strictEqual(new Set(laws.map((law) => law.name)).size, laws.length)
+    for (const { name, statement } of laws) {
+      assert.notMatch(name, /[.]$/)
+      assert.match(statement, /^[A-Z`a-z].*[.]$/s)
+    }
+  })
+
+  it("every law of trio's two-way and half-closeable streams is among them", () => {
+    const named = laws.flatMap(({ name }) => name.match(/L\d+/g) ?? [])
+    const expected = Array.from({ length: 31 }, (_, n) => `L${n}`)
+    assert.deepStrictEqual(
+      expected.filter((number) => !named.includes(number)),
+      []
+    )
+  })
+
+  it("register one test a law, but for those that do not apply", async () => {
+    const registered = new Map<string, () => Promise<void>>()
+    const register: StreamLaws.It = (name, run) => registered.set(name, run)
+    const [first] = StreamLaws.all
+    StreamLaws.suite(register, (options) => TestNetwork.pair(options), { except: { [first!.name]: "for this test" } })
+    assert.deepStrictEqual(
+      [...registered.keys()],
+      StreamLaws.all.slice(1).map((law) => law.name)
+    )
+    await registered.get(StreamLaws.all[1]!.name)!()
+    registered.clear()
+    StreamLaws.transportSuite(register, sound)
+    assert.strictEqual(registered.size, StreamLaws.transport.length)
+  })
+
+  it("an exception for a law that does not exist is a mistake", () => {
+    assert.throws(
+      () =>
+        StreamLaws.suite(
+          () => {},
+          (options) => TestNetwork.pair(options),
+          { except: { gravity: "" } }
+        ),
+      'there is no law "gravity"'
+    )
+  })
+
+  it("a test fails with the violation, and no later than its patience says", async () => {
+    const tests = new Map<string, () => Promise<void>>()
+    StreamLaws.suite(
+      (name, run) => tests.set(name, run),
+      (options) =>
+        TestNetwork.pair({
+          ...options,
+          faults: [{ _tag: "Stall", connection: 1, from: "client", after: 0, millis: "forever" }]
+        }),
+      { patience: "100 millis" }
+    )
+    const failure = await tests.get(streamLaw("one byte sent").name)!().then(
+      () => undefined,
+      (error: unknown) => error
+    )
+    assert.instanceOf(failure, StreamLaws.LawViolation)
+    assert.include(failure.message, "read(10): not within 100ms")
+  })
+})
