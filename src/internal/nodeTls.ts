@@ -179,8 +179,8 @@ const handshake = (
       Effect.onExit((exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit)) return
-          cipher.destroy()
           transport.abort()
+          cipher.destroy()
         })
       )
     )

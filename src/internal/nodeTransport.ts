@@ -90,11 +90,11 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
 
   protected override reset(): void {
     const socket = this.duplex
-    if (this.info.remote?._tag === "UnixPathAddress" || this.info.local?._tag === "UnixPathAddress") socket.destroy()
-    else {
-      socket.resetAndDestroy()
-      // which only marks it, and then waits for a peer that may never read
-      socket.destroy()
-    }
+    const unix = this.info.remote?._tag === "UnixPathAddress" || this.info.local?._tag === "UnixPathAddress"
+    // libuv refuses to reset what it is shutting down, and Node then never closes it
+    const shuttingDown = socket.writableEnded && !socket.writableFinished
+    // it only marks the socket, and then waits for a peer that may never read
+    if (!unix && !shuttingDown) socket.resetAndDestroy()
+    socket.destroy()
   }
 }

@@ -171,6 +171,27 @@ describe("rank 9 data that arrived before a reset is read before the error", () 
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
+  for (const { kind, toRaw } of bothKinds) {
+    it.live(`rank 9 a peer that left in good order, and that we still write to: the end is a clean one, ${kind}`, () =>
+      Effect.gen(function* () {
+        // more than is read ahead, so that the end is seen only after the write has failed
+        const reply = pattern(150_000)
+        const { connection, peer } = yield* toRaw({ limit: 1000 })
+        yield* peer.send(reply)
+        yield* peer.vanish
+        yield* peer.awaitClosed
+        const failure = yield* within(
+          "the writer learns of it",
+          Effect.flip(Effect.forever(Effect.andThen(connection.writer.write("still writing"), turns(1))))
+        )
+        assert.strictEqual(failure._tag === "ConnectionLost" && failure.kind, "BrokenPipe")
+        const { end, received } = yield* readToTheEnd(connection)
+        assert.strictEqual(received.compare(reply), 0)
+        assert.strictEqual(end, undefined)
+      }).pipe(Effect.provide(NodeNetwork.layer))
+    )
+  }
+
   it.live("rank 9 the peer ends its output, and resets later: the end is a clean one", () =>
     Effect.gen(function* () {
       const server = yield* serveRaw({ halfOpen: true })

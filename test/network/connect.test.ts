@@ -3,7 +3,7 @@
  * Names with several addresses are in happy-eyeballs.test.ts.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Config, ConfigProvider, Context, Effect, Exit, Fiber, Layer, Scheduler, Scope } from "effect"
+import { Config, ConfigProvider, Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { NetAddress } from "effect/net"
 import {
   Connection,
@@ -20,6 +20,7 @@ import { text } from "../support/bytes.ts"
 import { deafServer } from "../support/deafServer.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { deathOf } from "../support/exits.ts"
+import { interruptBefore } from "../support/interruptBefore.ts"
 import { unprivileged } from "../support/privileges.ts"
 import { closedPort, serveRaw } from "../support/rawPeer.ts"
 import { socketOptions } from "../support/socketOptions.ts"
@@ -31,25 +32,6 @@ const host = "127.0.0.1"
 const portOf = (address: NetAddress.SocketAddress | undefined): number => {
   assert(address !== undefined && address._tag !== "UnixPathAddress")
   return address.port
-}
-
-/** Interrupts a fiber before the step with this number that it or one of its children takes, and lets it find out. */
-class InterruptBefore extends Scheduler.MixedScheduler {
-  victim: Fiber.Fiber<unknown, unknown> | undefined = undefined
-  private readonly step: number
-  private steps = 0
-
-  constructor(step: number) {
-    super()
-    this.step = step
-  }
-
-  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    if (++this.steps !== this.step) return super.shouldYield(fiber)
-    // after it has yielded, and before it goes on
-    queueMicrotask(() => this.victim?.interruptUnsafe())
-    return true
-  }
 }
 
 describe("openConnection", () => {
@@ -301,14 +283,8 @@ describe("interrupting openConnection", () => {
       const before = held()
       let over = false
       for (let step = 1; !over; step++) {
-        const scheduler = new InterruptBefore(step)
-        const fiber = yield* Effect.forkChild(
-          Effect.scoped(openConnection({ host, port: server.port })).pipe(
-            Effect.provideService(Scheduler.Scheduler, scheduler)
-          )
-        )
-        scheduler.victim = fiber
-        over = Exit.isSuccess(yield* within("it ends", Fiber.await(fiber)))
+        const opening = Effect.scoped(openConnection({ host, port: server.port }))
+        over = Exit.isSuccess(yield* within("it ends", interruptBefore(step, opening)))
         yield* turns(2)
         for (const peer of server.peers) {
           if (!peer.closed) yield* within(`the connection interrupted before step ${step} ends`, peer.awaitClosed, 3000)

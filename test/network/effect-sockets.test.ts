@@ -11,6 +11,7 @@ import { Socket } from "effect/socket"
 import { bothKinds } from "../support/bothKinds.ts"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { backTo, held } from "../support/descriptors.ts"
+import { interruptBefore } from "../support/interruptBefore.ts"
 import { closedPort, connectRaw, serveRaw } from "../support/rawPeer.ts"
 import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
@@ -268,6 +269,25 @@ describe("Connection.fromSocket", () => {
     })
   )
 
+  it.live("close does not reset the connection under a peer that still sends and has yet to read the answer", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overSocket(undefined, { halfOpen: true })
+      const answer = pattern(500_000)
+      const sending = yield* Effect.forkChild(peer.send(pattern(5_000_000)))
+      yield* connection.reader.readExactly(1000)
+      yield* peer.stall
+      yield* connection.writer.write(answer)
+      const closing = yield* Effect.forkChild(connection.writer.close)
+      yield* peer.unstall
+      assert.strictEqual((yield* within("close", Fiber.join(closing)))._tag, "Graceful")
+      yield* within("the peer has sent all", Fiber.join(sending))
+      yield* peer.awaitEnd
+      yield* peer.finish
+      assert.strictEqual(yield* peer.awaitClosed, undefined)
+      assert.strictEqual(peer.received.compare(answer), 0)
+    })
+  )
+
   it.live("leaves nothing", () =>
     Effect.gen(function* () {
       const before = held()
@@ -423,6 +443,42 @@ describe("Connection.toSocket", () => {
         else over = !Cause.hasInterruptsOnly(pulled.cause)
       }
       assert.strictEqual(Buffer.concat(got).compare(sent), 0)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("a pull that is interrupted at whatever step loses nothing", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* tcp!.toRaw()
+      const pull = yield* Socket.readerBytes(Connection.toSocket(connection))
+      let over = false
+      for (let step = 1; !over; step++) {
+        const piece = `piece ${step}`
+        const pulling = yield* Effect.forkChild(interruptBefore(step, pull), { startImmediately: true })
+        if (step % 2 === 0) yield* turns(1)
+        yield* peer.send(piece)
+        const pulled = yield* within("the pull", Fiber.join(pulling))
+        over = Exit.isSuccess(pulled)
+        const left = over ? [] : yield* within(`what was there before step ${step}`, pull, 2000)
+        const got = Buffer.concat([...(Exit.isSuccess(pulled) ? pulled.value : []), ...left]).toString()
+        assert.strictEqual(got, piece, `interrupted before step ${step}`)
+      }
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("the end of the writer's scope does not wait for a peer that does not read", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* tcp!.toRaw({ closeTimeout: 100 }, { paused: true })
+      const socket = Connection.toSocket(connection)
+      const sent = pattern(12_000_000)
+      yield* within(
+        "the scope's end",
+        Effect.scoped(Effect.flatMap(socket.writer, (writer) => writer.write(sent))),
+        2000
+      )
+      // the end of the output comes behind it all the same
+      yield* peer.unstall
+      yield* peer.awaitEnd
+      assert.strictEqual(peer.received.compare(sent), 0)
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 

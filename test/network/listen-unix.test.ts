@@ -244,6 +244,18 @@ describe("rank 25 the path before the start", () => {
   )
 })
 
+describe("rank 25 short names", () => {
+  it.live("rank 25 a name of one character is as good as any other, every time, and beside others", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      yield* startUnixServer(join(directory, "a"), greet("another"))
+      for (let i = 0; i < 200; i++) yield* Effect.scoped(startUnixServer(join(directory, "s"), greet()))
+      assert.deepStrictEqual(readdirSync(directory), ["a"])
+      assert.strictEqual(yield* greetingOf(join(directory, "a")), "another\n")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+})
+
 describe("rank 25 the socket", () => {
   it.live("rank 25 mode: the permissions of the path", () =>
     Effect.gen(function* () {

@@ -1,0 +1,49 @@
+/**
+ * The laws of a byte stream, over every kind of TLS connection: of version 1.2, made in place by `startTls`, and over
+ * what is left after `stopTls`. (TLS as it is by default is among the subjects of testing/laws.test.ts.)
+ */
+import { describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { type Connection, NodeNetwork, type Tls } from "effect-byte-streams"
+import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
+import { vi } from "vitest"
+import { authority, certificates } from "../support/certificates.ts"
+import { plainPair } from "../support/plainPair.ts"
+
+// most of what the laws do is wait
+vi.setConfig({ maxConcurrency: 12, testTimeout: 60_000 })
+
+const host = "127.0.0.1"
+
+const twelve = StreamLaws.overNetwork(
+  { host, port: 0, tls: { identity: certificates.server.identity, maxVersion: "TLSv1.2" } },
+  { host, tls: { ca: authority.cert } }
+).pipe(Effect.provide(NodeNetwork.layer))
+
+const asClient: Tls.StartTlsOptions = { side: "client", ca: authority.cert, serverName: "localhost" }
+const asServer: Tls.StartTlsOptions = { side: "server", identity: certificates.server.identity }
+
+const upgraded = (options?: Connection.Options) =>
+  Effect.flatMap(plainPair(options), ({ client, peer }) =>
+    Effect.all({ left: client.startTls(asClient), right: peer.startTls(asServer) }, { concurrency: 2 })
+  ).pipe(Effect.provide(NodeNetwork.layer))
+
+const plainAgain = (options?: Connection.Options) =>
+  Effect.flatMap(upgraded(options), ({ left, right }) =>
+    Effect.all({ left: left.stopTls, right: right.stopTls }, { concurrency: 2 })
+  )
+
+describe.concurrent("laws over TLS", () => {
+  describe("streams: TLS 1.2", () => {
+    StreamLaws.suite(it, StreamLaws.fromTransports(twelve))
+  })
+  describe("transports: TLS 1.2", () => {
+    StreamLaws.transportSuite(it, twelve)
+  })
+  describe("streams: TLS made by startTls", () => {
+    StreamLaws.suite(it, upgraded)
+  })
+  describe("streams: plain text after stopTls", () => {
+    StreamLaws.suite(it, plainAgain)
+  })
+})
