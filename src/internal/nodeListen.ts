@@ -218,7 +218,7 @@ const bindUnix = (
     }
     // Bound under another name and then linked: of two that start at once only one gets the path, and Node, which
     // removes at close whatever has the name that was bound, finds nothing of that name.
-    const temporary = Path.join(directory, temporaryName(Path.basename(path).length))
+    const temporary = Path.join(directory, temporaryName(longestPath - Buffer.byteLength(directory) - 1))
     yield* start(server, { path: temporary, backlog }, path)
     yield* Effect.onExit(takePath(temporary, path, options.mode), (exit) =>
       Effect.sync(() => {
@@ -237,11 +237,10 @@ const bindUnix = (
 /** The longest path that fits into a socket address, in bytes. */
 const longestPath = process.platform === "linux" ? 107 : 103
 
-/** As long as the real one where that is short, so that it fits wherever that does. */
-const temporaryName = (length: number): string => {
-  const name = Array.from({ length: Math.min(Math.max(length, 1), 8) }, () =>
-    Math.floor(Math.random() * 36).toString(36)
-  )
+/** A name that fits where there is room for `most` bytes. */
+const temporaryName = (most: number): string => {
+  const length = Math.min(8, Math.max(1, most))
+  const name = Array.from({ length }, () => Math.floor(Math.random() * 36).toString(36))
   if (length > 1) name[0] = "."
   return name.join("")
 }

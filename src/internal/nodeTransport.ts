@@ -59,8 +59,9 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
    * that was reset has no peer any more.
    */
   protected override endIsReset(): boolean {
-    if (this.writeFailed) {
-      // the write was told of the reset, and so the read is not any more
+    if (this.writeFailed && this.failure?.kind === "Reset") {
+      // The write was told of the reset, and so the read is not any more. (A peer that had left in good order before we
+      // wrote to it is a broken pipe, and its end is one.)
       this.duplex.destroy()
       return true
     }

@@ -8,9 +8,13 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type { Connection } from "../Connection.ts"
-import type { ReadError, WriteError } from "../StreamError.ts"
+import { ClosedStream, type ReadError, type WriteError } from "../StreamError.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
+import { BufferReader } from "./streamReader.ts"
+
+/** How long input is still thrown away once this side has closed. */
+const lingerMillis = 2000
 
 const info = { local: undefined, remote: undefined }
 
@@ -33,10 +37,11 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
     const pull = yield* Scope.provide(Socket.readerBytes(socket), scope)
     const writerScope = yield* Scope.fork(scope)
     const writer = yield* Scope.provide(socket.writer, writerScope)
-    const services = yield* Effect.context<never>()
+    const release = Effect.runForkWith(yield* Effect.context<never>())
 
     let handler: Handler | undefined
     let over = false
+    let ending = false
     const attached = Latch.makeUnsafe(false)
     const flowing = Latch.makeUnsafe(true)
     const output = yield* Queue.unbounded<NonEmptyReadonlyArray<Uint8Array>, Cause.Done>()
@@ -57,6 +62,7 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
     )
     const reading = Effect.onExit(Effect.andThen(attached.await, pump), (exit) =>
       Effect.sync(() => {
+        if (ending) release(Scope.close(scope, Exit.void))
         if (over) return
         const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
         if (isCleanClose(error)) {
@@ -86,7 +92,6 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
     yield* fork(reading)
     yield* fork(writing)
 
-    const release = Effect.runForkWith(services)
     const letGo = () => {
       over = true
       handler = undefined
@@ -107,7 +112,10 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
       end: () => void Queue.endUnsafe(output),
       close() {
         letGo()
-        release(Scope.close(scope, Exit.void))
+        // what still arrives is thrown away for a while, lest the peer be reset before it has read what was sent
+        flowing.openUnsafe()
+        ending = true
+        release(Effect.andThen(Effect.sleep(lingerMillis), Scope.close(scope, Exit.void)))
       },
       abort() {
         letGo()
@@ -140,11 +148,17 @@ export const fromConnection = (connection: Connection): Socket.Socket => {
     // a pull that waits when its reader's scope ends would wait for ever
     reader: Effect.map(
       Effect.acquireRelease(
-        Effect.sync(() => Latch.makeUnsafe(false)),
-        (over) => Effect.sync(() => over.openUnsafe())
+        Effect.sync(() => ({ over: false })),
+        (reading) =>
+          Effect.sync(() => {
+            reading.over = true
+            if (connection.reader instanceof BufferReader) {
+              connection.reader.buffer.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
+            }
+          })
       ),
-      (over) => ({
-        pull: Effect.raceFirst(pull, Effect.andThen(over.await, Effect.fail(closed))),
+      (reading) => ({
+        pull: Effect.suspend(() => (reading.over ? Effect.fail(closed) : pull)),
         upgrade: Socket.SocketUpgradeError.unsupported
       })
     ),
@@ -154,7 +168,8 @@ export const fromConnection = (connection: Connection): Socket.Socket => {
         writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) =>
           Effect.mapError(connection.writer.writeAll(chunks), writeError)
       }),
-      () => Effect.ignore(connection.writer.writeEof)
+      // the end is under way from here on; whether the peer takes it is not waited for
+      () => Effect.forkDetach(Effect.ignore(connection.writer.writeEof), { startImmediately: true })
     )
   })
 }
