@@ -218,7 +218,7 @@ const bindUnix = (
     }
     // Bound under another name and then linked: of two that start at once only one gets the path, and Node, which
     // removes at close whatever has the name that was bound, finds nothing of that name.
-    const temporary = Path.join(directory, temporaryName(longestPath - Buffer.byteLength(directory) - 1))
+    const temporary = freeName(directory, longestPath - Buffer.byteLength(directory) - 1, path)
     yield* start(server, { path: temporary, backlog }, path)
     yield* Effect.onExit(takePath(temporary, path, options.mode), (exit) =>
       Effect.sync(() => {
@@ -237,12 +237,15 @@ const bindUnix = (
 /** The longest path that fits into a socket address, in bytes. */
 const longestPath = process.platform === "linux" ? 107 : 103
 
-/** A name that fits where there is room for `most` bytes. */
-const temporaryName = (most: number): string => {
+/** A path in `directory` that nothing has, of a name that fits where there is room for `most` bytes. */
+const freeName = (directory: string, most: number, except: string): string => {
   const length = Math.min(8, Math.max(1, most))
-  const name = Array.from({ length }, () => Math.floor(Math.random() * 36).toString(36))
-  if (length > 1) name[0] = "."
-  return name.join("")
+  while (true) {
+    const name = Array.from({ length }, () => Math.floor(Math.random() * 36).toString(36))
+    if (length > 1) name[0] = "."
+    const path = Path.join(directory, name.join(""))
+    if (path !== except && !Fs.existsSync(path)) return path
+  }
 }
 
 /** Gives what listens as `temporary` its real name, if nobody listens there. */
