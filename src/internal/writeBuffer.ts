@@ -209,7 +209,10 @@ export class WriteBuffer {
 
   private seal(): void {
     if (this.openSlab !== undefined) {
-      if (this.openEnd > this.openStart) this.segments.push(this.openSlab.subarray(this.openStart, this.openEnd))
+      if (this.openEnd > this.openStart) {
+        // every slab begins with its memory; `subarray` would ask for the constructor each time
+        this.segments.push(new Uint8Array(this.openSlab.buffer, this.openStart, this.openEnd - this.openStart))
+      }
       this.openSlab = undefined
     }
   }
@@ -269,8 +272,7 @@ export class WriteBuffer {
   private nextBatch(): ReadonlyArray<Uint8Array> {
     const { segments } = this
     if (this.pending <= mostInFlight) {
-      const batch = segments.length === 1 ? [segments[0]!] : segments.slice()
-      segments.length = 0
+      const batch = segments.length === 1 ? [segments.pop()!] : segments.splice(0)
       this.inFlight = this.pending
       this.pending = 0
       return batch
