@@ -1,4 +1,5 @@
 /** TLS over any transport, with Node's engine. */
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -78,9 +79,12 @@ export const secureClient = (
       const serverName = options.serverName ?? host
       const socket = NodeTls.connect({
         socket: cipher,
-        ...(options.identity === undefined ? undefined : material(options.identity)),
-        ...trusted(options.ca),
-        ...versions(options),
+        // made here: the engine would keep what it is made of, the key among it
+        secureContext: NodeTls.createSecureContext({
+          ...(options.identity === undefined ? undefined : material(options.identity)),
+          ...trusted(options.ca),
+          ...versions(options)
+        }),
         ...alpn(options),
         ...(options.session === undefined ? undefined : { session: Buffer.from(options.session) }),
         // an address is verified but, as RFC 6066 has it, not sent
@@ -89,7 +93,12 @@ export const secureClient = (
         rejectUnauthorized: options.dangerouslyAcceptAnyCertificate !== true
       })
       const { onSession } = options
-      if (onSession !== undefined) socket.on("session", (session) => onSession(session))
+      if (onSession !== undefined) {
+        // resuming skips the verification: a session that was made without it must not get around it later
+        socket.on("session", (session) => {
+          if (socket.authorized) onSession(session)
+        })
+      }
       return { socket, ready: "secureConnect", verify: () => undefined }
     })
   )
@@ -118,9 +127,10 @@ export const secureServer = (
                   const fiber = Effect.runForkWith(services)(
                     Effect.map(choose(name), (one) => serverContext(options, one))
                   )
+                  socket.once("close", () => fiber.interruptUnsafe())
                   fiber.addObserver((exit) => {
                     if (Exit.isSuccess(exit)) callback(null, exit.value)
-                    else callback(new Error(`no identity for ${name}`))
+                    else callback(new Error(`no identity for ${name}`, { cause: Cause.squash(exit.cause) }))
                   })
                 }
               }
@@ -131,7 +141,11 @@ export const secureServer = (
           ready: "secure",
           // the engine only notes what is wrong with a client's certificate; whether it matters is for us to say
           verify: () => {
-            const error = clientCertificate === "none" ? null : verifyError(socket)
+            // a resumed session without a certificate has nothing wrong with it either
+            const error =
+              clientCertificate === "none"
+                ? null
+                : (verifyError(socket) ?? (socket.getPeerX509Certificate() === undefined ? new NoCertificate() : null))
             socket.authorized = clientCertificate !== "none" && error === null
             if (error !== null) socket.authorizationError = error
             return clientCertificate === "require" && error !== null ? error : undefined
@@ -140,6 +154,13 @@ export const secureServer = (
       })
     })
   )
+
+class NoCertificate extends Error {
+  readonly code = "UNABLE_TO_GET_ISSUER_CERT"
+  constructor() {
+    super("the client showed no certificate")
+  }
+}
 
 /** What the engine noted about the peer's certificate. */
 const verifyError = (socket: NodeTls.TLSSocket): Error | null =>
@@ -166,6 +187,8 @@ const handshake = (
     const timeout = Duration.fromInputUnsafe(options.handshakeTimeout ?? defaultHandshakeTimeout)
     return start(cipher).pipe(
       Effect.flatMap((engine) => finish(cipher, engine, options)),
+      // certificates that cannot be read, an identity that could not be found
+      Effect.catchDefect((defect) => Effect.fail(toTlsFailed(defect))),
       Effect.timeoutOrElse({
         duration: timeout,
         orElse: () =>
@@ -193,6 +216,7 @@ const finish = (
 ): Effect.Effect<Transport, TlsFailed> =>
   Effect.callback<Transport, TlsFailed>((resume) => {
     const forget = () => {
+      cipher.off("end", onClose)
       socket.off(ready, onReady)
       socket.off("error", onError)
       socket.off("close", onClose)
@@ -209,16 +233,22 @@ const finish = (
       forget()
       // nothing may be read before there is somebody to read it
       socket.pause()
-      resume(Effect.succeed(new TlsTransport(socket, cipher, options)))
+      const transport = new TlsTransport(socket, cipher, options)
+      // not from inside the engine, which still has to send the tickets that belong to the handshake
+      queueMicrotask(() => resume(Effect.succeed(transport)))
     }
     const onError = (error: unknown) => fail(cipher.failure?.cause ?? error)
     const onClose = () => fail(cipher.failure?.cause ?? new Error("the peer left during the handshake"))
     socket.on(ready, onReady)
     socket.on("error", onError)
     socket.on("close", onClose)
+    // who has left will not finish the handshake; the engine would wait for it
+    cipher.on("end", onClose)
     return Effect.sync(() => {
       forget()
       socket.on("error", ignore)
+      // reset by who gave up: no good end before it
+      cipher.keepTransport = true
       socket.destroy()
     })
   })
@@ -239,6 +269,8 @@ class TlsTransport extends NodeTransport {
     super(socket, { ...cipher.transport.info, tls: tlsInfo(socket) })
     this.cipher = cipher
     this.lenient = options.allowTruncation === true
+    // the engine reports what it finds wrong, and, on a server, only here; it does not end by itself
+    socket.on("_tlsError", (error: Error) => socket.destroy(error))
     // The engine ends its readable side both for a close_notify and for the end of the transport. Only the first can
     // come while the transport has not ended.
     const { push } = socket
@@ -270,6 +302,8 @@ class TlsTransport extends NodeTransport {
   }
 
   protected override reset(): void {
+    // no good end before the reset
+    this.cipher.keepTransport = true
     this.duplex.destroy()
     this.cipher.transport.abort()
   }
