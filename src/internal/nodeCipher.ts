@@ -20,6 +20,8 @@ export class CipherDuplex extends Duplex implements Handler {
   engineEnded: () => boolean = () => false
   /** Called when the transport ends or breaks. */
   onTransportEnd: () => void = () => {}
+  /** Called when the peer has ended or broken the transport, however much is still unread. */
+  onLeft: () => void = () => {}
   /** Keep the transport when the engine lets go: the session goes on in plain text. */
   keepTransport = false
   /** What followed the end of TLS. */
@@ -47,6 +49,7 @@ export class CipherDuplex extends Duplex implements Handler {
   onEnd(): void {
     this.transportEnded = true
     this.push(null)
+    this.onLeft()
     this.onTransportEnd()
   }
 
@@ -65,6 +68,7 @@ export class CipherDuplex extends Duplex implements Handler {
   onClose(failure: Failure | undefined): void {
     this.failure ??= failure
     this.transportEnded = true
+    this.onLeft()
     if (!this.readableEnded && failure === undefined) this.push(null)
     this.onTransportEnd()
     if (failure !== undefined) this.destroy(asError(failure))

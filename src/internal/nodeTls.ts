@@ -77,6 +77,7 @@ export const secureClient = (
   handshake(transport, options, leftover, (cipher) =>
     Effect.sync(() => {
       const serverName = options.serverName ?? host
+      const session = options.session === undefined ? undefined : sessionOf(serverName, options.session)
       const socket = NodeTls.connect({
         socket: cipher,
         // made here: the engine would keep what it is made of, the key among it
@@ -86,7 +87,7 @@ export const secureClient = (
           ...versions(options)
         }),
         ...alpn(options),
-        ...(options.session === undefined ? undefined : { session: Buffer.from(options.session) }),
+        ...(session === undefined ? undefined : { session }),
         // an address is verified but, as RFC 6066 has it, not sent
         ...(serverName === undefined ? undefined : { host: serverName }),
         ...(serverName === undefined || Net.isIP(serverName) !== 0 ? undefined : { servername: serverName }),
@@ -96,12 +97,26 @@ export const secureClient = (
       if (onSession !== undefined) {
         // resuming skips the verification: a session that was made without it must not get around it later
         socket.on("session", (session) => {
-          if (socket.authorized) onSession(session)
+          if (socket.authorized) onSession(boundSession(serverName, session))
         })
       }
       return { socket, ready: "secureConnect", verify: () => undefined }
     })
   )
+
+/**
+ * Who resumes a session is not asked for a certificate, and so for no name: a session is good for the server that it was
+ * made with, and says which that is.
+ */
+const sessionName = (serverName: string | undefined): Buffer => Buffer.from(`${serverName ?? ""}\n`)
+
+const boundSession = (serverName: string | undefined, session: Uint8Array): Uint8Array =>
+  new Uint8Array(Buffer.concat([sessionName(serverName), session]))
+
+const sessionOf = (serverName: string | undefined, bound: Uint8Array): Buffer | undefined => {
+  const name = sessionName(serverName)
+  return name.equals(bound.subarray(0, name.length)) ? Buffer.from(bound.subarray(name.length)) : undefined
+}
 
 /** As a server, over a transport that nobody is attached to. The transport is aborted unless this succeeds. */
 export const secureServer = (
@@ -185,7 +200,7 @@ const handshake = (
     cipher.on("error", ignore)
     transport.attach(cipher)
     const timeout = Duration.fromInputUnsafe(options.handshakeTimeout ?? defaultHandshakeTimeout)
-    return start(cipher).pipe(
+    return Effect.raceFirst(start(cipher), left(cipher)).pipe(
       Effect.flatMap((engine) => finish(cipher, engine, options)),
       // certificates that cannot be read, an identity that could not be found
       Effect.catchDefect((defect) => Effect.fail(toTlsFailed(defect))),
@@ -208,6 +223,17 @@ const handshake = (
       )
     )
   })
+
+/** Fails once the peer leaves, which nobody reads of yet. */
+const left = (cipher: CipherDuplex): Effect.Effect<never, TlsFailed> =>
+  Effect.callback((resume) => {
+    cipher.onLeft = () => resume(Effect.fail(toTlsFailed(cipher.failure?.cause ?? leftEarly())))
+    return Effect.sync(() => {
+      cipher.onLeft = ignore
+    })
+  })
+
+const leftEarly = (): Error => new Error("the peer left during the handshake")
 
 const finish = (
   cipher: CipherDuplex,
@@ -238,7 +264,7 @@ const finish = (
       queueMicrotask(() => resume(Effect.succeed(transport)))
     }
     const onError = (error: unknown) => fail(cipher.failure?.cause ?? error)
-    const onClose = () => fail(cipher.failure?.cause ?? new Error("the peer left during the handshake"))
+    const onClose = () => fail(cipher.failure?.cause ?? leftEarly())
     socket.on(ready, onReady)
     socket.on("error", onError)
     socket.on("close", onClose)
