@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,14 +17,14 @@ import type * as Socket from "effect/socket/Socket"
 import { acquire as acquireConnection, SessionConnection } from "./internal/connection.ts"
 import { type DuplexLike, DuplexTransport } from "./internal/duplexTransport.ts"
 import type * as InternalSession from "./internal/session.ts"
+import * as Services from "./internal/services.ts"
 import * as SessionOptions from "./internal/sessionOptions.ts"
-import * as SocketBridge from "./internal/socketBridge.ts"
 import type { Timeouts as InternalTimeouts } from "./internal/watchdog.ts"
 import { type ConnectOptions, Network } from "./Network.ts"
 import type { ConnectFailed, TlsFailed, WriteError } from "./StreamError.ts"
 import type { StartTlsOptions } from "./Tls.ts"
-import { StreamReader } from "./StreamReader.ts"
-import { StreamWriter } from "./StreamWriter.ts"
+import type { StreamReader } from "./StreamReader.ts"
+import type { StreamWriter } from "./StreamWriter.ts"
 import type { ConnectionInfo, Transport } from "./Transport.ts"
 
 /**
@@ -93,9 +93,7 @@ export interface Connection {
  * @category services
  * @since 0.1.0
  */
-export const Connection: Context.Service<Connection, Connection> = Context.Service<Connection>(
-  "effect-byte-streams/Connection"
-)
+export const Connection: Context.Service<Connection, Connection> = Services.Connection
 
 /**
  * Bounds on waiting within one connection. None is set by default, and a
@@ -265,7 +263,11 @@ export const fromSocket = (
   socket: Socket.Socket,
   options?: Options
 ): Effect.Effect<Connection, Socket.SocketError, Scope.Scope> =>
-  acquire("Connection.fromSocket", SocketBridge.toTransport(socket), options ?? {})
+  acquire(
+    "Connection.fromSocket",
+    Effect.flatMap(socketBridge, ({ toTransport }) => toTransport(socket)),
+    options ?? {}
+  )
 
 /**
  * A connection as one of Effect's own sockets, for libraries that are written
@@ -274,7 +276,14 @@ export const fromSocket = (
  * @category combinators
  * @since 0.1.0
  */
-export const toSocket = (self: Connection): Socket.Socket => SocketBridge.fromConnection(self)
+export const toSocket = (self: Connection): Socket.Socket => ({
+  "~effect/socket/Socket": "~effect/socket/Socket",
+  reader: Effect.flatMap(socketBridge, ({ reader }) => reader(self)),
+  writer: Effect.flatMap(socketBridge, ({ writer }) => writer(self))
+})
+
+/** `effect/socket/Socket` loads `Stream`, `Channel` and more: it is loaded when it is used. */
+const socketBridge = Effect.promise(() => import("./internal/socketBridge.ts"))
 
 // ---------------------------------------------------------------------------
 // layers
@@ -320,8 +329,9 @@ export const layerConfig = (
   options: Config.Wrap<Omit<OpenOptions, "tls">>
 ): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed | Config.ConfigError, Network> =>
   Layer.effectContext(
-    Effect.flatMap(Config.unwrap(options), (options) =>
-      Effect.map(openConnection({ ...options, tls: undefined }), services)
+    Effect.promise(() => import("effect/Config")).pipe(
+      Effect.flatMap((Config) => Config.unwrap(options)),
+      Effect.flatMap((options) => Effect.map(openConnection({ ...options, tls: undefined }), services))
     )
   )
 
@@ -332,4 +342,7 @@ export const layerConfig = (
  * @since 0.1.0
  */
 export const services = (self: Connection): Context.Context<Connection | StreamReader | StreamWriter> =>
-  Context.make(Connection, self).pipe(Context.add(StreamReader, self.reader), Context.add(StreamWriter, self.writer))
+  Context.make(Services.Connection, self).pipe(
+    Context.add(Services.StreamReader, self.reader),
+    Context.add(Services.StreamWriter, self.writer)
+  )

@@ -9,6 +9,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as Errors from "./internal/errors.ts"
+import { withSchema } from "./internal/errorSchema.ts"
 
 /**
  * The end of the stream came before the read was complete.
@@ -23,20 +25,12 @@ import * as Schema from "effect/Schema"
  * @category errors
  * @since 0.1.0
  */
-export class IncompleteRead extends Schema.TaggedError<IncompleteRead>("effect-byte-streams/IncompleteRead")(
-  "IncompleteRead",
-  {
-    operation: Schema.String,
-    partial: Schema.Uint8Array,
-    expected: Schema.optional(Schema.Number)
-  }
-) {
-  override get message(): string {
-    return this.expected === undefined
-      ? `${this.operation}: the stream ended after ${this.partial.length} bytes without the separator`
-      : `${this.operation}: the stream ended after ${this.partial.length} of ${this.expected} bytes`
-  }
-}
+export const IncompleteRead = withSchema(Errors.IncompleteRead, "IncompleteRead", {
+  operation: Schema.String,
+  partial: Schema.Uint8Array,
+  expected: Schema.optional(Schema.Number)
+})
+export type IncompleteRead = Errors.IncompleteRead
 
 /**
  * The separator was not found within the limit.
@@ -53,18 +47,13 @@ export class IncompleteRead extends Schema.TaggedError<IncompleteRead>("effect-b
  * @category errors
  * @since 0.1.0
  */
-export class LimitOverrun extends Schema.TaggedError<LimitOverrun>("effect-byte-streams/LimitOverrun")("LimitOverrun", {
+export const LimitOverrun = withSchema(Errors.LimitOverrun, "LimitOverrun", {
   operation: Schema.String,
   consumed: Schema.Number,
   limit: Schema.Number,
   found: Schema.Boolean
-}) {
-  override get message(): string {
-    return this.found
-      ? `${this.operation}: the separator is found, but ${this.consumed} bytes before it exceed the limit of ${this.limit}`
-      : `${this.operation}: no separator within the limit of ${this.limit} bytes`
-  }
-}
+})
+export type LimitOverrun = Errors.LimitOverrun
 
 /**
  * This side ended the stream, then used it.
@@ -78,23 +67,11 @@ export class LimitOverrun extends Schema.TaggedError<LimitOverrun>("effect-byte-
  * @category errors
  * @since 0.1.0
  */
-export class ClosedStream extends Schema.TaggedError<ClosedStream>("effect-byte-streams/ClosedStream")("ClosedStream", {
+export const ClosedStream = withSchema(Errors.ClosedStream, "ClosedStream", {
   operation: Schema.String,
   reason: Schema.Literals(["Closed", "Eof", "Aborted", "Upgraded"])
-}) {
-  override get message(): string {
-    switch (this.reason) {
-      case "Closed":
-        return `${this.operation}: this side has closed the stream`
-      case "Eof":
-        return `${this.operation}: this side has ended its output with writeEof`
-      case "Aborted":
-        return `${this.operation}: this side has aborted the stream`
-      case "Upgraded":
-        return `${this.operation}: the stream was handed to the connection that the upgrade returned`
-    }
-  }
-}
+})
+export type ClosedStream = Errors.ClosedStream
 
 /**
  * The peer, or the system between, broke the connection.
@@ -107,21 +84,13 @@ export class ClosedStream extends Schema.TaggedError<ClosedStream>("effect-byte-
  * @category errors
  * @since 0.1.0
  */
-export class ConnectionLost extends Schema.TaggedError<ConnectionLost>("effect-byte-streams/ConnectionLost")(
-  "ConnectionLost",
-  {
-    operation: Schema.String,
-    kind: Schema.Literals(["Reset", "BrokenPipe", "TimedOut", "Unreachable", "Unknown"]),
-    code: Schema.optional(Schema.String),
-    cause: Schema.optional(Schema.Defect())
-  }
-) {
-  override get message(): string {
-    return `${this.operation}: the connection was lost (${this.kind}${
-      this.code === undefined || this.code === "" ? "" : `, ${this.code}`
-    })`
-  }
-}
+export const ConnectionLost = withSchema(Errors.ConnectionLost, "ConnectionLost", {
+  operation: Schema.String,
+  kind: Schema.Literals(["Reset", "BrokenPipe", "TimedOut", "Unreachable", "Unknown"]),
+  code: Schema.optional(Schema.String),
+  cause: Schema.optional(Schema.Defect())
+})
+export type ConnectionLost = Errors.ConnectionLost
 
 /**
  * A second read began while another fiber's read was waiting.
@@ -134,14 +103,11 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>("effect-b
  * @category errors
  * @since 0.1.0
  */
-export class StreamBusy extends Schema.TaggedError<StreamBusy>("effect-byte-streams/StreamBusy")("StreamBusy", {
+export const StreamBusy = withSchema(Errors.StreamBusy, "StreamBusy", {
   operation: Schema.String,
   holder: Schema.String
-}) {
-  override get message(): string {
-    return `${this.operation}: ${this.holder} is already waiting for bytes of this stream`
-  }
-}
+})
+export type StreamBusy = Errors.StreamBusy
 
 /**
  * A configured bound on waiting was reached.
@@ -149,18 +115,12 @@ export class StreamBusy extends Schema.TaggedError<StreamBusy>("effect-byte-stre
  * @category errors
  * @since 0.1.0
  */
-export class StreamTimeout extends Schema.TaggedError<StreamTimeout>("effect-byte-streams/StreamTimeout")(
-  "StreamTimeout",
-  {
-    operation: Schema.String,
-    kind: Schema.Literals(["Idle", "Read", "Write", "Total", "MinRate", "Handshake"]),
-    duration: Schema.Duration
-  }
-) {
-  override get message(): string {
-    return `${this.operation}: the ${this.kind} timeout expired`
-  }
-}
+export const StreamTimeout = withSchema(Errors.StreamTimeout, "StreamTimeout", {
+  operation: Schema.String,
+  kind: Schema.Literals(["Idle", "Read", "Write", "Total", "MinRate", "Handshake"]),
+  duration: Schema.Duration
+})
+export type StreamTimeout = Errors.StreamTimeout
 
 /**
  * One address that was tried while connecting, and why it failed.
@@ -203,19 +163,12 @@ export type ConnectAttempt = typeof ConnectAttempt.Type
  * @category errors
  * @since 0.1.0
  */
-export class ConnectFailed extends Schema.TaggedError<ConnectFailed>("effect-byte-streams/ConnectFailed")(
-  "ConnectFailed",
-  {
-    target: Schema.String,
-    kind: ConnectAttempt.fields.kind,
-    attempts: Schema.Array(ConnectAttempt)
-  }
-) {
-  override get message(): string {
-    const tried = this.attempts.map((attempt) => `${attempt.address}: ${attempt.code ?? attempt.kind}`).join(", ")
-    return `cannot connect to ${this.target}: ${this.kind}${tried === "" ? "" : ` (${tried})`}`
-  }
-}
+export const ConnectFailed = withSchema(Errors.ConnectFailed, "ConnectFailed", {
+  target: Schema.String,
+  kind: ConnectAttempt.fields.kind,
+  attempts: Schema.Array(ConnectAttempt)
+})
+export type ConnectFailed = Errors.ConnectFailed
 
 /**
  * A server could not listen on an address.
@@ -223,16 +176,13 @@ export class ConnectFailed extends Schema.TaggedError<ConnectFailed>("effect-byt
  * @category errors
  * @since 0.1.0
  */
-export class ListenFailed extends Schema.TaggedError<ListenFailed>("effect-byte-streams/ListenFailed")("ListenFailed", {
+export const ListenFailed = withSchema(Errors.ListenFailed, "ListenFailed", {
   kind: Schema.Literals(["AddressInUse", "AddressNotAvailable", "AccessDenied", "HostNotFound", "NotFound", "Unknown"]),
   address: Schema.String,
   code: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())
-}) {
-  override get message(): string {
-    return `cannot listen on ${this.address}: ${this.kind}${this.code === undefined ? "" : ` (${this.code})`}`
-  }
-}
+})
+export type ListenFailed = Errors.ListenFailed
 
 /**
  * TLS could not be agreed on, or was cut off.
@@ -249,15 +199,12 @@ export class ListenFailed extends Schema.TaggedError<ListenFailed>("effect-byte-
  * @category errors
  * @since 0.1.0
  */
-export class TlsFailed extends Schema.TaggedError<TlsFailed>("effect-byte-streams/TlsFailed")("TlsFailed", {
+export const TlsFailed = withSchema(Errors.TlsFailed, "TlsFailed", {
   kind: Schema.Literals(["Certificate", "Handshake", "Timeout", "InjectedPlaintext", "Truncated", "Unsupported"]),
   code: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())
-}) {
-  override get message(): string {
-    return `TLS failed: ${this.kind}${this.code === undefined ? "" : ` (${this.code})`}`
-  }
-}
+})
+export type TlsFailed = Errors.TlsFailed
 
 /**
  * What every read can fail with. `TlsFailed` only over TLS.

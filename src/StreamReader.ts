@@ -32,13 +32,14 @@
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Lines from "./internal/lines.ts"
+import * as Services from "./internal/services.ts"
 import * as Sources from "./internal/sources.ts"
 import { type ReadableStreamLike } from "./internal/sources.ts"
 import { BufferReader } from "./internal/streamReader.ts"
@@ -167,9 +168,7 @@ export interface StreamReader {
  * @category services
  * @since 0.1.0
  */
-export const StreamReader: Context.Service<StreamReader, StreamReader> = Context.Service<StreamReader>(
-  "effect-byte-streams/StreamReader"
-)
+export const StreamReader: Context.Service<StreamReader, StreamReader> = Services.StreamReader
 
 // ---------------------------------------------------------------------------
 // constructors

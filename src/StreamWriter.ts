@@ -18,9 +18,10 @@
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Sink from "effect/Sink"
+import * as Services from "./internal/services.ts"
 import type { WriteError } from "./StreamError.ts"
 
 /**
@@ -131,9 +132,7 @@ export interface StreamWriter {
  * @category services
  * @since 0.1.0
  */
-export const StreamWriter: Context.Service<StreamWriter, StreamWriter> = Context.Service<StreamWriter>(
-  "effect-byte-streams/StreamWriter"
-)
+export const StreamWriter: Context.Service<StreamWriter, StreamWriter> = Services.StreamWriter
 
 /**
  * A sink that writes every chunk of a stream, and ends when the stream does. The

@@ -10,15 +10,14 @@ import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Latch from "effect/Latch"
 import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
-import * as Connection from "../Connection.ts"
+import type { Connection } from "../Connection.ts"
 import { type Listener, Network } from "../Network.ts"
 import type { HandlerFailure, HandlerServices, Options, Server, ShutdownReport } from "../Server.ts"
 import type { ListenFailed, TlsFailed } from "../StreamError.ts"
-import { StreamReader } from "../StreamReader.ts"
-import { StreamWriter } from "../StreamWriter.ts"
 import type { ConnectionInfo, Failure, Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
 import { SessionConnection } from "./connection.ts"
+import * as Services from "./services.ts"
 import * as SessionOptions from "./sessionOptions.ts"
 
 const defaultGracePeriod = Duration.seconds(5)
@@ -34,7 +33,7 @@ export const draining: Effect.Effect<void> = Effect.flatMap(
   (latch) => latch?.await ?? Effect.never
 )
 
-type Handler<E, R> = (connection: Connection.Connection) => Effect.Effect<unknown, E, R>
+type Handler<E, R> = (connection: Connection) => Effect.Effect<unknown, E, R>
 
 export const start = <E, R>(
   options: Options<E>,
@@ -130,9 +129,9 @@ class Clients<E, R> {
     this.idle.closeUnsafe()
     // added one by one, a context shares what fibers derive from it with the one it was made from; merged, it does not
     const context = this.context.pipe(
-      Context.add(Connection.Connection, connection),
-      Context.add(StreamReader, connection.reader),
-      Context.add(StreamWriter, connection.writer)
+      Context.add(Services.Connection, connection),
+      Context.add(Services.StreamReader, connection.reader),
+      Context.add(Services.StreamWriter, connection.writer)
     )
     client.fiber = Effect.runForkWith(context)(this.serve(client))
   }

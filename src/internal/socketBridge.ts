@@ -8,7 +8,8 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type { Connection } from "../Connection.ts"
-import { ClosedStream, type ReadError, type WriteError } from "../StreamError.ts"
+import type { ReadError, WriteError } from "../StreamError.ts"
+import { ClosedStream } from "./errors.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
 import { BufferReader } from "./streamReader.ts"
@@ -135,44 +136,43 @@ const isCleanClose = (error: unknown): boolean =>
 // a connection as an Effect socket
 // ---------------------------------------------------------------------------
 
-export const fromConnection = (connection: Connection): Socket.Socket => {
+export const reader = (connection: Connection): Socket.Socket["reader"] => {
   const pull: Effect.Effect<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError> = Effect.mapError(
     connection.reader.pull,
     (error) => (Cause.isDone(error) ? closed : readError(error))
   )
-  const write = (chunk: Uint8Array | string | Socket.CloseEvent): Effect.Effect<void, Socket.SocketError> =>
-    Socket.isCloseEvent(chunk)
-      ? Effect.asVoid(connection.writer.close)
-      : Effect.mapError(connection.writer.write(chunk), writeError)
-  return Socket.make({
-    // a pull that waits when its reader's scope ends would wait for ever
-    reader: Effect.map(
-      Effect.acquireRelease(
-        Effect.sync(() => ({ over: false })),
-        (reading) =>
-          Effect.sync(() => {
-            reading.over = true
-            if (connection.reader instanceof BufferReader) {
-              connection.reader.buffer.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
-            }
-          })
-      ),
-      (reading) => ({
-        pull: Effect.suspend(() => (reading.over ? Effect.fail(closed) : pull)),
-        upgrade: Socket.SocketUpgradeError.unsupported
-      })
+  return Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => ({ over: false })),
+      (reading) =>
+        Effect.sync(() => {
+          // a pull that waits when its reader's scope ends would wait for ever
+          reading.over = true
+          if (connection.reader instanceof BufferReader) {
+            connection.reader.buffer.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
+          }
+        })
     ),
-    writer: Effect.acquireRelease(
-      Effect.succeed({
-        write,
-        writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) =>
-          Effect.mapError(connection.writer.writeAll(chunks), writeError)
-      }),
-      // the end is under way from here on; whether the peer takes it is not waited for
-      () => Effect.forkDetach(Effect.ignore(connection.writer.writeEof), { startImmediately: true })
-    )
-  })
+    (reading) => ({
+      pull: Effect.suspend(() => (reading.over ? Effect.fail(closed) : pull)),
+      upgrade: Socket.SocketUpgradeError.unsupported
+    })
+  )
 }
+
+export const writer = (connection: Connection): Socket.Socket["writer"] =>
+  Effect.acquireRelease(
+    Effect.succeed({
+      write: (chunk: Uint8Array | string | Socket.CloseEvent): Effect.Effect<void, Socket.SocketError> =>
+        Socket.isCloseEvent(chunk)
+          ? Effect.asVoid(connection.writer.close)
+          : Effect.mapError(connection.writer.write(chunk), writeError),
+      writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) =>
+        Effect.mapError(connection.writer.writeAll(chunks), writeError)
+    }),
+    // the end is under way from here on; whether the peer takes it is not waited for
+    () => Effect.forkDetach(Effect.ignore(connection.writer.writeEof), { startImmediately: true })
+  )
 
 const closed = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: cleanClose }) })
 

@@ -1,7 +1,7 @@
 /** The writer of a session. */
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
-import { ClosedStream } from "../StreamError.ts"
+import { ClosedStream } from "./errors.ts"
 import type { StreamWriter } from "../StreamWriter.ts"
 import * as Argument from "./argument.ts"
 import type { Session } from "./session.ts"

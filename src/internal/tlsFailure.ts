@@ -1,5 +1,5 @@
 /** What went wrong in TLS, as kinds that programs can tell apart. */
-import { TlsFailed } from "../StreamError.ts"
+import { TlsFailed } from "./errors.ts"
 
 export const toTlsFailed = (error: unknown): TlsFailed => {
   const code = (error as { code?: unknown } | null)?.code

@@ -1,0 +1,130 @@
+/**
+ * The typed errors, without their schemas.
+ *
+ * `Schema` is larger than everything else that a server loads taken together, and few programs send these errors
+ * anywhere. So the classes are made here, and `StreamError` makes schemas of the same classes where it is imported.
+ */
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+
+export class IncompleteRead extends Data.TaggedError("IncompleteRead")<{
+  readonly operation: string
+  readonly partial: Uint8Array
+  readonly expected?: number | undefined
+}> {
+  override get message(): string {
+    return this.expected === undefined
+      ? `${this.operation}: the stream ended after ${this.partial.length} bytes without the separator`
+      : `${this.operation}: the stream ended after ${this.partial.length} of ${this.expected} bytes`
+  }
+}
+
+export class LimitOverrun extends Data.TaggedError("LimitOverrun")<{
+  readonly operation: string
+  readonly consumed: number
+  readonly limit: number
+  readonly found: boolean
+}> {
+  override get message(): string {
+    return this.found
+      ? `${this.operation}: the separator is found, but ${this.consumed} bytes before it exceed the limit of ${this.limit}`
+      : `${this.operation}: no separator within the limit of ${this.limit} bytes`
+  }
+}
+
+export class ClosedStream extends Data.TaggedError("ClosedStream")<{
+  readonly operation: string
+  readonly reason: "Closed" | "Eof" | "Aborted" | "Upgraded"
+}> {
+  override get message(): string {
+    switch (this.reason) {
+      case "Closed":
+        return `${this.operation}: this side has closed the stream`
+      case "Eof":
+        return `${this.operation}: this side has ended its output with writeEof`
+      case "Aborted":
+        return `${this.operation}: this side has aborted the stream`
+      case "Upgraded":
+        return `${this.operation}: the stream was handed to the connection that the upgrade returned`
+    }
+  }
+}
+
+export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
+  readonly operation: string
+  readonly kind: "Reset" | "BrokenPipe" | "TimedOut" | "Unreachable" | "Unknown"
+  readonly code?: string | undefined
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `${this.operation}: the connection was lost (${this.kind}${
+      this.code === undefined || this.code === "" ? "" : `, ${this.code}`
+    })`
+  }
+}
+
+export class StreamBusy extends Data.TaggedError("StreamBusy")<{
+  readonly operation: string
+  readonly holder: string
+}> {
+  override get message(): string {
+    return `${this.operation}: ${this.holder} is already waiting for bytes of this stream`
+  }
+}
+
+export class StreamTimeout extends Data.TaggedError("StreamTimeout")<{
+  readonly operation: string
+  readonly kind: "Idle" | "Read" | "Write" | "Total" | "MinRate" | "Handshake"
+  readonly duration: Duration.Duration
+}> {
+  override get message(): string {
+    return `${this.operation}: the ${this.kind} timeout expired`
+  }
+}
+
+export interface ConnectAttempt {
+  readonly address: string
+  readonly kind:
+    | "Refused"
+    | "Reset"
+    | "Timeout"
+    | "HostNotFound"
+    | "Unreachable"
+    | "AccessDenied"
+    | "NotFound"
+    | "Unknown"
+  readonly code?: string | undefined
+  readonly cause?: unknown
+}
+
+export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
+  readonly target: string
+  readonly kind: ConnectAttempt["kind"]
+  readonly attempts: ReadonlyArray<ConnectAttempt>
+}> {
+  override get message(): string {
+    const tried = this.attempts.map((attempt) => `${attempt.address}: ${attempt.code ?? attempt.kind}`).join(", ")
+    return `cannot connect to ${this.target}: ${this.kind}${tried === "" ? "" : ` (${tried})`}`
+  }
+}
+
+export class ListenFailed extends Data.TaggedError("ListenFailed")<{
+  readonly kind: "AddressInUse" | "AddressNotAvailable" | "AccessDenied" | "HostNotFound" | "NotFound" | "Unknown"
+  readonly address: string
+  readonly code?: string | undefined
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `cannot listen on ${this.address}: ${this.kind}${this.code === undefined ? "" : ` (${this.code})`}`
+  }
+}
+
+export class TlsFailed extends Data.TaggedError("TlsFailed")<{
+  readonly kind: "Certificate" | "Handshake" | "Timeout" | "InjectedPlaintext" | "Truncated" | "Unsupported"
+  readonly code?: string | undefined
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `TLS failed: ${this.kind}${this.code === undefined ? "" : ` (${this.code})`}`
+  }
+}
