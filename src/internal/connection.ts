@@ -7,13 +7,14 @@ import type * as Scope from "effect/Scope"
 import type { Closed, Connection } from "../Connection.ts"
 import type { ConnectionInfo, Transport } from "../Transport.ts"
 import type { WriteError } from "../StreamError.ts"
-import { TlsFailed } from "./errors.ts"
+import { ClosedStream, TlsFailed } from "./errors.ts"
 import type { StartTlsOptions } from "../Tls.ts"
 import { Opened } from "./opened.ts"
 import { Session } from "./session.ts"
 import type { SessionOptions } from "./sessionOptions.ts"
 import { BufferReader } from "./streamReader.ts"
 import { SessionWriter } from "./streamWriter.ts"
+import { Flush } from "./writeOperations.ts"
 
 export class SessionConnection implements Connection {
   readonly session: Session
@@ -41,44 +42,57 @@ export class SessionConnection implements Connection {
   }
 
   startTls(options: StartTlsOptions): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
-    return this.handOver((transport, leftover) => {
+    return this.handOver("startTls", (transport, leftover) => {
       if (transport.startTls === undefined) return unsupported
       if (leftover.length > 0 && options.leftover !== "feedTls") {
         return Effect.fail(new TlsFailed({ kind: "InjectedPlaintext" }))
       }
-      return Effect.map(transport.startTls(options, leftover), (transport) => ({ transport, leftover: [] }))
+      return Effect.map(transport.startTls(options, leftover), (transport) => ({ transport, leftover: () => [] }))
     })
   }
 
   get stopTls(): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
-    return this.handOver((transport, leftover) =>
+    return this.handOver("stopTls", (transport, leftover) =>
       transport.stopTls === undefined
         ? unsupported
         : Effect.map(transport.stopTls(), (stopped) => ({
             transport: stopped.transport,
-            leftover: [...leftover, ...stopped.leftover]
+            leftover: () => [...leftover, ...stopped.leftover()]
           }))
     )
   }
 
   /** Gives the transport to a new connection, behind everything that was written. */
   private handOver(
-    change: (
-      transport: Transport,
-      leftover: ReadonlyArray<Uint8Array>
-    ) => Effect.Effect<{ readonly transport: Transport; readonly leftover: ReadonlyArray<Uint8Array> }, TlsFailed>
+    operation: string,
+    change: (transport: Transport, leftover: ReadonlyArray<Uint8Array>) => Effect.Effect<Changed, TlsFailed>
   ): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
     const { session } = this
-    const changed = Effect.suspend(() => change(session.transport, session.detach())).pipe(
-      Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : session.abort)),
-      Effect.map(({ leftover, transport }) => {
+    const { writes } = session
+    // who closes or aborts this handle meanwhile gives up the change
+    const givenUp = Effect.flatMap(session.awaitOutcome, () =>
+      Effect.fail(new ClosedStream({ operation, reason: "Aborted" }))
+    )
+    const begin: Effect.Effect<Changed, TlsFailed | WriteError> = Effect.suspend(() => {
+      // what others wrote while the flush was waited for; and nobody can write between this and what follows
+      if (writes.buffered > 0 || writes.ending !== undefined || writes.broken !== undefined) return flushed
+      return Effect.onExit(Effect.raceFirst(change(session.transport, session.detach()), givenUp), (exit) =>
+        Exit.isSuccess(exit) ? Effect.void : session.abort
+      )
+    })
+    const flushed: Effect.Effect<Changed, TlsFailed | WriteError> = Effect.flatMap(new Flush(writes, operation), () =>
+      writes.ending === "Eof" ? Effect.fail(new ClosedStream({ operation, reason: "Eof" })) : begin
+    )
+    const changed = Effect.flatMap(Effect.service(Opened), (opened) =>
+      Effect.map(flushed, ({ leftover, transport }) => {
         const connection = new SessionConnection(transport, this.options, this.services)
         session.succeed(connection.session)
-        for (const bytes of leftover) connection.session.onData(bytes)
+        for (const bytes of leftover()) connection.session.onData(bytes)
+        opened?.add(() => connection.session.abortNow())
         return connection
       })
     )
-    return Effect.andThen(this.writer.flush, acquire(changed, this.options))
+    return acquire(changed, this.options)
   }
 
   toJSON() {
@@ -89,6 +103,13 @@ export class SessionConnection implements Connection {
   [NodeInspectSymbol]() {
     return this.toJSON()
   }
+}
+
+/** What a change of the transport comes to: another one, and the bytes that come before all that it delivers. */
+interface Changed {
+  readonly transport: Transport
+  /** To be asked once somebody is attached to the transport. */
+  readonly leftover: () => ReadonlyArray<Uint8Array>
 }
 
 const unsupported = Effect.fail(new TlsFailed({ kind: "Unsupported" }))

@@ -1,7 +1,6 @@
 /** TLS over any transport, with Node's engine. */
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
@@ -9,12 +8,10 @@ import * as Net from "node:net"
 import * as NodeTls from "node:tls"
 import { StreamTimeout, TlsFailed } from "./errors.ts"
 import type * as Tls from "../Tls.ts"
-import type { Handler, Transport } from "../Transport.ts"
+import type { Failure, Transport } from "../Transport.ts"
 import { CipherDuplex } from "./nodeCipher.ts"
-import { NodeTransport } from "./nodeTransport.ts"
+import { handshakeTimeout, TlsTransport } from "./nodeTlsTransport.ts"
 import { toTlsFailed } from "./tlsFailure.ts"
-
-const defaultHandshakeTimeout = Duration.seconds(60)
 
 // ---------------------------------------------------------------------------
 // identities
@@ -199,7 +196,7 @@ const handshake = (
     const cipher = new CipherDuplex(transport, leftover)
     cipher.on("error", ignore)
     transport.attach(cipher)
-    const timeout = Duration.fromInputUnsafe(options.handshakeTimeout ?? defaultHandshakeTimeout)
+    const timeout = handshakeTimeout(options)
     return Effect.raceFirst(start(cipher), left(cipher)).pipe(
       Effect.flatMap((engine) => finish(cipher, engine, options)),
       // certificates that cannot be read, an identity that could not be found
@@ -217,7 +214,9 @@ const handshake = (
       Effect.onExit((exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit)) return
+          cipher.forget()
           transport.abort()
+          // and with it the engine above
           cipher.destroy()
         })
       )
@@ -227,13 +226,11 @@ const handshake = (
 /** Fails once the peer leaves, which nobody reads of yet. */
 const left = (cipher: CipherDuplex): Effect.Effect<never, TlsFailed> =>
   Effect.callback((resume) => {
-    cipher.onLeft = () => resume(Effect.fail(toTlsFailed(cipher.failure?.cause ?? leftEarly())))
-    return Effect.sync(() => {
-      cipher.onLeft = ignore
-    })
+    cipher.listener = { onLeft: (failure) => resume(Effect.fail(leftEarly(failure))) }
   })
 
-const leftEarly = (): Error => new Error("the peer left during the handshake")
+const leftEarly = (failure: Failure | undefined): TlsFailed =>
+  toTlsFailed(failure?.cause ?? new Error("the peer left during the handshake"))
 
 const finish = (
   cipher: CipherDuplex,
@@ -242,144 +239,35 @@ const finish = (
 ): Effect.Effect<Transport, TlsFailed> =>
   Effect.callback<Transport, TlsFailed>((resume) => {
     const forget = () => {
-      cipher.off("end", onClose)
       socket.off(ready, onReady)
       socket.off("error", onError)
       socket.off("close", onClose)
     }
-    const fail = (error: unknown) => {
+    const fail = (error: TlsFailed) => {
       forget()
       socket.on("error", ignore)
-      socket.destroy()
-      resume(Effect.fail(toTlsFailed(error)))
+      resume(Effect.fail(error))
     }
     const onReady = () => {
       const wrong = verify()
-      if (wrong !== undefined) return fail(wrong)
+      if (wrong !== undefined) return fail(toTlsFailed(wrong))
       forget()
-      // nothing may be read before there is somebody to read it
-      socket.pause()
       const transport = new TlsTransport(socket, cipher, options)
       // not from inside the engine, which still has to send the tickets that belong to the handshake
       queueMicrotask(() => resume(Effect.succeed(transport)))
     }
-    const onError = (error: unknown) => fail(cipher.failure?.cause ?? error)
-    const onClose = () => fail(cipher.failure?.cause ?? leftEarly())
+    const onError = (error: unknown) => fail(toTlsFailed(error))
+    const onClose = () => fail(leftEarly(cipher.failure))
     socket.on(ready, onReady)
     socket.on("error", onError)
     socket.on("close", onClose)
-    // who has left will not finish the handshake; the engine would wait for it
-    cipher.on("end", onClose)
+    // who has left will not finish the handshake, whatever the engine makes of what was said before
+    cipher.listener = { onTransportEnd: onClose, onTransportClose: onClose }
+    cipher.flow()
     return Effect.sync(() => {
       forget()
       socket.on("error", ignore)
-      // reset by who gave up: no good end before it
-      cipher.keepTransport = true
-      socket.destroy()
     })
   })
 
 const ignore = (): void => {}
-
-// ---------------------------------------------------------------------------
-// the transport
-// ---------------------------------------------------------------------------
-
-class TlsTransport extends NodeTransport {
-  private readonly cipher: CipherDuplex
-  private readonly lenient: boolean
-  /** The peer has said that it ends, and not merely been cut off. */
-  private notified = false
-
-  constructor(socket: NodeTls.TLSSocket, cipher: CipherDuplex, options: Tls.CommonOptions) {
-    super(socket, { ...cipher.transport.info, tls: tlsInfo(socket) })
-    this.cipher = cipher
-    this.lenient = options.allowTruncation === true
-    // the engine reports what it finds wrong, and, on a server, only here; it does not end by itself
-    socket.on("_tlsError", (error: Error) => socket.destroy(error))
-    // The engine ends its readable side both for a close_notify and for the end of the transport. Only the first can
-    // come while the transport has not ended.
-    const { push } = socket
-    socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-      if (chunk === null && !cipher.transportEnded) this.notified = true
-      return push.call(socket, chunk, encoding)
-    }
-    cipher.engineEnded = () => this.notified
-  }
-
-  override attach(handler: Handler): void {
-    if (this.lenient) return super.attach(handler)
-    super.attach({
-      onData: (bytes) => handler.onData(bytes),
-      onEnd: () => {
-        if (this.notified) handler.onEnd()
-        else this.truncated(handler)
-      },
-      onDrain: () => handler.onDrain(),
-      onWriteFailure: (failure) => handler.onWriteFailure(failure),
-      onClose: (failure) => handler.onClose(failure)
-    })
-  }
-
-  private truncated(handler: Handler): void {
-    const cause = new TlsFailed({ kind: "Truncated" })
-    this.abort()
-    handler.onClose({ kind: "Reset", tls: "Truncated", cause })
-  }
-
-  protected override reset(): void {
-    // no good end before the reset
-    this.cipher.keepTransport = true
-    this.duplex.destroy()
-    this.cipher.transport.abort()
-  }
-
-  /** Ends TLS in both directions, and gives the transport back with what followed. */
-  readonly stopTls = () =>
-    Effect.callback<{ readonly transport: Transport; readonly leftover: ReadonlyArray<Uint8Array> }>((resume) => {
-      const { cipher, duplex } = this
-      cipher.keepTransport = true
-      const done = () => {
-        resume(Effect.succeed({ transport: cipher.transport, leftover: cipher.after.splice(0) }))
-      }
-      this.handler = {
-        onData: ignore,
-        onEnd: done,
-        onDrain: ignore,
-        onWriteFailure: ignore,
-        onClose: done
-      }
-      duplex.resume()
-      duplex.end()
-      if (this.readEnded) done()
-    })
-}
-
-const tlsInfo = (socket: NodeTls.TLSSocket): Tls.TlsInfo => {
-  const certificate = socket.getPeerX509Certificate()
-  const error: unknown = socket.authorizationError
-  return {
-    protocol: socket.getProtocol() ?? "unknown",
-    cipher: socket.getCipher().name,
-    alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined,
-    serverName: typeof socket.servername === "string" && socket.servername !== "" ? socket.servername : undefined,
-    authorized: socket.authorized,
-    authorizationError: error === null || error === undefined ? undefined : errorCode(error),
-    peerCertificate:
-      certificate === undefined
-        ? undefined
-        : {
-            subject: certificate.subject,
-            issuer: certificate.issuer,
-            subjectAltName: certificate.subjectAltName,
-            validFrom: certificate.validFrom,
-            validTo: certificate.validTo,
-            fingerprint256: certificate.fingerprint256,
-            raw: new Uint8Array(certificate.raw)
-          },
-    resumed: socket.isSessionReused()
-  }
-}
-
-const errorCode = (error: unknown): string =>
-  typeof error === "string" ? error : String((error as { code?: unknown }).code ?? (error as Error).message)

@@ -187,7 +187,12 @@ export class Session implements Handler, Flow, Output, Watched {
     return this.await(() => this.closed)
   }
 
-  private abortNow(): void {
+  /** Completes once this side has ended the session, one way or the other. */
+  get awaitOutcome(): Effect.Effect<CloseOutcome> {
+    return this.await(() => this.outcome)
+  }
+
+  abortNow(): void {
     if (this.outcome !== undefined) return
     const unsent = this.writes.break((operation) => new ClosedStream({ operation, reason: "Aborted" }))
     this.reads.close("Aborted")
