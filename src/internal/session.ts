@@ -192,7 +192,7 @@ export class Session implements Handler, Flow, Output, Watched {
     return this.await(() => this.outcome)
   }
 
-  abortNow(): void {
+  private abortNow(): void {
     if (this.outcome !== undefined) return
     const unsent = this.writes.break((operation) => new ClosedStream({ operation, reason: "Aborted" }))
     this.reads.close("Aborted")
@@ -201,6 +201,7 @@ export class Session implements Handler, Flow, Output, Watched {
   }
 
   get isClosing(): boolean {
+    if (this.successor !== undefined) return this.successor.isClosing
     return this.closing || this.outcome !== undefined || this.writes.broken !== undefined
   }
 
