@@ -34,8 +34,11 @@ class Wire extends Duplex {
 
 /** What a TLS peer hears and says in private, used as any other raw peer: its connection ends as the bare one does. */
 class SecurePeer extends RawPeer {
+  private readonly wire: RawPeer
+
   constructor(peer: TlsPeer) {
     super(peer.tls)
+    this.wire = peer.wire
     const { socket } = peer.wire
     socket.on("error", (error) => (this.error = error))
     this.reset = peer.wire.reset
@@ -43,6 +46,9 @@ class SecurePeer extends RawPeer {
     this.unstall = peer.unstall
     // in as good an order as that of a socket that is closed: with a close_notify, whatever is still unread
     this.vanish = Effect.sync(() => void peer.tls.end(() => socket.destroy()))
+  }
+  override get localPort(): number | undefined {
+    return this.wire.localPort
   }
   override readonly reset: Effect.Effect<void>
   override readonly stall: Effect.Effect<void>
