@@ -10,8 +10,10 @@ export interface Case {
   readonly service: Service
   readonly pattern: Pattern
   readonly connections: number
-  /** Bytes of one message on the wire. */
+  /** Bytes of one message, on the wire where that is not encrypted. */
   readonly size: number
+  /** Over TLS. */
+  readonly tls?: boolean
 }
 
 const kib = 1024
@@ -47,6 +49,8 @@ const bulk = (pattern: "upload" | "download", connections: number): Case => ({
   size: 64 * kib
 })
 
+const overTls = (one: Case): Case => ({ ...one, id: `tls-${one.id}`, title: `TLS: ${one.title}`, tls: true })
+
 export const cases: ReadonlyArray<Case> = [
   exchange("raw", 64, 1),
   exchange("line", 64, 1),
@@ -73,7 +77,16 @@ export const cases: ReadonlyArray<Case> = [
     pattern: "connect",
     connections: 8,
     size: 64
-  }
+  },
+  ...[
+    exchange("raw", 64, 1),
+    exchange("raw", 64, 64),
+    exchange("raw", 16 * kib, 16),
+    bulk("upload", 1),
+    bulk("upload", 8),
+    bulk("download", 1),
+    bulk("download", 8)
+  ].map(overTls)
 ]
 
 /** What a case counts a second of: messages, or megabytes where the bytes matter. */

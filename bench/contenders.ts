@@ -1,5 +1,6 @@
 /** Who is measured: one line a contender, and the file of that name in `servers/`. */
 import { execFileSync } from "node:child_process"
+import type { Case } from "./cases.ts"
 import type { Service } from "./servers/support/service.ts"
 
 export interface Contender {
@@ -10,6 +11,8 @@ export interface Contender {
   readonly arguments?: ReadonlyArray<string>
   /** What it can be asked to do; everything, unless it says so. */
   readonly services?: ReadonlyArray<Service>
+  /** Whether it speaks TLS where it is asked to. */
+  readonly tls?: boolean
   /** The Python modules that it needs, which this machine may lack. */
   readonly python?: string
 }
@@ -22,9 +25,9 @@ export const loadedBaseline = "net-loaded"
 export const subject = "streams"
 
 const all: ReadonlyArray<Contender> = [
-  { id: "net", title: "node:net by hand", server: "nodeNet.ts" },
-  { id: "streams", title: "effect-byte-streams", server: "effectByteStreams.ts" },
-  { id: "net-loaded", title: "node:net, Effect loaded", server: "nodeNetLoaded.ts" },
+  { id: "net", title: "node:net by hand", server: "nodeNet.ts", tls: true },
+  { id: "streams", title: "effect-byte-streams", server: "effectByteStreams.ts", tls: true },
+  { id: "net-loaded", title: "node:net, Effect loaded", server: "nodeNetLoaded.ts", tls: true },
   { id: "readline", title: "node:readline", server: "nodeReadline.ts", services: ["line"] },
   { id: "socket", title: "effect/socket", server: "effectSocket.ts" },
   { id: "asyncio", title: "asyncio streams", server: "asyncioStreams.py", python: "asyncio" },
@@ -57,4 +60,5 @@ export const available = (): ReadonlyArray<Available> =>
     return executable === undefined ? [] : [{ ...one, runtime: { kind: "python", executable } }]
   })
 
-export const offers = (one: Contender, service: Service): boolean => one.services?.includes(service) ?? true
+export const offers = (one: Contender, { service, tls }: Case): boolean =>
+  (one.services?.includes(service) ?? true) && (tls !== true || one.tls === true)

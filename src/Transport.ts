@@ -121,10 +121,17 @@ export interface Transport {
     | ((options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>) => Effect.Effect<Transport, TlsFailed>)
     | undefined
   /**
-   * Ends TLS in both directions, and returns what is underneath, with the plain
-   * bytes that followed. Only an encrypted transport has it.
+   * Ends TLS in both directions, and returns what is underneath, with the bytes
+   * that come before all that it delivers: what was still said in TLS, and what
+   * followed in plain text. More of the latter may come in until somebody is
+   * attached to it, and so `leftover` is to be asked right after that. Where it
+   * fails or is interrupted, the connection is reset. Only an encrypted transport
+   * has it.
    */
   readonly stopTls?:
-    | (() => Effect.Effect<{ readonly transport: Transport; readonly leftover: ReadonlyArray<Uint8Array> }>)
+    | (() => Effect.Effect<
+        { readonly transport: Transport; readonly leftover: () => ReadonlyArray<Uint8Array> },
+        TlsFailed
+      >)
     | undefined
 }

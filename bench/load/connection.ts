@@ -3,6 +3,7 @@
  * costs it less than it costs any server.
  */
 import * as Net from "node:net"
+import * as Tls from "node:tls"
 
 /** Bytes are read into this, and only looked at until the next read. */
 const buffer = Buffer.allocUnsafeSlow(512 * 1024)
@@ -14,21 +15,25 @@ export interface Peer {
 }
 
 /** Connects; what is written before that goes out with it. */
-export const connect = (port: number, noDelay: boolean, onError: (error: Error) => void): Peer => {
-  const peer: Peer = {
-    socket: Net.connect({
-      host: "127.0.0.1",
-      port,
-      noDelay,
-      allowHalfOpen: true,
-      onread: {
-        buffer,
-        callback: (length, memory) => {
-          peer.onBytes(length === memory.length ? memory : memory.subarray(0, length))
-          return true
-        }
+export const connect = (port: number, noDelay: boolean, tls: boolean, onError: (error: Error) => void): Peer => {
+  const options: Net.TcpNetConnectOpts = {
+    host: "127.0.0.1",
+    port,
+    noDelay,
+    allowHalfOpen: true,
+    onread: {
+      buffer,
+      callback: (length, memory) => {
+        peer.onBytes(length === memory.length ? memory : memory.subarray(0, length))
+        return true
       }
-    }),
+    }
+  }
+  const peer: Peer = {
+    // it is the server that is measured, not who it is
+    socket: tls
+      ? Tls.connect({ ...options, rejectUnauthorized: false } as Tls.ConnectionOptions)
+      : Net.connect(options),
     onBytes: () => {}
   }
   peer.socket.on("error", onError)
@@ -36,7 +41,12 @@ export const connect = (port: number, noDelay: boolean, onError: (error: Error) 
 }
 
 /** Opens many connections, some at a time, lest a listen queue overflows. */
-export const connectAll = (port: number, count: number, onError: (error: Error) => void): Promise<Array<Peer>> =>
+export const connectAll = (
+  port: number,
+  count: number,
+  tls: boolean,
+  onError: (error: Error) => void
+): Promise<Array<Peer>> =>
   new Promise((resolve) => {
     const peers: Array<Peer> = []
     let asked = 0
@@ -44,8 +54,8 @@ export const connectAll = (port: number, count: number, onError: (error: Error) 
     const next = (): void => {
       if (asked === count) return
       asked++
-      const peer = connect(port, true, onError)
-      peer.socket.on("connect", () => {
+      const peer = connect(port, true, tls, onError)
+      peer.socket.on(tls ? "secureConnect" : "connect", () => {
         peers.push(peer)
         if (peers.length === count) resolve(peers)
         else next()

@@ -10,7 +10,7 @@ import { start } from "./patterns.ts"
 import { verify } from "./verify.ts"
 
 export type Order =
-  | { readonly _tag: "Verify"; readonly service: Service; readonly port: number }
+  | { readonly _tag: "Verify"; readonly service: Service; readonly port: number; readonly tls: boolean }
   | { readonly _tag: "Work"; readonly case: Case; readonly port: number; readonly pid: number; readonly millis: number }
   | { readonly _tag: "Connect"; readonly port: number; readonly count: number }
   | { readonly _tag: "Use" }
@@ -76,7 +76,7 @@ const use = (peer: Peer): Promise<void> =>
 
 /** Connections wait in a queue until they are accepted: once a later one is answered, those before it have been. */
 const settle = async (port: number, onError: (error: Error) => void): Promise<void> => {
-  const [probe] = await connectAll(port, 1, onError)
+  const [probe] = await connectAll(port, 1, false, onError)
   await use(probe!)
   await disconnect(probe!)
 }
@@ -84,12 +84,12 @@ const settle = async (port: number, onError: (error: Error) => void): Promise<vo
 const carryOut = async (order: Order, onError: (error: Error) => void): Promise<Sample | undefined> => {
   switch (order._tag) {
     case "Verify":
-      await verify(order.service, order.port, onError)
+      await verify(order.service, order.port, order.tls, onError)
       return undefined
     case "Work":
       return work(order, onError)
     case "Connect":
-      kept = await connectAll(order.port, order.count, onError)
+      kept = await connectAll(order.port, order.count, false, onError)
       await settle(order.port, onError)
       return undefined
     case "Use":

@@ -4,6 +4,7 @@
  * Each opens its connections, works them until it is told to stop, lets what is under way come to its end, and closes
  * them in good order. Received bytes are counted, not looked at: `verify.ts` has looked at them before.
  */
+import { TLSSocket } from "node:tls"
 import type { Case } from "../cases.ts"
 import { connect, connectAll, disconnect, type Peer } from "./connection.ts"
 import { length, message } from "./messages.ts"
@@ -18,7 +19,7 @@ export interface Work {
 
 export const start = async (one: Case, port: number, onError: (error: Error) => void): Promise<Work> => {
   if (one.pattern === "connect") return reconnecting(one, port, onError)
-  const peers = await connectAll(port, one.connections, onError)
+  const peers = await connectAll(port, one.connections, one.tls === true, onError)
   const works = { exchange, pipeline, upload, download }[one.pattern](one, peers)
   return {
     done: works.done,
@@ -42,7 +43,11 @@ const nothing = (): void => {}
  * Sends a message when nothing else is on its way, past the stream's own bookkeeping: with it a request would cost the
  * load generator as much as it costs the fastest server.
  */
-const send = ({ socket }: Peer, bytes: Uint8Array): void => socket._write(bytes, "buffer" as BufferEncoding, nothing)
+const send = ({ socket }: Peer, bytes: Uint8Array): void => {
+  // TLS may still be busy with the message before
+  if (socket instanceof TLSSocket) socket.write(bytes)
+  else socket._write(bytes, "buffer" as BufferEncoding, nothing)
+}
 
 /** Each connection sends a message, waits for the answer, sends the next. */
 const exchange = (one: Case, peers: ReadonlyArray<Peer>): Work => {
@@ -187,7 +192,7 @@ const reconnecting = (one: Case, port: number, onError: (error: Error) => void):
     if (stopping) return end.one()
     let missing = bytes.length
     // one message needs no noDelay, and a close that nobody waits for costs less than it costs the server
-    const peer = connect(port, false, onError)
+    const peer = connect(port, false, false, onError)
     peer.onBytes = (received) => {
       missing -= received.length
       if (missing > 0) return

@@ -89,8 +89,13 @@ const converse = (peer: Peer, sent: Uint8Array, random: Random): Promise<Buffer>
     send()
   })
 
-export const verify = async (service: Service, port: number, onError: (error: Error) => void): Promise<void> => {
-  const peers = await connectAll(port, 4, onError)
+export const verify = async (
+  service: Service,
+  port: number,
+  tls: boolean,
+  onError: (error: Error) => void
+): Promise<void> => {
+  const peers = await connectAll(port, 4, tls, onError)
   await Promise.all(
     peers.map(async (peer, index) => {
       const random = makeRandom(index + 1)

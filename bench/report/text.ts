@@ -76,6 +76,7 @@ const growth = ({ columns, rows, title, unit }: Growth): string =>
 /** The results that compare the same contenders, in one table each. */
 const groups: ReadonlyArray<{ readonly title: string; readonly of: RegExp; readonly less?: string }> = [
   { title: "Throughput", of: /^(exchange|pipeline|bulk|connect)/ },
+  { title: "Throughput over TLS", of: /^tls-/ },
   { title: "Memory and start-up", of: /^(memory|start-up)/, less: "Less is better here." },
   { title: "In one process", of: /^in-process/ }
 ]

@@ -4,7 +4,8 @@ import type { Connection } from "effect-byte-streams/Connection"
 import * as NodeNetwork from "effect-byte-streams/NodeNetwork"
 import * as Server from "effect-byte-streams/Server"
 import * as Effect from "effect/Effect"
-import { announce, service } from "./support/announce.ts"
+import * as Redacted from "effect/Redacted"
+import { announce, identity, service } from "./support/announce.ts"
 import { block, readFrameLength, readLength, Receipt } from "./support/service.ts"
 
 const raw = ({ reader, writer }: Connection) =>
@@ -56,7 +57,12 @@ const source = ({ reader, writer }: Connection) =>
   }).pipe(Effect.catchTag("IncompleteRead", () => Effect.void))
 
 const program = Effect.gen(function* () {
-  const server = yield* Server.startServer({ host: "127.0.0.1", port: 0 }, { raw, line, frame, sink, source }[service])
+  const tls =
+    identity === undefined ? undefined : { identity: { cert: identity.cert, key: Redacted.make(identity.key) } }
+  const server = yield* Server.startServer(
+    { host: "127.0.0.1", port: 0, tls },
+    { raw, line, frame, sink, source }[service]
+  )
   announce(server.port)
   return yield* Effect.never
 })

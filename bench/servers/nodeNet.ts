@@ -1,6 +1,6 @@
-/** `node:net` by hand, as a good Node developer writes it: answers corked, reading paused while the peer does not read. */
+/** `node:net` and `node:tls` by hand, as a good Node developer writes it: answers corked, reading paused while the peer does not read. */
 import * as Net from "node:net"
-import { announce, service } from "./support/announce.ts"
+import { announce, identity, service } from "./support/announce.ts"
 import { block, readFrameLength, readLength, Receipt } from "./support/service.ts"
 
 const nothing = Buffer.alloc(0)
@@ -81,6 +81,7 @@ const source = (socket: Net.Socket): void => {
   const asked: Array<number> = []
   let left = 0
   let waiting = false
+  let over = false
   const send = (): void => {
     waiting = false
     while (left > 0 || asked.length > 0) {
@@ -93,20 +94,33 @@ const source = (socket: Net.Socket): void => {
         return
       }
     }
+    if (over) socket.end()
   }
   socket.on("data", (chunk: Buffer) => {
     rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
     for (; rest.length >= 8; rest = rest.subarray(8)) asked.push(readLength(rest))
     if (!waiting) send()
   })
+  socket.on("end", () => {
+    over = true
+    if (!waiting) send()
+  })
 }
 
 const serve = { raw, line, frame, sink, source }[service]
 
-const server = Net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+const onConnection = (socket: Net.Socket): void => {
   serve(socket)
-  socket.on("end", () => socket.end())
+  // what it was asked for before comes first
+  if (service !== "source") socket.on("end", () => socket.end())
   socket.on("error", () => socket.destroy())
-})
+}
+
+const options = { allowHalfOpen: true, noDelay: true }
+const server =
+  identity === undefined
+    ? Net.createServer(options, onConnection)
+    : // what does not speak TLS does not load it
+      (await import("node:tls")).createServer({ ...options, ...identity }, onConnection)
 
 server.listen(0, "127.0.0.1", () => announce((server.address() as Net.AddressInfo).port))

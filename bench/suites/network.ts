@@ -3,6 +3,7 @@ import { type Case, cases, unitOf } from "../cases.ts"
 import { type Available, baseline, loadedBaseline, offers } from "../contenders.ts"
 import type { Sample } from "../load/main.ts"
 import type { Entry, Result } from "../result.ts"
+import { makeCertificate } from "../support/certificate.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { LoadProcess, ServerProcess } from "../support/processes.ts"
 import { median, medianRatio } from "../support/statistics.ts"
@@ -23,14 +24,16 @@ export const measure = async (
   contenders: ReadonlyArray<Available>,
   options: Options
 ): Promise<ReadonlyArray<Measured>> => {
-  const able = contenders.filter((contender) => offers(contender, one.service))
+  const able = contenders.filter((contender) => offers(contender, one))
   const load = new LoadProcess()
+  const tls = one.tls === true
+  const certificate = tls ? await makeCertificate() : undefined
   const servers = await Promise.all(
-    able.map((contender) => ServerProcess.start(contender, one.service, flags(options)))
+    able.map((contender) => ServerProcess.start(contender, one.service, flags(options), certificate))
   )
   try {
     for (const [index, { port }] of servers.entries()) {
-      await load.order({ _tag: "Verify", service: one.service, port }).catch((error: unknown) => {
+      await load.order({ _tag: "Verify", service: one.service, port, tls }).catch((error: unknown) => {
         throw new Error(`${able[index]!.title} failed its check`, { cause: error })
       })
     }
@@ -76,7 +79,7 @@ export const evaluate = (one: Case, measured: ReadonlyArray<Measured>): Result =
         known(samples.map((sample) => quotient(cpu(sample), operations(sample) / 1e6)))
       return {
         id: contender.id,
-        title: contender.title,
+        title: one.tls === true ? contender.title.replace("node:net", "node:tls") : contender.title,
         rounds: rounds[index]!,
         median: median(rounds[index]!),
         ratio: medianRatio(rounds[index]!, base),

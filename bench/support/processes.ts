@@ -8,7 +8,8 @@ import { join } from "node:path"
 import { createInterface, type Interface } from "node:readline"
 import type { Available } from "../contenders.ts"
 import type { Order, Reply, Sample } from "../load/main.ts"
-import type { Service } from "../servers/support/service.ts"
+import { certificateVariable, type Service } from "../servers/support/service.ts"
+import type { Certificate } from "./certificate.ts"
 
 const built = join(import.meta.dirname, "..", "dist")
 const sources = join(import.meta.dirname, "..")
@@ -71,11 +72,16 @@ export class ServerProcess {
   private readonly lines: Interface
   port = 0
 
-  private constructor(title: string, command: ReadonlyArray<string>) {
+  private constructor(title: string, command: ReadonlyArray<string>, certificate: Certificate | undefined) {
     this.title = title
     this.startedAt = performance.now()
     const [file, args] = onCore(serverCore, command)
-    this.child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"], cwd: join(sources, "..") })
+    const environment = certificate === undefined ? undefined : { [certificateVariable]: JSON.stringify(certificate) }
+    this.child = spawn(file, args, {
+      stdio: ["pipe", "pipe", "inherit"],
+      cwd: join(sources, ".."),
+      env: { ...process.env, ...environment }
+    })
     // a question to a process that has just crashed; its silence is reported
     this.child.stdin!.on("error", () => {})
     this.lines = createInterface({ input: this.child.stdout! })
@@ -84,14 +90,15 @@ export class ServerProcess {
   static async start(
     one: Available,
     service: Service,
-    nodeOptions: ReadonlyArray<string> = []
+    nodeOptions: ReadonlyArray<string> = [],
+    certificate?: Certificate
   ): Promise<ServerProcess> {
     const { arguments: more = [], runtime, server } = one
     const command =
       runtime.kind === "node"
         ? [process.execPath, ...nodeOptions, join(built, "servers", server.replace(/\.ts$/, ".js")), service, ...more]
         : [runtime.executable, join(sources, "servers", server), service, ...more]
-    const started = new ServerProcess(`${one.id} ${service}`, command)
+    const started = new ServerProcess(`${one.id} ${service}`, command, certificate)
     started.port = Number(await started.line("listening"))
     return started
   }

@@ -7,13 +7,14 @@ import type * as Scope from "effect/Scope"
 import type { Closed, Connection } from "../Connection.ts"
 import type { ConnectionInfo, Transport } from "../Transport.ts"
 import type { WriteError } from "../StreamError.ts"
-import { TlsFailed } from "./errors.ts"
+import { ClosedStream, TlsFailed } from "./errors.ts"
 import type { StartTlsOptions } from "../Tls.ts"
 import { Opened } from "./opened.ts"
 import { Session } from "./session.ts"
 import type { SessionOptions } from "./sessionOptions.ts"
 import { BufferReader } from "./streamReader.ts"
 import { SessionWriter } from "./streamWriter.ts"
+import { Flush } from "./writeOperations.ts"
 
 export class SessionConnection implements Connection {
   readonly session: Session
@@ -41,44 +42,58 @@ export class SessionConnection implements Connection {
   }
 
   startTls(options: StartTlsOptions): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
-    return this.handOver((transport, leftover) => {
+    return this.handOver("startTls", (transport, leftover) => {
       if (transport.startTls === undefined) return unsupported
       if (leftover.length > 0 && options.leftover !== "feedTls") {
         return Effect.fail(new TlsFailed({ kind: "InjectedPlaintext" }))
       }
-      return Effect.map(transport.startTls(options, leftover), (transport) => ({ transport, leftover: [] }))
+      return Effect.map(transport.startTls(options, leftover), (transport) => ({ transport, leftover: () => [] }))
     })
   }
 
   get stopTls(): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
-    return this.handOver((transport, leftover) =>
+    return this.handOver("stopTls", (transport, leftover) =>
       transport.stopTls === undefined
         ? unsupported
         : Effect.map(transport.stopTls(), (stopped) => ({
             transport: stopped.transport,
-            leftover: [...leftover, ...stopped.leftover]
+            leftover: () => [...leftover, ...stopped.leftover()]
           }))
     )
   }
 
   /** Gives the transport to a new connection, behind everything that was written. */
   private handOver(
-    change: (
-      transport: Transport,
-      leftover: ReadonlyArray<Uint8Array>
-    ) => Effect.Effect<{ readonly transport: Transport; readonly leftover: ReadonlyArray<Uint8Array> }, TlsFailed>
+    operation: string,
+    change: (transport: Transport, leftover: ReadonlyArray<Uint8Array>) => Effect.Effect<Changed, TlsFailed>
   ): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
     const { session } = this
-    const changed = Effect.suspend(() => change(session.transport, session.detach())).pipe(
-      Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : session.abort)),
-      Effect.map(({ leftover, transport }) => {
+    const { writes } = session
+    // who closes or aborts this handle meanwhile gives up the change
+    const givenUp = Effect.flatMap(session.awaitOutcome, () =>
+      Effect.fail(new ClosedStream({ operation, reason: "Aborted" }))
+    )
+    const flush = new Flush(writes, operation)
+    const begin = (restore: Restore): Effect.Effect<Changed, TlsFailed | WriteError> =>
+      Effect.suspend(() => {
+        // also what others wrote while the flush was waited for; and nobody can write between this and what follows
+        if (writes.buffered > 0 || writes.ending !== undefined || writes.broken !== undefined) {
+          return Effect.flatMap(restore(flush), () =>
+            writes.ending === "Eof" ? Effect.fail(new ClosedStream({ operation, reason: "Eof" })) : begin(restore)
+          )
+        }
+        // from here on there is no way back
+        const changing = Effect.raceFirst(change(session.transport, session.detach()), givenUp)
+        return Effect.onExit(restore(changing), (exit) => (Exit.isSuccess(exit) ? Effect.void : session.abort))
+      })
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(begin(restore), ({ leftover, transport }) => {
         const connection = new SessionConnection(transport, this.options, this.services)
         session.succeed(connection.session)
-        for (const bytes of leftover) connection.session.onData(bytes)
-        return connection
+        for (const bytes of leftover()) connection.session.onData(bytes)
+        return owned(connection, this.options)
       })
     )
-    return Effect.andThen(this.writer.flush, acquire(changed, this.options))
   }
 
   toJSON() {
@@ -89,6 +104,15 @@ export class SessionConnection implements Connection {
   [NodeInspectSymbol]() {
     return this.toJSON()
   }
+}
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** What a change of the transport comes to: another one, and the bytes that come before all that it delivers. */
+interface Changed {
+  readonly transport: Transport
+  /** To be asked once somebody is attached to the transport. */
+  readonly leftover: () => ReadonlyArray<Uint8Array>
 }
 
 const unsupported = Effect.fail(new TlsFailed({ kind: "Unsupported" }))
@@ -105,12 +129,14 @@ export const acquire = <E, R>(
         for (const undo of opened) undo()
         return exit
       }
-      const acquired = exit.value
-      return Effect.as(
-        Effect.addFinalizer((exit) =>
-          Exit.isSuccess(exit) || options.onScopeFailure === "flush" ? acquired.writer.close : acquired.abort
-        ),
-        acquired
-      )
+      return owned(exit.value, options)
     })
   })
+
+const owned = (connection: SessionConnection, options: SessionOptions): Effect.Effect<Connection, never, Scope.Scope> =>
+  Effect.as(
+    Effect.addFinalizer((exit) =>
+      Exit.isSuccess(exit) || options.onScopeFailure === "flush" ? connection.writer.close : connection.abort
+    ),
+    connection
+  )

@@ -28,9 +28,9 @@ export interface DuplexLike {
  * How long input is still thrown away once this side has closed, so that the
  * system need not reset the connection under a peer that is still reading.
  */
-const lingerMillis = 2000
+export const lingerMillis = 2000
 
-const nobody: Handler = {
+export const nobody: Handler = {
   onData: () => {},
   onEnd: () => {},
   onDrain: () => {},

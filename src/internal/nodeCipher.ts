@@ -1,9 +1,16 @@
 /**
- * The encrypted side of a TLS connection: a transport, as the `Duplex` that
- * Node's TLS engine reads from and writes to.
+ * The encrypted side of a TLS connection: a transport below, and Node's TLS
+ * engine above, which takes this for its socket.
  *
- * It stands between the two so that the end of TLS and the end of the transport
- * can be told apart, and so that what follows the one is not swallowed.
+ * What arrives waits here, still encrypted, until the engine may have it, and is
+ * given to it one record at a time. The engine deals with a record before the
+ * call returns, so that it is known after each whether it was the last one of
+ * TLS; what lies behind that one is no TLS, and is kept. The end and the loss of
+ * the transport wait behind the bytes that arrived before.
+ *
+ * It never ends, closes or aborts the transport on its own: the engine's end is
+ * the transport's end, unless the session goes on in plain text, and everything
+ * else is for whoever owns both.
  */
 import { Duplex } from "node:stream"
 import type { Failure, Handler, Transport } from "../Transport.ts"
@@ -11,29 +18,54 @@ import type { Failure, Handler, Transport } from "../Transport.ts"
 /** The length of a TLS record's header: type, version, length. */
 const headerBytes = 5
 
+/** Who is told of what goes on below, as far as it matters to them. */
+export interface CipherListener {
+  /** The engine has dealt with a piece. */
+  readonly onGiven?: () => void
+  /** The peer has ended the transport's output; the engine was given everything. */
+  readonly onTransportEnd?: () => void
+  /** The transport is gone; the engine was given everything. Nothing more is told. */
+  readonly onTransportClose?: (failure: Failure | undefined) => void
+  /** The transport can send no more; what arrived before is still given. */
+  readonly onWriteFailure?: (failure: Failure) => void
+  /** The peer has ended or broken the transport, however much is still unread. */
+  readonly onLeft?: (failure: Failure | undefined) => void
+}
+
 export class CipherDuplex extends Duplex implements Handler {
   readonly transport: Transport
-  /** The transport's output has ended. */
-  transportEnded = false
+  listener: CipherListener = {}
+  /** Whether the transport is gone. What arrived before can still be given. */
+  transportClosed = false
+  /** Why it broke, or cannot send. */
   failure: Failure | undefined = undefined
-  /** Tells whether the engine has seen the end of TLS; asked where bytes follow that are no TLS. */
-  engineEnded: () => boolean = () => false
-  /** Called when the transport ends or breaks. */
-  onTransportEnd: () => void = () => {}
-  /** Keep the transport when the engine lets go: the session goes on in plain text. */
+  /** Set once the engine has seen the last record: what follows is kept. */
+  tlsEnded = false
+  /** Whether the end of the engine's output leaves the transport's open: the session goes on in plain text. */
   keepTransport = false
-  /** What followed the end of TLS. */
-  readonly after: Array<Uint8Array> = []
 
-  /** What is still to come of the record that the last bytes began. */
+  /** What arrived and was not given yet, and where in the first of it the next record goes on. */
+  private readonly queue: Array<Uint8Array> = []
+  private position = 0
+  /** Of the record that is being given: how much of its header was, and what is still to come behind that. */
+  private headerGiven = 0
   private recordLeft = 0
-  private header: Array<number> = []
+
+  private flowing = false
+  private giving = false
+  private transportPaused = false
+  private transportEnded = false
+  private endTold = false
+  private closeTold = false
+  /** Nobody listens, and what the engine says is not heard. */
+  private isReleased = false
+  private discarding = false
   private sent: ((error?: Error | null) => void) | undefined = undefined
 
   constructor(transport: Transport, leftover: ReadonlyArray<Uint8Array>) {
-    super({ allowHalfOpen: true, decodeStrings: true, readableHighWaterMark: 262144 })
+    super({ allowHalfOpen: true, decodeStrings: true })
     this.transport = transport
-    for (const bytes of leftover) this.feed(bytes)
+    for (const bytes of leftover) this.queue.push(bytes)
   }
 
   // ------------------------------------------------------------------------
@@ -41,13 +73,16 @@ export class CipherDuplex extends Duplex implements Handler {
   // ------------------------------------------------------------------------
 
   onData(bytes: Uint8Array): void {
-    this.feed(bytes)
+    if (this.discarding || bytes.length === 0) return
+    this.queue.push(bytes)
+    this.give()
   }
 
   onEnd(): void {
+    if (this.transportEnded || this.isReleased) return
     this.transportEnded = true
-    this.push(null)
-    this.onTransportEnd()
+    this.listener.onLeft?.(undefined)
+    this.give()
   }
 
   onDrain(): void {
@@ -58,72 +93,161 @@ export class CipherDuplex extends Duplex implements Handler {
 
   onWriteFailure(failure: Failure): void {
     this.failure ??= failure
-    // reading goes on; what the engine still wants to say goes nowhere
+    // what the engine still wants to say goes nowhere
     this.onDrain()
+    this.listener.onWriteFailure?.(failure)
   }
 
   onClose(failure: Failure | undefined): void {
+    if (this.transportClosed) return
     this.failure ??= failure
     this.transportEnded = true
-    if (!this.readableEnded && failure === undefined) this.push(null)
-    this.onTransportEnd()
-    if (failure !== undefined) this.destroy(asError(failure))
+    this.transportClosed = true
+    this.onDrain()
+    if (this.isReleased) return
+    this.listener.onLeft?.(this.failure)
+    this.give()
   }
 
-  /** Whole records and parts of them go to the engine; what cannot be one stays here if TLS is over. */
-  private feed(bytes: Uint8Array): void {
-    if (this.engineEnded()) return this.keep(bytes)
-    let from = 0
-    let at = 0
-    while (at < bytes.length) {
-      if (this.recordLeft > 0) {
-        const part = Math.min(this.recordLeft, bytes.length - at)
+  // ------------------------------------------------------------------------
+  // what whoever owns it calls
+  // ------------------------------------------------------------------------
+
+  /** From now on the engine gets what arrives; not from within this call. */
+  flow(): void {
+    if (this.flowing) return
+    this.flowing = true
+    process.nextTick(() => this.give())
+  }
+
+  /** The engine gets nothing more until `flow`. */
+  hold(): void {
+    this.flowing = false
+    this.pauseTransport()
+  }
+
+  /** What arrives is thrown away from now on; the engine may still finish what it says. */
+  discard(): void {
+    this.discarding = true
+    this.queue.length = 0
+    this.resumeTransport()
+  }
+
+  /** Nobody is told of anything any more, and what the engine still says goes nowhere. */
+  forget(): void {
+    this.isReleased = true
+    this.discarding = true
+    this.listener = {}
+    this.queue.length = 0
+  }
+
+  /** As `forget`, but what arrives from here on is kept until it is taken. */
+  letGo(): void {
+    this.isReleased = true
+    this.listener = {}
+    this.pauseTransport()
+  }
+
+  /** What arrived behind the end of TLS. */
+  takeKept(): ReadonlyArray<Uint8Array> {
+    const kept = this.queue.splice(0)
+    if (kept.length > 0 && this.position > 0) kept[0] = kept[0]!.subarray(this.position)
+    this.position = 0
+    return kept
+  }
+
+  // ------------------------------------------------------------------------
+  // from the transport to the engine
+  // ------------------------------------------------------------------------
+
+  private give(): void {
+    if (this.isReleased) return this.pauseTransport()
+    if (this.giving) return
+    this.giving = true
+    while (this.flowing && !this.tlsEnded && this.queue.length > 0) {
+      const piece = this.nextPiece()
+      this.emit("data", piece)
+      this.listener.onGiven?.()
+    }
+    this.giving = false
+    // who was told of a piece may have let go
+    if (this.isReleased) return
+    if (this.queue.length > 0) this.pauseTransport()
+    else if (this.flowing) this.resumeTransport()
+    this.tellEnd()
+  }
+
+  /** Removes what is there of the record at the front of the queue. */
+  private nextPiece(): Buffer {
+    const chunk = this.queue[0]!
+    const start = this.position
+    let at = start
+    while (at < chunk.length) {
+      if (this.headerGiven < headerBytes) {
+        const byte = chunk[at++]!
+        this.headerGiven++
+        // the last two bytes of the header are the length of what follows it
+        if (this.headerGiven === headerBytes - 1) this.recordLeft = byte * 256
+        else if (this.headerGiven === headerBytes) this.recordLeft += byte
+      } else {
+        const part = Math.min(this.recordLeft, chunk.length - at)
         this.recordLeft -= part
         at += part
-        continue
       }
-      this.header.push(bytes[at++]!)
-      if (!plausible(this.header)) {
-        // possibly plain text behind the end: let the engine see what came before, then ask it
-        const start = at - this.header.length
-        if (start > from) this.give(bytes.subarray(from, start))
-        if (start >= 0 && this.engineEnded()) {
-          this.header = []
-          return this.keep(bytes.subarray(start))
-        }
-        // it is for the engine to say what is wrong with it
-        from = Math.max(start, 0)
-        this.header = []
-        this.recordLeft = Infinity
-        continue
-      }
-      if (this.header.length === headerBytes) {
-        this.recordLeft = this.header[3]! * 256 + this.header[4]!
-        this.header = []
+      if (this.headerGiven === headerBytes && this.recordLeft === 0) {
+        this.headerGiven = 0
+        break
       }
     }
-    if (from < bytes.length) this.give(from === 0 ? bytes : bytes.subarray(from))
+    this.position = at
+    if (at === chunk.length) {
+      this.queue.shift()
+      this.position = 0
+    }
+    return Buffer.from(chunk.buffer, chunk.byteOffset + start, at - start)
   }
 
-  private give(bytes: Uint8Array): void {
-    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-    if (!this.push(chunk)) this.transport.pause()
+  /** Tells of the transport's end and loss, once there is nothing in front of them. */
+  private tellEnd(): void {
+    const behind = this.queue.length > 0 && !this.tlsEnded
+    if (!this.transportEnded || behind || !this.flowing) return
+    // an error that the engine has found in what it was given is told of in the next tick, and comes first
+    process.nextTick(() => {
+      if (!this.endTold) {
+        this.endTold = true
+        this.listener.onTransportEnd?.()
+      }
+      if (this.transportClosed && !this.closeTold) {
+        this.closeTold = true
+        this.listener.onTransportClose?.(this.failure)
+      }
+    })
   }
 
-  private keep(bytes: Uint8Array): void {
-    if (bytes.length === 0) return
-    this.after.push(bytes)
-    // nobody reads it yet
+  private pauseTransport(): void {
+    if (this.transportPaused) return
+    this.transportPaused = true
     this.transport.pause()
+  }
+
+  private resumeTransport(): void {
+    if (!this.transportPaused) return
+    this.transportPaused = false
+    this.transport.resume()
   }
 
   // ------------------------------------------------------------------------
   // what the engine calls
   // ------------------------------------------------------------------------
 
-  override _read(): void {
-    if (this.after.length === 0) this.transport.resume()
+  // How fast it is given what arrives is for whoever owns it to say, not for the engine.
+  override pause(): this {
+    return this
   }
+  override resume(): this {
+    return this
+  }
+  override _read(): void {}
 
   override _write(chunk: Buffer, _encoding: string, callback: (error?: Error | null) => void): void {
     this.send([chunk], callback)
@@ -137,39 +261,13 @@ export class CipherDuplex extends Duplex implements Handler {
   }
 
   private send(chunks: ReadonlyArray<Uint8Array>, callback: (error?: Error | null) => void): void {
-    if (this.failure !== undefined) callback(asError(this.failure))
+    if (this.isReleased || this.failure !== undefined) callback()
     else if (this.transport.write(chunks)) callback()
     else this.sent = callback
   }
 
   override _final(callback: (error?: Error | null) => void): void {
-    if (!this.keepTransport) this.transport.end()
+    if (!this.keepTransport && !this.isReleased) this.transport.end()
     callback()
   }
-
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    if (!this.keepTransport) {
-      if (error === null) this.transport.close()
-      else this.transport.abort()
-    }
-    callback(error)
-  }
 }
-
-/** Whether bytes can be the beginning of a record's header. */
-const plausible = (header: ReadonlyArray<number>): boolean => {
-  const [type, major, minor, high] = header
-  return (
-    type! >= 20 &&
-    type! <= 24 &&
-    (major === undefined || major === 3) &&
-    (minor === undefined || minor <= 4) &&
-    // a record holds at most 2^14 bytes and what encryption adds
-    (high === undefined || high <= 0x48)
-  )
-}
-
-const asError = (failure: Failure): Error =>
-  failure.cause instanceof Error
-    ? failure.cause
-    : Object.assign(new Error(`transport failed: ${failure.code ?? failure.kind}`), { code: failure.code })

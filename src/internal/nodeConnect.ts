@@ -104,7 +104,7 @@ const connectTcp = (
       }).pipe(Effect.mapError((errors) => failed(mostTelling(errors))))
     ),
     Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(failed("Timeout")) }),
-    Effect.map((socket) => new TcpTransport(socket, NodeAddress.infoOf(socket)))
+    Effect.map((socket) => new TcpTransport(socket, NodeAddress.infoOf(socket), host))
   )
 }
 

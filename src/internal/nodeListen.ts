@@ -3,6 +3,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { SocketAddress } from "effect/net/NetAddress"
+import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
@@ -34,13 +35,22 @@ export const listen = (
   events: ListenEvents
 ): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
   Effect.contextWith((services: Context.Context<never>) => {
+    const handshakes = new Set<Fiber.Fiber<void>>()
     const accept: Accept = {
       ...events,
-      onTransport: options.tls === undefined ? onTransport : secured(options.tls, services, onTransport, events)
+      onTransport:
+        options.tls === undefined ? onTransport : secured(options.tls, services, onTransport, events, handshakes)
     }
     if (options.backlog !== undefined) Argument.amount("startServer", "backlog", options.backlog)
     const bound: Array<Bound> = []
-    const close = Effect.suspend(() => Effect.forEach(bound.splice(0), unbind, { discard: true }))
+    const close = Effect.suspend(() => Effect.forEach(bound.splice(0), unbind, { discard: true })).pipe(
+      // who is still in the middle of a handshake was not accepted
+      Effect.andThen(
+        Effect.sync(() => {
+          for (const handshake of handshakes) handshake.interruptUnsafe()
+        })
+      )
+    )
     const bind =
       options.path === undefined
         ? bindTcp(lookup, options, accept, bound)
@@ -67,12 +77,13 @@ const secured = (
   tls: Tls.ServerOptions,
   services: Context.Context<never>,
   onTransport: (transport: Transport) => void,
-  events: ListenEvents
+  events: ListenEvents,
+  handshakes: Set<Fiber.Fiber<void>>
 ): ((transport: Transport) => void) => {
   // programs without TLS do not load it
   const loaded = import("./nodeTls.ts")
   return (transport) => {
-    Effect.runForkWith(services)(
+    const handshake = Effect.runForkWith(services)(
       Effect.match(
         Effect.flatMap(
           Effect.promise(() => loaded),
@@ -84,6 +95,12 @@ const secured = (
         }
       )
     )
+    handshakes.add(handshake)
+    handshake.addObserver((exit) => {
+      handshakes.delete(handshake)
+      // wherever it was given up
+      if (Exit.isFailure(exit)) transport.abort()
+    })
   }
 }
 

@@ -2,35 +2,38 @@
 import * as Effect from "effect/Effect"
 import type { TlsFailed } from "../StreamError.ts"
 import type { StartTlsOptions } from "../Tls.ts"
-import type { Handler, Transport } from "../Transport.ts"
+import type * as Net from "node:net"
+import type { ConnectionInfo, Handler, Transport } from "../Transport.ts"
+import { nobody } from "./duplexTransport.ts"
 import { NodeTransport } from "./nodeTransport.ts"
 
 export class TcpTransport extends NodeTransport {
-  /** What happened between two handlers, for the second. */
-  private meanwhile: Array<(handler: Handler) => void> = []
+  /** Whom this connected to, by name. */
+  private readonly host: string | undefined
+  /** What arrived between two handlers, for the second. */
+  private readonly meanwhile: Array<Uint8Array> = []
+
+  constructor(socket: Net.Socket, info: ConnectionInfo, host?: string) {
+    super(socket, info)
+    this.host = host
+  }
 
   override attach(handler: Handler): void {
     super.attach(handler)
-    for (const tell of this.meanwhile.splice(0)) tell(handler)
+    for (const bytes of this.meanwhile.splice(0)) handler.onData(bytes)
   }
 
   startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {
     return Effect.suspend(() => {
-      const { meanwhile } = this
-      this.handler = {
-        onData: (bytes) => meanwhile.push((handler) => handler.onData(bytes)),
-        onEnd: () => meanwhile.push((handler) => handler.onEnd()),
-        onDrain: () => {},
-        onWriteFailure: (failure) => meanwhile.push((handler) => handler.onWriteFailure(failure)),
-        onClose: (failure) => meanwhile.push((handler) => handler.onClose(failure))
-      }
+      // the end and the loss of the connection are told to whoever attaches later
+      this.handler = { ...nobody, onData: (bytes) => void this.meanwhile.push(bytes) }
       this.pause()
       // programs without TLS do not load it
       return Effect.promise(() => import("./nodeTls.ts")).pipe(
         Effect.onInterrupt(() => Effect.sync(() => this.abort())),
         Effect.flatMap((tls) =>
           options.side === "client"
-            ? tls.secureClient(this, options, options.serverName, leftover)
+            ? tls.secureClient(this, options, this.host, leftover)
             : tls.secureServer(this, options, leftover)
         )
       )

@@ -1,6 +1,6 @@
 /** TLS over any transport, with Node's engine. */
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
@@ -8,12 +8,10 @@ import * as Net from "node:net"
 import * as NodeTls from "node:tls"
 import { StreamTimeout, TlsFailed } from "./errors.ts"
 import type * as Tls from "../Tls.ts"
-import type { Handler, Transport } from "../Transport.ts"
+import type { Failure, Transport } from "../Transport.ts"
 import { CipherDuplex } from "./nodeCipher.ts"
-import { NodeTransport } from "./nodeTransport.ts"
+import { handshakeTimeout, TlsTransport } from "./nodeTlsTransport.ts"
 import { toTlsFailed } from "./tlsFailure.ts"
-
-const defaultHandshakeTimeout = Duration.seconds(60)
 
 // ---------------------------------------------------------------------------
 // identities
@@ -76,23 +74,46 @@ export const secureClient = (
   handshake(transport, options, leftover, (cipher) =>
     Effect.sync(() => {
       const serverName = options.serverName ?? host
+      const session = options.session === undefined ? undefined : sessionOf(serverName, options.session)
       const socket = NodeTls.connect({
         socket: cipher,
-        ...(options.identity === undefined ? undefined : material(options.identity)),
-        ...trusted(options.ca),
-        ...versions(options),
+        // made here: the engine would keep what it is made of, the key among it
+        secureContext: NodeTls.createSecureContext({
+          ...(options.identity === undefined ? undefined : material(options.identity)),
+          ...trusted(options.ca),
+          ...versions(options)
+        }),
         ...alpn(options),
-        ...(options.session === undefined ? undefined : { session: Buffer.from(options.session) }),
+        ...(session === undefined ? undefined : { session }),
         // an address is verified but, as RFC 6066 has it, not sent
         ...(serverName === undefined ? undefined : { host: serverName }),
         ...(serverName === undefined || Net.isIP(serverName) !== 0 ? undefined : { servername: serverName }),
         rejectUnauthorized: options.dangerouslyAcceptAnyCertificate !== true
       })
       const { onSession } = options
-      if (onSession !== undefined) socket.on("session", (session) => onSession(session))
+      if (onSession !== undefined) {
+        // resuming skips the verification: a session that was made without it must not get around it later
+        socket.on("session", (session) => {
+          if (socket.authorized) onSession(boundSession(serverName, session))
+        })
+      }
       return { socket, ready: "secureConnect", verify: () => undefined }
     })
   )
+
+/**
+ * Who resumes a session is not asked for a certificate, and so for no name: a session is good for the server that it was
+ * made with, and says which that is.
+ */
+const sessionName = (serverName: string | undefined): Buffer => Buffer.from(`${serverName ?? ""}\n`)
+
+const boundSession = (serverName: string | undefined, session: Uint8Array): Uint8Array =>
+  new Uint8Array(Buffer.concat([sessionName(serverName), session]))
+
+const sessionOf = (serverName: string | undefined, bound: Uint8Array): Buffer | undefined => {
+  const name = sessionName(serverName)
+  return name.equals(bound.subarray(0, name.length)) ? Buffer.from(bound.subarray(name.length)) : undefined
+}
 
 /** As a server, over a transport that nobody is attached to. The transport is aborted unless this succeeds. */
 export const secureServer = (
@@ -118,9 +139,10 @@ export const secureServer = (
                   const fiber = Effect.runForkWith(services)(
                     Effect.map(choose(name), (one) => serverContext(options, one))
                   )
+                  socket.once("close", () => fiber.interruptUnsafe())
                   fiber.addObserver((exit) => {
                     if (Exit.isSuccess(exit)) callback(null, exit.value)
-                    else callback(new Error(`no identity for ${name}`))
+                    else callback(new Error(`no identity for ${name}`, { cause: Cause.squash(exit.cause) }))
                   })
                 }
               }
@@ -131,7 +153,11 @@ export const secureServer = (
           ready: "secure",
           // the engine only notes what is wrong with a client's certificate; whether it matters is for us to say
           verify: () => {
-            const error = clientCertificate === "none" ? null : verifyError(socket)
+            // a resumed session without a certificate has nothing wrong with it either
+            const error =
+              clientCertificate === "none"
+                ? null
+                : (verifyError(socket) ?? (socket.getPeerX509Certificate() === undefined ? new NoCertificate() : null))
             socket.authorized = clientCertificate !== "none" && error === null
             if (error !== null) socket.authorizationError = error
             return clientCertificate === "require" && error !== null ? error : undefined
@@ -140,6 +166,13 @@ export const secureServer = (
       })
     })
   )
+
+class NoCertificate extends Error {
+  readonly code = "UNABLE_TO_GET_ISSUER_CERT"
+  constructor() {
+    super("the client showed no certificate")
+  }
+}
 
 /** What the engine noted about the peer's certificate. */
 const verifyError = (socket: NodeTls.TLSSocket): Error | null =>
@@ -163,9 +196,11 @@ const handshake = (
     const cipher = new CipherDuplex(transport, leftover)
     cipher.on("error", ignore)
     transport.attach(cipher)
-    const timeout = Duration.fromInputUnsafe(options.handshakeTimeout ?? defaultHandshakeTimeout)
-    return start(cipher).pipe(
+    const timeout = handshakeTimeout(options)
+    return Effect.raceFirst(start(cipher), left(cipher)).pipe(
       Effect.flatMap((engine) => finish(cipher, engine, options)),
+      // certificates that cannot be read, an identity that could not be found
+      Effect.catchDefect((defect) => Effect.fail(toTlsFailed(defect))),
       Effect.timeoutOrElse({
         duration: timeout,
         orElse: () =>
@@ -179,12 +214,23 @@ const handshake = (
       Effect.onExit((exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit)) return
+          cipher.forget()
           transport.abort()
+          // and with it the engine above
           cipher.destroy()
         })
       )
     )
   })
+
+/** Fails once the peer leaves, which nobody reads of yet. */
+const left = (cipher: CipherDuplex): Effect.Effect<never, TlsFailed> =>
+  Effect.callback((resume) => {
+    cipher.listener = { onLeft: (failure) => resume(Effect.fail(leftEarly(failure))) }
+  })
+
+const leftEarly = (failure: Failure | undefined): TlsFailed =>
+  toTlsFailed(failure?.cause ?? new Error("the peer left during the handshake"))
 
 const finish = (
   cipher: CipherDuplex,
@@ -197,129 +243,31 @@ const finish = (
       socket.off("error", onError)
       socket.off("close", onClose)
     }
-    const fail = (error: unknown) => {
+    const fail = (error: TlsFailed) => {
       forget()
       socket.on("error", ignore)
-      socket.destroy()
-      resume(Effect.fail(toTlsFailed(error)))
+      resume(Effect.fail(error))
     }
     const onReady = () => {
       const wrong = verify()
-      if (wrong !== undefined) return fail(wrong)
+      if (wrong !== undefined) return fail(toTlsFailed(wrong))
       forget()
-      // nothing may be read before there is somebody to read it
-      socket.pause()
-      resume(Effect.succeed(new TlsTransport(socket, cipher, options)))
+      const transport = new TlsTransport(socket, cipher, options)
+      // not from inside the engine, which still has to send the tickets that belong to the handshake
+      queueMicrotask(() => resume(Effect.succeed(transport)))
     }
-    const onError = (error: unknown) => fail(cipher.failure?.cause ?? error)
-    const onClose = () => fail(cipher.failure?.cause ?? new Error("the peer left during the handshake"))
+    const onError = (error: unknown) => fail(toTlsFailed(error))
+    const onClose = () => fail(leftEarly(cipher.failure))
     socket.on(ready, onReady)
     socket.on("error", onError)
     socket.on("close", onClose)
+    // who has left will not finish the handshake, whatever the engine makes of what was said before
+    cipher.listener = { onTransportEnd: onClose, onTransportClose: onClose }
+    cipher.flow()
     return Effect.sync(() => {
       forget()
       socket.on("error", ignore)
-      socket.destroy()
     })
   })
 
 const ignore = (): void => {}
-
-// ---------------------------------------------------------------------------
-// the transport
-// ---------------------------------------------------------------------------
-
-class TlsTransport extends NodeTransport {
-  private readonly cipher: CipherDuplex
-  private readonly lenient: boolean
-  /** The peer has said that it ends, and not merely been cut off. */
-  private notified = false
-
-  constructor(socket: NodeTls.TLSSocket, cipher: CipherDuplex, options: Tls.CommonOptions) {
-    super(socket, { ...cipher.transport.info, tls: tlsInfo(socket) })
-    this.cipher = cipher
-    this.lenient = options.allowTruncation === true
-    // The engine ends its readable side both for a close_notify and for the end of the transport. Only the first can
-    // come while the transport has not ended.
-    const { push } = socket
-    socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-      if (chunk === null && !cipher.transportEnded) this.notified = true
-      return push.call(socket, chunk, encoding)
-    }
-    cipher.engineEnded = () => this.notified
-  }
-
-  override attach(handler: Handler): void {
-    if (this.lenient) return super.attach(handler)
-    super.attach({
-      onData: (bytes) => handler.onData(bytes),
-      onEnd: () => {
-        if (this.notified) handler.onEnd()
-        else this.truncated(handler)
-      },
-      onDrain: () => handler.onDrain(),
-      onWriteFailure: (failure) => handler.onWriteFailure(failure),
-      onClose: (failure) => handler.onClose(failure)
-    })
-  }
-
-  private truncated(handler: Handler): void {
-    const cause = new TlsFailed({ kind: "Truncated" })
-    this.abort()
-    handler.onClose({ kind: "Reset", tls: "Truncated", cause })
-  }
-
-  protected override reset(): void {
-    this.duplex.destroy()
-    this.cipher.transport.abort()
-  }
-
-  /** Ends TLS in both directions, and gives the transport back with what followed. */
-  readonly stopTls = () =>
-    Effect.callback<{ readonly transport: Transport; readonly leftover: ReadonlyArray<Uint8Array> }>((resume) => {
-      const { cipher, duplex } = this
-      cipher.keepTransport = true
-      const done = () => {
-        resume(Effect.succeed({ transport: cipher.transport, leftover: cipher.after.splice(0) }))
-      }
-      this.handler = {
-        onData: ignore,
-        onEnd: done,
-        onDrain: ignore,
-        onWriteFailure: ignore,
-        onClose: done
-      }
-      duplex.resume()
-      duplex.end()
-      if (this.readEnded) done()
-    })
-}
-
-const tlsInfo = (socket: NodeTls.TLSSocket): Tls.TlsInfo => {
-  const certificate = socket.getPeerX509Certificate()
-  const error: unknown = socket.authorizationError
-  return {
-    protocol: socket.getProtocol() ?? "unknown",
-    cipher: socket.getCipher().name,
-    alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined,
-    serverName: typeof socket.servername === "string" && socket.servername !== "" ? socket.servername : undefined,
-    authorized: socket.authorized,
-    authorizationError: error === null || error === undefined ? undefined : errorCode(error),
-    peerCertificate:
-      certificate === undefined
-        ? undefined
-        : {
-            subject: certificate.subject,
-            issuer: certificate.issuer,
-            subjectAltName: certificate.subjectAltName,
-            validFrom: certificate.validFrom,
-            validTo: certificate.validTo,
-            fingerprint256: certificate.fingerprint256,
-            raw: new Uint8Array(certificate.raw)
-          },
-    resumed: socket.isSessionReused()
-  }
-}
-
-const errorCode = (error: unknown): string =>
-  typeof error === "string" ? error : String((error as { code?: unknown }).code ?? (error as Error).message)

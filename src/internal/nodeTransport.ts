@@ -1,7 +1,7 @@
 /** A transport over a `node:net` socket. */
 import type * as Net from "node:net"
 import { constants } from "node:os"
-import type { ConnectionInfo, Failure } from "../Transport.ts"
+import type { ConnectionInfo, Failure, Handler } from "../Transport.ts"
 import { DuplexTransport, toFailure } from "./duplexTransport.ts"
 
 const [uvMajor = 0, uvMinor = 0] = process.versions.uv.split(".").map(Number)
@@ -30,6 +30,13 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
         _writev.call(socket, chunks, this.onWritten)
       }
     }
+  }
+
+  override attach(handler: Handler): void {
+    super.attach(handler)
+    // another handler was told of it, or nobody
+    const { failure } = this
+    if (this.writeFailed && failure !== undefined) process.nextTick(() => this.handler.onWriteFailure(failure))
   }
 
   private readonly onWritten = (error?: Error | null): void => {

@@ -187,6 +187,11 @@ export class Session implements Handler, Flow, Output, Watched {
     return this.await(() => this.closed)
   }
 
+  /** Completes once this side has ended the session, one way or the other. */
+  get awaitOutcome(): Effect.Effect<CloseOutcome> {
+    return this.await(() => this.outcome)
+  }
+
   private abortNow(): void {
     if (this.outcome !== undefined) return
     const unsent = this.writes.break((operation) => new ClosedStream({ operation, reason: "Aborted" }))
@@ -196,6 +201,7 @@ export class Session implements Handler, Flow, Output, Watched {
   }
 
   get isClosing(): boolean {
+    if (this.successor !== undefined) return this.successor.isClosing
     return this.closing || this.outcome !== undefined || this.writes.broken !== undefined
   }
 

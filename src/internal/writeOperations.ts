@@ -148,10 +148,12 @@ export class Drain extends WriteOperation {
   }
 }
 
-/** `flush` */
+/** `flush`, also as a part of another operation. */
 export class Flush extends WriteOperation {
-  get name() {
-    return "flush"
+  readonly name: string
+  constructor(buffer: WriteBuffer, name = "flush") {
+    super(buffer)
+    this.name = name
   }
   tryNow(): typeof notNow {
     return notNow
@@ -178,6 +180,7 @@ export class WriteEof extends WriteOperation {
   }
   run(): Effect.Effect<void, WriteError> {
     const { buffer } = this
+    if (buffer.ending === "Upgraded") return this.failure()!
     // as in CPython: once this side has closed there is nothing more to end
     if (buffer.ending !== undefined && buffer.ending !== "Eof") return exitVoid
     if (buffer.broken === undefined) buffer.end("Eof")

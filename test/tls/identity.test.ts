@@ -255,13 +255,16 @@ describe("an identity that is chosen", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("is not waited for once the client has left, and is interrupted", () =>
+  it.live.each([
+    ["which asked for a name", "localhost"],
+    ["before it has said anything", undefined]
+  ] as const)("is not waited for once the client has left, %s, and is interrupted", ([, asksFor]) =>
     Effect.gen(function* () {
       let asked = false
       let interrupted = false
       const server = yield* serveTls({
         identity: (name) =>
-          name === undefined
+          name !== asksFor
             ? Effect.succeed(certificates.server.identity)
             : Effect.onInterrupt(
                 Effect.andThen(

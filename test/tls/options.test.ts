@@ -377,6 +377,25 @@ describe("resumption", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
+  it.live.each(["TLSv1.2", "TLSv1.3"] as const)(
+    "over %s one made with a server of one name is not good for another",
+    (maxVersion) =>
+      Effect.gen(function* () {
+        const server = yield* serveTls({ identity: certificates.alpha.identity })
+        const sessions: Array<Uint8Array> = []
+        const first = yield* connectTls(server.port, {
+          maxVersion,
+          serverName: "alpha.test",
+          onSession: (session) => sessions.push(session)
+        })
+        yield* (yield* server.accept).writer.write("first\n")
+        yield* first.reader.readLine
+        const session = yield* eventually("the server allows the session to be resumed", () => sessions[0])
+        const error = yield* Effect.flip(connectTls(server.port, { maxVersion, serverName: "beta.test", session }))
+        certificateFailure(error, "ERR_TLS_CERT_ALTNAME_INVALID")
+      }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
   it.live("another server does not know the session: a whole handshake follows", () =>
     Effect.gen(function* () {
       const one = yield* serveTls()

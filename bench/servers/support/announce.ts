@@ -1,9 +1,15 @@
-import type { Service } from "./service.ts"
+import { certificateVariable, type Service } from "./service.ts"
 
 declare const gc: (() => void) | undefined
 
 /** The service that this process was started to offer. */
 export const service = process.argv[2] as Service
+
+const certificate = process.env[certificateVariable]
+
+/** What the server shows of itself, where it is to speak TLS. */
+export const identity =
+  certificate === undefined ? undefined : (JSON.parse(certificate) as { readonly cert: string; readonly key: string })
 
 /** Tells the benchmark where the server listens, answers its questions, and ends the process when it is done. */
 export const announce = (port: number): void => {

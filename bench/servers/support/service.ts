@@ -13,6 +13,9 @@
  */
 export type Service = "raw" | "line" | "frame" | "sink" | "source"
 
+/** The variable of the environment that holds the certificate and the key, as JSON, of a server that speaks TLS. */
+export const certificateVariable = "BENCH_CERTIFICATE"
+
 /** What a `source` sends, over and over. */
 export const block: Uint8Array = Uint8Array.from({ length: 65536 }, (_, i) => (i * 31 + (i >> 8)) & 255)
 
