@@ -256,7 +256,53 @@ const build = (options: Options): Effect.Effect<Context.Context<Network | TestNe
  * Nothing is delivered inside the call that sends it: every piece arrives in a
  * turn of the fiber scheduler of its own, in the order of time, and of sending
  * where times are equal. Time is that of the `Clock` of whoever connects, so
- * under a `TestClock` a test adjusts it.
+ * under a `TestClock` a test adjusts it. One adjustment carries a whole
+ * conversation through, however often the programs sleep and the network takes
+ * its time on the way.
+ *
+ * **Gotchas**
+ *
+ * A `TestClock` waits for fibers, and for nothing else. While it is adjusted it
+ * runs ahead of a program that waits for a promise, a timer of the system, or
+ * anything real.
+ *
+ * **Example** (Twenty minutes in one step)
+ *
+ * ```ts
+ * import { Effect, Fiber } from "effect"
+ * import { openConnection, startServer } from "effect-byte-streams"
+ * import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+ * import { TestClock } from "effect/testing"
+ *
+ * const conversation = Effect.gen(function* () {
+ *   const { reader, writer } = yield* openConnection({ port: 7000 })
+ *   for (let i = 0; i < 10; i++) {
+ *     yield* Effect.sleep("1 minute")
+ *     yield* writer.write(`${i}\n`)
+ *     yield* reader.readLine
+ *   }
+ * })
+ *
+ * const test = Effect.gen(function* () {
+ *   yield* startServer({ port: 7000, gracePeriod: 0 }, ({ reader, writer }) =>
+ *     Effect.gen(function* () {
+ *       for (let line = yield* reader.readLine; line.length > 0; line = yield* reader.readLine) {
+ *         yield* Effect.sleep("1 minute")
+ *         yield* writer.write(line)
+ *       }
+ *     })
+ *   )
+ *   const talking = yield* Effect.forkChild(conversation)
+ *   yield* TestNetwork.settled
+ *   yield* TestClock.adjust("20 minutes")
+ *   yield* Fiber.join(talking)
+ *   console.log((yield* TestNetwork.events).at(-1)?.at) // => 1200000
+ * })
+ *
+ * await Effect.runPromise(
+ *   test.pipe(Effect.scoped, Effect.provide(TestNetwork.layer), Effect.provide(TestClock.layer()))
+ * )
+ * ```
  *
  * @category layers
  * @since 0.1.0
