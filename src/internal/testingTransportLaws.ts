@@ -14,12 +14,13 @@ import {
   broken,
   bytes,
   concat,
-  describe,
   eventually,
   holds,
   isText,
   LawViolation,
-  pattern
+  notMade,
+  pattern,
+  within
 } from "./testingLaw.ts"
 
 interface Transports {
@@ -161,8 +162,8 @@ const law = (
     Effect.contextWith((context: Context.Context<Exclude<R, Scope.Scope>>) => {
       const way = (direction: string, order: (pair: Transports) => readonly [Transport, Transport]) => {
         let ends: ReadonlyArray<Observed> = []
-        const observe = make.pipe(
-          Effect.catchCause((cause) => broken(`no transports could be made: it ${describe(cause)}`)),
+        const observe = within("making the transports", make).pipe(
+          Effect.catchCause((cause) => notMade("transports", cause)),
           Effect.tap(({ left, right }) =>
             Effect.addFinalizer(() =>
               Effect.sync(() => {

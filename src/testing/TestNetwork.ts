@@ -180,11 +180,11 @@ export class TestNetwork extends Context.Service<
   {
     readonly seed: number
     readonly faults: Faults.Script
-    /** What crossed the wire so far. The last 20,000 events are kept. */
+    /** What crossed the wire so far. At least the last 20,000 events are kept. */
     readonly events: Effect.Effect<ReadonlyArray<WireEvent>>
     /** The same, for people, with the seed and the faults. */
     readonly timeline: Effect.Effect<string>
-    /** Waits until nothing moves without time passing. */
+    /** See `settled`. */
     readonly settled: Effect.Effect<void>
   }
 >()("effect-byte-streams/testing/TestNetwork") {}
@@ -222,7 +222,8 @@ export const events: Effect.Effect<ReadonlyArray<WireEvent>, never, TestNetwork>
 /**
  * Waits until nothing moves any more without time passing: all that is due has
  * arrived, and what it set off has run. Before a `TestClock` is adjusted, so that
- * every program has come to the point where it waits for time.
+ * every program has come to the point where it waits for time. Where somebody
+ * goes on and on it dies after 10 seconds of real time.
  *
  * @category combinators
  * @since 0.1.0
@@ -385,6 +386,10 @@ export const explain = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
  *
  * Only for programs that do no real input or output: while they wait for that,
  * time here would rush on.
+ *
+ * Where one fiber waits for what cannot happen and another sleeps again and
+ * again, a heartbeat perhaps, time goes on for ever, and so does the run:
+ * `Effect.timeout` around the program ends it, and costs nothing here.
  *
  * **Example** (A day passes)
  *

@@ -2,12 +2,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { openConnection, startServer } from "effect-byte-streams"
+import { type Connection, openConnection, startServer } from "effect-byte-streams"
 import * as Faults from "effect-byte-streams/testing/Faults"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import * as fc from "fast-check"
+import { vi } from "vitest"
 import { pattern } from "../support/bytes.ts"
-import { start, waits } from "../support/fibers.ts"
+import { defectOf, start, waits } from "../support/fibers.ts"
 import { forAll } from "../support/property.ts"
 
 interface Round {
@@ -195,5 +196,24 @@ describe("one adjustment of the clock", () => {
         { numRuns: 50 }
       )
     })
+  )
+})
+
+describe("settled", () => {
+  it.effect("dies where somebody goes on and on, and not where everybody waits", () =>
+    Effect.gen(function* () {
+      // a tenth of a second passes whenever somebody looks at the time
+      let now = 0
+      const looking = vi.spyOn(Date, "now").mockImplementation(() => (now += 100))
+      yield* Effect.addFinalizer(() => Effect.sync(() => looking.mockRestore()))
+      const echo = ({ reader, writer }: Connection.Connection) =>
+        Effect.forever(Effect.flatMap(reader.read(10), (bytes) => writer.write(bytes)))
+      yield* startServer({ port: 80, gracePeriod: 0 }, echo)
+      const connection = yield* openConnection({ port: 80 })
+      yield* start(echo(connection))
+      yield* TestNetwork.settled
+      yield* connection.writer.write("over and over")
+      assert.include(String(yield* defectOf(TestNetwork.settled)), "has not come to rest for 10 seconds")
+    }).pipe(Effect.scoped, Effect.provide(TestNetwork.layer))
   )
 })

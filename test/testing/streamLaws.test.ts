@@ -221,6 +221,15 @@ describe("transports that are no good", () => {
     })
   )
 
+  it.live("one that is never made", () =>
+    Effect.gen(function* () {
+      const violation = yield* Effect.flip(impatient(streamLaw("one byte sent").check(() => Effect.never)))
+      assert.strictEqual(violation.found, "making a pair: not within 1s")
+      const breach = yield* Effect.flip(impatient(transportLaw("one run").check(Effect.never)))
+      assert.strictEqual(breach.found, "making the transports: not within 1s")
+    })
+  )
+
   it.live("in memory the violation tells what crossed the wire", () =>
     Effect.gen(function* () {
       // an end too early: what a law finds over a network that cheats
