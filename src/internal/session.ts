@@ -50,6 +50,7 @@ export class Session implements Handler, Flow, Output, Watched {
     this.closeTimeout = options.closeTimeout
     this.reads = new ReadBuffer(options.limit, this)
     this.writes = new WriteBuffer(options, this)
+    this.writes.atEndOfTurn = transport.atEndOfTurn?.bind(transport)
     this.watchdog = options.timeouts === undefined ? undefined : new Watchdog(this, options.timeouts, services)
     this.reads.watchdog = this.watchdog
     this.reads.budget = Context.get(services, BufferBudget) as Budget | undefined
