@@ -81,7 +81,8 @@ export class Session implements Handler, Flow, Output, Watched {
 
   onWriteFailure(failure: Failure): void {
     if (this.outcome !== undefined) return
-    this.watchdog?.stop()
+    // reading goes on, and is watched
+    this.watchdog?.outputEnded()
     const lost = connectionLost(failure)
     this.writes.break(lost)
     if (this.closing) {
@@ -133,8 +134,16 @@ export class Session implements Handler, Flow, Output, Watched {
   // ------------------------------------------------------------------------
 
   get readsPartly(): boolean {
-    const { operation, window } = this.reads
-    return operation !== undefined && (!operation.framed || window.length > 0)
+    const { operation, received, window } = this.reads
+    return operation !== undefined && (operation.framed ? window.length > 0 : received > 0)
+  }
+
+  get readsFramed(): boolean {
+    return this.reads.operation?.framed === true
+  }
+
+  get taken(): number {
+    return this.reads.received - this.reads.size
   }
 
   expireRead(duration: Duration.Duration): void {
