@@ -14,7 +14,7 @@ import { backTo, held } from "../support/descriptors.ts"
 import { onFakeNetwork } from "../support/fakeNetwork.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
 import { timeoutOf } from "../support/timeouts.ts"
-import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
+import { eventuallyEffect, turns, within } from "../support/wait.ts"
 
 const host = "127.0.0.1"
 const large = pattern(30_000_000)
