@@ -12,6 +12,7 @@ import { ConnectFailed, ListenFailed } from "./errors.ts"
 import * as Faults from "../testing/Faults.ts"
 import type { ConnectionInfo, Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
+import { connectTimedOut } from "./connectTimeout.ts"
 import * as HappyEyeballs from "./happyEyeballs.ts"
 import { type Chunking, cutter } from "./testingChunking.ts"
 import { Clockwork } from "./testingClockwork.ts"
@@ -304,7 +305,7 @@ export class MemoryNetwork {
       Effect.mapError(failed),
       Effect.timeoutOrElse({
         duration: timeout,
-        orElse: () => Effect.fail(failed({ address: path, kind: "Timeout" }))
+        orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: [], timeout }))
       })
     )
   }
@@ -352,7 +353,10 @@ export class MemoryNetwork {
       onFailure: ({ address }, error) => attempts.set(label(address), error)
     }).pipe(
       Effect.mapError((errors) => failed(mostTelling(errors))),
-      Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(failed("Timeout")) })
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () => Effect.fail(connectTimedOut({ target, host, attempts: Array.from(attempts.values()), timeout }))
+      })
     )
   }
 
