@@ -99,6 +99,12 @@ const faults: ReadonlyArray<Fault> = [
       "    this.window.clear()\n    this.queue = undefined\n    this.size = 0\n    Queue.failCauseUnsafe(this.getQueue(), Cause.fail(loss))\n"
   },
   {
+    name: "data after loss: what arrives is passed on late, and a loss overtakes it",
+    file: "internal/session.ts",
+    find: "    this.reads.feed(bytes)\n",
+    replace: "    setTimeout(() => this.reads.feed(bytes), 1)\n"
+  },
+  {
     name: "lost wake-up: the end does not wake the read that waits for it",
     file: "internal/readBuffer.ts",
     find: "    Queue.endUnsafe(this.getQueue())\n    this.wake()\n",
@@ -387,18 +393,20 @@ const check = async (
 /** How many laws a row of the table names. */
 const named = 3
 
-const render = (caught: ReadonlyMap<Fault, ReadonlyArray<string>>): string =>
-  [
-    "| deliberate fault | noticed by |",
-    "| --- | --- |",
-    // in the order of the list, whoever was done first
-    ...faults.flatMap((fault) => {
-      const laws = caught.get(fault)
-      if (laws === undefined) return []
-      const more = laws.length > named ? `; ${laws.length - named} more` : ""
-      return `| ${fault.name} | ${laws.length === 0 ? "**nothing**" : laws.slice(0, named).join("; ")}${more} |`
-    })
-  ].join("\n")
+/** A table in Markdown, its columns as wide as the formatter makes them. */
+const render = (caught: ReadonlyMap<Fault, ReadonlyArray<string>>): string => {
+  // in the order of the list, whoever was done first
+  const rows = faults.flatMap((fault): Array<readonly [string, string]> => {
+    const laws = caught.get(fault)
+    if (laws === undefined) return []
+    const more = laws.length > named ? `; ${laws.length - named} more` : ""
+    return [[fault.name, laws.length === 0 ? "**nothing**" : laws.slice(0, named).join("; ") + more]]
+  })
+  const head = ["deliberate fault", "noticed by"] as const
+  const widths = [0, 1].map((column) => Math.max(...[head, ...rows].map((row) => row[column]!.length)))
+  const line = (cells: ReadonlyArray<string>) => `| ${cells.map((cell, at) => cell.padEnd(widths[at]!)).join(" | ")} |`
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n")
+}
 
 /** Replaces the table in the documentation. */
 const insert = (table: string): void => {
