@@ -13,7 +13,7 @@
  *     PART      only the faults whose names contain one of these
  */
 import { Effect } from "effect"
-import { spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join, resolve } from "node:path"
@@ -312,6 +312,8 @@ const faulty = ({ file, find, replace }: Fault): { readonly source: string } | {
   return { misplaced: `in src/${file} there ${parts.length === 1 ? "is no" : "is more than one"}\n${find.trimEnd()}` }
 }
 
+const running = new Set<ChildProcess>()
+
 const run = (folder: string): Promise<ReadonlyArray<Finding>> =>
   new Promise((done, fail) => {
     const child = spawn(process.execPath, [import.meta.filename, "--check", folder], {
@@ -319,12 +321,14 @@ const run = (folder: string): Promise<ReadonlyArray<Finding>> =>
       timeout: 300_000,
       killSignal: "SIGKILL"
     })
+    running.add(child)
     let printed = ""
     let complained = ""
     child.stdout.setEncoding("utf8").on("data", (text: string) => (printed += text))
     child.stderr.setEncoding("utf8").on("data", (text: string) => (complained += text))
     child.on("error", fail)
     child.on("close", (code) => {
+      running.delete(child)
       if (!printed.startsWith(loaded)) fail(new Error(`${folder} does not run:\n${complained}`))
       else if (code === 0) done(JSON.parse(printed.slice(loaded.length)) as ReadonlyArray<Finding>)
       else done([{ law: "the laws come to an end", found: complained.slice(-2000) }])
@@ -361,33 +365,35 @@ const check = async (
   write: boolean
 ): Promise<ReadonlyArray<string>> => {
   const workplace = mkdtempSync(join(tmpdir(), "mutants-"))
-  try {
-    const queue = mutants.map(({ fault, source }, index) => {
-      const folder = copy(workplace, String(index))
-      writeFileSync(join(folder, "src", fault.file), source)
-      return { fault, folder }
-    })
-    const sound = await run(copy(workplace, "sound"))
-    if (sound.length > 0) return ["without any fault:", ...sound.map(({ found, law }) => `- ${law}: ${found}`)]
-
-    const caught = new Map<Fault, ReadonlyArray<string>>()
-    const worker = async (): Promise<void> => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const findings = await run(next.folder)
-        const laws = [...new Set(findings.map(({ law }) => law))]
-        caught.set(next.fault, laws)
-        console.error(`${laws.length === 0 ? "NOT CAUGHT" : `caught by ${laws.length}`}: ${next.fault.name}`)
-      }
-    }
-    await Promise.all(Array.from({ length: availableParallelism() }, worker))
-
-    console.log(render(caught))
-    const survivors = mutants.filter(({ fault }) => caught.get(fault)!.length === 0)
-    if (write && survivors.length === 0) insert(render(caught))
-    return survivors.map(({ fault }) => `no law notices: ${fault.name}`)
-  } finally {
+  // also when it is interrupted
+  process.once("exit", () => {
+    for (const child of running) child.kill("SIGKILL")
     rmSync(workplace, { recursive: true, force: true })
+  })
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1))
+  const queue = mutants.map(({ fault, source }, index) => {
+    const folder = copy(workplace, String(index))
+    writeFileSync(join(folder, "src", fault.file), source)
+    return { fault, folder }
+  })
+  const sound = await run(copy(workplace, "sound"))
+  if (sound.length > 0) return ["without any fault:", ...sound.map(({ found, law }) => `- ${law}: ${found}`)]
+
+  const caught = new Map<Fault, ReadonlyArray<string>>()
+  const worker = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const findings = await run(next.folder)
+      const laws = [...new Set(findings.map(({ law }) => law))]
+      caught.set(next.fault, laws)
+      console.error(`${laws.length === 0 ? "NOT CAUGHT" : `caught by ${laws.length}`}: ${next.fault.name}`)
+    }
   }
+  await Promise.all(Array.from({ length: availableParallelism() }, worker))
+
+  console.log(render(caught))
+  const survivors = mutants.filter(({ fault }) => caught.get(fault)!.length === 0)
+  if (write && survivors.length === 0) insert(render(caught))
+  return survivors.map(({ fault }) => `no law notices: ${fault.name}`)
 }
 
 /** How many laws a row of the table names. */
