@@ -169,7 +169,7 @@ class Clients<E, R> {
     this.running++
     this.idle.closeUnsafe()
     // added one by one, a context shares what fibers derive from it with the one it was made from; merged, it does not
-    let context: Context.Context<any> = this.context
+    let context: Context.Context<any> = this.context as Context.Context<any>
     context = Context.add(context, Services.Connection, connection)
     context = Context.add(context, Services.StreamReader, connection.reader)
     context = Context.add(context, Services.StreamWriter, connection.writer)
