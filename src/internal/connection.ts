@@ -73,26 +73,27 @@ export class SessionConnection implements Connection {
     const givenUp = Effect.flatMap(session.awaitOutcome, () =>
       Effect.fail(new ClosedStream({ operation, reason: "Aborted" }))
     )
-    const begin: Effect.Effect<Changed, TlsFailed | WriteError> = Effect.suspend(() => {
-      // what others wrote while the flush was waited for; and nobody can write between this and what follows
-      if (writes.buffered > 0 || writes.ending !== undefined || writes.broken !== undefined) return flushed
-      return Effect.onExit(Effect.raceFirst(change(session.transport, session.detach()), givenUp), (exit) =>
-        Exit.isSuccess(exit) ? Effect.void : session.abort
-      )
-    })
-    const flushed: Effect.Effect<Changed, TlsFailed | WriteError> = Effect.flatMap(new Flush(writes, operation), () =>
-      writes.ending === "Eof" ? Effect.fail(new ClosedStream({ operation, reason: "Eof" })) : begin
-    )
-    const changed = Effect.flatMap(Effect.service(Opened), (opened) =>
-      Effect.map(flushed, ({ leftover, transport }) => {
+    const flush = new Flush(writes, operation)
+    const begin = (restore: Restore): Effect.Effect<Changed, TlsFailed | WriteError> =>
+      Effect.suspend(() => {
+        // also what others wrote while the flush was waited for; and nobody can write between this and what follows
+        if (writes.buffered > 0 || writes.ending !== undefined || writes.broken !== undefined) {
+          return Effect.flatMap(restore(flush), () =>
+            writes.ending === "Eof" ? Effect.fail(new ClosedStream({ operation, reason: "Eof" })) : begin(restore)
+          )
+        }
+        // from here on there is no way back
+        const changing = Effect.raceFirst(change(session.transport, session.detach()), givenUp)
+        return Effect.onExit(restore(changing), (exit) => (Exit.isSuccess(exit) ? Effect.void : session.abort))
+      })
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(begin(restore), ({ leftover, transport }) => {
         const connection = new SessionConnection(transport, this.options, this.services)
         session.succeed(connection.session)
         for (const bytes of leftover()) connection.session.onData(bytes)
-        opened?.add(() => connection.session.abortNow())
-        return connection
+        return owned(connection, this.options)
       })
     )
-    return acquire(changed, this.options)
   }
 
   toJSON() {
@@ -104,6 +105,8 @@ export class SessionConnection implements Connection {
     return this.toJSON()
   }
 }
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** What a change of the transport comes to: another one, and the bytes that come before all that it delivers. */
 interface Changed {
@@ -126,12 +129,14 @@ export const acquire = <E, R>(
         for (const undo of opened) undo()
         return exit
       }
-      const acquired = exit.value
-      return Effect.as(
-        Effect.addFinalizer((exit) =>
-          Exit.isSuccess(exit) || options.onScopeFailure === "flush" ? acquired.writer.close : acquired.abort
-        ),
-        acquired
-      )
+      return owned(exit.value, options)
     })
   })
+
+const owned = (connection: SessionConnection, options: SessionOptions): Effect.Effect<Connection, never, Scope.Scope> =>
+  Effect.as(
+    Effect.addFinalizer((exit) =>
+      Exit.isSuccess(exit) || options.onScopeFailure === "flush" ? connection.writer.close : connection.abort
+    ),
+    connection
+  )

@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { type Connection, NodeNetwork, openConnection, StreamError } from "effect-byte-streams"
 import { Cause, Effect, Exit, Fiber, Result, Scope } from "effect"
 import { bytes, pattern, text } from "../support/bytes.ts"
-import { bothKinds } from "../support/bothKinds.ts"
+import { bothKinds, everyKind } from "../support/kinds.ts"
 import { connectRaw, type RawPeer, serveRaw } from "../support/rawPeer.ts"
 import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
@@ -171,7 +171,7 @@ describe("rank 9 data that arrived before a reset is read before the error", () 
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  for (const { kind, toRaw } of bothKinds) {
+  for (const { kind, toRaw } of everyKind) {
     it.live(`rank 9 a peer that left in good order, and that we still write to: the end is a clean one, ${kind}`, () =>
       Effect.gen(function* () {
         // more than is read ahead, so that the end is seen only after the write has failed
@@ -218,8 +218,8 @@ describe("rank 10 a loop that only writes learns that the peer left", () => {
     closes: (peer: RawPeer) => peer.vanish
   }
 
-  for (const { kind, toRaw } of bothKinds) {
-    for (const how of kind === "TCP" ? (["resets", "closes"] as const) : (["closes"] as const)) {
+  for (const { kind, toRaw } of everyKind) {
+    for (const how of kind !== "Unix" ? (["resets", "closes"] as const) : (["closes"] as const)) {
       it.live(
         `rank 10 the peer ${how}, ${kind}: within a bounded number of writes, also when it never lets go of the turn`,
         () =>
@@ -331,7 +331,7 @@ describe("rank 11 writing to a stream that is over fails typed, from every metho
   const expected = (reason: string, names = ["write", "write of nothing", "writeAll", "writeUnsafe", "drain"]) =>
     names.map((name) => `${name}: ${reason}`)
 
-  for (const { kind, toRaw } of bothKinds) {
+  for (const { kind, toRaw } of everyKind) {
     it.live(`rank 11 after close, ${kind}`, () =>
       Effect.gen(function* () {
         const { connection } = yield* toRaw()
@@ -374,7 +374,7 @@ describe("rank 11 writing to a stream that is over fails typed, from every metho
           Effect.andThen(Effect.flip(reader.readLine), Effect.flip(writer.write("x"))),
           { startImmediately: true }
         )
-        yield* peer.vanish
+        yield* kind === "TLS" ? peer.reset : peer.vanish
         assert.strictEqual((yield* within("the write", Fiber.join(afterTheLoss)))._tag, "ConnectionLost")
       }).pipe(Effect.provide(NodeNetwork.layer))
     )
@@ -400,7 +400,7 @@ describe("rank 11 writing to a stream that is over fails typed, from every metho
         yield* connection.writer.write("never read")
         yield* connection.writer.flush
         yield* turns()
-        yield* peer.vanish
+        yield* kind === "TLS" ? peer.reset : peer.vanish
         yield* within("the loss", connection.closed)
         assert.deepStrictEqual(yield* failures(connection), expected("ConnectionLost"))
       }).pipe(Effect.provide(NodeNetwork.layer))
@@ -409,7 +409,7 @@ describe("rank 11 writing to a stream that is over fails typed, from every metho
 })
 
 describe("rank 15 the scope owns the connection", () => {
-  for (const { kind, rawClient, serve, toRaw } of bothKinds) {
+  for (const { kind, rawClient, serve, toRaw } of everyKind) {
     it.live(`rank 15 nobody has to close anything, ${kind}`, () =>
       Effect.gen(function* () {
         // the raw peer outlives the connection
@@ -439,7 +439,7 @@ describe("rank 15 the scope owns the connection", () => {
 })
 
 describe("rank 16 half-close", () => {
-  for (const { client, kind, rawClient, serve, toRaw } of bothKinds) {
+  for (const { client, kind, rawClient, serve, toRaw } of everyKind) {
     it.live(`rank 16 writeEof, and then the reply is read, ${kind}`, () =>
       Effect.gen(function* () {
         const { connection, peer } = yield* toRaw(undefined, { halfOpen: true })
@@ -512,8 +512,8 @@ describe("rank 16 half-close", () => {
 })
 
 describe("rank 23 the client left while the handler is busy with something else", () => {
-  for (const { kind, rawClient, serve } of bothKinds) {
-    for (const how of kind === "TCP"
+  for (const { kind, rawClient, serve } of everyKind) {
+    for (const how of kind !== "Unix"
       ? (["closes", "resets", "half-closes"] as const)
       : (["closes", "half-closes"] as const)) {
       it.live(`rank 23 raceFirst(work, connection.closed) ends when the client ${how}, ${kind}`, () =>
@@ -613,7 +613,7 @@ describe("rank 36 failures are fresh values", () => {
 })
 
 describe("rank 40 no internal error leaks", () => {
-  for (const { kind, toRaw } of bothKinds) {
+  for (const { kind, toRaw } of everyKind) {
     it.live(`rank 40 reading after abort while the transport is paused fails typed, ${kind}`, () =>
       Effect.gen(function* () {
         const { connection, peer } = yield* toRaw({ limit: 100 })

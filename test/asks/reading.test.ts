@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { NodeNetwork, StreamReader } from "effect-byte-streams"
 import { Effect, Fiber, Option, Stream } from "effect"
 import { bytes, pattern, text } from "../support/bytes.ts"
-import { bothKinds } from "../support/bothKinds.ts"
+import { everyKind } from "../support/kinds.ts"
 import { deathOf } from "../support/exits.ts"
 import type { RawPeer } from "../support/rawPeer.ts"
 import { eventuallyEffect, turns, within } from "../support/wait.ts"
@@ -34,7 +34,7 @@ const deliveries: ReadonlyArray<{
 const deliverAll = (peer: RawPeer, deliver: (typeof deliveries)[number]["deliver"], data: string | Uint8Array) =>
   Effect.andThen(deliver(peer, typeof data === "string" ? bytes(data) : data), peer.finish)
 
-for (const { kind, toRaw } of bothKinds) {
+for (const { kind, toRaw } of everyKind) {
   describe(`rank 3 a line over the limit, ${kind}`, () => {
     it.live("rank 3 fails typed at the default limit of 64 KiB, and the next line is intact", () =>
       Effect.gen(function* () {

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { NodeNetwork, type StreamWriter } from "effect-byte-streams"
 import { Effect, Fiber } from "effect"
 import { bytes, pattern } from "../support/bytes.ts"
-import { bothKinds } from "../support/bothKinds.ts"
+import { everyKind } from "../support/kinds.ts"
 import { eventuallyEffect, turns, within } from "../support/wait.ts"
 
 /** Waits until the writer is held back, and has been for a while. */
@@ -19,7 +19,7 @@ const standstill = (writer: StreamWriter.StreamWriter, progress: () => number) =
     })
   )
 
-for (const { kind, toRaw } of bothKinds) {
+for (const { kind, toRaw } of everyKind) {
   describe(`rank 2 backpressure without drain, ${kind}`, () => {
     for (const { highWaterMark, size } of [
       { highWaterMark: 65_536, size: 1000 },

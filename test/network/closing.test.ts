@@ -3,14 +3,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { NodeNetwork } from "effect-byte-streams"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { pattern } from "../support/bytes.ts"
-import { bothKinds } from "../support/bothKinds.ts"
+import { everyKind } from "../support/kinds.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { eventuallyEffect, turns, within } from "../support/wait.ts"
 
 /** More than the system takes from a writer whose peer does not read. */
 const large = pattern(12_000_000)
 
-for (const { client, kind, reset, serve, toRaw } of bothKinds) {
+for (const { client, kind, reset, serve, toRaw } of everyKind) {
   describe(`${kind}: the end of the scope`, () => {
     it.live("success: everything written arrives, and then the end", () =>
       Effect.gen(function* () {
@@ -106,7 +106,7 @@ for (const { client, kind, reset, serve, toRaw } of bothKinds) {
         yield* connection.writer.write("never read")
         yield* connection.writer.flush
         yield* turns()
-        yield* kind === "TCP" ? peer.reset : peer.vanish
+        yield* kind !== "Unix" ? peer.reset : peer.vanish
         assert.strictEqual((yield* within("the loss", connection.closed))._tag, "Lost")
         assert.deepStrictEqual(yield* within("close", connection.writer.close), { _tag: "Reset" })
       }).pipe(Effect.provide(NodeNetwork.layer))
@@ -119,7 +119,7 @@ for (const { client, kind, reset, serve, toRaw } of bothKinds) {
         const closing = yield* Effect.forkChild(connection.writer.close, { startImmediately: true })
         yield* turns()
         assert.strictEqual(closing.pollUnsafe(), undefined)
-        yield* kind === "TCP" ? peer.reset : peer.vanish
+        yield* kind !== "Unix" ? peer.reset : peer.vanish
         assert.deepStrictEqual(yield* within("close", Fiber.join(closing)), { _tag: "Reset" })
       }).pipe(Effect.provide(NodeNetwork.layer))
     )

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { NodeNetwork, openConnection, startServer } from "effect-byte-streams"
 import { Effect, Fiber } from "effect"
-import { bothKinds } from "../support/bothKinds.ts"
+import { everyKind } from "../support/kinds.ts"
 import { text } from "../support/bytes.ts"
 import { deafServer } from "../support/deafServer.ts"
 import { backTo, held } from "../support/descriptors.ts"
@@ -41,7 +41,7 @@ const leavesNothing = <E, R>(effect: Effect.Effect<unknown, E, R>) =>
   })
 
 describe("nothing is left of connections", () => {
-  for (const { client, kind, rawClient, serve } of bothKinds) {
+  for (const { client, kind, rawClient, serve } of everyKind) {
     const echo = serve(({ reader, writer }) => Effect.flatMap(reader.readLine, (line) => writer.write(line)), {
       onHandlerError: () => Effect.void
     })

@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Connection, NodeNetwork } from "effect-byte-streams"
 import { Effect, Fiber, Result } from "effect"
-import { bothKinds } from "../support/bothKinds.ts"
+import { bothKinds } from "../support/kinds.ts"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import type { RawPeer } from "../support/rawPeer.ts"
 import { eventuallyEffect, turns, within } from "../support/wait.ts"

@@ -37,6 +37,11 @@ export class RawPeer {
     return this.received.toString()
   }
 
+  /** The port that it is connected from. */
+  get localPort(): number | undefined {
+    return this.socket.localPort
+  }
+
   /** Sends, and waits until the system has it. */
   send(data: string | Uint8Array): Effect.Effect<void> {
     return within(

@@ -32,6 +32,30 @@ class Wire extends Duplex {
   }
 }
 
+/** What a TLS peer hears and says in private, used as any other raw peer: its connection ends as the bare one does. */
+class SecurePeer extends RawPeer {
+  private readonly wire: RawPeer
+
+  constructor(peer: TlsPeer) {
+    super(peer.tls)
+    this.wire = peer.wire
+    const { socket } = peer.wire
+    socket.on("error", (error) => (this.error = error))
+    this.reset = peer.wire.reset
+    this.stall = peer.stall
+    this.unstall = peer.unstall
+    // in as good an order as that of a socket that is closed: with a close_notify, whatever is still unread
+    this.vanish = Effect.sync(() => void peer.tls.end(() => socket.destroy()))
+  }
+  override get localPort(): number | undefined {
+    return this.wire.localPort
+  }
+  override readonly reset: Effect.Effect<void>
+  override readonly stall: Effect.Effect<void>
+  override readonly unstall: Effect.Effect<void>
+  override readonly vanish: Effect.Effect<void>
+}
+
 interface Begin {
   /** Where TLS begins in what has arrived. */
   readonly from?: number
@@ -69,7 +93,7 @@ export class TlsPeer {
     wire.socket.on("end", () => engineSide.push(null))
     wire.socket.on("close", () => engineSide.destroy())
     this.tls = makeEngine(engineSide)
-    this.secure = new RawPeer(this.tls)
+    this.secure = new SecurePeer(this)
   }
 
   outgoing(chunk: Buffer): void {
