@@ -69,6 +69,13 @@ export interface CommonOptions {
    * `TlsFailed`, kind `Truncated`. A connection that is reset is lost either way.
    */
   readonly allowTruncation?: boolean | undefined
+  /**
+   * Whether `stopTls` may be called on the connection. Where it may, all that is
+   * sent makes a detour, which costs about half the speed; where it may not,
+   * `stopTls` fails with `TlsFailed`, kind `Unsupported`. Default: `true` for
+   * `startTls`, `false` for connections that begin with TLS.
+   */
+  readonly stoppable?: boolean | undefined
 }
 
 /**

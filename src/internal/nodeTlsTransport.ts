@@ -15,6 +15,7 @@ import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.t
 import { StreamTimeout, TlsFailed } from "./errors.ts"
 import { lingerMillis, nobody, toFailure } from "./duplexTransport.ts"
 import type { CipherDuplex } from "./nodeCipher.ts"
+import { tlsInfo } from "./nodeTlsInfo.ts"
 import { kindOf } from "./tlsFailure.ts"
 
 /** How long a handshake may take, be it about the beginning of TLS or about its end. As in CPython. */
@@ -271,32 +272,3 @@ export class TlsTransport implements Transport {
 
 const tooMuch = (): Error =>
   new Error(`stopTls: the peer sent more than ${mostBeforeStop} bytes before it agreed to end TLS`)
-
-const tlsInfo = (socket: NodeTls.TLSSocket): Tls.TlsInfo => {
-  const certificate = socket.getPeerX509Certificate()
-  const error: unknown = socket.authorizationError
-  return {
-    protocol: socket.getProtocol() ?? "unknown",
-    cipher: socket.getCipher().name,
-    alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined,
-    serverName: typeof socket.servername === "string" && socket.servername !== "" ? socket.servername : undefined,
-    authorized: socket.authorized,
-    authorizationError: error === null || error === undefined ? undefined : errorCode(error),
-    peerCertificate:
-      certificate === undefined
-        ? undefined
-        : {
-            subject: certificate.subject,
-            issuer: certificate.issuer,
-            subjectAltName: certificate.subjectAltName,
-            validFrom: certificate.validFrom,
-            validTo: certificate.validTo,
-            fingerprint256: certificate.fingerprint256,
-            raw: new Uint8Array(certificate.raw)
-          },
-    resumed: socket.isSessionReused()
-  }
-}
-
-const errorCode = (error: unknown): string =>
-  typeof error === "string" ? error : String((error as { code?: unknown }).code ?? (error as Error).message)
