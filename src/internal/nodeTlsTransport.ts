@@ -41,6 +41,8 @@ export class TlsTransport implements Transport {
   private attached = false
   /** Nothing more is told to anybody. */
   private over = false
+  /** The transport is being closed. */
+  private ending = false
   /** The peer has said that it ends, and was not merely cut off. */
   private notified = false
   private endTold = false
@@ -134,6 +136,7 @@ export class TlsTransport implements Transport {
     const failure = toFailure(error)
     const { handler } = this
     this.letGo()
+    this.ending = true
     // behind the alert that the engine has sent
     this.cipher.transport.close()
     handler.onClose({ ...failure, tls: kindOf(failure.code) })
@@ -177,6 +180,7 @@ export class TlsTransport implements Transport {
     if (this.over) return
     const { cipher, socket } = this
     this.over = true
+    this.ending = true
     this.handler = nobody
     const { transport } = cipher
     let timer: ReturnType<typeof setTimeout> | undefined = undefined
@@ -197,6 +201,8 @@ export class TlsTransport implements Transport {
   }
 
   abort(): void {
+    // in good order is how it ends already, in bounded time
+    if (this.ending) return
     const { transport } = this.cipher
     this.letGo()
     transport.abort()

@@ -371,6 +371,72 @@ describe("a stopTls that fails", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
+  it.live.each(sides)("for the peer does not agree in time is a Timeout, and resets the connection, for a %s", (side) =>
+    Effect.gen(function* () {
+      const before = held()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { connection, peer } = yield* facing(side, { tls: { handshakeTimeout: 300 } })
+          peer.keepOpen = true
+          const error = yield* within("it fails", Effect.flip(connection.stopTls))
+          assert(error._tag === "TlsFailed", String(error))
+          assert.strictEqual(error.kind, "Timeout")
+          const { cause } = error
+          assert(cause instanceof StreamError.StreamTimeout)
+          assert.deepStrictEqual([cause.operation, cause.kind], ["stopTls", "Handshake"])
+          yield* peer.wire.awaitClosed
+          assert.strictEqual((yield* within("the old handle is over", connection.closed))._tag, "Local")
+        })
+      )
+      yield* backTo(before)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live.each(sides)("for the peer goes on and on in TLS instead of agreeing, for a %s", (side) =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* facing(side)
+      peer.keepOpen = true
+      const stopping = yield* start(Effect.flip(connection.stopTls))
+      yield* peer.secure.awaitEnd
+      // what has to be kept until it agrees has a bound
+      const chunk = pattern(100_000)
+      for (let i = 0; i < 30 && !peer.wire.closed; i++) {
+        peer.tls.write(chunk)
+        yield* turns(5)
+      }
+      const error = yield* within("it fails", Fiber.join(stopping))
+      assert(error._tag === "TlsFailed", String(error))
+      assert.match(String((error.cause as Error).message), /1048576 bytes/)
+      yield* peer.wire.awaitClosed
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live.each(sides)("for the peer says what is no TLS, for a %s", (side) =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* facing(side)
+      peer.keepOpen = true
+      const stopping = yield* start(Effect.flip(connection.stopTls))
+      yield* peer.secure.awaitEnd
+      yield* peer.wire.send("no close_notify before this\n")
+      const error = yield* within("it fails", Fiber.join(stopping))
+      assert(error._tag === "TlsFailed", String(error))
+      assert.strictEqual(error.kind, "Handshake")
+      assert.match(error.code!, /^ERR_SSL_/)
+      // behind the alert that says so
+      yield* peer.wire.awaitEnd
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("after writeEof is ClosedStream: the output is over, in TLS and out of it", () =>
+    Effect.gen(function* () {
+      const { connection } = yield* facing("client")
+      yield* connection.writer.writeEof
+      const error = yield* within("it fails", Effect.flip(connection.stopTls))
+      assert(error._tag === "ClosedStream", String(error))
+      assert.deepStrictEqual([error.operation, error.reason], ["stopTls", "Eof"])
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
   it.live.each(sides)("for the peer resets the connection, for a %s", (side) =>
     Effect.gen(function* () {
       const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
