@@ -10,8 +10,10 @@ import type { Failure, Handler, Transport } from "../Transport.ts"
 import { TlsFailed } from "./errors.ts"
 import type { Cipher, CipherListener } from "./nodeCipher.ts"
 import type { TcpTransport } from "./nodeTcp.ts"
+import { nobody, toFailure } from "./duplexTransport.ts"
 import { tlsInfo } from "./nodeTlsInfo.ts"
 import { NodeTransport } from "./nodeTransport.ts"
+import { kindOf } from "./tlsFailure.ts"
 
 /** What is used of the handles below sockets and engines. */
 interface Handle {
@@ -105,6 +107,10 @@ class DirectTlsTransport extends NodeTransport {
   private readonly lenient: boolean
   /** The peer has said that it ends. */
   private notified = false
+  /** What the engine has found wrong with what it read. */
+  private fault: unknown = undefined
+  /** It was told of, and the connection is being closed. */
+  private ending = false
 
   constructor(engine: NodeTls.TLSSocket, below: TcpTransport, options: Tls.CommonOptions) {
     super(engine, { ...below.info, tls: tlsInfo(engine) })
@@ -118,9 +124,11 @@ class DirectTlsTransport extends NodeTransport {
       handle.reading = false
       handle.readStop()
     }
-    // on a server the engine reports only here what it finds wrong, and goes on
-    engine.on("_tlsError", (error: Error) => {
-      if (!below.socket.destroyed) engine.destroy(error)
+    // all that the engine finds wrong, of which a client's says it once more
+    engine.on("_tlsError", (error: unknown) => {
+      this.fault ??= error
+      // not from inside the engine, nor from inside a call made to this transport
+      process.nextTick(() => this.failed())
     })
     const { push } = engine
     engine.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
@@ -139,6 +147,26 @@ class DirectTlsTransport extends NodeTransport {
     delete engine._read
     super.attach(handler)
     if (!this.duplex.destroyed) this.duplex._read(0)
+    if (this.fault !== undefined) process.nextTick(() => this.failed())
+  }
+
+  protected override broke(error: unknown): void {
+    // what the engine finds wrong does not close it
+    if (this.duplex.destroyed) super.broke(error)
+  }
+
+  /** What arrives is no TLS, or cannot be trusted: the peer is told, as far as it listens, and left. */
+  private failed(): void {
+    const { duplex, handler } = this
+    // one that broke has said so itself
+    if (this.ending || handler === nobody || duplex.destroyed) return
+    // what came before, and waits: reading it delivers it
+    while (duplex.read() !== null);
+    const failure = toFailure(this.fault)
+    this.ending = true
+    // behind the alert that the engine has sent
+    this.close()
+    handler.onClose({ ...failure, tls: kindOf(failure.code) })
   }
 
   /** The end of the connection is not the end of TLS: somebody may have cut it. */
@@ -152,6 +180,8 @@ class DirectTlsTransport extends NodeTransport {
   }
 
   protected override reset(): void {
+    // in good order is how it ends already, in bounded time
+    if (this.ending) return
     // No good end before the reset. It takes the engine with it, and it alone may: this is possibly called from inside the
     // engine, which does not survive being destroyed there.
     this.below.abort()

@@ -376,7 +376,7 @@ describe("a stopTls that fails", () => {
       const before = held()
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const { connection, peer } = yield* facing(side, { tls: { handshakeTimeout: 300 } })
+          const { connection, peer } = yield* facing(side, { tls: { handshakeTimeout: 300, stoppable: true } })
           peer.keepOpen = true
           const error = yield* within("it fails", Effect.flip(connection.stopTls))
           assert(error._tag === "TlsFailed", String(error))
@@ -394,7 +394,7 @@ describe("a stopTls that fails", () => {
 
   it.live.each(sides)("for the peer goes on and on in TLS instead of agreeing, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side)
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
       peer.keepOpen = true
       const stopping = yield* start(Effect.flip(connection.stopTls))
       yield* peer.secure.awaitEnd
@@ -413,7 +413,7 @@ describe("a stopTls that fails", () => {
 
   it.live.each(sides)("for the peer says what is no TLS, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side)
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
       peer.keepOpen = true
       const stopping = yield* start(Effect.flip(connection.stopTls))
       yield* peer.secure.awaitEnd
@@ -429,7 +429,7 @@ describe("a stopTls that fails", () => {
 
   it.live("after writeEof is ClosedStream: the output is over, in TLS and out of it", () =>
     Effect.gen(function* () {
-      const { connection } = yield* facing("client")
+      const { connection } = yield* facing("client", { tls: { stoppable: true } })
       yield* connection.writer.writeEof
       const error = yield* within("it fails", Effect.flip(connection.stopTls))
       assert(error._tag === "ClosedStream", String(error))
