@@ -69,20 +69,39 @@ export interface Connection {
   /** Drops what is unsent and resets the connection. Never waits, never fails. */
   readonly abort: Effect.Effect<void>
   /**
-   * Turns the connection into an encrypted one, in place (STARTTLS). Waits for
-   * what was written before; returns a new connection, which the scope owns; the
-   * streams of this one answer `ClosedStream` with reason `Upgraded`.
+   * Turns the connection into an encrypted one, in place (STARTTLS). Waits until
+   * what was written before is handed over; returns a new connection with the
+   * options of this one, which the scope owns. The streams of this one answer
+   * `ClosedStream` with reason `Upgraded`, also to whoever waits on them; its
+   * `closed`, `close` and `abort` are those of the new one.
    *
    * Bytes that were read ahead fail the upgrade, or are given to TLS, as
-   * `leftover` says; they never become decrypted data. If the upgrade fails or
-   * is interrupted, the connection is reset.
+   * `leftover` says; they never become decrypted data.
+   *
+   * **Details**
+   *
+   * Fails with `TlsFailed`, as its kinds say, and with `ClosedStream` where this
+   * side has ended its output, or closes or aborts the connection meanwhile.
+   * Interrupting it while it waits for what was written changes nothing. Once TLS
+   * has begun there is no way back to plain text: whatever fails, and whoever
+   * interrupts it, resets the connection.
    */
   startTls(options: StartTlsOptions): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope>
   /**
-   * Ends TLS, and goes on in plain text, where the peer agrees: waits for its
-   * `close_notify`. Returns a new connection, which the scope owns. What was
-   * decrypted and not read comes first in its reader, then the plain bytes that
-   * followed.
+   * Ends TLS, and goes on in plain text, where the peer agrees: says
+   * `close_notify` behind what was written before, and waits for the peer's, for
+   * as long as a handshake may take. Returns a new connection, which the scope
+   * owns. What was decrypted and not read comes first in its reader, then what
+   * the peer said in TLS before it agreed, then the plain bytes that followed.
+   * The streams of this one answer `ClosedStream` with reason `Upgraded`.
+   *
+   * **Details**
+   *
+   * A peer that ends TLS first is seen as any end, and `stopTls` then is the
+   * answer. Fails with `TlsFailed`: kind `Truncated` where the peer ends the
+   * connection instead of agreeing, `Timeout` where it does nothing, `Handshake`
+   * where what it says is no TLS, or is more than 1 MiB, which is what is kept of
+   * it. Failing and interrupting reset the connection, as for `startTls`.
    */
   readonly stopTls: Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope>
 }

@@ -26,7 +26,7 @@ export interface Identity {
 }
 
 /**
- * The lowest version of TLS that is spoken. Default: TLS 1.2.
+ * A version of TLS. Older ones than 1.2 are not spoken (RFC 8996).
  *
  * @category models
  * @since 0.1.0
@@ -40,21 +40,42 @@ export type Version = "TLSv1.2" | "TLSv1.3"
  * @since 0.1.0
  */
 export interface CommonOptions {
-  /** Whose signature on the peer's certificate counts, in PEM. Default: the authorities that Node ships. */
+  /**
+   * Whose signature on the peer's certificate counts, in PEM, instead of the
+   * authorities that Node ships, which are the default.
+   */
   readonly ca?: string | Uint8Array | ReadonlyArray<string | Uint8Array> | undefined
-  /** The protocols offered, the preferred one first (ALPN). */
+  /**
+   * The protocols offered, the preferred one first (ALPN, RFC 7301). What was
+   * agreed on is in `info.tls.alpn`. A handshake between two that offer some, and
+   * none in common, fails.
+   */
   readonly alpnProtocols?: ReadonlyArray<string> | undefined
+  /** The lowest version that is spoken. Default TLS 1.2. */
   readonly minVersion?: Version | undefined
+  /** The highest version that is spoken. Default TLS 1.3. */
   readonly maxVersion?: Version | undefined
-  /** The most that the handshake may take. Default 60 seconds, as in CPython. */
+  /**
+   * The most that the handshake may take, from the first byte of it on; and the
+   * most that `stopTls` waits for the peer to agree. What takes longer fails with
+   * `TlsFailed`, kind `Timeout`. Default 60 seconds, as in CPython.
+   */
   readonly handshakeTimeout?: Duration.Input | undefined
   /**
-   * Take a connection that is cut without a `close_notify` for one that ended
-   * well. An attacker can cut a connection; a protocol that knows its own
-   * lengths does not mind. Default `false`: reads fail with `TlsFailed`,
-   * kind `Truncated`.
+   * Take a connection that the peer ends without a `close_notify` for one that
+   * ended well. An attacker can end a connection; a protocol that knows its own
+   * lengths does not mind, and not every peer says goodbye (RFC 8446, 6.1).
+   * Default `false`: what arrived is read first, and then reads fail with
+   * `TlsFailed`, kind `Truncated`. A connection that is reset is lost either way.
    */
   readonly allowTruncation?: boolean | undefined
+  /**
+   * Whether `stopTls` may be called on the connection. Where it may, all that is
+   * sent makes a detour, which costs about half the speed; where it may not,
+   * `stopTls` fails with `TlsFailed`, kind `Unsupported`. Default: `true` for
+   * `startTls`, `false` for connections that begin with TLS.
+   */
+  readonly stoppable?: boolean | undefined
 }
 
 /**
@@ -64,11 +85,20 @@ export interface CommonOptions {
  * @since 0.1.0
  */
 export interface ClientOptions extends CommonOptions {
-  /** The name that the server's certificate must be for, and that is sent to it (SNI). Default: the host. */
+  /**
+   * The name, or the address, that the server's certificate must be for. A name
+   * is also sent to the server (SNI); an address is not, as RFC 6066 has it.
+   * Default: the host that was connected to, also for `startTls`, and
+   * `localhost` where there is none, as over a Unix socket.
+   */
   readonly serverName?: string | undefined
   /** For servers that ask who the client is. */
   readonly identity?: Identity | undefined
-  /** Accept any certificate, from anyone. For tests only. Default `false`. */
+  /**
+   * Accept any certificate, from anyone: whoever sits in between can read and
+   * change everything. For tests only. Default `false`. What would have been
+   * wrong is in `info.tls.authorizationError`.
+   */
   readonly dangerouslyAcceptAnyCertificate?: boolean | undefined
   /** A session to resume, as `onSession` gave it. */
   readonly session?: Uint8Array | undefined
@@ -108,9 +138,10 @@ export interface UpgradeOptions {
   /**
    * What becomes of bytes that were read ahead, before the upgrade. `"fail"`
    * (default): there must be none; plaintext that was sent along with the
-   * request to upgrade is an injection. `"feedTls"`: they are the beginning of
-   * the handshake, as behind a PROXY protocol line. They never become decrypted
-   * data.
+   * request to upgrade is an injection, fails with `TlsFailed`, kind
+   * `InjectedPlaintext`, and resets the connection before a word of TLS is said.
+   * `"feedTls"`: they are the beginning of the handshake, as behind a PROXY
+   * protocol line; what is none fails it. They never become decrypted data.
    */
   readonly leftover?: "fail" | "feedTls" | undefined
 }
@@ -146,7 +177,8 @@ export interface Certificate {
 }
 
 /**
- * What was agreed on.
+ * What was agreed on: captured when the handshake was done, and valid after the
+ * connection is gone.
  *
  * @category models
  * @since 0.1.0
@@ -160,9 +192,9 @@ export interface TlsInfo {
   readonly alpn: string | undefined
   /** The name that the client asked for. */
   readonly serverName: string | undefined
-  /** Whether the peer's certificate was verified. */
+  /** Whether the peer showed a certificate, and it was verified. */
   readonly authorized: boolean
-  /** Why not. */
+  /** Why not, as OpenSSL's code, such as `CERT_HAS_EXPIRED`; nothing where no certificate was asked for. */
   readonly authorizationError: string | undefined
   readonly peerCertificate: Certificate | undefined
   /** Whether an earlier session was resumed. */

@@ -51,12 +51,14 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     this.duplex = duplex
     this.info = info
     // from the start: a stream may break before anyone attaches
-    duplex.on("error", (error: unknown) => {
-      this.failure ??= toFailure(error)
-      this.rescue()
-      // some streams never say that they are closed
-      queueMicrotask(() => this.gone())
-    })
+    duplex.on("error", (error: unknown) => this.broke(error))
+  }
+
+  protected broke(error: unknown): void {
+    this.failure ??= toFailure(error)
+    this.rescue()
+    // some streams never say that they are closed
+    queueMicrotask(() => this.gone())
   }
 
   attach(handler: Handler): void {

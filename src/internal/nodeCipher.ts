@@ -13,7 +13,10 @@
  * else is for whoever owns both.
  */
 import { Duplex } from "node:stream"
+import type * as NodeTls from "node:tls"
+import type * as Tls from "../Tls.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
+import { TlsTransport } from "./nodeTlsTransport.ts"
 
 /** The length of a TLS record's header: type, version, length. */
 const headerBytes = 5
@@ -32,8 +35,27 @@ export interface CipherListener {
   readonly onLeft?: (failure: Failure | undefined) => void
 }
 
-export class CipherDuplex extends Duplex implements Handler {
+/** What stands between a transport and the engine during the handshake. */
+export interface Cipher {
+  listener: CipherListener
+  /** What the engine takes for its socket. */
+  readonly stream: Duplex
+  /** Why the transport broke, or cannot send. */
+  readonly failure: Failure | undefined
+  /** To be called in the very call in which the engine is made. */
+  engage(engine: NodeTls.TLSSocket): void
+  /** From now on the engine gets what arrives; not from within this call. */
+  flow(): void
+  /** Nobody is told of anything any more, and what the engine still says goes nowhere. */
+  forget(): void
+  /** To be called in the very call in which the engine says that the handshake is done. */
+  secured(engine: NodeTls.TLSSocket, options: Tls.CommonOptions): Transport
+}
+
+/** Over any transport. TLS may end and the transport go on: what follows the last record is kept. */
+export class CipherDuplex extends Duplex implements Cipher, Handler {
   readonly transport: Transport
+  readonly stream = this
   listener: CipherListener = {}
   /** Whether the transport is gone. What arrived before can still be given. */
   transportClosed = false
@@ -112,6 +134,12 @@ export class CipherDuplex extends Duplex implements Handler {
   // ------------------------------------------------------------------------
   // what whoever owns it calls
   // ------------------------------------------------------------------------
+
+  engage(): void {}
+
+  secured(engine: NodeTls.TLSSocket, options: Tls.CommonOptions): Transport {
+    return new TlsTransport(engine, this, options)
+  }
 
   /** From now on the engine gets what arrives; not from within this call. */
   flow(): void {

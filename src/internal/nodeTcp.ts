@@ -10,12 +10,22 @@ import { NodeTransport } from "./nodeTransport.ts"
 export class TcpTransport extends NodeTransport {
   /** Whom this connected to, by name. */
   private readonly host: string | undefined
+  /** What encrypts, if it writes to the socket itself. */
+  engine: Net.Socket | undefined = undefined
   /** What arrived between two handlers, for the second. */
   private readonly meanwhile: Array<Uint8Array> = []
 
   constructor(socket: Net.Socket, info: ConnectionInfo, host?: string) {
     super(socket, info)
     this.host = host
+  }
+
+  get socket(): Net.Socket {
+    return this.duplex
+  }
+
+  protected override shuttingDown(socket: Net.Socket): boolean {
+    return super.shuttingDown(socket) || (this.engine !== undefined && super.shuttingDown(this.engine))
   }
 
   override attach(handler: Handler): void {
@@ -31,11 +41,12 @@ export class TcpTransport extends NodeTransport {
       // programs without TLS do not load it
       return Effect.promise(() => import("./nodeTls.ts")).pipe(
         Effect.onInterrupt(() => Effect.sync(() => this.abort())),
-        Effect.flatMap((tls) =>
-          options.side === "client"
-            ? tls.secureClient(this, options, this.host, leftover)
-            : tls.secureServer(this, options, leftover)
-        )
+        Effect.flatMap((tls) => {
+          const upgrade = { leftover, stoppable: options.stoppable ?? true }
+          return options.side === "client"
+            ? tls.secureClient(this, options, this.host, upgrade)
+            : tls.secureServer(this, options, upgrade)
+        })
       )
     })
   }

@@ -9,8 +9,10 @@ import * as NodeTls from "node:tls"
 import { StreamTimeout, TlsFailed } from "./errors.ts"
 import type * as Tls from "../Tls.ts"
 import type { Failure, Transport } from "../Transport.ts"
-import { CipherDuplex } from "./nodeCipher.ts"
-import { handshakeTimeout, TlsTransport } from "./nodeTlsTransport.ts"
+import { type Cipher, CipherDuplex } from "./nodeCipher.ts"
+import { DirectCipher } from "./nodeDirectTls.ts"
+import { TcpTransport } from "./nodeTcp.ts"
+import { handshakeTimeout } from "./nodeTlsTransport.ts"
 import { toTlsFailed } from "./tlsFailure.ts"
 
 // ---------------------------------------------------------------------------
@@ -69,14 +71,14 @@ export const secureClient = (
   transport: Transport,
   options: Tls.ClientOptions,
   host: string | undefined,
-  leftover: ReadonlyArray<Uint8Array> = []
+  upgrade: Upgrade = {}
 ): Effect.Effect<Transport, TlsFailed> =>
-  handshake(transport, options, leftover, (cipher) =>
+  handshake(transport, options, upgrade, (cipher) =>
     Effect.sync(() => {
       const serverName = options.serverName ?? host
       const session = options.session === undefined ? undefined : sessionOf(serverName, options.session)
       const socket = NodeTls.connect({
-        socket: cipher,
+        socket: cipher.stream,
         // made here: the engine would keep what it is made of, the key among it
         secureContext: NodeTls.createSecureContext({
           ...(options.identity === undefined ? undefined : material(options.identity)),
@@ -90,6 +92,7 @@ export const secureClient = (
         ...(serverName === undefined || Net.isIP(serverName) !== 0 ? undefined : { servername: serverName }),
         rejectUnauthorized: options.dangerouslyAcceptAnyCertificate !== true
       })
+      cipher.engage(socket)
       const { onSession } = options
       if (onSession !== undefined) {
         // resuming skips the verification: a session that was made without it must not get around it later
@@ -119,15 +122,15 @@ const sessionOf = (serverName: string | undefined, bound: Uint8Array): Buffer | 
 export const secureServer = (
   transport: Transport,
   options: Tls.ServerOptions,
-  leftover: ReadonlyArray<Uint8Array> = []
+  upgrade: Upgrade = {}
 ): Effect.Effect<Transport, TlsFailed> =>
-  handshake(transport, options, leftover, (cipher) =>
+  handshake(transport, options, upgrade, (cipher) =>
     Effect.contextWith((services: Context.Context<never>) => {
       const choose = options.identity
       const identity = typeof choose === "function" ? choose(undefined) : Effect.succeed(choose)
       return Effect.map(identity, (identity) => {
         const clientCertificate = options.clientCertificate ?? "none"
-        const socket = new NodeTls.TLSSocket(cipher, {
+        const socket = new NodeTls.TLSSocket(cipher.stream, {
           isServer: true,
           secureContext: serverContext(options, identity),
           requestCert: clientCertificate !== "none",
@@ -148,6 +151,7 @@ export const secureServer = (
               }
             : undefined)
         })
+        cipher.engage(socket)
         return {
           socket,
           ready: "secure",
@@ -178,6 +182,13 @@ class NoCertificate extends Error {
 const verifyError = (socket: NodeTls.TLSSocket): Error | null =>
   (socket as unknown as { readonly ssl: { verifyError(): Error | null } }).ssl.verifyError()
 
+/** What there is to know where TLS is not the beginning of the connection. */
+interface Upgrade {
+  /** What the peer has said in TLS already. */
+  readonly leftover?: ReadonlyArray<Uint8Array>
+  readonly stoppable?: boolean | undefined
+}
+
 interface Engine {
   readonly socket: NodeTls.TLSSocket
   /** The event that says the handshake is over. */
@@ -189,12 +200,15 @@ interface Engine {
 const handshake = (
   transport: Transport,
   options: Tls.CommonOptions,
-  leftover: ReadonlyArray<Uint8Array>,
-  start: (cipher: CipherDuplex) => Effect.Effect<Engine>
+  { leftover = [], stoppable = options.stoppable }: Upgrade,
+  start: (cipher: Cipher) => Effect.Effect<Engine>
 ): Effect.Effect<Transport, TlsFailed> =>
   Effect.suspend(() => {
-    const cipher = new CipherDuplex(transport, leftover)
-    cipher.on("error", ignore)
+    const cipher =
+      stoppable !== true && transport instanceof TcpTransport
+        ? new DirectCipher(transport, leftover)
+        : new CipherDuplex(transport, leftover)
+    cipher.stream.on("error", ignore)
     transport.attach(cipher)
     const timeout = handshakeTimeout(options)
     return Effect.raceFirst(start(cipher), left(cipher)).pipe(
@@ -217,14 +231,14 @@ const handshake = (
           cipher.forget()
           transport.abort()
           // and with it the engine above
-          cipher.destroy()
+          cipher.stream.destroy()
         })
       )
     )
   })
 
 /** Fails once the peer leaves, which nobody reads of yet. */
-const left = (cipher: CipherDuplex): Effect.Effect<never, TlsFailed> =>
+const left = (cipher: Cipher): Effect.Effect<never, TlsFailed> =>
   Effect.callback((resume) => {
     cipher.listener = { onLeft: (failure) => resume(Effect.fail(leftEarly(failure))) }
   })
@@ -233,7 +247,7 @@ const leftEarly = (failure: Failure | undefined): TlsFailed =>
   toTlsFailed(failure?.cause ?? new Error("the peer left during the handshake"))
 
 const finish = (
-  cipher: CipherDuplex,
+  cipher: Cipher,
   { ready, socket, verify }: Engine,
   options: Tls.CommonOptions
 ): Effect.Effect<Transport, TlsFailed> =>
@@ -252,7 +266,7 @@ const finish = (
       const wrong = verify()
       if (wrong !== undefined) return fail(toTlsFailed(wrong))
       forget()
-      const transport = new TlsTransport(socket, cipher, options)
+      const transport = cipher.secured(socket, options)
       // not from inside the engine, which still has to send the tickets that belong to the handshake
       queueMicrotask(() => resume(Effect.succeed(transport)))
     }

@@ -15,6 +15,7 @@ import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.t
 import { StreamTimeout, TlsFailed } from "./errors.ts"
 import { lingerMillis, nobody, toFailure } from "./duplexTransport.ts"
 import type { CipherDuplex } from "./nodeCipher.ts"
+import { tlsInfo } from "./nodeTlsInfo.ts"
 import { kindOf } from "./tlsFailure.ts"
 
 /** How long a handshake may take, be it about the beginning of TLS or about its end. As in CPython. */
@@ -40,6 +41,8 @@ export class TlsTransport implements Transport {
   private attached = false
   /** Nothing more is told to anybody. */
   private over = false
+  /** The transport is being closed. */
+  private ending = false
   /** The peer has said that it ends, and was not merely cut off. */
   private notified = false
   private endTold = false
@@ -133,6 +136,7 @@ export class TlsTransport implements Transport {
     const failure = toFailure(error)
     const { handler } = this
     this.letGo()
+    this.ending = true
     // behind the alert that the engine has sent
     this.cipher.transport.close()
     handler.onClose({ ...failure, tls: kindOf(failure.code) })
@@ -176,6 +180,7 @@ export class TlsTransport implements Transport {
     if (this.over) return
     const { cipher, socket } = this
     this.over = true
+    this.ending = true
     this.handler = nobody
     const { transport } = cipher
     let timer: ReturnType<typeof setTimeout> | undefined = undefined
@@ -196,6 +201,8 @@ export class TlsTransport implements Transport {
   }
 
   abort(): void {
+    // in good order is how it ends already, in bounded time
+    if (this.ending) return
     const { transport } = this.cipher
     this.letGo()
     transport.abort()
@@ -265,32 +272,3 @@ export class TlsTransport implements Transport {
 
 const tooMuch = (): Error =>
   new Error(`stopTls: the peer sent more than ${mostBeforeStop} bytes before it agreed to end TLS`)
-
-const tlsInfo = (socket: NodeTls.TLSSocket): Tls.TlsInfo => {
-  const certificate = socket.getPeerX509Certificate()
-  const error: unknown = socket.authorizationError
-  return {
-    protocol: socket.getProtocol() ?? "unknown",
-    cipher: socket.getCipher().name,
-    alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined,
-    serverName: typeof socket.servername === "string" && socket.servername !== "" ? socket.servername : undefined,
-    authorized: socket.authorized,
-    authorizationError: error === null || error === undefined ? undefined : errorCode(error),
-    peerCertificate:
-      certificate === undefined
-        ? undefined
-        : {
-            subject: certificate.subject,
-            issuer: certificate.issuer,
-            subjectAltName: certificate.subjectAltName,
-            validFrom: certificate.validFrom,
-            validTo: certificate.validTo,
-            fingerprint256: certificate.fingerprint256,
-            raw: new Uint8Array(certificate.raw)
-          },
-    resumed: socket.isSessionReused()
-  }
-}
-
-const errorCode = (error: unknown): string =>
-  typeof error === "string" ? error : String((error as { code?: unknown }).code ?? (error as Error).message)

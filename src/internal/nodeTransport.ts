@@ -96,13 +96,16 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     return false
   }
 
+  /** Whether the system is about to end the output: libuv refuses to reset such a socket, and Node then never closes it. */
+  protected shuttingDown(socket: Net.Socket): boolean {
+    return socket.writableEnded && !socket.writableFinished
+  }
+
   protected override reset(): void {
     const socket = this.duplex
     const unix = this.info.remote?._tag === "UnixPathAddress" || this.info.local?._tag === "UnixPathAddress"
-    // libuv refuses to reset what it is shutting down, and Node then never closes it
-    const shuttingDown = socket.writableEnded && !socket.writableFinished
     // it only marks the socket, and then waits for a peer that may never read
-    if (!unix && !shuttingDown) socket.resetAndDestroy()
+    if (!unix && !this.shuttingDown(socket)) socket.resetAndDestroy()
     socket.destroy()
   }
 }

@@ -185,8 +185,8 @@ export class LinkEnd implements Transport {
       this.attached = false
       return secure(this, (tls) =>
         options.side === "client"
-          ? tls.secureClient(this, options, options.serverName, leftover)
-          : tls.secureServer(this, options, leftover)
+          ? tls.secureClient(this, options, options.serverName, { leftover })
+          : tls.secureServer(this, options, { leftover })
       )
     })
   }

@@ -286,6 +286,33 @@ describe("what is no TLS, after the handshake", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
+  it.live.each(cases)("is answered by an alert, which the peer gets, for a %s over %s", ([side, maxVersion]) =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* facing(side, { peer: { maxVersion } })
+      let alert: NodeJS.ErrnoException | undefined
+      peer.tls.on("_tlsError", (error) => (alert = error))
+      yield* peer.wire.send("HTTP/1.1 400 Bad Request\r\n\r\n")
+      yield* within("the read fails", Effect.flip(connection.reader.readLine))
+      yield* peer.wire.awaitEnd
+      assert.strictEqual(peer.wire.error, undefined)
+      assert.match((yield* eventually("the peer is told", () => alert)).code!, /^ERR_SSL_.*ALERT/)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live.each(sides)("behind what is: that is delivered first, in the same segment, for a %s", (side) =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* facing(side)
+      peer.hold()
+      peer.tls.write("fine\n")
+      const record = yield* peer.takeHeld("a record is made")
+      yield* peer.wire.send(Buffer.concat([record, Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n")]))
+      assert.strictEqual(text(yield* connection.reader.readLine), "fine\n")
+      const error = yield* within("the read fails", Effect.flip(connection.reader.readLine))
+      assert(error._tag === "TlsFailed", String(error))
+      assert.strictEqual(error.kind, "Handshake")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
   it.live.each(sides)("a record that was tampered with is never delivered, for a %s", (side) =>
     Effect.gen(function* () {
       const { connection, peer } = yield* facing(side)

@@ -220,6 +220,7 @@ describe("onHandshakeError", () => {
     Effect.gen(function* () {
       const server = yield* serveTls()
       const client = yield* connectRaw(server.port)
+      const port = client.socket.localPort
       yield* client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
       const failure = yield* server.failure
       assert.strictEqual(failure._tag, "TlsFailed")
@@ -227,7 +228,7 @@ describe("onHandshakeError", () => {
       assert.strictEqual(failure.code, "ERR_SSL_HTTP_REQUEST")
       const { local, remote } = server.strangers[0]!
       assert(remote !== undefined && remote._tag !== "UnixPathAddress")
-      assert.strictEqual(remote.port, client.socket.localPort)
+      assert.strictEqual(remote.port, port)
       assert(local !== undefined && local._tag !== "UnixPathAddress")
       assert.strictEqual(local.port, server.port)
       yield* client.awaitClosed

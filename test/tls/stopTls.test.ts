@@ -51,7 +51,7 @@ const plainDialogue = (connection: Connection.Connection, peer: TlsPeer) =>
 describe("stopTls", () => {
   it.live.each(versions)("takes both ends of this library back to plain text, over %s", (maxVersion) =>
     Effect.gen(function* () {
-      const { client, peer } = yield* tlsPair({ client: { maxVersion } })
+      const { client, peer } = yield* tlsPair({ client: { maxVersion, stoppable: true }, server: { stoppable: true } })
       yield* client.writer.write("the last secret\n")
       const stopping = yield* Effect.forkChild(client.stopTls)
       assert.strictEqual(yield* line(peer), "the last secret\n")
@@ -75,7 +75,7 @@ describe("stopTls", () => {
 
   it.live("takes both ends back at once", () =>
     Effect.gen(function* () {
-      const { client, peer } = yield* tlsPair()
+      const { client, peer } = yield* tlsPair({ client: { stoppable: true }, server: { stoppable: true } })
       yield* client.writer.write("from the client\n")
       yield* peer.writer.write("from the server\n")
       const [here, there] = yield* within(
@@ -93,7 +93,7 @@ describe("stopTls", () => {
 
   it.live.each(cases)("waits for the peer's close_notify, for a %s over %s", ([side, maxVersion]) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side, { peer: { maxVersion } })
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true }, peer: { maxVersion } })
       peer.keepOpen = true
       const stopping = yield* start(connection.stopTls)
       yield* peer.secure.awaitEnd
@@ -107,7 +107,7 @@ describe("stopTls", () => {
 
   it.live.each(sides)("answers a peer that has ended TLS, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side)
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
       peer.keepOpen = true
       peer.tls.end("the last secret")
       assert.strictEqual(yield* line(connection), "the last secret")
@@ -119,7 +119,7 @@ describe("stopTls", () => {
 
   it.live("sends what was written before in TLS, and what is written after in plain text", () =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing("client")
+      const { connection, peer } = yield* facing("client", { tls: { stoppable: true } })
       peer.keepOpen = true
       const all = pattern(1_000_000)
       yield* connection.writer.write(all)
@@ -137,7 +137,7 @@ describe("stopTls", () => {
 describe("the bytes that follow", () => {
   it.live.each(cases)("in the segment of the close_notify are kept, for a %s over %s", ([side, maxVersion]) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side, { peer: { maxVersion } })
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true }, peer: { maxVersion } })
       yield* peer.wire.send(yield* ends(peer, "one\ntwo\n", "three\nfour\n"))
       assert.strictEqual(yield* line(connection), "one\n")
       const plain = yield* stopped(connection)
@@ -150,7 +150,7 @@ describe("the bytes that follow", () => {
 
   it.live.each(sides)("are kept after the end of TLS has been read, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side)
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
       yield* peer.wire.send(yield* ends(peer, "one\n", "two\n"))
       assert.strictEqual(yield* line(connection), "one\n")
       assert.strictEqual(yield* line(connection), "")
@@ -166,7 +166,7 @@ describe("the bytes that follow", () => {
 
   it.live.each(cases)("are kept if all comes one byte at a time, for a %s over %s", ([side, maxVersion]) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side, { peer: { maxVersion } })
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true }, peer: { maxVersion } })
       const stopping = yield* Effect.forkChild(connection.stopTls)
       yield* peer.wire.dribble(yield* ends(peer, "one\ntwo\n", "three\nfour\n"))
       const plain = yield* within("TLS is over", Fiber.join(stopping))
@@ -177,7 +177,7 @@ describe("the bytes that follow", () => {
   it.live("are kept wherever what is sent was cut", () =>
     Effect.gen(function* () {
       for (let step = 1; step < 60; step += 6) {
-        const { connection, peer } = yield* facing("client")
+        const { connection, peer } = yield* facing("client", { tls: { stoppable: true } })
         const stopping = yield* Effect.forkChild(connection.stopTls)
         const all = yield* ends(peer, "one\ntwo\n", "three\nfour\n")
         for (let at = 0; at < all.length; at += step) {
@@ -201,7 +201,7 @@ describe("the bytes that follow", () => {
         [23, 3]
       ]
       for (const plainBytes of looks.map((bytes) => Uint8Array.from(bytes))) {
-        const { connection, peer } = yield* facing(side)
+        const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
         const stopping = yield* Effect.forkChild(connection.stopTls)
         yield* peer.wire.send(yield* ends(peer, "secret\n", plainBytes))
         const plain = yield* within("TLS is over", Fiber.join(stopping))
@@ -218,7 +218,7 @@ describe("the bytes that follow", () => {
   it.live.each(sides)("are kept behind more than the reader takes at once, for a %s", (side) =>
     Effect.gen(function* () {
       const secret = pattern(300_000)
-      const { connection, peer } = yield* facing(side, { connection: { limit: 16_384 } })
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true }, connection: { limit: 16_384 } })
       peer.tls.write(secret)
       yield* turns(20)
       yield* peer.wire.send(yield* ends(peer, "", "plain\n"))
@@ -235,7 +235,7 @@ describe("the bytes that follow", () => {
 
   it.live.each(sides)("and what the peer still says in TLS, before it agrees, comes first, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side)
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
       peer.keepOpen = true
       const stopping = yield* Effect.forkChild(connection.stopTls)
       yield* peer.secure.awaitEnd
@@ -249,7 +249,7 @@ describe("the bytes that follow", () => {
 
   it.live("may be the end: a peer that closes in good order ends the plain stream", () =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing("client")
+      const { connection, peer } = yield* facing("client", { tls: { stoppable: true } })
       peer.tls.end("secret")
       yield* peer.wire.awaitBytes(1)
       const plain = yield* stopped(connection)
@@ -280,7 +280,7 @@ describe("TLS once more", () => {
 
   it.live("may begin in the segment in which the last one ended", () =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing("server")
+      const { connection, peer } = yield* facing("server", { tls: { stoppable: true } })
       const end = yield* ends(peer, "secret\n", "")
       peer.plain = true
       const from = peer.wire.received.length
@@ -307,7 +307,7 @@ describe("TLS once more", () => {
 describe("the old handle", () => {
   it.live("answers ClosedStream with reason Upgraded, and fails a read that waits", () =>
     Effect.gen(function* () {
-      const { client, peer } = yield* tlsPair()
+      const { client, peer } = yield* tlsPair({ client: { stoppable: true }, server: { stoppable: true } })
       const waiting = yield* start(Effect.flip(client.reader.readLine))
       const [here] = yield* within("TLS ends", Effect.all([client.stopTls, peer.stopTls], { concurrency: 2 }))
       const operations: ReadonlyArray<Effect.Effect<unknown, { readonly _tag: string }>> = [
@@ -332,7 +332,7 @@ describe("the old handle", () => {
   it.live("its scope ends the plain connection", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
-      const { connection, peer } = yield* Scope.provide(facing("client"), scope)
+      const { connection, peer } = yield* Scope.provide(facing("client", { tls: { stoppable: true } }), scope)
       peer.keepOpen = true
       const stopping = yield* Effect.forkChild(Scope.provide(connection.stopTls, scope))
       yield* peer.secure.awaitEnd
@@ -360,7 +360,7 @@ describe("a stopTls that fails", () => {
 
   it.live.each(sides)("for the peer cuts the connection instead of agreeing, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side)
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
       peer.keepOpen = true
       const stopping = yield* start(Effect.flip(connection.stopTls))
       yield* peer.secure.awaitEnd
@@ -371,9 +371,75 @@ describe("a stopTls that fails", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
+  it.live.each(sides)("for the peer does not agree in time is a Timeout, and resets the connection, for a %s", (side) =>
+    Effect.gen(function* () {
+      const before = held()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { connection, peer } = yield* facing(side, { tls: { handshakeTimeout: 300, stoppable: true } })
+          peer.keepOpen = true
+          const error = yield* within("it fails", Effect.flip(connection.stopTls))
+          assert(error._tag === "TlsFailed", String(error))
+          assert.strictEqual(error.kind, "Timeout")
+          const { cause } = error
+          assert(cause instanceof StreamError.StreamTimeout)
+          assert.deepStrictEqual([cause.operation, cause.kind], ["stopTls", "Handshake"])
+          yield* peer.wire.awaitClosed
+          assert.strictEqual((yield* within("the old handle is over", connection.closed))._tag, "Local")
+        })
+      )
+      yield* backTo(before)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live.each(sides)("for the peer goes on and on in TLS instead of agreeing, for a %s", (side) =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+      peer.keepOpen = true
+      const stopping = yield* start(Effect.flip(connection.stopTls))
+      yield* peer.secure.awaitEnd
+      // what has to be kept until it agrees has a bound
+      const chunk = pattern(100_000)
+      for (let i = 0; i < 30 && !peer.wire.closed; i++) {
+        peer.tls.write(chunk)
+        yield* turns(5)
+      }
+      const error = yield* within("it fails", Fiber.join(stopping))
+      assert(error._tag === "TlsFailed", String(error))
+      assert.match(String((error.cause as Error).message), /1048576 bytes/)
+      yield* peer.wire.awaitClosed
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live.each(sides)("for the peer says what is no TLS, for a %s", (side) =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+      peer.keepOpen = true
+      const stopping = yield* start(Effect.flip(connection.stopTls))
+      yield* peer.secure.awaitEnd
+      yield* peer.wire.send("no close_notify before this\n")
+      const error = yield* within("it fails", Fiber.join(stopping))
+      assert(error._tag === "TlsFailed", String(error))
+      assert.strictEqual(error.kind, "Handshake")
+      assert.match(error.code!, /^ERR_SSL_/)
+      // behind the alert that says so
+      yield* peer.wire.awaitEnd
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("after writeEof is ClosedStream: the output is over, in TLS and out of it", () =>
+    Effect.gen(function* () {
+      const { connection } = yield* facing("client", { tls: { stoppable: true } })
+      yield* connection.writer.writeEof
+      const error = yield* within("it fails", Effect.flip(connection.stopTls))
+      assert(error._tag === "ClosedStream", String(error))
+      assert.deepStrictEqual([error.operation, error.reason], ["stopTls", "Eof"])
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
   it.live.each(sides)("for the peer resets the connection, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side)
+      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
       peer.keepOpen = true
       const stopping = yield* start(Effect.flip(connection.stopTls))
       yield* peer.secure.awaitEnd
@@ -389,7 +455,7 @@ describe("a stopTls that fails", () => {
       yield* Effect.scoped(
         Effect.gen(function* () {
           for (const how of ["interrupt", "abort", "close"] as const) {
-            const { connection, peer } = yield* facing(side)
+            const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
             peer.keepOpen = true
             const stopping = yield* start(Effect.exit(connection.stopTls))
             yield* peer.secure.awaitEnd

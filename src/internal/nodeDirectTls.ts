@@ -1,0 +1,206 @@
+/**
+ * TLS right on a socket of the system: Node's engine reads from it and writes to
+ * it without a detour, which is half of what TLS costs. In return the engine
+ * cannot be taken off again, and so there is no way back to plain text.
+ */
+import type { Duplex } from "node:stream"
+import type * as NodeTls from "node:tls"
+import type * as Tls from "../Tls.ts"
+import type { Failure, Handler, Transport } from "../Transport.ts"
+import { TlsFailed } from "./errors.ts"
+import type { Cipher, CipherListener } from "./nodeCipher.ts"
+import type { TcpTransport } from "./nodeTcp.ts"
+import { nobody, toFailure } from "./duplexTransport.ts"
+import { tlsInfo } from "./nodeTlsInfo.ts"
+import { NodeTransport } from "./nodeTransport.ts"
+import { kindOf } from "./tlsFailure.ts"
+
+/** What is used of the handles below sockets and engines. */
+interface Handle {
+  /** Whether it is meant to read. */
+  reading: boolean
+  readStart(): number
+  readStop(): number
+}
+
+interface EngineHandle extends Handle {
+  /** Takes bytes as if they had been read. */
+  receive(bytes: Uint8Array): void
+  readonly _parent: Handle
+}
+
+const nothing = (): void => {}
+
+const handleOf = (engine: NodeTls.TLSSocket): EngineHandle | null =>
+  (engine as unknown as { readonly _handle: EngineHandle | null })._handle
+
+/** How much a client may say before there is an engine to hear it. */
+const mostAhead = 65536
+
+/** Watches the socket until the engine does, and keeps what arrives for it. */
+export class DirectCipher implements Cipher, Handler {
+  readonly stream: Duplex
+  listener: CipherListener = {}
+  failure: Failure | undefined = undefined
+  private readonly transport: TcpTransport
+  private readonly ahead: Array<Uint8Array>
+  private size = 0
+  private engine: NodeTls.TLSSocket | undefined = undefined
+
+  constructor(transport: TcpTransport, leftover: ReadonlyArray<Uint8Array>) {
+    this.transport = transport
+    this.stream = transport.socket
+    this.ahead = [...leftover]
+  }
+
+  onData(bytes: Uint8Array): void {
+    this.ahead.push(bytes)
+    this.size += bytes.length
+    if (this.size > mostAhead) this.transport.pause()
+  }
+
+  onEnd(): void {
+    this.listener.onLeft?.(undefined)
+    this.listener.onTransportEnd?.()
+  }
+
+  onDrain(): void {}
+
+  onWriteFailure(failure: Failure): void {
+    this.failure ??= failure
+  }
+
+  onClose(failure: Failure | undefined): void {
+    this.failure ??= failure
+    this.listener.onLeft?.(this.failure)
+    this.listener.onTransportClose?.(this.failure)
+  }
+
+  engage(engine: NodeTls.TLSSocket): void {
+    this.engine = engine
+    this.transport.engine = engine
+    // from here on the engine reads
+    this.transport.pause()
+    engine.on("end", () => this.onEnd())
+  }
+
+  flow(): void {
+    process.nextTick(() => {
+      const { engine } = this
+      for (const bytes of this.ahead.splice(0)) if (engine !== undefined) handleOf(engine)?.receive(bytes)
+    })
+  }
+
+  forget(): void {
+    this.listener = {}
+    this.ahead.length = 0
+  }
+
+  secured(engine: NodeTls.TLSSocket, options: Tls.CommonOptions): Transport {
+    this.forget()
+    return new DirectTlsTransport(engine, this.transport, options)
+  }
+}
+
+class DirectTlsTransport extends NodeTransport {
+  private readonly below: TcpTransport
+  private readonly lenient: boolean
+  /** The peer has said that it ends. */
+  private notified = false
+  /** What the engine has found wrong with what it read. */
+  private fault: unknown = undefined
+  /** It was told of, and the connection is being closed. */
+  private ending = false
+
+  constructor(engine: NodeTls.TLSSocket, below: TcpTransport, options: Tls.CommonOptions) {
+    super(engine, { ...below.info, tls: tlsInfo(engine) })
+    this.below = below
+    this.lenient = options.allowTruncation === true
+    // Nothing may be read before there is somebody to read it: a connection that breaks takes with it what was read ahead.
+    engine.pause()
+    engine._read = nothing
+    const handle = handleOf(engine)
+    if (handle !== null) {
+      handle.reading = false
+      handle.readStop()
+    }
+    // all that the engine finds wrong, of which a client's says it once more
+    engine.on("_tlsError", (error: unknown) => {
+      this.fault ??= error
+      // not from inside the engine, nor from inside a call made to this transport
+      process.nextTick(() => this.failed())
+    })
+    const { push } = engine
+    engine.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+      if (chunk === null && !this.notified && endsTls(engine)) {
+        this.notified = true
+        // whatever else arrives is no TLS, and the engine would keep it
+        handleOf(engine)?.readStop()
+      }
+      return push.call(engine, chunk, encoding)
+    }
+  }
+
+  override attach(handler: Handler): void {
+    const engine: Partial<Pick<NodeTls.TLSSocket, "_read">> = this.duplex
+    // that of every socket
+    delete engine._read
+    super.attach(handler)
+    if (!this.duplex.destroyed) this.duplex._read(0)
+    if (this.fault !== undefined) process.nextTick(() => this.failed())
+  }
+
+  protected override broke(error: unknown): void {
+    // what the engine finds wrong does not close it
+    if (this.duplex.destroyed) super.broke(error)
+  }
+
+  /** What arrives is no TLS, or cannot be trusted: the peer is told, as far as it listens, and left. */
+  private failed(): void {
+    const { duplex, handler } = this
+    // one that broke has said so itself
+    if (this.ending || handler === nobody || duplex.destroyed) return
+    // what came before, and waits: reading it delivers it
+    while (duplex.read() !== null);
+    const failure = toFailure(this.fault)
+    this.ending = true
+    // behind the alert that the engine has sent
+    this.close()
+    handler.onClose({ ...failure, tls: kindOf(failure.code) })
+  }
+
+  /** The end of the connection is not the end of TLS: somebody may have cut it. */
+  protected override endIsReset(): boolean {
+    if (this.notified) return false
+    if (super.endIsReset()) return true
+    if (this.lenient) return false
+    this.failure ??= { kind: "Reset", tls: "Truncated", cause: new TlsFailed({ kind: "Truncated" }) }
+    this.reset()
+    return true
+  }
+
+  protected override reset(): void {
+    // in good order is how it ends already, in bounded time
+    if (this.ending) return
+    // No good end before the reset. It takes the engine with it, and it alone may: this is possibly called from inside the
+    // engine, which does not survive being destroyed there.
+    this.below.abort()
+  }
+}
+
+/**
+ * Whether what the engine calls the end is that of TLS, and not that of the connection; to be asked in the very call.
+ *
+ * The engine says the same of both. But the system does not read on behind the end of a connection, and does behind a
+ * `close_notify`, which is a read like any other; and it answers who wants it to read what it reads already with an error.
+ */
+const endsTls = (engine: NodeTls.TLSSocket): boolean => {
+  const handle = handleOf(engine)
+  if (handle === null) return false
+  // what is not read cannot end
+  if (!handle.reading) return true
+  const socket = handle._parent
+  if (socket.readStart() !== 0) return true
+  socket.readStop()
+  return false
+}
