@@ -82,8 +82,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "bytes in the air: a result is delivered in a step of its own",
     file: "internal/readBuffer.ts",
-    find: "(exit) => deliver(Exit.succeed(exit) as never, fiber))",
-    replace: "(exit) => Exit.succeed(exit) as never)"
+    find: "    return handOver(Exit.succeed(exit!), fiber)\n",
+    replace: "    return Exit.succeed(exit!) as never\n"
   },
   {
     name: "queued bytes dropped at the end of the stream",
