@@ -82,21 +82,21 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "bytes in the air: a result is delivered in a step of its own",
     file: "internal/readBuffer.ts",
-    find: "(exit) => deliver(Exit.succeed(exit) as never, fiber))",
-    replace: "(exit) => Exit.succeed(exit) as never)"
+    find: "    return handOver(Exit.succeed(exit!), fiber)\n",
+    replace: "    return Exit.succeed(exit!) as never\n"
   },
   {
     name: "queued bytes dropped at the end of the stream",
     file: "internal/readBuffer.ts",
-    find: "    Queue.endUnsafe(this.getQueue())\n",
-    replace: "    this.queue = undefined\n    Queue.endUnsafe(this.getQueue())\n"
+    find: "    else Queue.endUnsafe(this.getQueue())\n",
+    replace: "    else this.queue = undefined\n    if (!this.awaited) Queue.endUnsafe(this.getQueue())\n"
   },
   {
     name: "loss before data: what arrived before a reset is thrown away",
     file: "internal/readBuffer.ts",
-    find: "    Queue.failCauseUnsafe(this.getQueue(), Cause.fail(loss))\n",
+    find: "    if (this.awaited) this.end = loss\n",
     replace:
-      "    this.window.clear()\n    this.queue = undefined\n    this.size = 0\n    Queue.failCauseUnsafe(this.getQueue(), Cause.fail(loss))\n"
+      "    this.window.clear()\n    this.queue = undefined\n    this.size = 0\n    if (this.awaited) this.end = loss\n"
   },
   {
     name: "data after loss: what arrives is passed on late, and a loss overtakes it",
@@ -107,8 +107,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "lost wake-up: the end does not wake the read that waits for it",
     file: "internal/readBuffer.ts",
-    find: "    Queue.endUnsafe(this.getQueue())\n    this.wake()\n",
-    replace: "    Queue.endUnsafe(this.getQueue())\n"
+    find: "    else Queue.endUnsafe(this.getQueue())\n    this.wake()\n",
+    replace: "    else Queue.endUnsafe(this.getQueue())\n"
   },
   {
     name: "lost wake-up: only the first of those who drain or flush is woken",

@@ -1,7 +1,7 @@
 /** The laws themselves: transports that break them are caught and told how; and what a test runner is given. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import type { Transport } from "effect-byte-streams"
+import type { Connection, Transport } from "effect-byte-streams"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 
@@ -239,6 +239,92 @@ describe("transports that are no good", () => {
       assert.include(violation.found, "the question: differs from byte 3 on")
       assert.include(violation.found, '#1 client → 3 B at 0  "que"')
       assert.include(violation.found, "FIN (by fault)")
+    })
+  )
+})
+
+describe("streams that are no good", () => {
+  /** A pair in memory of which both ends do something differently. */
+  const pairOf =
+    (wrong: (connection: Connection.Connection) => Partial<Connection.Connection>): StreamLaws.MakePair =>
+    (options) =>
+      Effect.map(TestNetwork.pair(options), ({ left, right }) => ({
+        left: instead(left, wrong(left)),
+        right: instead(right, wrong(right))
+      }))
+
+  const instead = <A extends object>(self: A, other: Partial<A>): A =>
+    new Proxy(self, {
+      get: (_, key) => {
+        const source = key in other ? other : self
+        const value = Reflect.get(source, key, source) as unknown
+        return typeof value === "function" ? value.bind(source) : value
+      }
+    })
+
+  it.live("none, if nothing is done differently", () =>
+    Effect.gen(function* () {
+      const pair = pairOf(({ reader, writer }) => ({ reader: instead(reader, {}), writer: instead(writer, {}) }))
+      for (const part of ["is interrupted", "one run of bytes, whoever", "hold up a close", "before the loss"]) {
+        for (const law of StreamLaws.all.filter(({ name }) => name.includes(part))) yield* law.check(pair)
+      }
+    })
+  )
+
+  it.live("one whose bytes are in the air between two steps of a read", () =>
+    Effect.gen(function* () {
+      const pair = pairOf(({ reader }) => ({
+        reader: instead(reader, { read: (count) => Effect.tap(reader.read(count), () => Effect.yieldNow) })
+      }))
+      const violation = yield* Effect.flip(impatient(streamLaw("a read that is interrupted").check(pair)))
+      assert.match(violation.found, /^(from right to left: )?read, interrupted/)
+      assert.include(violation.found, "differs from byte")
+    })
+  )
+
+  it.live("one whose writes come apart", () =>
+    Effect.gen(function* () {
+      const pair = pairOf(({ writer }) => ({
+        writer: instead(writer, {
+          write: (data) => {
+            const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data
+            const half = bytes.length >> 1
+            return Effect.andThen(
+              Effect.andThen(writer.write(bytes.slice(0, half)), Effect.yieldNow),
+              writer.write(bytes.slice(half))
+            )
+          }
+        })
+      }))
+      const torn = yield* Effect.flip(impatient(streamLaw("a write that is interrupted").check(pair)))
+      assert.match(torn.found, /what arrived, interrupted before step \d+: differs from byte/)
+      const mixed = yield* Effect.flip(impatient(streamLaw("one run of bytes, whoever").check(pair)))
+      assert.match(mixed.found, /a byte of writer \d+ in a frame of writer \d+/)
+    })
+  )
+
+  it.live("one whose close waits for ever", () =>
+    Effect.gen(function* () {
+      const pair = pairOf(({ writer }) => ({ writer: instead(writer, { close: Effect.never }) }))
+      const violation = yield* Effect.flip(impatient(streamLaw("cannot hold up a close").check(pair)))
+      assert.include(violation.found, "not within 1s")
+    })
+  )
+
+  it.live("one that forgets what came before a loss", () =>
+    Effect.gen(function* () {
+      const pair = pairOf((connection) => ({
+        reader: instead(connection.reader, {
+          read: (count) =>
+            Effect.flatMap(Effect.timeoutOption(connection.closed, "20 millis"), (closed) =>
+              closed._tag === "Some" && closed.value._tag === "Lost"
+                ? Effect.fail(closed.value.error)
+                : connection.reader.read(count)
+            )
+        })
+      }))
+      const violation = yield* Effect.flip(impatient(streamLaw("before a loss is read before the loss").check(pair)))
+      assert.include(violation.found, "0 could be read")
     })
   )
 })
