@@ -132,7 +132,7 @@ describe("stopTls that is interrupted", () => {
   const once = (side: Side, interrupt: Interrupt) => (point: number) =>
     Effect.gen(function* () {
       const what = `interrupted at ${point}`
-      const { connection: old, peer } = yield* facing(side)
+      const { connection: old, peer } = yield* facing(side, { tls: { stoppable: true } })
       peer.keepOpen = true
       peer.tls.write("one\n")
       yield* eventuallyEffect(
