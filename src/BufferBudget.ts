@@ -3,7 +3,9 @@
  *
  * Each connection's buffer has a limit of its own; ten thousand of them add up.
  * With a budget in the context, connections that hold more than their equal
- * share are held back once the budget is spent, and the small ones go on.
+ * share are held back once the budget is spent, and the small ones go on. It is
+ * about what was received; what is written is bounded by each connection's
+ * high-water mark, where the program waits for its writes.
  *
  * @since 0.1.0
  */
@@ -19,20 +21,24 @@ import { Budget } from "./internal/budget.ts"
  *
  * **Details**
  *
- * A connection is paused when more than `limit` bytes lie unread over all of
- * them and it has more than `limit` divided by the number of connections with
- * unread bytes. Those that wait are let go on in the order in which they began
- * to, once there is room. What is in flight when the budget is spent still
- * arrives: at most one chunk a connection. A read that waits is never held
- * back, or the program could not make room.
+ * Once more than `limit` bytes lie unread over all connections, those are held
+ * back that have more than `limit` divided by the number of connections with
+ * unread bytes; the others too once it is a quarter more than `limit`. What is
+ * in flight then still arrives: at most one chunk a connection (64 KiB over
+ * TCP). So `limit * 1.25` and a chunk for each connection is the most there is.
+ *
+ * Nobody starves: who is held back has something to read, and a read that waits
+ * for more is never held back, or the program could not make room. Those held
+ * back are let go on in the order in which they began to wait, once there is
+ * room.
  *
  * @category models
  * @since 0.1.0
  */
 export interface BufferBudget {
-  /** How many bytes may lie unread. */
+  /** How many bytes may lie unread before connections are held back. */
   readonly limit: number
-  /** How many do. */
+  /** How many bytes lie unread now, in buffers of connections that are not closed. */
   readonly used: Effect.Effect<number>
 }
 

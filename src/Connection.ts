@@ -116,21 +116,30 @@ export const Connection: Context.Service<Connection, Connection> = Services.Conn
 
 /**
  * Bounds on waiting within one connection. None is set by default, and a
- * connection without any has no timer. They go by Effect's `Clock`.
+ * connection without any has no timer; one with any number of them has one.
+ * They go by Effect's `Clock`. Each fails with `StreamTimeout`, which has its
+ * kind and its length.
  *
  * **Details**
  *
- * - `read`: the most that one read may wait. It fails with `StreamTimeout`, has taken nothing, and the connection goes on.
+ * - `read`: the most that one read may wait. That read fails; it has taken nothing, what has arrived of its message
+ *   stays in the buffer, and the connection goes on. Time in which nobody reads does not count.
  *
- * The others end the connection: it is reset, writes fail with `StreamTimeout`, and so do reads, once they have
- * delivered what arrived in time.
+ * The others end the connection: it is reset and its descriptor is free, writes fail with `StreamTimeout`, and so do
+ * reads, once they have delivered what arrived in time. What was written and not sent is dropped; `close` then answers
+ * `TimedOut`, with how much that was.
  *
- * - `idle`: the most that may pass without a byte in either direction.
- * - `write`: the most that output may wait without the system taking any of it: a peer that stopped reading.
- * - `total`: the most that the connection may last.
- * - `minRate`: at least `bytes` bytes must arrive `per` duration while a message is being read: from its first byte
- *   on, while `readLine`, `readExactly` or `readUntil` waits for the rest. Silence between two messages is left to
- *   `idle`. `read` and `pull` know no messages: with them any wait behind a first byte counts.
+ * - `idle`: the most that may pass without a byte in either direction, whoever's turn it is. A program that works
+ *   for longer than that between two bytes is cut off too.
+ * - `write`: the most that output may wait without the system taking any of it: a peer that stopped reading. Whoever
+ *   waits in `write`, `drain` or `flush` is freed; it strikes also when nobody does.
+ * - `total`: the most that the connection may last. It begins anew with `startTls` and `stopTls`.
+ * - `minRate`: at least `bytes` bytes must arrive in every `per` in which a read waits for the rest of a message, from
+ *   the message's first byte on. Silence between two messages is left to `idle`. `readLine`, `readExactly`,
+ *   `readUntil` and the like know where a message begins: where the one before ended. `read` and `pull` know no
+ *   messages: with them any wait counts once a first byte has come. Time in which nobody reads does not count.
+ *
+ * Closing stops them all; from then on `closeTimeout` is the bound.
  *
  * @category models
  * @since 0.1.0

@@ -49,12 +49,17 @@ export interface HandlerFailure<out E = unknown> {
 export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
   /**
    * How long handlers may go on when the server shuts down, before they are
-   * interrupted and their connections aborted. Default 5 seconds. A handler that
-   * waits for its client's next request need not use them up:
+   * interrupted and their connections aborted. Default 5 seconds; 0 gives them
+   * no time, `"Infinity"` all they want. A handler that waits for its client's
+   * next request need not use them up:
    * `Effect.raceFirst(reader.readLineOption, Effect.as(Server.draining, Option.none()))`.
    */
   readonly gracePeriod?: Duration.Input | undefined
-  /** How many connections are served at a time. Default: as many as come. */
+  /**
+   * How many connections are served at a time. Default: as many as come. One
+   * counts from its accept until it has been closed. TLS handshakes come before,
+   * and do not count: `handshakeTimeout` bounds them.
+   */
   readonly maxConnections?: number | undefined
   /**
    * What becomes of a connection above `maxConnections`. `"wait"` (default): it
@@ -70,8 +75,11 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
    */
   readonly overflow?: "wait" | "reject" | undefined
   /**
-   * Told of each handler that failed or died (not of those that were
-   * interrupted). Its own failure changes nothing. Default: one line in the log.
+   * Told of each handler that failed or died, also by throwing instead of
+   * returning an effect; not of those that were interrupted. The connection has
+   * ended by then, and its place among `maxConnections` is free; a shutdown waits
+   * for it as for a handler. Its own failure changes nothing. Default: one line in
+   * the log.
    */
   readonly onHandlerError?: ((failure: HandlerFailure<E>) => Effect.Effect<void>) | undefined
   /** Told of each TLS handshake that failed. Default: one line in the log. */
@@ -85,9 +93,9 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
  * @since 0.1.0
  */
 export interface ShutdownReport {
-  /** Handlers that ended by themselves. */
+  /** Handlers that ended by themselves, and whose connections were closed in time. */
   readonly completed: number
-  /** Handlers that were interrupted, and their connections aborted. */
+  /** Those that were cut off: their handlers interrupted, their connections aborted. */
   readonly aborted: number
 }
 
@@ -104,23 +112,38 @@ export interface Server {
   readonly addresses: readonly [SocketAddress, ...Array<SocketAddress>]
   /** The port of `address`; dies for a Unix socket, which has none. */
   readonly port: number
-  /** How many connections are being served. */
+  /** How many connections are being served: those whose handler runs, or that are being closed. */
   readonly connections: Effect.Effect<number>
   /** How many connections wait to be served, because `maxConnections` are. */
   readonly waiting: Effect.Effect<number>
-  /** How many connections were rejected so far. */
+  /** How many connections were rejected so far, as `overflow` says. Those of a server that shuts down do not count. */
   readonly rejected: Effect.Effect<number>
   /**
    * Stops accepting, lets handlers finish for `gracePeriod` (default: the
-   * server's), then interrupts them and aborts their connections. May be called
-   * many times; a later call with a shorter period shortens the wait.
+   * server's), then interrupts them and aborts their connections. Clients that
+   * still wait for `maxConnections` are reset at once.
+   *
+   * Takes the grace period at most, and a second more where a handler cannot be
+   * interrupted: it is left behind then, without its connection. May be called
+   * many times; a later call with a shorter period shortens the wait, and all
+   * that were called while the same handlers ran say the same of them.
+   *
+   * **Interruption**: nobody is accepted any more and handlers have been told,
+   * but nothing is aborted until `shutdown` is called again or the scope closes.
    */
   shutdown(options?: { readonly gracePeriod?: Duration.Input | undefined }): Effect.Effect<ShutdownReport>
-  /** Closes every connection in good order. Handlers go on, and find their streams closed. */
+  /**
+   * Closes every connection in good order, all at once, each within its
+   * `closeTimeout`. Handlers go on, and find their streams closed; the server
+   * listens on.
+   */
   readonly closeClients: Effect.Effect<void>
-  /** Aborts every connection. Handlers go on, and find their streams aborted. */
+  /** Aborts every connection, without waiting. Handlers go on, and find their streams aborted; the server listens on. */
   readonly abortClients: Effect.Effect<void>
-  /** Completes once the server has shut down and its last handler has ended. */
+  /**
+   * Completes once the server has shut down, or is shutting down and its last
+   * handler has ended: asyncio's `wait_closed`. By itself it shuts nothing down.
+   */
   readonly awaitShutdown: Effect.Effect<void>
 }
 
@@ -142,7 +165,8 @@ export type HandlerServices = Connection | StreamReader | StreamWriter | Scope.S
 
 /**
  * Starts a server that calls `handler` for each client: asyncio's
- * `start_server`. It runs until the scope closes.
+ * `start_server`. It runs until the scope closes, which shuts it down with
+ * `gracePeriod`.
  *
  * **Details**
  *

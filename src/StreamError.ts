@@ -112,12 +112,21 @@ export type StreamBusy = Errors.StreamBusy
 /**
  * A configured bound on waiting was reached.
  *
+ * **Details**
+ *
+ * - `Read`: this read waited too long. It has taken nothing, and the connection goes on.
+ * - `Idle`, `Write`, `Total`, `MinRate`: the connection was reset. What arrived in time is read before the error.
+ * - `Connect`, `Handshake`: there is no connection. They are the `cause` within `ConnectFailed` and `TlsFailed`, of
+ *   kind `Timeout` both.
+ *
+ * A close that takes too long does not fail: its outcome is `TimedOut`.
+ *
  * @category errors
  * @since 0.1.0
  */
 export const StreamTimeout = withSchema(Errors.StreamTimeout, "StreamTimeout", {
   operation: Schema.String,
-  kind: Schema.Literals(["Idle", "Read", "Write", "Total", "MinRate", "Handshake"]),
+  kind: Schema.Literals(["Idle", "Read", "Write", "Total", "MinRate", "Connect", "Handshake"]),
   duration: Schema.Duration
 })
 export type StreamTimeout = Errors.StreamTimeout
@@ -159,6 +168,9 @@ export type ConnectAttempt = typeof ConnectAttempt.Type
  *
  * `attempts` has one entry an address, in the order tried; `kind` is that of
  * the attempt that says most. A Unix path that does not exist is `NotFound`.
+ * Where `connectTimeout` ran out, `kind` is `Timeout`, and the attempts that it
+ * cut off have a `StreamTimeout` for their `cause`; where the system gave up
+ * first, they have its `code`.
  *
  * @category errors
  * @since 0.1.0

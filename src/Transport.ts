@@ -111,6 +111,13 @@ export interface Transport {
   /** Drops everything and resets the connection. */
   abort(): void
   /**
+   * Does something at the end of the turn: what was written in small pieces is
+   * sent as one then. Only for transports that go by a clock which is moved by
+   * hand, and which has to know of everything that is left to do; without it, it
+   * is done in a microtask.
+   */
+  readonly atEndOfTurn?: ((task: () => void) => void) | undefined
+  /**
    * Turns the connection into an encrypted one. Everything written has been
    * handed over; from now on the transport belongs to the one that is returned,
    * and no longer calls its handler. `leftover` is the beginning of what the

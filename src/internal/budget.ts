@@ -3,6 +3,9 @@ import * as Effect from "effect/Effect"
 import type { BufferBudget } from "../BufferBudget.ts"
 import type { ReadBuffer } from "./readBuffer.ts"
 
+/** Up to so many times the limit those go on that have less than their share. */
+const most = 1.25
+
 export class Budget implements BufferBudget {
   readonly limit: number
   readonly used: Effect.Effect<number> = Effect.sync(() => this.total)
@@ -31,9 +34,13 @@ export class Budget implements BufferBudget {
     }
   }
 
-  /** Whether a buffer must wait until others are read: the limit is reached, and its share of it used up. */
+  /**
+   * Whether a buffer must wait until others are read: the limit is reached, and its share of it used up. What the large
+   * ones hold cannot be taken back from them, and so there is an end to the shares of the small ones too.
+   */
   refuses(buffer: ReadBuffer): boolean {
-    return this.total > this.limit && buffer.size * this.members.size > this.limit
+    const { limit, total } = this
+    return total > limit && buffer.size > 0 && (buffer.size * this.members.size > limit || total > limit * most)
   }
 
   /** A refused buffer is told to reconsider once there is room. */

@@ -74,7 +74,7 @@ export class StreamBusy extends Data.TaggedError("StreamBusy")<{
 
 export class StreamTimeout extends Data.TaggedError("StreamTimeout")<{
   readonly operation: string
-  readonly kind: "Idle" | "Read" | "Write" | "Total" | "MinRate" | "Handshake"
+  readonly kind: "Idle" | "Read" | "Write" | "Total" | "MinRate" | "Connect" | "Handshake"
   readonly duration: Duration.Duration
 }> {
   override get message(): string {

@@ -7,6 +7,7 @@ import type { ConnectAttempt, TlsFailed } from "../StreamError.ts"
 import { ConnectFailed } from "./errors.ts"
 import type { Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
+import { connectTimedOut } from "./connectTimeout.ts"
 import * as HappyEyeballs from "./happyEyeballs.ts"
 import * as NodeAddress from "./nodeAddress.ts"
 import { TcpTransport } from "./nodeTcp.ts"
@@ -48,10 +49,7 @@ const connectUnix = (
     Effect.mapError((attempt) => new ConnectFailed({ target: path, kind: attempt.kind, attempts: [attempt] })),
     Effect.timeoutOrElse({
       duration: timeout,
-      orElse: () =>
-        Effect.fail(
-          new ConnectFailed({ target: path, kind: "Timeout", attempts: [{ address: path, kind: "Timeout" }] })
-        )
+      orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: [], timeout }))
     }),
     Effect.map((socket) => new TcpTransport(socket, { local: undefined, remote: NodeAddress.unix(path) }))
   )
@@ -103,7 +101,10 @@ const connectTcp = (
         onFailure: (resolved, error) => attempts.set(label(resolved, port), error)
       }).pipe(Effect.mapError((errors) => failed(mostTelling(errors))))
     ),
-    Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(failed("Timeout")) }),
+    Effect.timeoutOrElse({
+      duration: timeout,
+      orElse: () => Effect.fail(connectTimedOut({ target, host, attempts: Array.from(attempts.values()), timeout }))
+    }),
     Effect.map((socket) => new TcpTransport(socket, NodeAddress.infoOf(socket), host))
   )
 }

@@ -80,19 +80,6 @@ export abstract class Operation<A, E> extends EffectBase<A, E> {
 export const interrupted = (fiber: Fiber.Fiber<any, any>): boolean =>
   (fiber as { readonly _deferredInterrupt?: boolean })._deferredInterrupt === true
 
-/** Runs `handOver` before an interruption that has reached the fiber in the middle of this step. */
-export const afterwards = <A>(fiber: Fiber.Fiber<any, any>, handOver: () => A): A => {
-  if (!interrupted(fiber)) return handOver()
-  const running = fiber as unknown as { _deferredInterrupt: boolean; _interruptedCause: unknown }
-  const cause = running._interruptedCause
-  running._deferredInterrupt = false
-  running._interruptedCause = undefined
-  const next = handOver()
-  running._deferredInterrupt = true
-  running._interruptedCause = cause
-  return next
-}
-
 /** What a step ends with that leaves everything to the interruption. */
 export const nothing: Effect.Effect<any> = Exit.void as never
 
@@ -106,3 +93,16 @@ export const nothing: Effect.Effect<any> = Exit.void as never
  */
 export const deliver = <A, E>(exit: Exit.Exit<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> =>
   (exit as any)[evaluateKey](fiber)
+
+/** `deliver`, before an interruption that has reached the fiber in the middle of this step. */
+export const handOver = <A, E>(exit: Exit.Exit<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> => {
+  if (!interrupted(fiber)) return deliver(exit, fiber)
+  const running = fiber as unknown as { _deferredInterrupt: boolean; _interruptedCause: unknown }
+  const cause = running._interruptedCause
+  running._deferredInterrupt = false
+  running._interruptedCause = undefined
+  const next = deliver(exit, fiber)
+  running._deferredInterrupt = true
+  running._interruptedCause = cause
+  return next
+}

@@ -21,7 +21,7 @@ import { ClosedStream, StreamBusy } from "./errors.ts"
 import type { Budget } from "./budget.ts"
 import { ByteWindow } from "./byteWindow.ts"
 import * as Bytes from "./bytes.ts"
-import { afterwards, deliver, interrupted, nothing, Operation } from "./operation.ts"
+import { deliver, handOver, interrupted, nothing, Operation } from "./operation.ts"
 import type { Watchdog } from "./watchdog.ts"
 
 /** Why a stream broke, as an error made anew for each operation that meets it. */
@@ -66,6 +66,8 @@ export class ReadBuffer {
 
   private readonly flow: Flow
   private queue: Queue.Queue<Uint8Array, Cause.Done | Loss<ReadError>> | undefined = undefined
+  /** Whether the queue may hold something: chunks, or the end. */
+  private queued = false
   private threshold: number
   private ended = false
   /** A result is being handed over: until that is done the transport is told nothing. */
@@ -96,10 +98,16 @@ export class ReadBuffer {
     }
     if (bytes.length === 0) return
     this.resize(bytes.length)
-    const queue = this.getQueue()
-    Queue.offerUnsafe(queue, bytes)
-    if (this.operation !== undefined) this.wake()
-    else if (Queue.sizeUnsafe(queue) >= manyChunks) this.absorb()
+    if (this.operation !== undefined && !this.queued) {
+      // somebody waits for it, and nothing lies before it
+      this.window.push(bytes)
+      this.wake()
+    } else {
+      const queue = this.getQueue()
+      Queue.offerUnsafe(queue, bytes)
+      if (this.operation !== undefined) this.wake()
+      else if (Queue.sizeUnsafe(queue) >= manyChunks) this.absorb()
+    }
     this.pauseIfFull()
   }
 
@@ -134,6 +142,7 @@ export class ReadBuffer {
   }
 
   private getQueue(): Queue.Queue<Uint8Array, Cause.Done | Loss<ReadError>> {
+    this.queued = true
     // made on the first byte: an idle connection has none
     return (this.queue ??= Effect.runSync(Queue.unbounded<Uint8Array, Cause.Done | Loss<ReadError>>()))
   }
@@ -171,7 +180,8 @@ export class ReadBuffer {
   /** Moves everything that has arrived into the window. */
   absorb(): void {
     const queue = this.queue
-    if (queue === undefined || this.end !== undefined) return
+    if (!this.queued || queue === undefined) return
+    this.queued = false
     while (true) {
       const exit = Queue.takeUnsafe(queue)
       if (exit === undefined) return
@@ -244,14 +254,10 @@ export class ReadBuffer {
   }
 
   /**
-   * Finishes an operation if it is ready, and lets it wait otherwise. The result is handed over in the very step in
-   * which it is taken from the window, whatever those do who are told to stop or to go on meanwhile.
+   * Finishes an operation, if it is ready. The caller hands the result over in the very step in which it is taken from
+   * the window, whatever those do who are told to stop or to go on meanwhile.
    */
-  settle<A, E>(
-    operation: ReadOperation<A, E>,
-    fiber: Fiber.Fiber<any, any>,
-    handOver: (exit: Exit.Exit<A, E>, fiber: Fiber.Fiber<any, any>) => Effect.Effect<A, E>
-  ): Effect.Effect<A, E> {
+  settle<A, E>(operation: ReadOperation<A, E>): Exit.Exit<A, E | ReadError> | undefined {
     if (operation.absorbs) this.absorb()
     this.settling = true
     const exit = operation.settle()
@@ -259,8 +265,7 @@ export class ReadBuffer {
     this.settling = false
     if (this.paused) this.reconsider()
     else this.pauseIfFull()
-    if (exit === undefined) return this.park(operation, fiber)
-    return afterwards(fiber, () => handOver(exit as Exit.Exit<A, E>, fiber))
+    return exit
   }
 
   /** Waits, as the one operation that does, until the feeding side has what it needs. */
@@ -361,8 +366,10 @@ class Woken extends Operation<any, any> {
   }
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
     if (interrupted(fiber)) return nothing
+    const operation = this.buffer.operation!
+    const exit = this.buffer.settle(operation)
     // what made it ready is still there: it does not wait again
-    return this.buffer.settle(this.buffer.operation!, fiber, (exit) => deliver(Exit.succeed(exit) as never, fiber))
+    return handOver(Exit.succeed(exit!), fiber)
   }
 }
 
@@ -400,7 +407,8 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
       return Exit.fail(new StreamBusy({ operation: this.name, holder: buffer.operation.name })) as never
     }
     if (interrupted(fiber)) return nothing
-    return buffer.settle(this, fiber, deliver)
+    const exit = buffer.settle(this)
+    return exit === undefined ? buffer.park(this, fiber) : (handOver(exit, fiber) as Effect.Effect<A, E>)
   }
 
   /** The failure that the end of the stream means for a read, unless it is a clean end. */

@@ -43,32 +43,45 @@ export const start = <E, R>(
     const network = yield* Network
     const context = yield* Effect.context<Exclude<R, HandlerServices>>()
     const clients = new Clients(options, handler, context as Context.Context<never>)
-    const gracePeriod = options.gracePeriod ?? defaultGracePeriod
-    // released after the listener below, which by then has stopped accepting
-    const listener = yield* network.listen(options, (transport) => clients.accept(transport), {
+    const gracePeriod = Duration.fromInputUnsafe(options.gracePeriod ?? defaultGracePeriod)
+    const listen = network.listen(options, (transport) => clients.accept(transport), {
       onAcceptError: (failure) => clients.acceptFailed(failure),
       onHandshakeError: (error, info) => clients.handshakeFailed(error, info)
     })
-    const server = new ListeningServer(listener, clients, gracePeriod)
-    yield* Effect.addFinalizer(() => server.shutdown())
-    return server
+    // an interruption finds either no server, or one that the scope owns
+    return yield* Effect.uninterruptibleMask((restore) =>
+      restore(listen).pipe(
+        // one address may have had clients before another was refused
+        Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : clients.shutdown(Duration.zero))),
+        Effect.map((listener) => new ListeningServer(listener, clients, gracePeriod)),
+        Effect.tap((server) => Effect.addFinalizer(() => server.shutdown()))
+      )
+    )
   })
 
 /** One client, from accept to the end of its handler. */
 interface Client {
   readonly connection: SessionConnection
   fiber: Fiber.Fiber<void> | undefined
+  /** Whether a shutdown has cut it off. */
+  aborted: boolean
 }
 
 class Clients<E, R> {
+  /** Those whose handler runs, or whose connection is being closed. */
   readonly active = new Set<Client>()
   readonly draining = Latch.makeUnsafe(false)
-  /** Open while nobody is being served. */
-  readonly idle = Latch.makeUnsafe(true)
+  /** Open once the server has shut down. */
+  readonly finished = Latch.makeUnsafe(false)
   /** Accepted, and not served yet: those that `maxConnections` keeps waiting, in the order in which they came. */
   readonly waiting: Array<Transport> = []
   rejected = 0
 
+  /** Those of `active`, and failed handlers that are being told of. */
+  private running = 0
+  /** Open while `running` is 0. */
+  private readonly idle = Latch.makeUnsafe(true)
+  private admitting = false
   private readonly handler: Handler<E, R>
   private readonly context: Context.Context<never>
   private readonly clock: Clock.Clock
@@ -116,16 +129,44 @@ class Clients<E, R> {
     Effect.runForkWith(this.context)(Effect.ignoreCause(Effect.suspend(() => this.onHandshakeError(error, info))))
   }
 
-  /** Nobody is served any more who is not served yet. */
-  drain(): void {
-    this.draining.openUnsafe()
-    for (const transport of this.waiting.splice(0)) transport.abort()
+  /** Serves nobody anew, lets handlers finish for the grace period, and ends what is left. */
+  shutdown(gracePeriod: Duration.Input): Effect.Effect<ShutdownReport> {
+    return Effect.suspend(() => {
+      const before = Array.from(this.active)
+      this.draining.openUnsafe()
+      for (const transport of this.waiting.splice(0)) transport.abort()
+      return Effect.timeoutOption(this.idle.await, gracePeriod).pipe(
+        Effect.andThen(this.abortHandlers),
+        Effect.map(() => {
+          this.finished.openUnsafe()
+          const aborted = before.filter((client) => client.aborted).length
+          return { completed: before.length - aborted, aborted }
+        })
+      )
+    })
+  }
+
+  private get abortHandlers(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const left = Array.from(this.active)
+      // in this order: a handler is interrupted, and does not fail because its connection went away under it
+      for (const client of left) {
+        client.aborted = true
+        client.fiber?.interruptUnsafe()
+      }
+      return Effect.forEach(left, (client) => client.connection.abort, { discard: true }).pipe(
+        // a handler that cannot be interrupted must not hold up the shutdown
+        Effect.andThen(Effect.timeoutOption(this.idle.await, uninterruptiblePatience)),
+        Effect.asVoid
+      )
+    })
   }
 
   private begin(transport: Transport): void {
     const connection = new SessionConnection(transport, this.sessionOptions, this.context)
-    const client: Client = { connection, fiber: undefined }
+    const client: Client = { connection, fiber: undefined, aborted: false }
     this.active.add(client)
+    this.running++
     this.idle.closeUnsafe()
     // added one by one, a context shares what fibers derive from it with the one it was made from; merged, it does not
     const context = this.context.pipe(
@@ -140,39 +181,58 @@ class Clients<E, R> {
     const { connection } = client
     return Effect.onExit(
       Effect.scoped(Effect.suspend(() => checkedHandler(this.handler(connection)))) as Effect.Effect<unknown, E>,
-      (exit) =>
-        Effect.ensuring(
-          this.end(connection, exit),
-          Effect.sync(() => {
-            this.active.delete(client)
-            const next = this.waiting.shift()
-            if (next !== undefined) this.begin(next)
-            if (this.active.size === 0) this.idle.openUnsafe()
-          })
-        )
+      (exit) => {
+        const ended = this.end(connection, exit)
+        return Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
+          ? Effect.ensuring(
+              ended,
+              Effect.sync(() => {
+                this.left(client)
+                this.done()
+              })
+            )
+          : // whoever is told may take time: another client is served meanwhile
+            ended.pipe(
+              Effect.ensuring(Effect.sync(() => this.left(client))),
+              Effect.andThen(this.tell(connection, exit.cause)),
+              Effect.ensuring(Effect.sync(() => this.done()))
+            )
+      }
     ).pipe(
       // reported already; the fiber has nobody to fail to
       Effect.ignoreCause
     )
   }
 
+  /** A connection is over: its place is free. */
+  private left(client: Client): void {
+    this.active.delete(client)
+    // A handler that returns at once leaves before `begin` does: a loop, lest they all be served on one stack.
+    if (this.admitting) return
+    this.admitting = true
+    while (this.waiting.length > 0 && this.active.size < this.maxConnections) this.begin(this.waiting.shift()!)
+    this.admitting = false
+  }
+
+  private done(): void {
+    if (--this.running > 0) return
+    this.idle.openUnsafe()
+    if (this.draining.isOpen()) this.finished.openUnsafe()
+  }
+
   private end(connection: SessionConnection, exit: Exit.Exit<unknown, E>): Effect.Effect<unknown> {
-    if (Exit.isSuccess(exit)) return connection.writer.close
-    const over = this.sessionOptions.onScopeFailure === "flush" ? connection.writer.close : connection.abort
-    if (Cause.hasInterruptsOnly(exit.cause)) return over
-    const { reads, writes } = connection.session
-    return Effect.andThen(
-      over,
-      Effect.ignoreCause(
-        Effect.suspend(() =>
-          this.onHandlerError({
-            cause: exit.cause,
-            info: connection.info,
-            bytesRead: reads.received,
-            bytesWritten: writes.accepted
-          })
-        )
-      )
+    return Exit.isSuccess(exit) || this.sessionOptions.onScopeFailure === "flush"
+      ? connection.writer.close
+      : connection.abort
+  }
+
+  private tell(connection: SessionConnection, cause: Cause.Cause<E>): Effect.Effect<void> {
+    return Effect.ignoreCause(
+      Effect.suspend(() => {
+        const { reads, writes } = connection.session
+        const { info } = connection
+        return this.onHandlerError({ cause, info, bytesRead: reads.received, bytesWritten: writes.accepted })
+      })
     )
   }
 }
@@ -201,12 +261,9 @@ class ListeningServer implements Server {
   readonly addresses: Listener["addresses"]
   private readonly listener: Listener
   private readonly clients: Clients<any, any>
-  private readonly gracePeriod: Duration.Input
-  private readonly finished = Latch.makeUnsafe(false)
-  private completed = 0
-  private aborted = 0
+  private readonly gracePeriod: Duration.Duration
 
-  constructor(listener: Listener, clients: Clients<any, any>, gracePeriod: Duration.Input) {
+  constructor(listener: Listener, clients: Clients<any, any>, gracePeriod: Duration.Duration) {
     this.addresses = listener.addresses
     this.listener = listener
     this.clients = clients
@@ -236,37 +293,7 @@ class ListeningServer implements Server {
   }
 
   shutdown(options?: { readonly gracePeriod?: Duration.Input | undefined }): Effect.Effect<ShutdownReport> {
-    return Effect.suspend(() => {
-      const { clients } = this
-      const gracePeriod = options?.gracePeriod ?? this.gracePeriod
-      const before = clients.active.size
-      return this.listener.close.pipe(
-        Effect.andThen(Effect.sync(() => clients.drain())),
-        Effect.andThen(Effect.timeoutOption(clients.idle.await, gracePeriod)),
-        Effect.andThen(this.abortHandlers),
-        Effect.map((aborted) => {
-          this.finished.openUnsafe()
-          return { completed: before - aborted, aborted }
-        })
-      )
-    })
-  }
-
-  /** Ends the handlers that are left, and says how many they were. */
-  private get abortHandlers(): Effect.Effect<number> {
-    return Effect.suspend(() => {
-      const left = Array.from(this.clients.active)
-      if (left.length === 0) return Effect.succeed(0)
-      // in this order: a handler is interrupted, and does not fail because its connection went away under it
-      return Effect.sync(() => {
-        for (const client of left) client.fiber?.interruptUnsafe()
-      }).pipe(
-        Effect.andThen(Effect.forEach(left, (client) => client.connection.abort, { discard: true })),
-        // a handler that cannot be interrupted must not hold up the shutdown
-        Effect.andThen(Effect.timeoutOption(this.clients.idle.await, uninterruptiblePatience)),
-        Effect.as(left.length)
-      )
-    })
+    return Effect.andThen(this.listener.close, this.clients.shutdown(options?.gracePeriod ?? this.gracePeriod))
   }
 
   get closeClients() {
@@ -285,7 +312,7 @@ class ListeningServer implements Server {
   }
 
   get awaitShutdown() {
-    return this.finished.await
+    return this.clients.finished.await
   }
 
   toJSON() {

@@ -50,6 +50,7 @@ export class Session implements Handler, Flow, Output, Watched {
     this.closeTimeout = options.closeTimeout
     this.reads = new ReadBuffer(options.limit, this)
     this.writes = new WriteBuffer(options, this)
+    this.writes.atEndOfTurn = transport.atEndOfTurn?.bind(transport)
     this.watchdog = options.timeouts === undefined ? undefined : new Watchdog(this, options.timeouts, services)
     this.reads.watchdog = this.watchdog
     this.reads.budget = Context.get(services, BufferBudget) as Budget | undefined
@@ -81,7 +82,8 @@ export class Session implements Handler, Flow, Output, Watched {
 
   onWriteFailure(failure: Failure): void {
     if (this.outcome !== undefined) return
-    this.watchdog?.stop()
+    // reading goes on, and is watched
+    this.watchdog?.outputEnded()
     const lost = connectionLost(failure)
     this.writes.break(lost)
     if (this.closing) {
@@ -133,8 +135,16 @@ export class Session implements Handler, Flow, Output, Watched {
   // ------------------------------------------------------------------------
 
   get readsPartly(): boolean {
-    const { operation, window } = this.reads
-    return operation !== undefined && (!operation.framed || window.length > 0)
+    const { operation, received, window } = this.reads
+    return operation !== undefined && (operation.framed ? window.length > 0 : received > 0)
+  }
+
+  get readsFramed(): boolean {
+    return this.reads.operation?.framed === true
+  }
+
+  get taken(): number {
+    return this.reads.received - this.reads.size
   }
 
   expireRead(duration: Duration.Duration): void {
@@ -144,12 +154,12 @@ export class Session implements Handler, Flow, Output, Watched {
   expire(kind: StreamTimeout["kind"], duration: Duration.Duration): void {
     if (this.outcome !== undefined) return
     const expired = (operation: string) => new StreamTimeout({ operation, kind, duration })
-    const unsent = this.writes.break(expired)
+    this.closed ??= { _tag: "Lost", error: expired("closed") }
+    const outcome = this.drop("TimedOut")
+    this.writes.break(expired)
     // what arrived in time is still delivered
     this.reads.feedLoss(expired)
-    this.transport.abort()
-    this.closed ??= { _tag: "Lost", error: expired("closed") }
-    this.finish({ _tag: "TimedOut", unsent })
+    this.finish(outcome)
   }
 
   // ------------------------------------------------------------------------
@@ -194,10 +204,10 @@ export class Session implements Handler, Flow, Output, Watched {
 
   private abortNow(): void {
     if (this.outcome !== undefined) return
-    const unsent = this.writes.break((operation) => new ClosedStream({ operation, reason: "Aborted" }))
+    const outcome = this.drop("Aborted")
+    this.writes.break((operation) => new ClosedStream({ operation, reason: "Aborted" }))
     this.reads.close("Aborted")
-    this.transport.abort()
-    this.finish({ _tag: "Aborted", unsent })
+    this.finish(outcome)
   }
 
   get isClosing(): boolean {
@@ -253,9 +263,17 @@ export class Session implements Handler, Flow, Output, Watched {
   private closeTimedOut(): void {
     if (this.outcome !== undefined) return
     this.closeTimer = undefined
-    const unsent = this.writes.break((operation) => new ClosedStream({ operation, reason: "Closed" }))
+    const outcome = this.drop("TimedOut")
+    this.writes.break((operation) => new ClosedStream({ operation, reason: "Closed" }))
+    this.finish(outcome)
+  }
+
+  /** Lets the transport go, with what is unsent. First of all: whoever wakes to it may close, and finds how it ended. */
+  private drop(_tag: "Aborted" | "TimedOut"): CloseOutcome {
+    const outcome: CloseOutcome = { _tag, unsent: this.writes.buffered }
+    this.outcome = outcome
     this.transport.abort()
-    this.finish({ _tag: "TimedOut", unsent })
+    return outcome
   }
 
   private finish(outcome: CloseOutcome): void {

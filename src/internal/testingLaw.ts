@@ -227,7 +227,7 @@ export const law = (
       const way = (direction: string, order: (pair: Pair) => Ends) => {
         let last: Pair | undefined
         const connect: Connect = (options) =>
-          makePair(options).pipe(
+          within("making a pair", makePair(options)).pipe(
             Effect.tap(({ left, right }) =>
               // whatever is still unsent then, nobody waits for
               Effect.addFinalizer(() => Effect.andThen(left.abort, right.abort))
@@ -236,7 +236,7 @@ export const law = (
               last = pair
               return order(pair)
             }),
-            Effect.catchCause((cause) => broken(`no pair could be made: it ${describe(cause)}`)),
+            Effect.catchCause((cause) => notMade("pair", cause)),
             Effect.provideContext(context as Context.Context<any>)
           ) as Effect.Effect<Ends, Broken, Scope.Scope>
         const violated = ({ found }: Broken) => {
@@ -255,6 +255,12 @@ export const law = (
       return Effect.all([forwards, backwards], { concurrency: 2, discard: true })
     })
 })
+
+/** What laws are about could not be made, or not in time. */
+export const notMade = (what: string, cause: Cause.Cause<unknown>): Effect.Effect<never, Broken> => {
+  const error = failureOf(cause)
+  return error instanceof Broken ? Effect.fail(error) : broken(`no ${what} could be made: it ${describe(cause)}`)
+}
 
 const stackOf = (defect: unknown): string =>
   defect instanceof Error ? (defect.stack ?? defect.message) : String(defect)

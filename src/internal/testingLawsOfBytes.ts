@@ -124,7 +124,7 @@ const anyBytes = law(
 
 const wrongArguments = law(
   "wrong counts die, and harm nothing (trio L4)",
-  "A count that is not an integer of 0 or more dies at once; a read of 0 bytes is empty at once; neither disturbs what comes.",
+  "A count that is not an integer of 0 or more dies at once, and disturbs nothing. trio refuses a read of 0 bytes as well; here it is empty at once.",
   (connect) =>
     Effect.gen(function* () {
       const { a, b } = yield* connect()

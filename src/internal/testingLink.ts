@@ -172,8 +172,8 @@ export class LinkEnd implements Transport {
     this.out.reset(reset)
   }
 
-  /** Does something in a turn of this network's own, which its clock waits for. */
-  defer(task: () => void): void {
+  /** A turn of this network's own is one that a `TestClock` waits for. */
+  atEndOfTurn(task: () => void): void {
     this.link.clockwork.soon(task)
   }
 

@@ -12,6 +12,7 @@ import { ConnectFailed, ListenFailed } from "./errors.ts"
 import * as Faults from "../testing/Faults.ts"
 import type { ConnectionInfo, Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
+import { connectTimedOut } from "./connectTimeout.ts"
 import * as HappyEyeballs from "./happyEyeballs.ts"
 import { type Chunking, cutter } from "./testingChunking.ts"
 import { Clockwork } from "./testingClockwork.ts"
@@ -51,6 +52,9 @@ const defaultBacklog = 511
 const knockAgainMillis = 1000
 /** Turns without anything to do after which a network is taken to be at rest. */
 const settledTurns = 10
+/** How long, in real time, it is waited for. */
+const settledMillis = 10_000
+const neverSettled = `settled: the network has not come to rest for ${settledMillis / 1000} seconds: somebody goes on and on`
 const firstClientPort = 49152
 const firstServerPort = 40000
 
@@ -72,6 +76,7 @@ export class Wire {
     this.seed = options.seed ?? defaultSeed
     this.faults = options.faults ?? []
     // wrong settings are found when they are made, not when they are first used
+    this.faults.forEach((fault, index) => checkFault(operation, `faults[${index}]`, fault))
     this.way("client", 1)
     this.way("server", 1)
   }
@@ -113,9 +118,11 @@ export class Wire {
 
   /** Waits until nothing is due, and has not been for a few turns in which programs could react. */
   readonly settled: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
+    const began = Date.now()
     let seen = -1
     for (let quiet = 0; quiet < settledTurns; quiet++) {
       yield* Effect.yieldNow
+      if (Date.now() - began > settledMillis) throw new Error(neverSettled)
       let turns = 0
       let busy = false
       for (const clockwork of this.clockworks.values()) {
@@ -167,6 +174,19 @@ const hitchOf = (fault: Faults.Fault, number: number, from: Side): ReadonlyArray
 /** Who is told of what comes. */
 interface Accepting extends ListenEvents {
   readonly onTransport: (transport: Transport) => void
+}
+
+/** A fault in no possible place would never happen, and whoever tests with it would be none the wiser. */
+const checkFault = (operation: string, name: string, fault: Faults.Fault): void => {
+  Argument.positive(operation, `${name}.connection`, fault.connection)
+  if ("from" in fault) {
+    Argument.oneOf(operation, `${name}.from`, fault.from, ["client", "server"])
+    Argument.count(operation, `${name}.after`, fault.after)
+  }
+  if (fault._tag === "Stall" && fault.millis !== "forever") {
+    Argument.amount(operation, `${name}.millis`, fault.millis)
+  }
+  if (fault._tag === "AcceptError") Argument.amount(operation, `${name}.retryAfter`, fault.retryAfter)
 }
 
 /** One address that is listened on. */
@@ -285,7 +305,7 @@ export class MemoryNetwork {
       Effect.mapError(failed),
       Effect.timeoutOrElse({
         duration: timeout,
-        orElse: () => Effect.fail(failed({ address: path, kind: "Timeout" }))
+        orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: [], timeout }))
       })
     )
   }
@@ -333,7 +353,10 @@ export class MemoryNetwork {
       onFailure: ({ address }, error) => attempts.set(label(address), error)
     }).pipe(
       Effect.mapError((errors) => failed(mostTelling(errors))),
-      Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(failed("Timeout")) })
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () => Effect.fail(connectTimedOut({ target, host, attempts: Array.from(attempts.values()), timeout }))
+      })
     )
   }
 

@@ -14,12 +14,13 @@ import {
   broken,
   bytes,
   concat,
-  describe,
   eventually,
   holds,
   isText,
   LawViolation,
-  pattern
+  notMade,
+  pattern,
+  within
 } from "./testingLaw.ts"
 
 interface Transports {
@@ -99,6 +100,12 @@ class Observed implements Handler {
     this.letGo ??= "abort"
   }
 
+  /** `false` if turns are not this transport's business. */
+  atEndOfTurn(task: () => void): boolean {
+    this.transport.atEndOfTurn?.(task)
+    return this.transport.atEndOfTurn !== undefined
+  }
+
   private call<A>(method: string, run: () => A): A {
     this.inside = method
     try {
@@ -155,8 +162,8 @@ const law = (
     Effect.contextWith((context: Context.Context<Exclude<R, Scope.Scope>>) => {
       const way = (direction: string, order: (pair: Transports) => readonly [Transport, Transport]) => {
         let ends: ReadonlyArray<Observed> = []
-        const observe = make.pipe(
-          Effect.catchCause((cause) => broken(`no transports could be made: it ${describe(cause)}`)),
+        const observe = within("making the transports", make).pipe(
+          Effect.catchCause((cause) => notMade("transports", cause)),
           Effect.tap(({ left, right }) =>
             Effect.addFinalizer(() =>
               Effect.sync(() => {
@@ -216,6 +223,33 @@ const attachLater = law(
     })
 )
 
+const endedBefore = law(
+  "what is over before attach is told after it",
+  "An end that has come is told behind the bytes before it, and a peer that has broken off is told of as well: nobody waits for ever.",
+  (observe) =>
+    Effect.gen(function* () {
+      const ended = yield* observe
+      ended.a.attach()
+      yield* ended.a.write(bytes("all of it"))
+      ended.a.end()
+      const broken = yield* observe
+      broken.a.attach()
+      broken.a.abort()
+      yield* aWhile
+      ended.b.attach()
+      broken.b.attach()
+      yield* eventually(
+        "onEnd",
+        Effect.sync(() => ended.b.ends > 0)
+      )
+      yield* isText("what arrived before the end", ended.b.received, "all of it")
+      yield* eventually(
+        "the peer of one that broke off is told",
+        Effect.sync(() => broken.b.closes.length > 0 || broken.b.ends > 0)
+      )
+    })
+)
+
 const ownMemory = law(
   "memory changes hands as agreed",
   "After a write that returned true, or after onDrain, the memory is the caller's again; what onData was given belongs to the handler for good.",
@@ -262,6 +296,25 @@ const oneRun = law(
       const expected = concat(sent)
       yield* arrives(b, expected.length)
       yield* areBytes("what arrived", b.received, expected)
+    })
+)
+
+const turnEnds = law(
+  "the end of a turn comes, and comes later",
+  "Where a transport says itself when a turn ends, it does what it was given then: once, in order, and not before the call has returned.",
+  (observe) =>
+    Effect.gen(function* () {
+      const { a } = yield* observe
+      a.attach()
+      const done: Array<number> = []
+      for (const task of [1, 2, 3]) if (!a.atEndOfTurn(() => done.push(task))) return
+      yield* holds(done.length === 0, "a task was done within the call")
+      yield* eventually(
+        "all tasks are done",
+        Effect.sync(() => done.length >= 3)
+      )
+      yield* aWhile
+      yield* holds(done.join() === "1,2,3", () => `the tasks were done in the order ${done.join()}`)
     })
 )
 
@@ -406,8 +459,10 @@ const closing = law(
 
 export const transportLaws: ReadonlyArray<TransportLaw> = [
   attachLater,
+  endedBefore,
   ownMemory,
   oneRun,
+  turnEnds,
   pausing,
   ending,
   lastCall,

@@ -59,8 +59,12 @@ const millis = (operation: string, name: string, input: Duration.Input | undefin
 
 /** The session, as the watchdog sees it. */
 export interface Watched {
-  /** Whether a read waits in the middle of something: with part of it buffered, or without knowing parts. */
+  /** Whether a read waits in the middle of a message: with part of it buffered, or, if it knows no messages, behind any byte. */
   readonly readsPartly: boolean
+  /** Whether the read that waits knows where its message begins: where the one before ended. */
+  readonly readsFramed: boolean
+  /** How many bytes the program has taken. */
+  readonly taken: number
   /** A read has waited too long. The session goes on. */
   expireRead(duration: Duration.Duration): void
   /** The session is over. */
@@ -76,9 +80,12 @@ export class Watchdog {
   private activeAt: number
   private readingSince = Infinity
   private unsentSince = Infinity
-  /** The first byte of the span in which the rate is measured, and how many came in it. */
+  /** The beginning of the span in which the rate is measured, and how many bytes came in it. */
   private rateSince = Infinity
   private rateBytes = 0
+  /** While no read waits the span stands still: since when, and how much of the stream had been taken. */
+  private restingSince: number
+  private rateTaken = 0
   private timer: Fiber.Fiber<unknown> | undefined = undefined
   private armedFor = Infinity
   private stopped = false
@@ -90,6 +97,7 @@ export class Watchdog {
     this.clock = Context.get(services, Clock.Clock)
     this.startedAt = this.now()
     this.activeAt = this.startedAt
+    this.restingSince = this.startedAt
     this.arm()
   }
 
@@ -101,20 +109,38 @@ export class Watchdog {
     if (this.rateSince === Infinity) {
       this.rateSince = now
       this.rateBytes = bytes
-      this.arm()
+      if (this.readingSince === Infinity) this.restingSince = now
+      else this.arm()
     } else this.rateBytes += bytes
   }
 
   /** A read has begun to wait. */
   readStarted(): void {
-    if (this.bounds.read === Infinity) return
-    this.readingSince = this.now()
+    const { bounds } = this
+    if (bounds.read === Infinity && bounds.minRate === undefined) return
+    const now = this.now()
+    this.readingSince = now
+    if (bounds.minRate !== undefined) {
+      const { taken } = this.watched
+      if (taken !== this.rateTaken && this.watched.readsFramed) {
+        // another message: the time that the one before took is not held against it
+        this.rateSince = this.watched.readsPartly ? now : Infinity
+        this.rateBytes = 0
+      } else if (this.rateSince !== Infinity) this.rateSince += now - this.restingSince
+      else if (this.watched.readsPartly) {
+        this.rateSince = now
+        this.rateBytes = 0
+      }
+      this.rateTaken = taken
+    }
     this.arm()
   }
 
   /** No read waits any more. */
   readEnded(): void {
+    if (this.readingSince === Infinity) return
     this.readingSince = Infinity
+    if (this.bounds.minRate !== undefined) this.restingSince = this.now()
   }
 
   /** There is something to send. */
@@ -129,6 +155,11 @@ export class Watchdog {
     this.activeAt = this.now()
     this.unsentSince = Infinity
     if (left > 0) this.unsent()
+  }
+
+  /** Nothing can be sent any more. */
+  outputEnded(): void {
+    this.unsentSince = Infinity
   }
 
   stop(): void {
@@ -148,8 +179,13 @@ export class Watchdog {
       this.activeAt + bounds.idle,
       this.readingSince + bounds.read,
       this.unsentSince + bounds.write,
-      bounds.minRate === undefined ? Infinity : this.rateSince + bounds.minRate.per
+      this.rateDeadline
     )
+  }
+
+  private get rateDeadline(): number {
+    const { minRate } = this.bounds
+    return minRate === undefined || this.readingSince === Infinity ? Infinity : this.rateSince + minRate.per
   }
 
   private arm(): void {
@@ -176,15 +212,15 @@ export class Watchdog {
     if (now >= this.startedAt + bounds.total) return this.expire("Total", bounds.total)
     if (now >= this.activeAt + bounds.idle) return this.expire("Idle", bounds.idle)
     if (now >= this.unsentSince + bounds.write) return this.expire("Write", bounds.write)
-    if (bounds.minRate !== undefined && now >= this.rateSince + bounds.minRate.per) {
-      if (this.rateBytes < bounds.minRate.bytes && watched.readsPartly) {
-        return this.expire("MinRate", bounds.minRate.per)
-      }
-      // measured anew from the next byte: silence between two messages is what `idle` is for
-      this.rateSince = Infinity
+    if (bounds.minRate !== undefined && now >= this.rateDeadline) {
+      const within = watched.readsPartly
+      if (within && this.rateBytes < bounds.minRate.bytes) return this.expire("MinRate", bounds.minRate.per)
+      // the next span begins at once, or with the next message: silence between two messages is what `idle` is for
+      this.rateSince = within ? now : Infinity
+      this.rateBytes = 0
     }
     if (now >= this.readingSince + bounds.read) {
-      this.readingSince = Infinity
+      this.readEnded()
       watched.expireRead(Duration.millis(bounds.read))
     }
     this.arm()

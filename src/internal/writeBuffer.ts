@@ -8,6 +8,7 @@
  * until the low-water mark is reached.
  */
 import type { ClosedStream, WriteError } from "../StreamError.ts"
+import type { Transport } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
 import type { Watchdog } from "./watchdog.ts"
 
@@ -43,11 +44,7 @@ const endOfTurn = Promise.resolve()
 const flushDirty = (): void => {
   const buffers = dirty
   dirty = []
-  for (const buffer of buffers) {
-    buffer.scheduled = false
-    buffer.sentThisTurn = 0
-    buffer.flush()
-  }
+  for (const buffer of buffers) buffer.endTurn()
 }
 
 /** Someone who waits: to write, for low water, for a flush, for the end. */
@@ -80,6 +77,8 @@ export class WriteBuffer {
   /** Set by whoever sends the whole turn's output itself. */
   corked = false
   scheduled = false
+  /** Set where the end of a turn is the transport's to say. */
+  atEndOfTurn: Transport["atEndOfTurn"] = undefined
   /** Told of what is to be sent and of what was, if waiting is bounded. */
   watchdog: Watchdog | undefined = undefined
   /** How many of the bytes that the system took it has been told of. */
@@ -209,7 +208,10 @@ export class WriteBuffer {
 
   private seal(): void {
     if (this.openSlab !== undefined) {
-      if (this.openEnd > this.openStart) this.segments.push(this.openSlab.subarray(this.openStart, this.openEnd))
+      if (this.openEnd > this.openStart) {
+        // every slab begins with its memory; `subarray` would ask for the constructor each time
+        this.segments.push(new Uint8Array(this.openSlab.buffer, this.openStart, this.openEnd - this.openStart))
+      }
       this.openSlab = undefined
     }
   }
@@ -221,7 +223,15 @@ export class WriteBuffer {
   private schedule(): void {
     if (this.corked || this.scheduled || this.inFlight > 0) return
     this.scheduled = true
-    if (dirty.push(this) === 1) void endOfTurn.then(flushDirty)
+    if (this.atEndOfTurn !== undefined) this.atEndOfTurn(() => this.endTurn())
+    else if (dirty.push(this) === 1) void endOfTurn.then(flushDirty)
+  }
+
+  /** Sends what the turn has left. */
+  endTurn(): void {
+    this.scheduled = false
+    this.sentThisTurn = 0
+    this.flush()
   }
 
   /** Holds back what is written until `uncork`, which sends it: one turn's answers in one system call. */
@@ -258,7 +268,8 @@ export class WriteBuffer {
   private rest(): void {
     if (this.resting) return
     this.resting = true
-    nextTurn(() => {
+    const next = this.atEndOfTurn ?? nextTurn
+    next(() => {
       this.resting = false
       this.sentThisTurn = 0
       this.wake()
@@ -269,8 +280,7 @@ export class WriteBuffer {
   private nextBatch(): ReadonlyArray<Uint8Array> {
     const { segments } = this
     if (this.pending <= mostInFlight) {
-      const batch = segments.length === 1 ? [segments[0]!] : segments.slice()
-      segments.length = 0
+      const batch = segments.length === 1 ? [segments.pop()!] : segments.splice(0)
       this.inFlight = this.pending
       this.pending = 0
       return batch

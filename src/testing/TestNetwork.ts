@@ -180,11 +180,11 @@ export class TestNetwork extends Context.Service<
   {
     readonly seed: number
     readonly faults: Faults.Script
-    /** What crossed the wire so far. The last 20,000 events are kept. */
+    /** What crossed the wire so far. At least the last 20,000 events are kept. */
     readonly events: Effect.Effect<ReadonlyArray<WireEvent>>
     /** The same, for people, with the seed and the faults. */
     readonly timeline: Effect.Effect<string>
-    /** Waits until nothing moves without time passing. */
+    /** See `settled`. */
     readonly settled: Effect.Effect<void>
   }
 >()("effect-byte-streams/testing/TestNetwork") {}
@@ -222,7 +222,8 @@ export const events: Effect.Effect<ReadonlyArray<WireEvent>, never, TestNetwork>
 /**
  * Waits until nothing moves any more without time passing: all that is due has
  * arrived, and what it set off has run. Before a `TestClock` is adjusted, so that
- * every program has come to the point where it waits for time.
+ * every program has come to the point where it waits for time. Where somebody
+ * goes on and on it dies after 10 seconds of real time.
  *
  * @category combinators
  * @since 0.1.0
@@ -256,7 +257,53 @@ const build = (options: Options): Effect.Effect<Context.Context<Network | TestNe
  * Nothing is delivered inside the call that sends it: every piece arrives in a
  * turn of the fiber scheduler of its own, in the order of time, and of sending
  * where times are equal. Time is that of the `Clock` of whoever connects, so
- * under a `TestClock` a test adjusts it.
+ * under a `TestClock` a test adjusts it. One adjustment carries a whole
+ * conversation through, however often the programs sleep and the network takes
+ * its time on the way.
+ *
+ * **Gotchas**
+ *
+ * A `TestClock` waits for fibers, and for nothing else. While it is adjusted it
+ * runs ahead of a program that waits for a promise, a timer of the system, or
+ * anything real.
+ *
+ * **Example** (Twenty minutes in one step)
+ *
+ * ```ts
+ * import { Effect, Fiber } from "effect"
+ * import { openConnection, startServer } from "effect-byte-streams"
+ * import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+ * import { TestClock } from "effect/testing"
+ *
+ * const conversation = Effect.gen(function* () {
+ *   const { reader, writer } = yield* openConnection({ port: 7000 })
+ *   for (let i = 0; i < 10; i++) {
+ *     yield* Effect.sleep("1 minute")
+ *     yield* writer.write(`${i}\n`)
+ *     yield* reader.readLine
+ *   }
+ * })
+ *
+ * const test = Effect.gen(function* () {
+ *   yield* startServer({ port: 7000, gracePeriod: 0 }, ({ reader, writer }) =>
+ *     Effect.gen(function* () {
+ *       for (let line = yield* reader.readLine; line.length > 0; line = yield* reader.readLine) {
+ *         yield* Effect.sleep("1 minute")
+ *         yield* writer.write(line)
+ *       }
+ *     })
+ *   )
+ *   const talking = yield* Effect.forkChild(conversation)
+ *   yield* TestNetwork.settled
+ *   yield* TestClock.adjust("20 minutes")
+ *   yield* Fiber.join(talking)
+ *   console.log((yield* TestNetwork.events).at(-1)?.at) // => 1200000
+ * })
+ *
+ * await Effect.runPromise(
+ *   test.pipe(Effect.scoped, Effect.provide(TestNetwork.layer), Effect.provide(TestClock.layer()))
+ * )
+ * ```
  *
  * @category layers
  * @since 0.1.0
@@ -339,6 +386,10 @@ export const explain = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
  *
  * Only for programs that do no real input or output: while they wait for that,
  * time here would rush on.
+ *
+ * Where one fiber waits for what cannot happen and another sleeps again and
+ * again, a heartbeat perhaps, time goes on for ever, and so does the run:
+ * `Effect.timeout` around the program ends it, and costs nothing here.
  *
  * **Example** (A day passes)
  *

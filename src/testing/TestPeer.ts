@@ -373,7 +373,10 @@ export interface Listening {
   readonly address: SocketAddress
   /** The port of `address`; dies for a Unix socket, which has none. */
   readonly port: number
-  /** Completes when every script has been followed to its end, and fails if something else happened. */
+  /**
+   * Completes when every script has been followed to its end. Fails if something else happened, and if no client has
+   * come for a script, and none is there, for as long as the patience lasts.
+   */
   readonly done: Effect.Effect<void, PeerFailed>
 }
 
@@ -394,8 +397,20 @@ export const listen = (
     const scripts = "steps" in self ? [self] : self
     const done = yield* Deferred.make<void, PeerFailed>()
     if (scripts.length === 0) yield* Deferred.succeed(done, undefined)
+    const patience = Duration.fromInputUnsafe(options?.patience ?? defaultPatience)
     let served = 0
     let followed = 0
+    /** Each step is bounded by itself; what is not is a client that never comes. */
+    const noClient = Effect.gen(function* () {
+      for (let seen = -1; served === scripts.length || served > followed || served !== seen;) {
+        seen = served
+        yield* Patience.realSleep(patience)
+      }
+      const { steps } = scripts[served]!
+      const actual = `nobody connected for ${Duration.format(patience)}`
+      const expected = steps.length === 0 ? "nothing" : describe(steps[0]!)
+      return yield* new PeerFailed({ step: 1, steps: steps.length, expected, actual, offset: 0 })
+    })
     const server = yield* startServer(
       {
         ...options,
@@ -418,7 +433,7 @@ export const listen = (
       get port() {
         return server.port
       },
-      done: Deferred.await(done)
+      done: Duration.isFinite(patience) ? Effect.raceFirst(Deferred.await(done), noClient) : Deferred.await(done)
     }
   })
 

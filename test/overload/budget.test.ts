@@ -1,10 +1,14 @@
 /** The cap on what lies unread over all connections together. */
 import { assert, describe, it } from "@effect/vitest"
-import { BufferBudget } from "effect-byte-streams"
+import { BufferBudget, NodeNetwork, startServer } from "effect-byte-streams"
 import { Effect, Fiber } from "effect"
-import { pattern } from "../support/bytes.ts"
+import * as fc from "fast-check"
+import { pattern, text } from "../support/bytes.ts"
 import { type Faked, fake } from "../support/fakeTransport.ts"
-import { defectOf, start } from "../support/fibers.ts"
+import { defectOf, start, waits } from "../support/fibers.ts"
+import { forAll } from "../support/property.ts"
+import { connectRaw } from "../support/rawPeer.ts"
+import { eventuallyEffect } from "../support/wait.ts"
 
 const paused = ({ transport }: Faked): boolean =>
   transport.calls.findLast((call) => call === "pause" || call === "resume") === "pause"
@@ -16,6 +20,8 @@ const budgeted = <A, E, R>(
   Effect.flatMap(BufferBudget.make({ bytes }), (budget) =>
     Effect.provideService(use(budget), BufferBudget.BufferBudget, budget)
   )
+
+const waitsForNothing: Fiber.Fiber<unknown, unknown> = Effect.runFork(Effect.void)
 
 describe("budget", () => {
   it.effect("holds back those that have more than their share, and lets the small ones go on", () =>
@@ -100,6 +106,103 @@ describe("budget", () => {
         assert.strictEqual(yield* budget.used, 0)
       })
     )
+  )
+
+  it.effect("is fair: whoever waits is never held back, whoever is held back has something to read, and it holds", () =>
+    forAll(
+      fc.record({
+        limit: fc.integer({ min: 1, max: 5000 }),
+        // how eager each program is to read: in so many of ten rounds, so many bytes
+        readers: fc.array(
+          fc.record({ eagerness: fc.integer({ min: 0, max: 10 }), bytes: fc.integer({ min: 1, max: 3000 }) }),
+          { minLength: 1, maxLength: 30 }
+        ),
+        chunk: fc.integer({ min: 1, max: 2000 })
+      }),
+      ({ chunk, limit, readers }) =>
+        budgeted(limit, (budget) =>
+          Effect.gen(function* () {
+            const connections = yield* Effect.forEach(readers, (reader) =>
+              Effect.map(fake({ limit: 1000 }), (faked) => ({ ...faked, ...reader, got: 0, waiting: waitsForNothing }))
+            )
+            for (let round = 0; round < 60; round++) {
+              for (const connection of connections) {
+                const { bytes, eagerness, reader, transport } = connection
+                // every client has more to send, and sends when it is let
+                if (!paused(connection)) transport.push(pattern(chunk))
+                if (!waits(connection.waiting) && (round * eagerness) % 10 < eagerness) {
+                  connection.waiting = yield* start(
+                    Effect.map(reader.read(bytes), ({ length }) => void (connection.got += length))
+                  )
+                }
+              }
+              let unread = 0
+              for (const connection of connections) {
+                const buffered = yield* connection.reader.buffered
+                unread += buffered
+                if (paused(connection)) {
+                  assert.isFalse(waits(connection.waiting), "a read waits for a client that is held back")
+                  assert.isAbove(buffered, 0, "held back for nothing")
+                }
+              }
+              assert.strictEqual(yield* budget.used, unread)
+              // beside the limit: the shares of the small ones, and a chunk that was in flight for each
+              assert.isAtMost(unread, limit * 1.25 + connections.length * chunk)
+            }
+            for (const { eagerness, got } of connections) if (eagerness > 0) assert.isAbove(got, 0)
+          })
+        )
+    )
+  )
+
+  it.live("one program that does not read takes nothing from those that do", () =>
+    Effect.gen(function* () {
+      const limit = 100_000
+      const budget = yield* BufferBudget.make({ bytes: limit })
+      let largest = 0
+      yield* Effect.gen(function* () {
+        const server = yield* startServer({ host: "127.0.0.1", port: 0, gracePeriod: 0 }, ({ reader, writer }) =>
+          Effect.gen(function* () {
+            if (text(yield* reader.readLine) === "do not read\n") return yield* Effect.never
+            for (let line = yield* reader.readLine; line.length > 0; line = yield* reader.readLine) {
+              yield* writer.write(line)
+              largest = Math.max(largest, yield* budget.used)
+            }
+          })
+        )
+        for (let i = 0; i < 5; i++) {
+          const hog = yield* connectRaw(server.port)
+          yield* hog.send("do not read\n")
+          hog.socket.write(pattern(5_000_000))
+        }
+        yield* eventuallyEffect(
+          "the budget is spent",
+          Effect.map(budget.used, (used) => used > limit)
+        )
+        const line = "x".repeat(999) + "\n"
+        const rounds = 150
+        yield* Effect.forEach(
+          Array.from({ length: 10 }),
+          () =>
+            Effect.gen(function* () {
+              const client = yield* connectRaw(server.port)
+              yield* client.send("read\n")
+              for (let round = 1; round <= rounds; round++) {
+                yield* client.send(line)
+                yield* client.awaitBytes(round * line.length)
+              }
+            }),
+          { concurrency: "unbounded" }
+        )
+      }).pipe(
+        Effect.provideService(BufferBudget.BufferBudget, budget),
+        Effect.provide(NodeNetwork.layer),
+        Effect.scoped
+      )
+      // 64 KiB is what Node reads at a time
+      assert.isAtMost(largest, limit * 1.25 + 15 * 65536)
+      assert.strictEqual(yield* budget.used, 0)
+    })
   )
 
   it.effect("must be above 0", () =>

@@ -4,7 +4,7 @@ import type { StreamReader } from "effect-byte-streams"
 import { Clock, type Duration, Effect, Exit, Fiber, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { bytes, pattern, text } from "../support/bytes.ts"
-import { fake, fakeOfScope, type FakeTransport } from "../support/fakeTransport.ts"
+import { fake, type Faked, fakeOfScope, type FakeTransport } from "../support/fakeTransport.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
 import { YieldBefore } from "../support/yieldingSchedulers.ts"
 import { turns } from "../support/wait.ts"
@@ -522,6 +522,41 @@ describe("abort", () => {
       assert.deepInclude(yield* Effect.flip(reader.read(1)), { _tag: "ConnectionLost", kind: "Reset" })
     })
   )
+})
+
+describe("whoever wakes to the end and closes at once", () => {
+  for (const [how, options, happens, expected] of [
+    ["abort", {}, ({ connection }: Faked) => connection.abort, { _tag: "Aborted", unsent: 4 }],
+    [
+      "a timeout",
+      { timeouts: { idle: "1 second" } },
+      () => TestClock.adjust("1 second"),
+      { _tag: "TimedOut", unsent: 4 }
+    ],
+    ["a loss", {}, ({ transport }: Faked) => Effect.sync(() => transport.lose()), { _tag: "Reset" }]
+  ] as const) {
+    it.effect(`finds the outcome of ${how}`, () =>
+      Effect.gen(function* () {
+        for (const wait of ["write", "drain", "flush", "readLine", "closed"] as const) {
+          const faked = yield* fake({ takes: false, highWaterMark: 1, ...options })
+          const { connection, reader, transport, writer } = faked
+          yield* writer.write("held")
+          const waits: Record<typeof wait, Effect.Effect<unknown, unknown>> = {
+            write: writer.write("x"),
+            drain: writer.drain,
+            flush: writer.flush,
+            readLine: reader.readLine,
+            closed: connection.closed
+          }
+          const closing = yield* start(Effect.andThen(Effect.exit(waits[wait]), writer.close))
+          yield* happens(faked)
+          assert.deepStrictEqual(yield* Fiber.join(closing), expected, wait)
+          assert.deepStrictEqual(yield* writer.close, expected, wait)
+          assert.isAtMost(transport.count("abort"), 1)
+        }
+      })
+    )
+  }
 })
 
 describe("reads after the end", () => {

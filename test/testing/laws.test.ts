@@ -2,7 +2,7 @@
  * The laws of a byte stream, over everything here that claims to be one. A new kind of connection is one more entry.
  */
 import { describe, it } from "@effect/vitest"
-import { Effect, type Scope } from "effect"
+import { Effect, Layer, type Scope } from "effect"
 import { Connection, NodeNetwork } from "effect-byte-streams"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
@@ -43,12 +43,19 @@ const overNode = (name: string, ...where: Parameters<typeof StreamLaws.overNetwo
 
 const hostile: TestNetwork.Path = { chunking: { random: { most: 20_000 } }, capacity: 30_000 }
 
+/** The network is there as long as the two ends are. */
+const overMemory = (name: string, options: TestNetwork.Options) =>
+  overTransports(
+    name,
+    Effect.flatMap(Layer.build(TestNetwork.layerWith(options)), (services) =>
+      Effect.provideContext(StreamLaws.overNetwork({ port: 0 }), services)
+    )
+  )
+
 const subjects: ReadonlyArray<Subject> = [
   { name: "memory", pair: (options) => TestNetwork.pair(options) },
-  {
-    name: "memory, in small pieces, with little room",
-    pair: (options) => TestNetwork.pair({ ...options, fromClient: hostile, fromServer: hostile })
-  },
+  overMemory("a network in memory", {}),
+  overMemory("a network in memory, in small pieces, with little room", { fromClient: hostile, fromServer: hostile }),
   { name: "memory, lock-step", pair: (options) => TestNetwork.lockstep(options) },
   overNode("TCP", { host, port: 0 }),
   overTransports(

@@ -292,6 +292,18 @@ describe("connecting that fails", () => {
           message
         )
       }
+      const client = "client" as const
+      for (const [fault, message] of [
+        [Faults.reset({ from: client, after: -1 }), "faults[1].after"],
+        [Faults.fin({ from: client, after: 1.5 }), "faults[1].after"],
+        [Faults.vanish({ from: "left" as "client", after: 1 }), "faults[1].from"],
+        [Faults.stall({ from: client, after: 1, millis: -1 }), "faults[1].millis"],
+        [Faults.refuse({ connection: 0 }), "faults[1].connection"],
+        [Faults.acceptError({ retryAfter: Number.NaN }), "faults[1].retryAfter"]
+      ] as const) {
+        const faults = [Faults.refuse({ connection: 2 }), fault]
+        assert.include(yield* deathOf(Effect.provide(Effect.void, TestNetwork.layerWith({ faults }))), message)
+      }
       assert.include(yield* deathOf(openConnection({ host }).pipe(on())), "port or path")
       assert.include(yield* deathOf(startServer({ host }, shouting).pipe(on())), "port or path")
     })

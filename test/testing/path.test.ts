@@ -98,40 +98,6 @@ describe("latency", () => {
       )
     )
   )
-
-  it.effect(
-    "a conversation with pauses on both sides, where the network itself takes time, takes one adjustment of the clock",
-    () =>
-      Effect.gen(function* () {
-        // nobody adjusts the clock for its shutdown
-        yield* startServer({ port: 80, gracePeriod: 0 }, ({ reader, writer }) =>
-          Effect.gen(function* () {
-            for (let line = yield* reader.readLine; line.length > 0; line = yield* reader.readLine) {
-              yield* Effect.sleep("10 millis")
-              yield* writer.write(line)
-            }
-          })
-        )
-        const talking = yield* start(
-          Effect.gen(function* () {
-            const { reader, writer } = yield* openConnection({ port: 80 })
-            for (let i = 0; i < 20; i++) {
-              yield* writer.write(`${i}\n`)
-              yield* reader.readLine
-              yield* Effect.sleep("5 millis")
-            }
-            return yield* TestClock.testClockWith((clock) => clock.currentTimeMillis)
-          })
-        )
-        yield* TestNetwork.settled
-        yield* TestClock.adjust("1 minute")
-        assert.isFalse(waits(talking))
-        assert.strictEqual(yield* Fiber.join(talking), 30 + 20 * (30 + 10 + 5))
-      }).pipe(
-        Effect.scoped,
-        Effect.provide(TestNetwork.layerWith({ fromClient: { latency: 10 }, fromServer: { latency: 20 } }))
-      )
-  )
 })
 
 describe("bandwidth", () => {

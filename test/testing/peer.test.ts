@@ -27,6 +27,8 @@ const sends =
   ({ writer }: Connection.Connection) =>
     Effect.forEach(pieces, (piece) => Effect.andThen(writer.write(piece), writer.flush))
 
+const realSleep = (millis: number) => TestClock.withLive(Effect.sleep(millis))
+
 const lines = (error: TestPeer.PeerFailed): ReadonlyArray<string> => error.message.split("\n")
 
 describe("following a script", () => {
@@ -268,6 +270,24 @@ describe("listening and dialling", () => {
       assert.include(error.message, "byte 3 is 0x50 'P' and not 0x54 'T'")
       yield* reader.readLine
       assert.strictEqual((yield* Effect.flip(reader.readLine))._tag, "ConnectionLost")
+    }).pipe(Effect.scoped, Effect.provide(TestNetwork.layer))
+  )
+
+  it.effect("done fails when nobody comes, and not while somebody is there", () =>
+    Effect.gen(function* () {
+      const script = TestPeer.script.expect("hello").wait("1 hour").send("bye")
+      const peer = yield* TestPeer.listen([script, script], { patience: "100 millis" })
+      const done = yield* start(Effect.flip(peer.done))
+      const { reader, writer } = yield* openConnection({ port: peer.port })
+      yield* writer.write("hello")
+      // longer than the patience; it is the script that takes its time
+      yield* TestNetwork.settled
+      yield* realSleep(300)
+      assert.isTrue(waits(done))
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(text(yield* reader.readExactly(3)), "bye")
+      const error = yield* Fiber.join(done)
+      assert.strictEqual(error.message, "step 1 of 3, expect 5 bytes: nobody connected for 100ms")
     }).pipe(Effect.scoped, Effect.provide(TestNetwork.layer))
   )
 

@@ -174,6 +174,43 @@ describe("transports that are no good", () => {
     })
   )
 
+  it.live("one that forgets what came before anybody was attached", () =>
+    Effect.gen(function* () {
+      // attached on the way, with nobody to tell
+      const violation = yield* breaches(
+        {
+          calls: (inner) => {
+            let handler: Transport.Handler | undefined
+            inner.attach({
+              onData: (bytes) => handler?.onData(bytes),
+              onEnd: () => handler?.onEnd(),
+              onDrain: () => handler?.onDrain(),
+              onWriteFailure: (failure) => handler?.onWriteFailure(failure),
+              onClose: (failure) => handler?.onClose(failure)
+            })
+            return { attach: (to) => void (handler = to) }
+          }
+        },
+        "over before attach"
+      )
+      assert.include(violation.found, "onEnd: not within 1s")
+    })
+  )
+
+  it.live("one whose turns end within the call", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches({ calls: () => ({ atEndOfTurn: (task) => task() }) }, "end of a turn")
+      assert.include(violation.found, "a task was done within the call")
+    })
+  )
+
+  it.live("one whose turns do not end", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches({ calls: () => ({ atEndOfTurn: () => {} }) }, "end of a turn")
+      assert.include(violation.found, "all tasks are done: not within 1s")
+    })
+  )
+
   it.live("one that cannot even connect", () =>
     Effect.gen(function* () {
       const nothing = StreamLaws.overNetwork({ host: "nowhere.example", port: 1 }).pipe(
@@ -181,6 +218,15 @@ describe("transports that are no good", () => {
       )
       const violation = yield* Effect.flip(streamLaw("one byte sent").check(StreamLaws.fromTransports(nothing)))
       assert.include(violation.found, "no pair could be made: it failed with ListenFailed")
+    })
+  )
+
+  it.live("one that is never made", () =>
+    Effect.gen(function* () {
+      const violation = yield* Effect.flip(impatient(streamLaw("one byte sent").check(() => Effect.never)))
+      assert.strictEqual(violation.found, "making a pair: not within 1s")
+      const breach = yield* Effect.flip(impatient(transportLaw("one run").check(Effect.never)))
+      assert.strictEqual(breach.found, "making the transports: not within 1s")
     })
   )
 

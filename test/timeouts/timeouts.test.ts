@@ -3,43 +3,14 @@
  * state the streams are in afterwards. Rank 13 and rank 42 of what users were burned by.
  */
 import { assert, describe, it } from "@effect/vitest"
-import type { StreamError } from "effect-byte-streams"
-import { Clock, Effect, Exit, Fiber, Option } from "effect"
+import { startServer } from "effect-byte-streams"
+import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { text } from "../support/bytes.ts"
+import { onFakeNetwork } from "../support/fakeNetwork.ts"
 import { fake } from "../support/fakeTransport.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
-
-/** What a fiber failed with, as a timeout. */
-const timeoutOf = <A, E>(fiber: Fiber.Fiber<A, E>): Effect.Effect<StreamError.StreamTimeout> =>
-  Effect.map(Fiber.await(fiber), (exit) => {
-    if (Exit.isSuccess(exit)) throw new Error("expected a timeout, got a success")
-    const error = Option.getOrThrow(Exit.findErrorOption(exit)) as StreamError.StreamTimeout
-    assert.strictEqual(error._tag, "StreamTimeout")
-    return error
-  })
-
-/** How often a sleep was asked for: the timers that were armed. */
-const countingClock = Effect.gen(function* () {
-  const clock = yield* Clock.Clock
-  const counted = { sleeps: 0 }
-  const service: Clock.Clock = {
-    currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe(),
-    currentTimeMillis: clock.currentTimeMillis,
-    currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
-    currentTimeNanos: clock.currentTimeNanos,
-    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
-    monotonicTimeNanos: clock.monotonicTimeNanos,
-    sleep: (duration) =>
-      Effect.suspend(() => {
-        counted.sleeps++
-        return clock.sleep(duration)
-      })
-  }
-  // what drives the virtual time stays in reach
-  Object.setPrototypeOf(service, clock)
-  return { counted, service }
-})
+import { countingClock, timeoutOf } from "../support/timeouts.ts"
 
 describe("read", () => {
   it.effect("fails the read that waited too long; the bytes stay, and the connection goes on", () =>
@@ -196,79 +167,26 @@ describe("write", () => {
   )
 })
 
-describe("minRate", () => {
-  it.effect("rank 13 a client of one byte every nine seconds is cut by minRate, not by idle", () =>
-    Effect.gen(function* () {
-      const { reader, transport } = yield* fake({
-        timeouts: { idle: "10 seconds", minRate: { bytes: 100, per: "30 seconds" } }
-      })
-      const reading = yield* start(reader.readLine)
-      while (waits(reading)) {
-        yield* TestClock.adjust("9 seconds")
-        if (waits(reading)) transport.push("x")
-      }
-      assert.strictEqual((yield* timeoutOf(reading)).kind, "MinRate")
-      assert.strictEqual(transport.count("abort"), 1)
-    })
-  )
-
-  it.effect("a client that is fast enough is not cut, nor is one that is silent between two lines", () =>
-    Effect.gen(function* () {
-      const { reader, transport } = yield* fake({ timeouts: { minRate: { bytes: 10, per: "30 seconds" } } })
-      for (let i = 0; i < 5; i++) {
-        const reading = yield* start(reader.readLine)
-        // longer than `per`, without a byte: there is no message to be slow with
-        yield* TestClock.adjust("10 minutes")
-        for (let second = 0; second < 60; second++) {
-          yield* TestClock.adjust("1 second")
-          transport.push("x")
-        }
-        transport.push("\n")
-        assert.strictEqual((yield* Fiber.join(reading)).length, 61)
-      }
-      assert.strictEqual(transport.count("abort"), 0)
-    })
-  )
-
-  it.effect("with reads that know no messages any wait behind a first byte counts", () =>
-    Effect.gen(function* () {
-      const { reader, transport } = yield* fake({ timeouts: { minRate: { bytes: 10, per: "30 seconds" } } })
-      transport.push("x")
-      assert.strictEqual(text(yield* reader.read(1)), "x")
-      const reading = yield* start(reader.read(1))
-      yield* TestClock.adjust("30 seconds")
-      assert.strictEqual((yield* timeoutOf(reading)).kind, "MinRate")
-    })
-  )
-
-  it.effect("a program that does not read is not its client's fault", () =>
-    Effect.gen(function* () {
-      const { transport } = yield* fake({ timeouts: { minRate: { bytes: 10, per: "30 seconds" } } })
-      transport.push("x")
-      yield* TestClock.adjust("10 minutes")
-      assert.strictEqual(transport.count("abort"), 0)
-    })
-  )
-})
+const minRate = { bytes: 1, per: "20 seconds" } as const
 
 describe("the timer", () => {
   it.effect("is not there when nothing is bounded", () =>
     Effect.gen(function* () {
-      const { counted, service } = yield* countingClock
+      const { counted, run } = yield* countingClock
       yield* Effect.gen(function* () {
         const { reader, transport, writer } = yield* fake({ timeouts: {} })
         const reading = yield* start(reader.readLine)
         yield* writer.write("out")
         transport.push("in\n")
         yield* Fiber.join(reading)
-      }).pipe(Effect.provideService(Clock.Clock, service))
+      }).pipe(run)
       assert.strictEqual(counted.sleeps, 0)
     })
   )
 
   it.effect("is one, armed anew only when it rings", () =>
     Effect.gen(function* () {
-      const { counted, service } = yield* countingClock
+      const { counted, run } = yield* countingClock
       yield* Effect.gen(function* () {
         const { reader, transport } = yield* fake({
           timeouts: { idle: "1 minute", read: "1 minute", total: "1 hour", minRate: { bytes: 1, per: "1 minute" } }
@@ -281,7 +199,64 @@ describe("the timer", () => {
         assert.strictEqual(counted.sleeps, 1)
         yield* TestClock.adjust("1 minute")
         assert.isAtMost(counted.sleeps, 2)
-      }).pipe(Effect.provideService(Clock.Clock, service))
+      }).pipe(run)
+    })
+  )
+
+  it.effect("is replaced, not joined, by one that has to ring earlier", () =>
+    Effect.gen(function* () {
+      const { counted, run } = yield* countingClock
+      const { connection, reader, transport, writer } = yield* run(
+        fake({
+          takes: false,
+          timeouts: { total: "1 hour", idle: "10 minutes", read: "1 minute", write: "30 seconds", minRate }
+        })
+      )
+      assert.strictEqual(counted.sleeping, 1)
+      for (let i = 0; i < 20; i++) {
+        const reading = yield* start(reader.readLine)
+        assert.strictEqual(counted.sleeping, 1)
+        yield* writer.write("out")
+        assert.strictEqual(counted.sleeping, 1)
+        transport.push("in")
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(counted.sleeping, 1)
+        transport.push("\n")
+        yield* Fiber.join(reading)
+        if (transport.holding) transport.drainAll()
+        assert.strictEqual(counted.sleeping, 1)
+      }
+      assert.isAtMost(counted.sleeps, 10)
+      yield* connection.abort
+      yield* TestClock.adjust(0)
+      assert.strictEqual(counted.sleeping, 0)
+    })
+  )
+
+  it.effect("of a server: none for any number of clients without bounds, one for each with them", () =>
+    Effect.gen(function* () {
+      const { counted, run } = yield* countingClock
+      for (const [timeouts, each] of [
+        [undefined, 0],
+        [{}, 0],
+        [{ idle: "1 minute", total: "1 hour", minRate }, 1]
+      ] as const) {
+        yield* onFakeNetwork((network) =>
+          Effect.gen(function* () {
+            yield* startServer(
+              { host: "127.0.0.1", port: 0, gracePeriod: 0, timeouts },
+              ({ reader }) => reader.readLine
+            )
+            const clients = Array.from({ length: 100 }, () => network.accept())
+            yield* TestClock.adjust("1 second")
+            assert.strictEqual(counted.sleeping, 100 * each)
+            for (const client of clients) client.push("line\n")
+            yield* TestClock.adjust("1 second")
+            assert.isTrue(clients.every((client) => client.calls.at(-1) === "close"))
+            assert.strictEqual(counted.sleeping, 0)
+          })
+        ).pipe(Effect.scoped, run)
+      }
     })
   )
 

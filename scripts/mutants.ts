@@ -1,0 +1,417 @@
+/**
+ * Checks the laws: each of a list of deliberate faults is put into a copy of src/, and some law has to notice.
+ *
+ * A fault is a text that stands once in a file, and what it is replaced by. Where it no longer stands there, the source
+ * has moved on and the fault has to follow: the others are checked all the same, and the run fails. It also fails where
+ * no law notices a fault, and where a law is broken without any. The laws of streams run over memory, lock-step and a
+ * Node Duplex, those of transports over the last.
+ *
+ * Usage: npm run mutants [-- [--list | --write] [PART...]]
+ *
+ *     --list    only says which faults there are, and whether each can be put in
+ *     --write   puts the table into docs/testing.md, when every fault was noticed
+ *     PART      only the faults whose names contain one of these
+ */
+import { Effect } from "effect"
+import { spawn } from "node:child_process"
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { availableParallelism, tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+import { duplexPair } from "node:stream"
+import type * as Connection from "../src/Connection.ts"
+import type * as Duplex from "../src/internal/duplexTransport.ts"
+import type * as StreamLaws from "../src/testing/StreamLaws.ts"
+import type * as TestNetwork from "../src/testing/TestNetwork.ts"
+
+interface Fault {
+  readonly name: string
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+}
+
+const faults: ReadonlyArray<Fault> = [
+  {
+    name: "forgotten resume: what was read makes no room",
+    file: "internal/readBuffer.ts",
+    find: "    if (!this.paused || this.size > this.limit || this.ended) return\n",
+    replace: "    if (this.size >= 0) return\n"
+  },
+  {
+    name: "forgotten resume: a read of more than the limit does not set the transport going",
+    file: "internal/readBuffer.ts",
+    find: "      buffer.resumeForRead()\n",
+    replace: ""
+  },
+  {
+    name: "pause forgotten: a reader that does not read is given everything",
+    file: "internal/readBuffer.ts",
+    find: "    if (this.size > this.threshold) {",
+    replace: "    if (this.size > 1e9) {"
+  },
+  {
+    name: "off by one in the limit of a line",
+    file: "internal/readOperations.ts",
+    find: "if (match.start <= this.limit) return this.line(",
+    replace: "if (match.start < this.limit) return this.line("
+  },
+  {
+    name: "the rest of an overlong line comes back as the next one",
+    file: "internal/readBuffer.ts",
+    find: "    while (this.discarding > 0) {",
+    replace: "    while (this.discarding > 1e9) {"
+  },
+  {
+    name: "a separator that is cut in two is not found",
+    file: "internal/readOperations.ts",
+    find: "buffer.searched = Math.max(0, window.length + 1 - separator.longest)",
+    replace: "buffer.searched = window.length"
+  },
+  {
+    name: "busy check forgotten: a second read replaces the first",
+    file: "internal/readBuffer.ts",
+    find: "    if (buffer.operation !== undefined) {\n",
+    replace: "    if (buffer.operation === this) {\n"
+  },
+  {
+    name: "waiter dropped on interrupt: the reader stays busy",
+    file: "internal/readBuffer.ts",
+    find: "        this.wakened = undefined\n        buffer.unpark()\n",
+    replace: "        this.wakened = undefined\n"
+  },
+  {
+    name: "bytes in the air: a result is delivered in a step of its own",
+    file: "internal/readBuffer.ts",
+    find: "(exit) => deliver(Exit.succeed(exit) as never, fiber))",
+    replace: "(exit) => Exit.succeed(exit) as never)"
+  },
+  {
+    name: "queued bytes dropped at the end of the stream",
+    file: "internal/readBuffer.ts",
+    find: "    Queue.endUnsafe(this.getQueue())\n",
+    replace: "    this.queue = undefined\n    Queue.endUnsafe(this.getQueue())\n"
+  },
+  {
+    name: "loss before data: what arrived before a reset is thrown away",
+    file: "internal/readBuffer.ts",
+    find: "    Queue.failCauseUnsafe(this.getQueue(), Cause.fail(loss))\n",
+    replace:
+      "    this.window.clear()\n    this.queue = undefined\n    this.size = 0\n    Queue.failCauseUnsafe(this.getQueue(), Cause.fail(loss))\n"
+  },
+  {
+    name: "lost wake-up: the end does not wake the read that waits for it",
+    file: "internal/readBuffer.ts",
+    find: "    Queue.endUnsafe(this.getQueue())\n    this.wake()\n",
+    replace: "    Queue.endUnsafe(this.getQueue())\n"
+  },
+  {
+    name: "lost wake-up: only the first of those who drain or flush is woken",
+    file: "internal/writeBuffer.ts",
+    find: "      for (const waiter of [...this.watchers]) {",
+    replace: "      for (const waiter of [...this.watchers].slice(0, 1)) {"
+  },
+  {
+    name: "waiter left behind: giving up one write gives up them all",
+    file: "internal/writeBuffer.ts",
+    find: "    if (this.writers?.delete(waiter) === true && this.writers.size === 0) this.writers = undefined\n",
+    replace: "    if (this.writers?.delete(waiter) === true) this.writers = undefined\n"
+  },
+  {
+    name: "writers are woken in the wrong order",
+    file: "internal/writeBuffer.ts",
+    find: "    else if (inFront) this.writers",
+    replace: "    else if (!inFront) this.writers"
+  },
+  {
+    name: "watermark never resumes",
+    file: "internal/writeBuffer.ts",
+    find: "    if (this.paused && this.buffered <= this.lowWaterMark) this.paused = false\n",
+    replace: "    if (this.paused && this.buffered < 0) this.paused = false\n"
+  },
+  {
+    name: "no watermark: writes never wait",
+    file: "internal/writeBuffer.ts",
+    find: "      if (this.buffered > this.highWaterMark) this.paused = true\n",
+    replace: ""
+  },
+  {
+    name: "small writes are kept as views of the caller's memory",
+    file: "internal/writeBuffer.ts",
+    find: "    if (size <= copiedBytes) {\n      const at = this.reserve(size)\n      this.openSlab!.set",
+    replace: "    if (size < 0) {\n      const at = this.reserve(size)\n      this.openSlab!.set"
+  },
+  {
+    name: "writeAll is not one run: the first chunk goes out alone",
+    file: "internal/writeBuffer.ts",
+    find: "    let size = 0\n    for (const chunk of chunks) {\n      if (typeof chunk",
+    replace:
+      "    const [head, ...tail] = chunks\n    if (tail.length > 0) {\n      this.appendAll([head!])\n      setTimeout(() => this.appendAll(tail), 1)\n      return\n    }\n    let size = 0\n    for (const chunk of chunks) {\n      if (typeof chunk"
+  },
+  {
+    name: "flush returns before everything is handed over",
+    file: "internal/writeOperations.ts",
+    find: "      if (buffer.accepted - buffer.buffered >= target) return exitVoid\n",
+    replace: "      if (buffer.accepted >= target) return exitVoid\n"
+  },
+  {
+    name: "flush forgotten at close: what is still buffered is dropped",
+    file: "internal/session.ts",
+    find: '      this.transport.resume()\n      this.writes.end("Closed")\n',
+    replace: "      this.release()\n"
+  },
+  {
+    name: "close has no bound",
+    file: "internal/session.ts",
+    find: "    if (this.outcome !== undefined) return\n    this.closeTimer = undefined\n",
+    replace: "    if (this.closing) return\n    this.closeTimer = undefined\n"
+  },
+  {
+    name: "a reset looks like an end",
+    file: "internal/session.ts",
+    find: "    if (failure === undefined && this.writes.ended) {",
+    replace: '    if (failure === undefined || failure.kind === "Reset" || this.writes.ended) {'
+  },
+  {
+    name: "a loss does not reach those who write",
+    file: "internal/session.ts",
+    find: "    // in this order: whoever wakes to a failed read finds that writing is over as well\n    this.writes.break(lost)\n",
+    replace: ""
+  },
+  {
+    name: "writing goes on after writeEof",
+    file: "internal/writeOperations.ts",
+    find: "    return ending === undefined ? undefined :",
+    replace: '    return ending === undefined || ending === "Eof" ? undefined :'
+  },
+  {
+    name: "closed is not told to those who wait for it",
+    file: "internal/session.ts",
+    find: "    for (const wake of waiters) wake()\n",
+    replace: ""
+  },
+  {
+    name: "listener left behind: a closed transport goes on calling",
+    file: "internal/duplexTransport.ts",
+    find: "  close(): void {\n    this.handler = nobody\n",
+    replace: "  close(): void {\n"
+  },
+  {
+    name: "a transport keeps the memory that it gave back",
+    file: "internal/duplexTransport.ts",
+    find: "    duplex.write(Bytes.copy(chunks[last]!), (error) => {",
+    replace: "    duplex.write(chunks[last]!, (error) => {"
+  },
+  {
+    name: "onData is called from inside resume",
+    file: "internal/duplexTransport.ts",
+    find: "  resume(): void {\n    this.duplex.resume()\n",
+    replace:
+      "  resume(): void {\n    this.duplex.resume()\n    for (let chunk; (chunk = this.duplex.read()) !== null; ) this.handler.onData(chunk as Uint8Array)\n"
+  },
+  {
+    name: "pause is ignored",
+    file: "internal/duplexTransport.ts",
+    find: "    this.duplex.pause()\n",
+    replace: ""
+  }
+]
+
+const root = resolve(import.meta.dirname, "..")
+
+/** How long a law waits in a faulty copy, where it may wait in vain. */
+const patience = "5 seconds"
+/** How many laws run at a time, in one process. Most of what they do is wait. */
+const lawsAtATime = 10
+
+// ---------------------------------------------------------------------------
+// in a process of its own: the laws of one copy
+// ---------------------------------------------------------------------------
+
+interface Finding {
+  readonly law: string
+  readonly found: string
+}
+
+/** Two ends of which neither outlives the other: Node's own pair leaves the one waiting for ever when the other is gone. */
+const linkedPair = () => {
+  const [left, right] = duplexPair()
+  left.on("close", () => right.destroy())
+  right.on("close", () => left.destroy())
+  return [left, right] as const
+}
+
+/** Says that the copy could be loaded: what goes wrong from then on is the fault's doing. */
+const loaded = "loaded\n"
+
+/** Runs every law on the copy in `folder`, and prints the violations as JSON. */
+const checkCopy = async (folder: string): Promise<void> => {
+  const load = (file: string) => import(join(folder, "src", file))
+  const laws: typeof StreamLaws = await load("testing/StreamLaws.ts")
+  const network: typeof TestNetwork = await load("testing/TestNetwork.ts")
+  const { fromDuplex }: typeof Connection = await load("Connection.ts")
+  const { DuplexTransport }: typeof Duplex = await load("internal/duplexTransport.ts")
+  process.stdout.write(loaded)
+
+  const duplex: StreamLaws.MakePair = (options) =>
+    Effect.suspend(() => {
+      const [left, right] = linkedPair()
+      return Effect.all({ left: fromDuplex(left, options), right: fromDuplex(right, options) })
+    })
+  const transports = Effect.sync(() => {
+    const [left, right] = linkedPair()
+    return { left: new DuplexTransport(left), right: new DuplexTransport(right) }
+  })
+  const pairs: ReadonlyArray<StreamLaws.MakePair> = [
+    (options) => network.pair(options),
+    (options) => network.lockstep(options),
+    duplex
+  ]
+
+  const findings: Array<Finding> = []
+  // an exception that nobody catches is as loud as a violation
+  process.on("uncaughtException", (error) => findings.push({ law: "nothing is thrown", found: String(error) }))
+  const note = (law: string, check: Effect.Effect<void, StreamLaws.LawViolation>) =>
+    Effect.catch(check, ({ found }) => Effect.sync(() => findings.push({ law, found })))
+  const checks = [
+    ...laws.all.flatMap((law) => pairs.map((pair) => note(law.name, law.check(pair)))),
+    ...laws.transport.map((law) => note(law.name, law.check(transports)))
+  ]
+  await Effect.runPromise(
+    Effect.all(checks, { concurrency: lawsAtATime, discard: true }).pipe(Effect.provideService(laws.patience, patience))
+  )
+  const order = ["nothing is thrown", ...laws.all.map((law) => law.name), ...laws.transport.map((law) => law.name)]
+  findings.sort((a, b) => order.indexOf(a.law) - order.indexOf(b.law))
+  process.stdout.write(JSON.stringify(findings), () => process.exit(0))
+}
+
+// ---------------------------------------------------------------------------
+// the faults, one copy each
+// ---------------------------------------------------------------------------
+
+const copy = (workplace: string, name: string): string => {
+  const folder = join(workplace, name)
+  mkdirSync(folder)
+  cpSync(join(root, "src"), join(folder, "src"), { recursive: true })
+  cpSync(join(root, "package.json"), join(folder, "package.json"))
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
+  return folder
+}
+
+/** The faulty file, or what is wrong with the fault. */
+const faulty = ({ file, find, replace }: Fault): { readonly source: string } | { readonly misplaced: string } => {
+  const path = join(root, "src", file)
+  const parts = existsSync(path) ? readFileSync(path, "utf8").split(find) : undefined
+  if (parts === undefined) return { misplaced: `there is no src/${file}` }
+  if (parts.length === 2) return { source: parts.join(replace) }
+  return { misplaced: `in src/${file} there ${parts.length === 1 ? "is no" : "is more than one"}\n${find.trimEnd()}` }
+}
+
+const run = (folder: string): Promise<ReadonlyArray<Finding>> =>
+  new Promise((done, fail) => {
+    const child = spawn(process.execPath, [import.meta.filename, "--check", folder], {
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: 300_000,
+      killSignal: "SIGKILL"
+    })
+    let printed = ""
+    let complained = ""
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (printed += text))
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (complained += text))
+    child.on("error", fail)
+    child.on("close", (code) => {
+      if (!printed.startsWith(loaded)) fail(new Error(`${folder} does not run:\n${complained}`))
+      else if (code === 0) done(JSON.parse(printed.slice(loaded.length)) as ReadonlyArray<Finding>)
+      else done([{ law: "the laws come to an end", found: complained.slice(-2000) }])
+    })
+  })
+
+const main = async (args: ReadonlyArray<string>): Promise<void> => {
+  const options = args.filter((arg) => arg.startsWith("--"))
+  const parts = args.filter((arg) => !arg.startsWith("--"))
+  const unknown = options.find((option) => option !== "--list" && option !== "--write")
+  if (unknown !== undefined) throw new Error(`there is no option ${unknown}`)
+  const write = options.includes("--write")
+  if (write && parts.length > 0) throw new Error("--write is for all faults: a table of some would replace that of all")
+  const wanted = faults.filter((fault) => parts.length === 0 || parts.some((part) => fault.name.includes(part)))
+  if (wanted.length === 0) throw new Error(`no fault's name contains ${parts.join(" or ")}`)
+
+  const problems: Array<string> = []
+  const mutants: Array<{ readonly fault: Fault; readonly source: string }> = []
+  for (const fault of wanted) {
+    const result = faulty(fault)
+    if ("source" in result) mutants.push({ fault, source: result.source })
+    else problems.push(`the source has moved on, and a fault has to follow: "${fault.name}": ${result.misplaced}`)
+  }
+  if (options.includes("--list")) for (const { fault } of mutants) console.log(`src/${fault.file}: ${fault.name}`)
+  else problems.push(...(await check(mutants, write && problems.length === 0)))
+  if (problems.length === 0) return
+  console.error(`\n${problems.join("\n\n")}`)
+  process.exitCode = 1
+}
+
+/** Runs the laws against each fault, and shows who noticed; answers what nobody did. */
+const check = async (
+  mutants: ReadonlyArray<{ readonly fault: Fault; readonly source: string }>,
+  write: boolean
+): Promise<ReadonlyArray<string>> => {
+  const workplace = mkdtempSync(join(tmpdir(), "mutants-"))
+  try {
+    const queue = mutants.map(({ fault, source }, index) => {
+      const folder = copy(workplace, String(index))
+      writeFileSync(join(folder, "src", fault.file), source)
+      return { fault, folder }
+    })
+    const sound = await run(copy(workplace, "sound"))
+    if (sound.length > 0) return ["without any fault:", ...sound.map(({ found, law }) => `- ${law}: ${found}`)]
+
+    const caught = new Map<Fault, ReadonlyArray<string>>()
+    const worker = async (): Promise<void> => {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        const findings = await run(next.folder)
+        const laws = [...new Set(findings.map(({ law }) => law))]
+        caught.set(next.fault, laws)
+        console.error(`${laws.length === 0 ? "NOT CAUGHT" : `caught by ${laws.length}`}: ${next.fault.name}`)
+      }
+    }
+    await Promise.all(Array.from({ length: availableParallelism() }, worker))
+
+    console.log(render(caught))
+    const survivors = mutants.filter(({ fault }) => caught.get(fault)!.length === 0)
+    if (write && survivors.length === 0) insert(render(caught))
+    return survivors.map(({ fault }) => `no law notices: ${fault.name}`)
+  } finally {
+    rmSync(workplace, { recursive: true, force: true })
+  }
+}
+
+/** How many laws a row of the table names. */
+const named = 3
+
+const render = (caught: ReadonlyMap<Fault, ReadonlyArray<string>>): string =>
+  [
+    "| deliberate fault | noticed by |",
+    "| --- | --- |",
+    // in the order of the list, whoever was done first
+    ...faults.flatMap((fault) => {
+      const laws = caught.get(fault)
+      if (laws === undefined) return []
+      const more = laws.length > named ? `; ${laws.length - named} more` : ""
+      return `| ${fault.name} | ${laws.length === 0 ? "**nothing**" : laws.slice(0, named).join("; ")}${more} |`
+    })
+  ].join("\n")
+
+/** Replaces the table in the documentation. */
+const insert = (table: string): void => {
+  const path = join(root, "docs/testing.md")
+  const marked = /(<!-- mutants -->\n)[^]*?(<!-- \/mutants -->)/
+  const text = readFileSync(path, "utf8")
+  if (!marked.test(text)) throw new Error("docs/testing.md has no place for the table")
+  writeFileSync(
+    path,
+    text.replace(marked, (_, begin: string, end: string) => `${begin}\n${table}\n\n${end}`)
+  )
+}
+
+const [command, ...args] = process.argv.slice(2)
+if (command === "--check") await checkCopy(args[0]!)
+else await main(process.argv.slice(2))

@@ -1,0 +1,28 @@
+/** Connecting took longer than `connectTimeout`: what is known of each attempt that this cut off. */
+import * as Duration from "effect/Duration"
+import type { ConnectAttempt } from "../StreamError.ts"
+import { ConnectFailed, StreamTimeout } from "./errors.ts"
+
+export const connectTimedOut = (options: {
+  readonly target: string
+  /** What was being looked up or connected to while there was no attempt yet. */
+  readonly host: string
+  readonly attempts: ReadonlyArray<ConnectAttempt>
+  readonly timeout: Duration.Input
+}): ConnectFailed => {
+  const duration = Duration.fromInputUnsafe(options.timeout)
+  const cut = (address: string): ConnectAttempt => ({
+    address,
+    kind: "Timeout",
+    cause: new StreamTimeout({ operation: "openConnection", kind: "Connect", duration })
+  })
+  const attempts = options.attempts.map((attempt) =>
+    // the system has a timeout of its own, and a code for it
+    attempt.kind === "Timeout" && attempt.code === undefined ? cut(attempt.address) : attempt
+  )
+  return new ConnectFailed({
+    target: options.target,
+    kind: "Timeout",
+    attempts: attempts.length === 0 ? [cut(options.host)] : attempts
+  })
+}
