@@ -7,7 +7,7 @@ import { type Connection, NodeNetwork, openConnection, startServer, type StreamW
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Cause, Deferred, Effect, Fiber, Logger } from "effect"
 import { TestClock } from "effect/testing"
-import { bothKinds } from "../support/bothKinds.ts"
+import { bothKinds } from "../support/kinds.ts"
 import { pattern, text } from "../support/bytes.ts"
 import { clog } from "../support/clog.ts"
 import { backTo, held } from "../support/descriptors.ts"
