@@ -18,10 +18,10 @@ import { eventuallyEffect, turns, within } from "../support/wait.ts"
 
 const sides: ReadonlyArray<Side> = ["client", "server"]
 
-const as = (side: Side): Tls.StartTlsOptions =>
+const as = (side: Side, stoppable: boolean): Tls.StartTlsOptions =>
   side === "client"
-    ? { side: "client", ca: authority.cert, serverName: "localhost" }
-    : { side: "server", identity: certificates.server.identity }
+    ? { side: "client", ca: authority.cert, serverName: "localhost", stoppable }
+    : { side: "server", identity: certificates.server.identity, stoppable }
 
 /** Runs an effect, and interrupts it at one point or another: the later, the higher the number. */
 type Interrupt = <A, E>(
@@ -75,7 +75,7 @@ const isReset = (connection: Connection.Connection, wire: RawPeer, what: string)
 describe("startTls that is interrupted", () => {
   const plain = "in plain text\n"
 
-  const once = (side: Side, interrupt: Interrupt) => (point: number) =>
+  const once = (side: Side, stoppable: boolean, interrupt: Interrupt) => (point: number) =>
     Effect.gen(function* () {
       const what = `interrupted at ${point}`
       const { connection: old, peer: raw } = yield* plainFacing(side)
@@ -86,7 +86,7 @@ describe("startTls that is interrupted", () => {
         })
       )
       yield* old.writer.write(plain)
-      const exit = yield* within(`${what}: it ends`, interruptIn(interrupt, point, old.startTls(as(side))))
+      const exit = yield* within(`${what}: it ends`, interruptIn(interrupt, point, old.startTls(as(side, stoppable))))
       yield* turns(2)
       // of what was written before, nothing is missing, and nothing came twice
       yield* within(`${what}: what was written before arrives`, raw.awaitText(plain))
@@ -115,15 +115,17 @@ describe("startTls that is interrupted", () => {
     })
 
   for (const side of sides) {
-    for (const [when, interrupt] of ways) {
-      it.live(
-        `rank 6: leaves nothing behind and loses nothing, ${when}, for a ${side}`,
-        () =>
-          Effect.gen(function* () {
-            assert.isAbove(yield* throughout(once(side, interrupt)), 2)
-          }).pipe(Effect.provide(NodeNetwork.layer)),
-        60_000
-      )
+    for (const stoppable of [true, false]) {
+      for (const [when, interrupt] of ways) {
+        it.live(
+          `rank 6: leaves nothing behind and loses nothing, ${when}, for a ${side}, ${stoppable ? "with a way back" : "for good"}`,
+          () =>
+            Effect.gen(function* () {
+              assert.isAbove(yield* throughout(once(side, stoppable, interrupt)), 2)
+            }).pipe(Effect.provide(NodeNetwork.layer)),
+          60_000
+        )
+      }
     }
   }
 })
