@@ -1,18 +1,5 @@
-import { configDefaults, defineConfig } from "vitest/config"
+import { defineConfig } from "vitest/config"
 import { CountsReporter } from "./scripts/counts-reporter.ts"
-
-const unfinished = [
-  "asyncio",
-  "clientCertificates",
-  "end",
-  "handshake",
-  "identity",
-  "openssl",
-  "options",
-  "semantics",
-  "startTls",
-  "stopTls"
-].map((name) => `test/tls/${name}.test.ts`)
 
 const src = new URL("src/", import.meta.url).pathname
 
@@ -27,8 +14,6 @@ export default defineConfig({
   test: {
     // Type-level tests are `expectTypeOf` calls in these same files: `npm run types` is what checks them.
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
-    // TLS is not finished: what these ask for is not there yet in every point. `npm run test:tls` shows how far it is.
-    exclude: process.env["TLS"] === undefined ? [...configDefaults.exclude, ...unfinished] : configDefaults.exclude,
     globalSetup: ["scripts/compile.ts"],
     reporters: ["default", new CountsReporter()],
     // Real sockets and real peers: generous for a busy machine, short enough to name the test that hangs.

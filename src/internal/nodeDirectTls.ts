@@ -5,6 +5,7 @@
  */
 import type { Duplex } from "node:stream"
 import type * as NodeTls from "node:tls"
+import { getSystemErrorName } from "node:util"
 import type * as Tls from "../Tls.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import { TlsFailed } from "./errors.ts"
@@ -200,7 +201,9 @@ const endsTls = (engine: NodeTls.TLSSocket): boolean => {
   // what is not read cannot end
   if (!handle.reading) return true
   const socket = handle._parent
-  if (socket.readStart() !== 0) return true
+  const started = socket.readStart()
+  // nothing but this one answer says so: whatever else is wrong with the socket is not the peer's word that it ends
+  if (started !== 0) return getSystemErrorName(started) === "EALREADY"
   socket.readStop()
   return false
 }

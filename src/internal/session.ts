@@ -259,6 +259,8 @@ export class Session implements Handler, Flow, Output, Watched {
   succeed(session: Session): void {
     this.successor = session
     session.predecessor = this
+    // who ended this one in between meant both
+    if (this.outcome !== undefined) session.abortNow()
   }
 
   private startClose(): void {

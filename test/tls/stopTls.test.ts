@@ -22,6 +22,9 @@ const cases = sides.flatMap((side) => versions.map((version) => [side, version] 
 const asClient: Tls.StartTlsOptions = { side: "client", ca: authority.cert, serverName: "localhost" }
 const asServer: Tls.StartTlsOptions = { side: "server", identity: certificates.server.identity }
 
+/** Without it there is no way back for connections that begin with TLS. */
+const stoppable = { tls: { stoppable: true } }
+
 const stopped = (connection: Connection.Connection) => within("TLS is over", connection.stopTls)
 
 /** The peer says, in TLS, `secret`, then that TLS is over, then `plain`: all of it in one segment. */
@@ -107,7 +110,7 @@ describe("stopTls", () => {
 
   it.live.each(sides)("answers a peer that has ended TLS, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+      const { connection, peer } = yield* facing(side, stoppable)
       peer.keepOpen = true
       peer.tls.end("the last secret")
       assert.strictEqual(yield* line(connection), "the last secret")
@@ -119,7 +122,7 @@ describe("stopTls", () => {
 
   it.live("sends what was written before in TLS, and what is written after in plain text", () =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing("client", { tls: { stoppable: true } })
+      const { connection, peer } = yield* facing("client", stoppable)
       peer.keepOpen = true
       const all = pattern(1_000_000)
       yield* connection.writer.write(all)
@@ -150,7 +153,7 @@ describe("the bytes that follow", () => {
 
   it.live.each(sides)("are kept after the end of TLS has been read, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+      const { connection, peer } = yield* facing(side, stoppable)
       yield* peer.wire.send(yield* ends(peer, "one\n", "two\n"))
       assert.strictEqual(yield* line(connection), "one\n")
       assert.strictEqual(yield* line(connection), "")
@@ -177,7 +180,7 @@ describe("the bytes that follow", () => {
   it.live("are kept wherever what is sent was cut", () =>
     Effect.gen(function* () {
       for (let step = 1; step < 60; step += 6) {
-        const { connection, peer } = yield* facing("client", { tls: { stoppable: true } })
+        const { connection, peer } = yield* facing("client", stoppable)
         const stopping = yield* Effect.forkChild(connection.stopTls)
         const all = yield* ends(peer, "one\ntwo\n", "three\nfour\n")
         for (let at = 0; at < all.length; at += step) {
@@ -201,7 +204,7 @@ describe("the bytes that follow", () => {
         [23, 3]
       ]
       for (const plainBytes of looks.map((bytes) => Uint8Array.from(bytes))) {
-        const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+        const { connection, peer } = yield* facing(side, stoppable)
         const stopping = yield* Effect.forkChild(connection.stopTls)
         yield* peer.wire.send(yield* ends(peer, "secret\n", plainBytes))
         const plain = yield* within("TLS is over", Fiber.join(stopping))
@@ -235,7 +238,7 @@ describe("the bytes that follow", () => {
 
   it.live.each(sides)("and what the peer still says in TLS, before it agrees, comes first, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+      const { connection, peer } = yield* facing(side, stoppable)
       peer.keepOpen = true
       const stopping = yield* Effect.forkChild(connection.stopTls)
       yield* peer.secure.awaitEnd
@@ -249,7 +252,7 @@ describe("the bytes that follow", () => {
 
   it.live("may be the end: a peer that closes in good order ends the plain stream", () =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing("client", { tls: { stoppable: true } })
+      const { connection, peer } = yield* facing("client", stoppable)
       peer.tls.end("secret")
       yield* peer.wire.awaitBytes(1)
       const plain = yield* stopped(connection)
@@ -280,7 +283,7 @@ describe("TLS once more", () => {
 
   it.live("may begin in the segment in which the last one ended", () =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing("server", { tls: { stoppable: true } })
+      const { connection, peer } = yield* facing("server", stoppable)
       const end = yield* ends(peer, "secret\n", "")
       peer.plain = true
       const from = peer.wire.received.length
@@ -332,7 +335,7 @@ describe("the old handle", () => {
   it.live("its scope ends the plain connection", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
-      const { connection, peer } = yield* Scope.provide(facing("client", { tls: { stoppable: true } }), scope)
+      const { connection, peer } = yield* Scope.provide(facing("client", stoppable), scope)
       peer.keepOpen = true
       const stopping = yield* Effect.forkChild(Scope.provide(connection.stopTls, scope))
       yield* peer.secure.awaitEnd
@@ -349,18 +352,23 @@ describe("the old handle", () => {
 })
 
 describe("a stopTls that fails", () => {
-  it.live("without TLS is Unsupported", () =>
+  it.live("without TLS, or where it was made for good, is Unsupported, and does no harm", () =>
     Effect.gen(function* () {
-      const { client } = yield* plainPair()
-      const error = yield* Effect.flip(client.stopTls)
-      assert(error._tag === "TlsFailed")
-      assert.strictEqual(error.kind, "Unsupported")
+      const plain = yield* plainPair()
+      const secure = yield* tlsPair({ client: { stoppable: false } })
+      for (const { client, peer } of [plain, secure]) {
+        const error = yield* Effect.flip(client.stopTls)
+        assert(error._tag === "TlsFailed")
+        assert.strictEqual(error.kind, "Unsupported")
+        yield* client.writer.write("unharmed\n")
+        assert.strictEqual(yield* line(peer), "unharmed\n")
+      }
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
   it.live.each(sides)("for the peer cuts the connection instead of agreeing, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+      const { connection, peer } = yield* facing(side, stoppable)
       peer.keepOpen = true
       const stopping = yield* start(Effect.flip(connection.stopTls))
       yield* peer.secure.awaitEnd
@@ -376,7 +384,7 @@ describe("a stopTls that fails", () => {
       const before = held()
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const { connection, peer } = yield* facing(side, { tls: { handshakeTimeout: 300, stoppable: true } })
+          const { connection, peer } = yield* facing(side, { tls: { stoppable: true, handshakeTimeout: 300 } })
           peer.keepOpen = true
           const error = yield* within("it fails", Effect.flip(connection.stopTls))
           assert(error._tag === "TlsFailed", String(error))
@@ -394,7 +402,7 @@ describe("a stopTls that fails", () => {
 
   it.live.each(sides)("for the peer goes on and on in TLS instead of agreeing, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+      const { connection, peer } = yield* facing(side, stoppable)
       peer.keepOpen = true
       const stopping = yield* start(Effect.flip(connection.stopTls))
       yield* peer.secure.awaitEnd
@@ -413,7 +421,7 @@ describe("a stopTls that fails", () => {
 
   it.live.each(sides)("for the peer says what is no TLS, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+      const { connection, peer } = yield* facing(side, stoppable)
       peer.keepOpen = true
       const stopping = yield* start(Effect.flip(connection.stopTls))
       yield* peer.secure.awaitEnd
@@ -429,7 +437,7 @@ describe("a stopTls that fails", () => {
 
   it.live("after writeEof is ClosedStream: the output is over, in TLS and out of it", () =>
     Effect.gen(function* () {
-      const { connection } = yield* facing("client", { tls: { stoppable: true } })
+      const { connection } = yield* facing("client", stoppable)
       yield* connection.writer.writeEof
       const error = yield* within("it fails", Effect.flip(connection.stopTls))
       assert(error._tag === "ClosedStream", String(error))
@@ -439,7 +447,7 @@ describe("a stopTls that fails", () => {
 
   it.live.each(sides)("for the peer resets the connection, for a %s", (side) =>
     Effect.gen(function* () {
-      const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+      const { connection, peer } = yield* facing(side, stoppable)
       peer.keepOpen = true
       const stopping = yield* start(Effect.flip(connection.stopTls))
       yield* peer.secure.awaitEnd
@@ -455,7 +463,7 @@ describe("a stopTls that fails", () => {
       yield* Effect.scoped(
         Effect.gen(function* () {
           for (const how of ["interrupt", "abort", "close"] as const) {
-            const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+            const { connection, peer } = yield* facing(side, stoppable)
             peer.keepOpen = true
             const stopping = yield* start(Effect.exit(connection.stopTls))
             yield* peer.secure.awaitEnd
