@@ -13,7 +13,7 @@
  *     PART      only the faults whose names contain one of these
  */
 import { Effect } from "effect"
-import { spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join, resolve } from "node:path"
@@ -97,6 +97,12 @@ const faults: ReadonlyArray<Fault> = [
     find: "    Queue.failCauseUnsafe(this.getQueue(), Cause.fail(loss))\n",
     replace:
       "    this.window.clear()\n    this.queue = undefined\n    this.size = 0\n    Queue.failCauseUnsafe(this.getQueue(), Cause.fail(loss))\n"
+  },
+  {
+    name: "data after loss: what arrives is passed on late, and a loss overtakes it",
+    file: "internal/session.ts",
+    find: "    this.reads.feed(bytes)\n",
+    replace: "    setTimeout(() => this.reads.feed(bytes), 1)\n"
   },
   {
     name: "lost wake-up: the end does not wake the read that waits for it",
@@ -306,6 +312,8 @@ const faulty = ({ file, find, replace }: Fault): { readonly source: string } | {
   return { misplaced: `in src/${file} there ${parts.length === 1 ? "is no" : "is more than one"}\n${find.trimEnd()}` }
 }
 
+const running = new Set<ChildProcess>()
+
 const run = (folder: string): Promise<ReadonlyArray<Finding>> =>
   new Promise((done, fail) => {
     const child = spawn(process.execPath, [import.meta.filename, "--check", folder], {
@@ -313,12 +321,14 @@ const run = (folder: string): Promise<ReadonlyArray<Finding>> =>
       timeout: 300_000,
       killSignal: "SIGKILL"
     })
+    running.add(child)
     let printed = ""
     let complained = ""
     child.stdout.setEncoding("utf8").on("data", (text: string) => (printed += text))
     child.stderr.setEncoding("utf8").on("data", (text: string) => (complained += text))
     child.on("error", fail)
     child.on("close", (code) => {
+      running.delete(child)
       if (!printed.startsWith(loaded)) fail(new Error(`${folder} does not run:\n${complained}`))
       else if (code === 0) done(JSON.parse(printed.slice(loaded.length)) as ReadonlyArray<Finding>)
       else done([{ law: "the laws come to an end", found: complained.slice(-2000) }])
@@ -355,50 +365,54 @@ const check = async (
   write: boolean
 ): Promise<ReadonlyArray<string>> => {
   const workplace = mkdtempSync(join(tmpdir(), "mutants-"))
-  try {
-    const queue = mutants.map(({ fault, source }, index) => {
-      const folder = copy(workplace, String(index))
-      writeFileSync(join(folder, "src", fault.file), source)
-      return { fault, folder }
-    })
-    const sound = await run(copy(workplace, "sound"))
-    if (sound.length > 0) return ["without any fault:", ...sound.map(({ found, law }) => `- ${law}: ${found}`)]
-
-    const caught = new Map<Fault, ReadonlyArray<string>>()
-    const worker = async (): Promise<void> => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const findings = await run(next.folder)
-        const laws = [...new Set(findings.map(({ law }) => law))]
-        caught.set(next.fault, laws)
-        console.error(`${laws.length === 0 ? "NOT CAUGHT" : `caught by ${laws.length}`}: ${next.fault.name}`)
-      }
-    }
-    await Promise.all(Array.from({ length: availableParallelism() }, worker))
-
-    console.log(render(caught))
-    const survivors = mutants.filter(({ fault }) => caught.get(fault)!.length === 0)
-    if (write && survivors.length === 0) insert(render(caught))
-    return survivors.map(({ fault }) => `no law notices: ${fault.name}`)
-  } finally {
+  // also when it is interrupted
+  process.once("exit", () => {
+    for (const child of running) child.kill("SIGKILL")
     rmSync(workplace, { recursive: true, force: true })
+  })
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1))
+  const queue = mutants.map(({ fault, source }, index) => {
+    const folder = copy(workplace, String(index))
+    writeFileSync(join(folder, "src", fault.file), source)
+    return { fault, folder }
+  })
+  const sound = await run(copy(workplace, "sound"))
+  if (sound.length > 0) return ["without any fault:", ...sound.map(({ found, law }) => `- ${law}: ${found}`)]
+
+  const caught = new Map<Fault, ReadonlyArray<string>>()
+  const worker = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const findings = await run(next.folder)
+      const laws = [...new Set(findings.map(({ law }) => law))]
+      caught.set(next.fault, laws)
+      console.error(`${laws.length === 0 ? "NOT CAUGHT" : `caught by ${laws.length}`}: ${next.fault.name}`)
+    }
   }
+  await Promise.all(Array.from({ length: availableParallelism() }, worker))
+
+  console.log(render(caught))
+  const survivors = mutants.filter(({ fault }) => caught.get(fault)!.length === 0)
+  if (write && survivors.length === 0) insert(render(caught))
+  return survivors.map(({ fault }) => `no law notices: ${fault.name}`)
 }
 
 /** How many laws a row of the table names. */
 const named = 3
 
-const render = (caught: ReadonlyMap<Fault, ReadonlyArray<string>>): string =>
-  [
-    "| deliberate fault | noticed by |",
-    "| --- | --- |",
-    // in the order of the list, whoever was done first
-    ...faults.flatMap((fault) => {
-      const laws = caught.get(fault)
-      if (laws === undefined) return []
-      const more = laws.length > named ? `; ${laws.length - named} more` : ""
-      return `| ${fault.name} | ${laws.length === 0 ? "**nothing**" : laws.slice(0, named).join("; ")}${more} |`
-    })
-  ].join("\n")
+/** A table in Markdown, its columns as wide as the formatter makes them. */
+const render = (caught: ReadonlyMap<Fault, ReadonlyArray<string>>): string => {
+  // in the order of the list, whoever was done first
+  const rows = faults.flatMap((fault): Array<readonly [string, string]> => {
+    const laws = caught.get(fault)
+    if (laws === undefined) return []
+    const more = laws.length > named ? `; ${laws.length - named} more` : ""
+    return [[fault.name, laws.length === 0 ? "**nothing**" : laws.slice(0, named).join("; ") + more]]
+  })
+  const head = ["deliberate fault", "noticed by"] as const
+  const widths = [0, 1].map((column) => Math.max(...[head, ...rows].map((row) => row[column]!.length)))
+  const line = (cells: ReadonlyArray<string>) => `| ${cells.map((cell, at) => cell.padEnd(widths[at]!)).join(" | ")} |`
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n")
+}
 
 /** Replaces the table in the documentation. */
 const insert = (table: string): void => {

@@ -5,6 +5,7 @@
  * Options: `--connections N` (default 10,000), `--seconds N` of connect-request-close (default 60).
  */
 import { type ChildProcess, fork } from "node:child_process"
+import { readFileSync } from "node:fs"
 import * as Net from "node:net"
 import { parseArgs } from "node:util"
 import type { Numbers } from "./server.ts"
@@ -50,9 +51,12 @@ const settled = async (server: ChildProcess, expected: (numbers: Numbers) => boo
   }
 }
 
+/** From one of many addresses: one has too few ports for as many connections as a minute sees here. */
+let from = 0
 const connect = (port: number): Promise<Net.Socket> =>
   new Promise((resolve, reject) => {
-    const socket = Net.connect({ port, host: "127.0.0.1", noDelay: true }, () => resolve(socket))
+    const localAddress = `127.0.0.${2 + (from++ % 200)}`
+    const socket = Net.connect({ port, host: "127.0.0.1", localAddress, noDelay: true }, () => resolve(socket))
     socket.once("error", reject)
   })
 
@@ -152,11 +156,21 @@ const churn = async (server: ChildProcess, port: number): Promise<void> => {
   }
   await Promise.all([...Array.from({ length: 8 }, worker), sample()])
   report("connections a second", (count / seconds).toFixed(0))
+  report("as many as in an hour at", `${(count / 3600).toFixed(0)} a second`)
   // the first quarter is still warming up
   const from = heaps[Math.floor(heaps.length / 4)] ?? 0
   const to = heaps[heaps.length - 1] ?? 0
   report("heap grew, behind the first quarter, by", mebibytes(to - from))
   promise("memory is flat (less than 2 MiB)", to - from < 2 * 1048576)
+}
+
+/** Node has raised the soft limit to this by itself. */
+const descriptors = Number(/^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1])
+if (descriptors < connections + 100) {
+  console.error(
+    `${connections} connections need as many descriptors, and some; the limit is ${descriptors} (ulimit -n)`
+  )
+  process.exit(1)
 }
 
 const { port, server } = await startServer()

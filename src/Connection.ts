@@ -80,9 +80,10 @@ export interface Connection {
    *
    * **Details**
    *
-   * Fails with `TlsFailed`, as its kinds say, and with `ClosedStream` where this
-   * side has ended its output, or closes or aborts the connection meanwhile.
-   * Interrupting it while it waits for what was written changes nothing. Once TLS
+   * Where the transport cannot do it, it is `Unsupported`, and nothing has
+   * happened. Fails with `TlsFailed`, as its kinds say, and with `ClosedStream`
+   * where this side has ended its output, or closes or aborts the connection
+   * meanwhile. Interrupting it while it waits for what was written changes nothing. Once TLS
    * has begun there is no way back to plain text: whatever fails, and whoever
    * interrupts it, resets the connection.
    */
@@ -98,7 +99,9 @@ export interface Connection {
    * **Details**
    *
    * A peer that ends TLS first is seen as any end, and `stopTls` then is the
-   * answer. Fails with `TlsFailed`: kind `Truncated` where the peer ends the
+   * answer. Connections that begin with TLS must have been made `stoppable`;
+   * otherwise, and where there is no TLS, it is `Unsupported`, and nothing has
+   * happened. Fails with `TlsFailed`: kind `Truncated` where the peer ends the
    * connection instead of agreeing, `Timeout` where it does nothing, `Handshake`
    * where what it says is no TLS, or is more than 1 MiB, which is what is kept of
    * it. Failing and interrupting reset the connection, as for `startTls`.

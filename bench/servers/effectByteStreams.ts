@@ -8,32 +8,32 @@ import * as Redacted from "effect/Redacted"
 import { announce, identity, service } from "./support/announce.ts"
 import { block, readFrameLength, readLength, Receipt } from "./support/service.ts"
 
-const raw = ({ reader, writer }: Connection) =>
-  Effect.gen(function* () {
-    for (let bytes = yield* reader.read(65536); bytes.length > 0; bytes = yield* reader.read(65536)) {
-      yield* writer.write(bytes)
-    }
-  })
+const raw = Effect.fnUntraced(function* ({ reader, writer }: Connection) {
+  for (let bytes = yield* reader.read(65536); bytes.length > 0; bytes = yield* reader.read(65536)) {
+    yield* writer.write(bytes)
+  }
+})
 
-const line = ({ reader, writer }: Connection) =>
-  Effect.gen(function* () {
-    for (let bytes = yield* reader.readLine; bytes.length > 0; bytes = yield* reader.readLine) {
-      yield* writer.write(bytes)
-    }
-  })
+const line = Effect.fnUntraced(function* ({ reader, writer }: Connection) {
+  for (let bytes = yield* reader.readLine; bytes.length > 0; bytes = yield* reader.readLine) {
+    yield* writer.write(bytes)
+  }
+})
 
-const frame = ({ reader, writer }: Connection) =>
-  Effect.gen(function* () {
+const frame = Effect.fnUntraced(
+  function* ({ reader, writer }: Connection) {
     while (true) {
       const header = yield* reader.readExactly(4)
       const body = yield* reader.readExactly(readFrameLength(header))
       yield* writer.write(header)
       yield* writer.write(body)
     }
-  }).pipe(Effect.catchTag("IncompleteRead", () => Effect.void))
+  },
+  Effect.catchTag("IncompleteRead", () => Effect.void)
+)
 
-const sink = ({ reader, writer }: Connection) =>
-  Effect.gen(function* () {
+const sink = Effect.fnUntraced(
+  function* ({ reader, writer }: Connection) {
     while (true) {
       const receipt = new Receipt()
       let left = readLength(yield* reader.readExactly(8))
@@ -45,16 +45,20 @@ const sink = ({ reader, writer }: Connection) =>
       }
       yield* writer.write(receipt.toBytes())
     }
-  }).pipe(Effect.catchTag("IncompleteRead", () => Effect.void))
+  },
+  Effect.catchTag("IncompleteRead", () => Effect.void)
+)
 
-const source = ({ reader, writer }: Connection) =>
-  Effect.gen(function* () {
+const source = Effect.fnUntraced(
+  function* ({ reader, writer }: Connection) {
     while (true) {
       let left = readLength(yield* reader.readExactly(8))
       for (; left >= block.length; left -= block.length) yield* writer.write(block)
       yield* writer.write(block.subarray(0, left))
     }
-  }).pipe(Effect.catchTag("IncompleteRead", () => Effect.void))
+  },
+  Effect.catchTag("IncompleteRead", () => Effect.void)
+)
 
 const program = Effect.gen(function* () {
   const tls =

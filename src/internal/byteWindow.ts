@@ -10,6 +10,9 @@ import * as Bytes from "./bytes.ts"
 
 /** Pieces up to this size are gathered once there is more than one. */
 const smallPiece = 1024
+/** A remainder of up to this size does not keep memory of this size and more. */
+const smallRemainder = 256
+const largeMemory = 16384
 const firstSlab = 1024
 const lastSlab = 65536
 
@@ -133,7 +136,7 @@ export class ByteWindow {
       const piece = this.piece
       this.length -= count
       this.position = start + count
-      if (this.position === this.end) this.advance()
+      if (this.end - this.position <= smallRemainder) this.settle()
       return new Uint8Array(piece.buffer, piece.byteOffset + start, count)
     }
     const out = Bytes.allocate(count)
@@ -167,8 +170,18 @@ export class ByteWindow {
       const part = Math.min(count, this.end - this.position)
       this.position += part
       count -= part
-      if (this.position === this.end) this.advance()
+      if (this.end - this.position <= smallRemainder) this.settle()
     }
+  }
+
+  /** Little is left of the front piece, or nothing: it does not keep all the memory that the piece came in. */
+  private settle(): void {
+    if (this.position === this.end) return this.advance()
+    // a slab that still grows is wanted for what comes
+    if (this.piece === this.slab || this.piece.buffer.byteLength < largeMemory) return
+    this.piece = Bytes.copy(this.piece.subarray(this.position, this.end))
+    this.position = 0
+    this.end = this.piece.length
   }
 
   /** Removes and returns everything, in the pieces it is held in. */

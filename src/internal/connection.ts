@@ -42,30 +42,33 @@ export class SessionConnection implements Connection {
   }
 
   startTls(options: StartTlsOptions): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
-    return this.handOver("startTls", (transport, leftover) => {
-      if (transport.startTls === undefined) return unsupported
+    const { transport } = this.session
+    const startTls = transport.startTls?.bind(transport)
+    if (startTls === undefined) return unsupported
+    return this.handOver("startTls", (leftover) => {
       if (leftover.length > 0 && options.leftover !== "feedTls") {
         return Effect.fail(new TlsFailed({ kind: "InjectedPlaintext" }))
       }
-      return Effect.map(transport.startTls(options, leftover), (transport) => ({ transport, leftover: () => [] }))
+      return Effect.map(startTls(options, leftover), (transport) => ({ transport, leftover: () => [] }))
     })
   }
 
   get stopTls(): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
-    return this.handOver("stopTls", (transport, leftover) =>
-      transport.stopTls === undefined
-        ? unsupported
-        : Effect.map(transport.stopTls(), (stopped) => ({
-            transport: stopped.transport,
-            leftover: () => [...leftover, ...stopped.leftover()]
-          }))
+    const { transport } = this.session
+    const stopTls = transport.stopTls?.bind(transport)
+    if (stopTls === undefined) return unsupported
+    return this.handOver("stopTls", (leftover) =>
+      Effect.map(stopTls(), (stopped) => ({
+        transport: stopped.transport,
+        leftover: () => [...leftover, ...stopped.leftover()]
+      }))
     )
   }
 
   /** Gives the transport to a new connection, behind everything that was written. */
   private handOver(
     operation: string,
-    change: (transport: Transport, leftover: ReadonlyArray<Uint8Array>) => Effect.Effect<Changed, TlsFailed>
+    change: (leftover: ReadonlyArray<Uint8Array>) => Effect.Effect<Changed, TlsFailed>
   ): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
     const { session } = this
     const { writes } = session
@@ -83,7 +86,7 @@ export class SessionConnection implements Connection {
           )
         }
         // from here on there is no way back
-        const changing = Effect.raceFirst(change(session.transport, session.detach()), givenUp)
+        const changing = Effect.raceFirst(change(session.detach()), givenUp)
         return Effect.onExit(restore(changing), (exit) => (Exit.isSuccess(exit) ? Effect.void : session.abort))
       })
     return Effect.uninterruptibleMask((restore) =>

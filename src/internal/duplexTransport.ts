@@ -51,10 +51,20 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     this.duplex = duplex
     this.info = info
     // from the start: a stream may break before anyone attaches
-    duplex.on("error", (error: unknown) => this.broke(error))
+    this.listenForErrors()
   }
 
-  protected broke(error: unknown): void {
+  protected listenForErrors(): void {
+    this.duplex.on("error", (error: unknown) => this.broke(error))
+  }
+
+  protected listen(): void {
+    this.duplex.on("data", (chunk: Uint8Array | string) => this.arrived(chunk))
+    this.duplex.on("end", () => this.inputEnded())
+    this.duplex.on("close", () => this.streamClosed())
+  }
+
+  broke(error: unknown): void {
     this.failure ??= toFailure(error)
     this.rescue()
     // some streams never say that they are closed
@@ -76,20 +86,19 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     else duplex.resume()
   }
 
-  private listen(): void {
-    const { duplex } = this
-    duplex.on("data", (chunk: Uint8Array | string) => {
-      this.handler.onData(typeof chunk === "string" ? Bytes.encode(chunk) : chunk)
-    })
-    duplex.on("end", () => {
-      this.readEnded = true
-      if (this.endIsReset()) return
-      this.handler.onEnd()
-    })
-    duplex.on("close", () => {
-      this.rescue()
-      this.gone()
-    })
+  arrived(chunk: Uint8Array | string): void {
+    this.handler.onData(typeof chunk === "string" ? Bytes.encode(chunk) : chunk)
+  }
+
+  inputEnded(): void {
+    this.readEnded = true
+    if (this.endIsReset()) return
+    this.handler.onEnd()
+  }
+
+  streamClosed(): void {
+    this.rescue()
+    this.gone()
   }
 
   /** Whether what looks like the end is none, and the loss has been seen to. */

@@ -162,7 +162,7 @@ class DirectTlsTransport extends NodeTransport {
     if (this.fault !== undefined) process.nextTick(() => this.failed())
   }
 
-  protected override broke(error: unknown): void {
+  override broke(error: unknown): void {
     // what the engine finds wrong does not close it
     if (this.duplex.destroyed) super.broke(error)
   }

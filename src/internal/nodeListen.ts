@@ -115,11 +115,15 @@ const nothing = (): void => {}
 
 const makeServer = (options: ListenOptions, accept: Accept, unixPath: string | undefined): Net.Server => {
   const info = unixPath === undefined ? undefined : { local: NodeAddress.unix(unixPath), remote: undefined }
+  let local: ReturnType<typeof NodeAddress.ofEveryConnection>
   const server = Net.createServer({ ...socketOptions(options), pauseOnConnect: true }, (socket) => {
-    accept.onTransport(new TcpTransport(socket, info ?? NodeAddress.infoOf(socket)))
+    accept.onTransport(new TcpTransport(socket, info ?? NodeAddress.infoOf(socket, local)))
   }).on("error", (error) => {
     // while it does not listen yet, whoever starts it is told as well
     if (server.listening) accept.onAcceptError?.(toFailure(error))
+  })
+  server.on("listening", () => {
+    local = NodeAddress.ofEveryConnection(server)
   })
   return server
 }

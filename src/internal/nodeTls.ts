@@ -267,8 +267,9 @@ const finish = (
       if (wrong !== undefined) return fail(toTlsFailed(wrong))
       forget()
       const transport = cipher.secured(socket, options)
-      // not from inside the engine, which still has to send the tickets that belong to the handshake
-      queueMicrotask(() => resume(Effect.succeed(transport)))
+      // Not from inside the engine, which still has to send the tickets that belong to the handshake: microtasks and ticks
+      // are run there.
+      setImmediate(() => resume(Effect.succeed(transport)))
     }
     const onError = (error: unknown) => fail(toTlsFailed(error))
     const onClose = () => fail(leftEarly(cipher.failure))

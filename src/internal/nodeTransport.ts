@@ -1,11 +1,42 @@
 /** A transport over a `node:net` socket. */
-import type * as Net from "node:net"
+import * as Net from "node:net"
 import { constants } from "node:os"
 import type { ConnectionInfo, Failure, Handler } from "../Transport.ts"
 import { DuplexTransport, toFailure } from "./duplexTransport.ts"
 
 const [uvMajor = 0, uvMinor = 0] = process.versions.uv.split(".").map(Number)
 const resetLooksLikeEnd = uvMajor === 1 && uvMinor < 52
+
+/** Where a socket keeps its transport. */
+const owner = Symbol("effect-byte-streams/transport")
+
+type Owned = Net.Socket & { [owner]: NodeTransport }
+
+function onError(this: Net.Socket, error: unknown): void {
+  ;(this as Owned)[owner].broke(error)
+}
+function onData(this: Net.Socket, chunk: Uint8Array | string): void {
+  ;(this as Owned)[owner].arrived(chunk)
+}
+function onEnd(this: Net.Socket): void {
+  ;(this as Owned)[owner].inputEnded()
+}
+function onClose(this: Net.Socket): void {
+  ;(this as Owned)[owner].streamClosed()
+}
+
+const { _write: socketWrite, _writev: socketWritev } = Net.Socket.prototype
+
+function write(this: Net.Socket, chunk: any, encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+  socketWrite.call(this, chunk, encoding, (this as Owned)[owner].sending(callback))
+}
+function writev(
+  this: Net.Socket,
+  chunks: Array<{ chunk: any; encoding: BufferEncoding }>,
+  callback: (error?: Error | null) => void
+): void {
+  socketWritev!.call(this, chunks, (this as Owned)[owner].sending(callback))
+}
 
 export class NodeTransport extends DuplexTransport<Net.Socket> {
   private writing = false
@@ -19,17 +50,27 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     // The two methods that a Writable calls to send. Through them a write learns at once whether the system took it,
     // without a callback for each; and a failed write does not tear down the reading half, in which bytes may still
     // lie that arrived before the peer reset the connection.
-    const { _write, _writev } = socket
-    socket._write = (chunk, encoding, callback) => {
-      this.written = callback
-      _write.call(socket, chunk, encoding, this.onWritten)
-    }
-    if (_writev !== undefined && _writev !== null) {
-      socket._writev = (chunks, callback) => {
-        this.written = callback
-        _writev.call(socket, chunks, this.onWritten)
-      }
-    }
+    socket._write = write
+    socket._writev = writev
+  }
+
+  // One listener for all sockets, which finds the transport of its own: the functions, and what they would close over,
+  // are the larger part of what a transport weighs.
+  protected override listenForErrors(): void {
+    ;(this.duplex as Owned)[owner] = this
+    this.duplex.on("error", onError)
+  }
+
+  protected override listen(): void {
+    this.duplex.on("data", onData)
+    this.duplex.on("end", onEnd)
+    this.duplex.on("close", onClose)
+  }
+
+  /** The socket begins to write: what it calls once it has, in place of what the stream machinery wants called. */
+  sending(callback: (error?: Error | null) => void): (error?: Error | null) => void {
+    this.written = callback
+    return this.onWritten
   }
 
   override attach(handler: Handler): void {

@@ -98,8 +98,7 @@ export class ReadBuffer {
     }
     if (bytes.length === 0) return
     this.resize(bytes.length)
-    if (this.operation !== undefined && !this.queued) {
-      // somebody waits for it, and nothing lies before it
+    if (this.awaited) {
       this.window.push(bytes)
       this.wake()
     } else {
@@ -116,7 +115,8 @@ export class ReadBuffer {
     if (this.ended) return
     this.ended = true
     if (this.closed !== undefined) return
-    Queue.endUnsafe(this.getQueue())
+    if (this.awaited) this.end = "Eof"
+    else Queue.endUnsafe(this.getQueue())
     this.wake()
   }
 
@@ -125,7 +125,8 @@ export class ReadBuffer {
     if (this.ended) return
     this.ended = true
     if (this.closed !== undefined) return
-    Queue.failCauseUnsafe(this.getQueue(), Cause.fail(loss))
+    if (this.awaited) this.end = loss
+    else Queue.failCauseUnsafe(this.getQueue(), Cause.fail(loss))
     this.wake()
   }
 
@@ -139,6 +140,11 @@ export class ReadBuffer {
     this.resize(-this.size)
     this.paused = false
     this.wake()
+  }
+
+  /** Whether a read waits for what comes now, with nothing before it: the queue would only be passed through. */
+  private get awaited(): boolean {
+    return this.operation !== undefined && !this.queued
   }
 
   private getQueue(): Queue.Queue<Uint8Array, Cause.Done | Loss<ReadError>> {

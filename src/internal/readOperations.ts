@@ -324,8 +324,15 @@ export class ReadUntil extends Until<Uint8Array, ReadError | IncompleteRead | Li
     return "readUntil"
   }
   tryNow(): Uint8Array | typeof notNow {
-    const { buffer } = this
-    if (!buffer.idle || buffer.window.length === 0) return notNow
+    const { buffer, separator } = this
+    const { window } = buffer
+    if (!buffer.idle || window.length === 0) return notNow
+    if (separator.findIn !== undefined) {
+      const { position } = window
+      const from = buffer.searchedFor === separator ? position + buffer.searched : position
+      const at = from < window.end ? separator.findIn(window.piece, from, window.end) : -1
+      return at === -1 || at - position > this.limit ? notNow : buffer.take(at - position + separator.longest)
+    }
     this.search()
     const match = this.match
     return match === undefined || match.start > this.limit ? notNow : buffer.take(match.end)

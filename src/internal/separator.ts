@@ -18,6 +18,8 @@ export interface Separator {
   readonly longest: number
   /** The first match at or after `from`, as CPython 3.13 defines it: the one that ends first, the shortest of those. */
   find(window: ByteWindow, from: number): Match | undefined
+  /** Where the first match lies that is whole in `piece`, at or after `from` and before `end`, or -1. One length only. */
+  findIn?(piece: Uint8Array, from: number, end: number): number
 }
 
 class SingleByte implements Separator {
@@ -26,6 +28,9 @@ class SingleByte implements Separator {
   readonly byte: number
   constructor(byte: number) {
     this.byte = byte
+  }
+  findIn(piece: Uint8Array, from: number, end: number): number {
+    return Bytes.indexOfByte(piece, this.byte, from, end)
   }
   find(window: ByteWindow, from: number): Match | undefined {
     let match: Match | undefined
@@ -49,6 +54,15 @@ class MultiByte implements Separator {
     this.bytes = bytes
     this.shortest = bytes.length
     this.longest = bytes.length
+  }
+  findIn(piece: Uint8Array, from: number, end: number): number {
+    const first = this.bytes[0]!
+    const last = end - this.bytes.length
+    for (let index = from; ; index++) {
+      index = Bytes.indexOfByte(piece, first, index, end)
+      if (index === -1 || index > last) return -1
+      if (matchesPiece(this.bytes, piece, index)) return index
+    }
   }
   find(window: ByteWindow, from: number): Match | undefined {
     const last = window.length - this.longest
@@ -139,9 +153,15 @@ export const lineFeed: Separator = new SingleByte(10)
 /** What a caller may name as separator. */
 export type Input = string | Uint8Array | ReadonlyArray<string | Uint8Array>
 
+/** Searches for text that is asked for again and again, such as a line's end. Few, for some texts are made up each time. */
+const prepared = new Map<string, Separator>()
+const mostPrepared = 32
+const longestPrepared = 32
+
 /** Prepares a search; throws what CPython raises as `ValueError`. */
 export const compile = (operation: string, input: Input): Separator => {
-  if (typeof input === "string" || input instanceof Uint8Array) return single(toBytes(operation, input))
+  if (typeof input === "string") return prepared.get(input) ?? prepare(operation, input)
+  if (input instanceof Uint8Array) return single(toBytes(operation, input))
   if (!Array.isArray(input)) {
     throw new TypeError(
       `${operation}: separator must be a string, a Uint8Array or an array of them, got ${String(input)}`
@@ -150,6 +170,12 @@ export const compile = (operation: string, input: Input): Separator => {
   if (input.length === 0) throw new RangeError(`${operation}: separators must contain at least one element, got []`)
   const all = input.map((one) => toBytes(operation, one))
   return all.length === 1 ? single(all[0]!) : new Several(all)
+}
+
+const prepare = (operation: string, text: string): Separator => {
+  const separator = single(toBytes(operation, text))
+  if (prepared.size < mostPrepared && text.length <= longestPrepared) prepared.set(text, separator)
+  return separator
 }
 
 const single = (bytes: Uint8Array): Separator => (bytes.length === 1 ? new SingleByte(bytes[0]!) : new MultiByte(bytes))

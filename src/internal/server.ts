@@ -62,7 +62,7 @@ export const start = <E, R>(
 /** One client, from accept to the end of its handler. */
 interface Client {
   readonly connection: SessionConnection
-  fiber: Fiber.Fiber<void> | undefined
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** Whether a shutdown has cut it off. */
   aborted: boolean
 }
@@ -169,38 +169,38 @@ class Clients<E, R> {
     this.running++
     this.idle.closeUnsafe()
     // added one by one, a context shares what fibers derive from it with the one it was made from; merged, it does not
-    const context = this.context.pipe(
-      Context.add(Services.Connection, connection),
-      Context.add(Services.StreamReader, connection.reader),
-      Context.add(Services.StreamWriter, connection.writer)
+    let context: Context.Context<any> = this.context as Context.Context<any>
+    context = Context.add(context, Services.Connection, connection)
+    context = Context.add(context, Services.StreamReader, connection.reader)
+    context = Context.add(context, Services.StreamWriter, connection.writer)
+    const fiber = Effect.runForkWith(context)(
+      Effect.scoped(Effect.suspend(() => checkedHandler(this.handler(connection)))) as Effect.Effect<unknown, E>
     )
-    client.fiber = Effect.runForkWith(context)(this.serve(client))
+    client.fiber = fiber
+    fiber.addObserver((exit) => this.ended(client, exit))
   }
 
-  private serve(client: Client): Effect.Effect<void> {
+  /** A handler has ended, and with it its connection. */
+  private ended(client: Client, exit: Exit.Exit<unknown, E>): void {
     const { connection } = client
-    return Effect.onExit(
-      Effect.scoped(Effect.suspend(() => checkedHandler(this.handler(connection)))) as Effect.Effect<unknown, E>,
-      (exit) => {
-        const ended = this.end(connection, exit)
-        return Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)
-          ? Effect.ensuring(
-              ended,
-              Effect.sync(() => {
-                this.left(client)
-                this.done()
-              })
-            )
-          : // whoever is told may take time: another client is served meanwhile
-            ended.pipe(
-              Effect.ensuring(Effect.sync(() => this.left(client))),
-              Effect.andThen(this.tell(connection, exit.cause)),
-              Effect.ensuring(Effect.sync(() => this.done()))
-            )
-      }
-    ).pipe(
-      // reported already; the fiber has nobody to fail to
-      Effect.ignoreCause
+    if (Exit.isSuccess(exit) && connection.session.closedAtOnce()) {
+      this.left(client)
+      this.done()
+      return
+    }
+    const over =
+      Exit.isSuccess(exit) || this.sessionOptions.onScopeFailure === "flush"
+        ? connection.writer.close
+        : connection.abort
+    const told =
+      Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? Effect.void : this.tell(connection, exit.cause)
+    Effect.runForkWith(this.context)(
+      over.pipe(
+        Effect.ensuring(Effect.sync(() => this.left(client))),
+        // whoever is told may take time: another client is served meanwhile
+        Effect.andThen(told),
+        Effect.ensuring(Effect.sync(() => this.done()))
+      )
     )
   }
 
@@ -218,12 +218,6 @@ class Clients<E, R> {
     if (--this.running > 0) return
     this.idle.openUnsafe()
     if (this.draining.isOpen()) this.finished.openUnsafe()
-  }
-
-  private end(connection: SessionConnection, exit: Exit.Exit<unknown, E>): Effect.Effect<unknown> {
-    return Exit.isSuccess(exit) || this.sessionOptions.onScopeFailure === "flush"
-      ? connection.writer.close
-      : connection.abort
   }
 
   private tell(connection: SessionConnection, cause: Cause.Cause<E>): Effect.Effect<void> {

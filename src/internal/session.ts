@@ -73,7 +73,7 @@ export class Session implements Handler, Flow, Output, Watched {
     this.writes.cork()
     this.reads.feedEnd()
     this.writes.uncork()
-    this.notify({ _tag: "PeerEof" })
+    this.notify(peerEof)
   }
 
   onDrain(): void {
@@ -97,8 +97,8 @@ export class Session implements Handler, Flow, Output, Watched {
     this.watchdog?.stop()
     if (failure === undefined && this.writes.ended) {
       this.reads.feedEnd()
-      if (this.closing) this.finish({ _tag: "Graceful" })
-      else this.notify({ _tag: "PeerEof" })
+      if (this.closing) this.finish(graceful)
+      else this.notify(peerEof)
       return
     }
     const lost = connectionLost(failure ?? { kind: "Unknown" })
@@ -170,7 +170,7 @@ export class Session implements Handler, Flow, Output, Watched {
   get close(): Effect.Effect<CloseOutcome> {
     return Effect.contextWith((services: Context.Context<never>) => {
       if (this.successor !== undefined) return this.successor.close
-      if (this.outcome === undefined && !this.closing) this.startClose()
+      this.beginClose()
       if (this.outcome !== undefined) return Effect.succeed(this.outcome)
       // a fiber of its own, from the start: who waits for the close may give up at any moment, the bound stays
       this.closeTimer ??= Effect.runForkWith(services)(
@@ -181,6 +181,17 @@ export class Session implements Handler, Flow, Output, Watched {
       )
       return this.await(() => this.outcome)
     })
+  }
+
+  /** Closes, and says whether that was all: a connection that has nothing to send is closed at once. */
+  closedAtOnce(): boolean {
+    if (this.successor !== undefined) return this.successor.closedAtOnce()
+    this.beginClose()
+    return this.outcome !== undefined
+  }
+
+  private beginClose(): void {
+    if (this.outcome === undefined && !this.closing) this.startClose()
   }
 
   /** Drop what is unsent, reset, and fail whoever uses the streams. */
@@ -233,6 +244,8 @@ export class Session implements Handler, Flow, Output, Watched {
   succeed(session: Session): void {
     this.successor = session
     session.predecessor = this
+    // who ended this one in between meant both
+    if (this.outcome !== undefined) session.abortNow()
   }
 
   private startClose(): void {
@@ -257,7 +270,7 @@ export class Session implements Handler, Flow, Output, Watched {
 
   private release(): void {
     this.transport.close()
-    this.finish({ _tag: "Graceful" })
+    this.finish(graceful)
   }
 
   private closeTimedOut(): void {
@@ -309,6 +322,9 @@ export class Session implements Handler, Flow, Output, Watched {
     })
   }
 }
+
+const graceful: CloseOutcome = { _tag: "Graceful" }
+const peerEof: Closed = { _tag: "PeerEof" }
 
 const tlsFailed = (failure: Failure): TlsFailed =>
   new TlsFailed({ kind: failure.tls!, code: failure.code, cause: failure.cause })

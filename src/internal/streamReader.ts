@@ -10,11 +10,10 @@ import * as Separator from "./separator.ts"
 
 export class BufferReader implements StreamReader {
   readonly buffer: ReadBuffer
-  readonly readLine: Read.ReadLine
+  private line: Read.ReadLine | undefined = undefined
 
   constructor(buffer: ReadBuffer) {
     this.buffer = buffer
-    this.readLine = new Read.ReadLine(buffer, "readLine", buffer.limit, "fail")
   }
 
   get limit(): number {
@@ -56,6 +55,10 @@ export class BufferReader implements StreamReader {
       () =>
         new Read.ReadUntil(this.buffer, Separator.compile("readUntil", separator), this.limitOf("readUntil", options))
     )
+  }
+
+  get readLine() {
+    return (this.line ??= new Read.ReadLine(this.buffer, "readLine", this.buffer.limit, "fail"))
   }
 
   get readLineOption() {

@@ -11,12 +11,11 @@ import { Drain, Flush, Write, WriteAll, WriteEof } from "./writeOperations.ts"
 export class SessionWriter implements StreamWriter {
   private readonly session: Session
   private readonly buffer: WriteBuffer
-  readonly drain: Drain
+  private drainage: Drain | undefined = undefined
 
   constructor(session: Session) {
     this.session = session
     this.buffer = session.writes
-    this.drain = new Drain(this.buffer)
   }
 
   get highWaterMark(): number {
@@ -44,6 +43,9 @@ export class SessionWriter implements StreamWriter {
     return !buffer.mustWait
   }
 
+  get drain() {
+    return (this.drainage ??= new Drain(this.buffer))
+  }
   get flush() {
     return new Flush(this.buffer)
   }

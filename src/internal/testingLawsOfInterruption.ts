@@ -62,20 +62,23 @@ const optional = (
     })
 })
 
-/** Its error carries the rest of the stream. */
+/** Its error carries the rest of the stream; there may be `None` in its place, where there is no rest. */
 const partial = (
   name: string,
-  read: (reader: StreamReader) => Effect.Effect<Uint8Array, ReadError | LimitOverrun | IncompleteRead>
+  read: (
+    reader: StreamReader
+  ) => Effect.Effect<Uint8Array | Option.Option<Uint8Array>, ReadError | LimitOverrun | IncompleteRead>
 ): Reading => ({
   name,
   read: (reader, note) =>
     Effect.gen(function* () {
-      const bytes = yield* Effect.catchCause(read(reader), (cause) => {
+      const answer = yield* Effect.catchCause(read(reader), (cause) => {
         const reason = cause.reasons[0]
         if (reason?._tag !== "Fail" || reason.error._tag !== "IncompleteRead") return Effect.failCause(cause)
         note(reason.error.partial)
         return Effect.succeed(undefined)
       })
+      const bytes = answer instanceof Uint8Array ? answer : answer && Option.getOrUndefined(answer)
       if (bytes !== undefined) note(bytes)
       return bytes === undefined
     })
@@ -85,8 +88,10 @@ const readings: ReadonlyArray<Reading> = [
   plain("read", (reader) => reader.read(3)),
   optional("readOption", (reader) => reader.readOption(3)),
   partial("readExactly", (reader) => reader.readExactly(4)),
+  partial("readExactlyOption", (reader) => reader.readExactlyOption(4)),
   partial("readUntil", (reader) => reader.readUntil(["\n", "st"])),
   plain("readLine", (reader) => reader.readLine),
+  plain("readLineWith", (reader) => reader.readLineWith({ onOverrun: "discard" })),
   optional("readLineOption", (reader) => reader.readLineOption),
   plain("readAll", (reader) => reader.readAll({ maxBytes: "unbounded" })),
   {

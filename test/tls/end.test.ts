@@ -432,6 +432,23 @@ for (const { connectTls, facing, serveTls, stoppable, tlsPair, way } of tlsWays)
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
+      it.live("rank 30: a server that speaks and ends at once is read to its end", () =>
+        Effect.gen(function* () {
+          const server = yield* startServer(
+            { host, port: 0, tls: { identity: certificates.server.identity, stoppable } },
+            ({ reader, writer }) =>
+              // in the very call in which the handler is begun, in front of the tickets if that could be
+              Effect.andThen(Effect.andThen(writer.write("greeting\n"), writer.writeEof), reader.readLine)
+          )
+          for (let i = 0; i < 20; i++) {
+            const client = yield* connectTls(server.port)
+            assert.strictEqual(text(yield* client.reader.readLine), "greeting\n")
+            yield* cleanEnd(client)
+            assert.strictEqual((yield* client.writer.close)._tag, "Graceful")
+          }
+        }).pipe(Effect.provide(NodeNetwork.layer))
+      )
+
       it.live("rank 30: a server that answers and closes at once is read to its end", () =>
         Effect.gen(function* () {
           const server = yield* serveTls()

@@ -4,7 +4,7 @@
  * byte is lost or repeated.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope } from "effect"
+import { Effect, Exit, Fiber, Scheduler, Scope } from "effect"
 import { type Connection, NodeNetwork, type Tls } from "effect-byte-streams"
 import { text } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
@@ -42,6 +42,29 @@ const ways: ReadonlyArray<readonly [string, Interrupt]> = [
       })
   ]
 ]
+
+/** Does something between two steps of whoever runs under it. */
+class DoBefore extends Scheduler.MixedScheduler {
+  done = false
+  private readonly step: number
+  private readonly what: () => void
+  private steps = 0
+
+  constructor(step: number, what: () => void) {
+    super()
+    this.step = step
+    this.what = what
+  }
+
+  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    if (++this.steps !== this.step) return super.shouldYield(fiber)
+    queueMicrotask(() => {
+      this.done = true
+      this.what()
+    })
+    return true
+  }
+}
 
 /** As `interrupt`, for a program that ends where it is interrupted: then its scope does too. */
 const interruptIn = <A, E>(interrupt: Interrupt, point: number, effect: Effect.Effect<A, E, Scope.Scope>) =>
@@ -189,5 +212,37 @@ describe("stopTls that is interrupted", () => {
         60_000
       )
     }
+  }
+})
+
+describe("the old handle is aborted", () => {
+  /** Between any two steps of the upgrade; answers whether the upgrade had ended before. */
+  const once = (stoppable: boolean) => (step: number) =>
+    Effect.gen(function* () {
+      const { connection: old, peer: raw } = yield* plainFacing("client")
+      const what = `aborted at ${step}`
+      tlsServerOn(raw)
+      const scheduler = new DoBefore(step, () => Effect.runSync(old.abort))
+      const exit = yield* within(
+        `${what}: the upgrade ends`,
+        Effect.exit(Effect.provideService(old.startTls(as("client", stoppable)), Scheduler.Scheduler, scheduler))
+      )
+      const late = !scheduler.done
+      if (late) yield* old.abort
+      if (Exit.isSuccess(exit)) {
+        const error = yield* within(`${what}: a read fails`, Effect.flip(exit.value.reader.read(1)))
+        assert.strictEqual(error._tag, "ClosedStream", what)
+        yield* within(`${what}: the close`, exit.value.writer.close)
+      }
+      yield* isReset(old, raw, what)
+      return late
+    })
+
+  for (const stoppable of [true, false]) {
+    it.live(
+      `at any step of the upgrade: neither it nor the new connection goes on, ${stoppable ? "with a way back" : "for good"}`,
+      () => throughout(once(stoppable)).pipe(Effect.provide(NodeNetwork.layer)),
+      60_000
+    )
   }
 })

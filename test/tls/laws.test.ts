@@ -20,6 +20,11 @@ const twelve = StreamLaws.overNetwork(
   { host, tls: { ca: authority.cert } }
 ).pipe(Effect.provide(NodeNetwork.layer))
 
+const stoppable = StreamLaws.overNetwork(
+  { host, port: 0, tls: { identity: certificates.server.identity, stoppable: true } },
+  { host, tls: { ca: authority.cert, stoppable: true } }
+).pipe(Effect.provide(NodeNetwork.layer))
+
 const asClient: Tls.StartTlsOptions = { side: "client", ca: authority.cert, serverName: "localhost" }
 const asServer: Tls.StartTlsOptions = { side: "server", identity: certificates.server.identity }
 
@@ -39,6 +44,9 @@ describe.concurrent("laws over TLS", () => {
   })
   describe("transports: TLS 1.2", () => {
     StreamLaws.transportSuite(it, twelve)
+  })
+  describe("transports: TLS with a way back", () => {
+    StreamLaws.transportSuite(it, stoppable)
   })
   describe("streams: TLS made by startTls", () => {
     StreamLaws.suite(it, upgraded)

@@ -352,12 +352,17 @@ describe("the old handle", () => {
 })
 
 describe("a stopTls that fails", () => {
-  it.live("without TLS is Unsupported", () =>
+  it.live("without TLS, or where it was made for good, is Unsupported, and does no harm", () =>
     Effect.gen(function* () {
-      const { client } = yield* plainPair()
-      const error = yield* Effect.flip(client.stopTls)
-      assert(error._tag === "TlsFailed")
-      assert.strictEqual(error.kind, "Unsupported")
+      const plain = yield* plainPair()
+      const secure = yield* tlsPair({ client: { stoppable: false } })
+      for (const { client, peer } of [plain, secure]) {
+        const error = yield* Effect.flip(client.stopTls)
+        assert(error._tag === "TlsFailed")
+        assert.strictEqual(error.kind, "Unsupported")
+        yield* client.writer.write("unharmed\n")
+        assert.strictEqual(yield* line(peer), "unharmed\n")
+      }
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
