@@ -382,11 +382,15 @@ class Woken extends Operation<any, any> {
 /** A read: what it needs, how it answers. */
 export abstract class ReadOperation<A, E> extends Operation<A, E> {
   readonly buffer: ReadBuffer
+  /** How many bytes were asked for, where a number was: exactly, or at most. */
+  readonly count: number
   abstract readonly name: string
 
-  constructor(buffer: ReadBuffer) {
+  // The operations that are made for each call have no constructor of their own: each would cost a call.
+  constructor(buffer: ReadBuffer, count = 0) {
     super()
     this.buffer = buffer
+    this.count = count
   }
 
   /** Whether `settle` would have a result now. Takes nothing. */

@@ -21,15 +21,10 @@ export class Read extends ReadOperation<Uint8Array, ReadError> {
   override get framed() {
     return false
   }
-  readonly maxBytes: number
-  constructor(buffer: ReadBuffer, maxBytes: number) {
-    super(buffer)
-    this.maxBytes = maxBytes
-  }
   tryNow(): Uint8Array | typeof notNow {
     const buffer = this.buffer
     const held = buffer.window.length
-    const wanted = this.maxBytes
+    const wanted = this.count
     // what is still in the queue belongs to the answer when the window has less than was asked for
     if (!buffer.idle || held === 0 || wanted === 0 || (held < wanted && held !== buffer.size)) return notNow
     return buffer.take(held < wanted ? held : wanted)
@@ -42,10 +37,10 @@ export class Read extends ReadOperation<Uint8Array, ReadError> {
     if (window.length === 0) {
       const broken = this.broken()
       if (broken !== undefined) return broken
-      return this.maxBytes === 0 || this.buffer.end !== undefined ? exitEmpty : undefined
+      return this.count === 0 || this.buffer.end !== undefined ? exitEmpty : undefined
     }
-    if (this.maxBytes === 0) return exitEmpty
-    return Exit.succeed(this.buffer.take(Math.min(this.maxBytes, window.length)))
+    if (this.count === 0) return exitEmpty
+    return Exit.succeed(this.buffer.take(Math.min(this.count, window.length)))
   }
 }
 
@@ -57,11 +52,6 @@ export class ReadOption extends ReadOperation<Option.Option<Uint8Array>, ReadErr
   override get framed() {
     return false
   }
-  readonly maxBytes: number
-  constructor(buffer: ReadBuffer, maxBytes: number) {
-    super(buffer)
-    this.maxBytes = maxBytes
-  }
   tryNow(): typeof notNow {
     return notNow
   }
@@ -71,12 +61,12 @@ export class ReadOption extends ReadOperation<Option.Option<Uint8Array>, ReadErr
   settle(): Exit.Exit<Option.Option<Uint8Array>, ReadError> | undefined {
     const { window } = this.buffer
     if (window.length > 0) {
-      return Exit.succeed(Option.some(this.buffer.take(Math.min(this.maxBytes, window.length))))
+      return Exit.succeed(Option.some(this.buffer.take(Math.min(this.count, window.length))))
     }
     const broken = this.broken()
     if (broken !== undefined) return broken
     if (this.buffer.end !== undefined) return exitNone
-    return this.maxBytes === 0 ? Exit.succeed(Option.some(Bytes.empty)) : undefined
+    return this.count === 0 ? Exit.succeed(Option.some(Bytes.empty)) : undefined
   }
 }
 
@@ -132,25 +122,20 @@ export class ReadAll extends ReadOperation<Uint8Array, ReadError | LimitOverrun>
   override get framed() {
     return false
   }
-  readonly maxBytes: number
-  constructor(buffer: ReadBuffer, maxBytes: number) {
-    super(buffer)
-    this.maxBytes = maxBytes
-  }
   tryNow(): typeof notNow {
     return notNow
   }
   override threshold(): number {
-    return this.maxBytes + 1
+    return this.count + 1
   }
   ready(): boolean {
-    return this.buffer.window.length > this.maxBytes || this.over()
+    return this.buffer.window.length > this.count || this.over()
   }
   settle(): Exit.Exit<Uint8Array, ReadError | LimitOverrun> | undefined {
     const held = this.buffer.window.length
-    if (held > this.maxBytes) {
+    if (held > this.count) {
       return Exit.fail(
-        new LimitOverrun({ operation: this.name, consumed: this.maxBytes, limit: this.maxBytes, found: false })
+        new LimitOverrun({ operation: this.name, consumed: this.count, limit: this.count, found: false })
       )
     }
     const broken = this.broken()
@@ -162,11 +147,6 @@ export class ReadAll extends ReadOperation<Uint8Array, ReadError | LimitOverrun>
 
 /** What the reads of an exact number of bytes share. */
 abstract class Exactly<A, E> extends ReadOperation<A, E> {
-  readonly count: number
-  constructor(buffer: ReadBuffer, count: number) {
-    super(buffer)
-    this.count = count
-  }
   override threshold(): number {
     return this.count
   }
