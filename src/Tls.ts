@@ -102,7 +102,11 @@ export interface ClientOptions extends CommonOptions {
   readonly dangerouslyAcceptAnyCertificate?: boolean | undefined
   /** A session to resume, as `onSession` gave it. */
   readonly session?: Uint8Array | undefined
-  /** Called with each session that the server allows to be resumed. */
+  /**
+   * Called with each session that the server allows to be resumed, and whose
+   * certificate was verified. With TLS 1.3 they come with what is read, and are
+   * for one use each. A session is good for the `serverName` it was made with.
+   */
   readonly onSession?: ((session: Uint8Array) => void) | undefined
 }
 
@@ -114,10 +118,13 @@ export interface ClientOptions extends CommonOptions {
  */
 export interface ServerOptions extends CommonOptions {
   /**
-   * Who this server is; or an effect that says so for each handshake, given the
-   * name that the client asked for, if it named one. Replacing a certificate
-   * while the server runs is returning another one. An identity that is returned
-   * again is prepared once.
+   * Who this server is; or an effect that says so for each handshake. It is asked
+   * without a name, before the client has said anything, and once more with the
+   * name that the client asks for, if it names one (SNI). It runs in the context
+   * that the server was started in, within `handshakeTimeout`; it is interrupted
+   * if the client leaves, and fails that handshake if it dies. Replacing a
+   * certificate while the server runs is returning another one. An identity that
+   * is returned again, the same object, is prepared once.
    */
   readonly identity: Identity | ((serverName: string | undefined) => Effect.Effect<Identity>)
   /**

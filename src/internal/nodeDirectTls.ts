@@ -27,6 +27,8 @@ interface Handle {
 interface EngineHandle extends Handle {
   /** Takes bytes as if they had been read. */
   receive(bytes: Uint8Array): void
+  /** How much it has encrypted that the system has not taken, or not said that it has. */
+  readonly writeQueueSize: number
   readonly _parent: Handle
 }
 
@@ -125,6 +127,15 @@ class DirectTlsTransport extends NodeTransport {
       handle.reading = false
       handle.readStop()
     }
+    const { _final } = engine
+    const final = (callback: (error?: Error | null) => void, again = false): void => {
+      // The engine ends the socket's output even before what it still has to send itself, such as tickets: the
+      // close_notify would wait behind that, and then be too late.
+      if ((handleOf(engine)?.writeQueueSize ?? 0) === 0) _final.call(engine, callback)
+      else if (again) setTimeout(final, 5, callback, true)
+      else setImmediate(final, callback, true)
+    }
+    engine._final = final
     // all that the engine finds wrong, of which a client's says it once more
     engine.on("_tlsError", (error: unknown) => {
       this.fault ??= error

@@ -467,6 +467,25 @@ for (const { connectTls, facing, serveTls, stoppable, tlsPair, way } of tlsWays)
       )
     })
 
+    it.live.each(versions)("rank 30: a server that ends in the turn of the handshake says so, over %s", (maxVersion) =>
+      Effect.gen(function* () {
+        // the tickets of the handshake are still on their way
+        for (const answer of ["", "answer\n"]) {
+          const server = yield* startServer(
+            { host, port: 0, tls: { identity: certificates.server.identity, stoppable } },
+            ({ writer }) => Effect.when(writer.write(answer), Effect.succeed(answer !== ""))
+          )
+          const clients = yield* Effect.all(
+            Array.from({ length: 10 }, () => connectTls(server.port, { maxVersion })),
+            { concurrency: "unbounded" }
+          )
+          for (const client of clients) {
+            assert.strictEqual(text(yield* within("the answer", client.reader.readAll({ maxBytes: 100 }))), answer)
+          }
+        }
+      }).pipe(Effect.provide(NodeNetwork.layer))
+    )
+
     describe("a client that still waits to be served when it ends", () => {
       /** It has said something and left when its turn comes. */
       const served = (leave: (peer: TlsPeer) => Effect.Effect<unknown>) =>
