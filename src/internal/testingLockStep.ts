@@ -42,11 +42,24 @@ export class Demand {
 }
 
 /** A read of a number of bytes takes what is missing of them, a search takes one after the other. */
-const missing = (operation: ReadOperation<unknown, unknown>, held: number): number => {
-  const { count, maxBytes } = operation as { readonly count?: number; readonly maxBytes?: number }
-  if (count !== undefined) return count - held
-  if (maxBytes !== undefined) return maxBytes
-  return operation.name === "pull" ? Infinity : 1
+const missing = ({ count, name }: ReadOperation<unknown, unknown>, held: number): number => {
+  switch (name) {
+    case "read":
+    case "readOption":
+    case "readExactly":
+    case "readExactlyOption":
+    case "skip":
+    case "peek":
+      return count - held
+    case "readAll":
+      // one more tells that there is too much
+      return count + 1 - held
+    case "pull":
+    case "stream":
+      return Infinity
+    default:
+      return 1
+  }
 }
 
 /** A connection whose writes are complete when the other end has read them. */
