@@ -132,7 +132,8 @@ export const Connection: Context.Service<Connection, Connection> = Services.Conn
  * - `idle`: the most that may pass without a byte in either direction, whoever's turn it is. A program that works
  *   for longer than that between two bytes is cut off too.
  * - `write`: the most that output may wait without the system taking any of it: a peer that stopped reading. Whoever
- *   waits in `write`, `drain` or `flush` is freed; it strikes also when nobody does.
+ *   waits in `write`, `drain` or `flush` is freed; it strikes also when nobody does. (Over TLS, and transports that
+ *   cannot tell, output goes out in pieces of at most 256 KiB, and a whole one counts.)
  * - `total`: the most that the connection may last. It begins anew with `startTls` and `stopTls`.
  * - `minRate`: at least `bytes` bytes must arrive in every `per` in which a read waits for the rest of a message, from
  *   the message's first byte on. Silence between two messages is left to `idle`. `readLine`, `readExactly`,

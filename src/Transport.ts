@@ -99,6 +99,12 @@ export interface Transport {
    * it calls `onDrain`; until then `write` is not called again.
    */
   write(chunks: ReadonlyArray<Uint8Array>): boolean
+  /**
+   * How many bytes of the last `write` the system has yet to take, where that is
+   * known before it has taken them all. By it a peer that takes little at a time
+   * is told from one that stopped reading.
+   */
+  readonly unsent?: number | undefined
   /** Ends the output (FIN) behind everything written. Delivery goes on. Idempotent. */
   end(): void
   /**

@@ -147,6 +147,11 @@ export class Session implements Handler, Flow, Output, Watched {
     return this.reads.received - this.reads.size
   }
 
+  get sent(): number {
+    const { accepted, inFlight, pending } = this.writes
+    return accepted - pending - (inFlight === 0 ? 0 : Math.min(inFlight, this.transport.unsent ?? inFlight))
+  }
+
   expireRead(duration: Duration.Duration): void {
     this.reads.failWaiting((operation) => new StreamTimeout({ operation, kind: "Read", duration }))
   }

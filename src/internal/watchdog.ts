@@ -65,6 +65,8 @@ export interface Watched {
   readonly readsFramed: boolean
   /** How many bytes the program has taken. */
   readonly taken: number
+  /** How many bytes the system has taken. */
+  readonly sent: number
   /** A read has waited too long. The session goes on. */
   expireRead(duration: Duration.Duration): void
   /** The session is over. */
@@ -78,8 +80,12 @@ export class Watchdog {
   private readonly clock: Clock.Clock
   private readonly startedAt: number
   private activeAt: number
+  /** How much the system had taken when it was last known to. */
+  private activeFrom = 0
   private readingSince = Infinity
   private unsentSince = Infinity
+  /** How much the system had taken by then. */
+  private unsentFrom = 0
   /** The beginning of the span in which the rate is measured, and how many bytes came in it. */
   private rateSince = Infinity
   private rateBytes = 0
@@ -147,12 +153,14 @@ export class Watchdog {
   unsent(): void {
     if (this.bounds.write === Infinity || this.unsentSince !== Infinity) return
     this.unsentSince = this.now()
+    this.unsentFrom = this.watched.sent
     this.arm()
   }
 
   /** The system took something; `left` bytes are still to be sent. */
   sent(left: number): void {
     this.activeAt = this.now()
+    this.activeFrom = this.watched.sent
     this.unsentSince = Infinity
     if (left > 0) this.unsent()
   }
@@ -210,8 +218,19 @@ export class Watchdog {
     const now = this.now()
     const { bounds, watched } = this
     if (now >= this.startedAt + bounds.total) return this.expire("Total", bounds.total)
-    if (now >= this.activeAt + bounds.idle) return this.expire("Idle", bounds.idle)
-    if (now >= this.unsentSince + bounds.write) return this.expire("Write", bounds.write)
+    if (now >= this.activeAt + bounds.idle) {
+      const { sent } = watched
+      if (sent === this.activeFrom) return this.expire("Idle", bounds.idle)
+      this.activeAt = now
+      this.activeFrom = sent
+    }
+    if (now >= this.unsentSince + bounds.write) {
+      const { sent } = watched
+      if (sent === this.unsentFrom) return this.expire("Write", bounds.write)
+      // a little of it went out since
+      this.unsentSince = now
+      this.unsentFrom = sent
+    }
     if (bounds.minRate !== undefined && now >= this.rateDeadline) {
       const within = watched.readsPartly
       if (within && this.rateBytes < bounds.minRate.bytes) return this.expire("MinRate", bounds.minRate.per)

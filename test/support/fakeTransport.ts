@@ -25,6 +25,9 @@ export class FakeTransport implements Transport.Transport {
   /** Asked at each write whether it is taken at once. What is not is held until `drain`. */
   takes: Takes
 
+  /** How many bytes of what it holds it says the system has yet to take. */
+  unsent: number | undefined = undefined
+
   private handler: Transport.Handler | undefined = undefined
   private held: ReadonlyArray<Uint8Array> | undefined = undefined
   private readonly taken: Array<Uint8Array> = []

@@ -155,6 +155,46 @@ describe("write", () => {
     })
   )
 
+  it.effect("a peer that takes less than one call sends goes on too, where the transport can tell", () =>
+    Effect.gen(function* () {
+      const { connection, transport, writer } = yield* fake({
+        takes: false,
+        timeouts: { write: "30 seconds", idle: "40 seconds" }
+      })
+      const closed = yield* start(connection.closed)
+      transport.unsent = 100_000
+      yield* writer.write(new Uint8Array(100_000))
+      yield* TestClock.adjust(0)
+      for (let i = 0; i < 50; i++) {
+        yield* TestClock.adjust("29 seconds")
+        transport.unsent -= 1000
+        assert.isTrue(waits(closed))
+      }
+      // from here on it takes nothing any more
+      yield* TestClock.adjust("1 minute")
+      const end = yield* Fiber.join(closed)
+      assert(end._tag === "Lost" && end.error._tag === "StreamTimeout")
+      assert.strictEqual(end.error.kind, "Write")
+    })
+  )
+
+  it.effect("and it is not idle", () =>
+    Effect.gen(function* () {
+      const { connection, transport, writer } = yield* fake({ takes: false, timeouts: { idle: "30 seconds" } })
+      const closed = yield* start(connection.closed)
+      transport.unsent = 100_000
+      yield* writer.write(new Uint8Array(100_000))
+      yield* TestClock.adjust(0)
+      for (let i = 0; i < 50; i++) {
+        yield* TestClock.adjust("29 seconds")
+        transport.unsent -= 1000
+      }
+      assert.isTrue(waits(closed))
+      yield* TestClock.adjust("1 minute")
+      assert.isFalse(waits(closed))
+    })
+  )
+
   it.effect("also when nobody waits for the output", () =>
     Effect.gen(function* () {
       const { connection, transport, writer } = yield* fake({ takes: false, timeouts: { write: "30 seconds" } })
