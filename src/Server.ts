@@ -34,9 +34,9 @@ export interface HandlerFailure<out E = unknown> {
   readonly cause: Cause.Cause<E>
   /** Who it served. */
   readonly info: ConnectionInfo
-  /** Bytes that had arrived from the peer. */
+  /** Bytes that had arrived from the peer, read or not; of a connection that was upgraded, as plain text. */
   readonly bytesRead: number
-  /** Bytes that the handler had written, sent or not. */
+  /** Bytes that the handler had written, sent or not; the same holds for them. */
   readonly bytesWritten: number
 }
 

@@ -147,19 +147,21 @@ class Clients<E, R> {
   }
 
   private get abortHandlers(): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    const abort = Effect.suspend(() => {
       const left = Array.from(this.active)
       // in this order: a handler is interrupted, and does not fail because its connection went away under it
       for (const client of left) {
         client.aborted = true
         client.fiber?.interruptUnsafe()
       }
-      return Effect.forEach(left, (client) => client.connection.abort, { discard: true }).pipe(
-        // a handler that cannot be interrupted must not hold up the shutdown
-        Effect.andThen(Effect.timeoutOption(this.idle.await, uninterruptiblePatience)),
-        Effect.asVoid
-      )
+      return Effect.forEach(left, (client) => client.connection.abort, { discard: true })
     })
+    // uninterruptible: a handler may be the one who shuts down, and is interrupted with the others
+    return Effect.uninterruptible(abort).pipe(
+      // a handler that cannot be interrupted must not hold up the shutdown
+      Effect.andThen(Effect.timeoutOption(this.idle.await, uninterruptiblePatience)),
+      Effect.asVoid
+    )
   }
 
   private begin(transport: Transport): void {
@@ -223,9 +225,8 @@ class Clients<E, R> {
   private tell(connection: SessionConnection, cause: Cause.Cause<E>): Effect.Effect<void> {
     return Effect.ignoreCause(
       Effect.suspend(() => {
-        const { reads, writes } = connection.session
-        const { info } = connection
-        return this.onHandlerError({ cause, info, bytesRead: reads.received, bytesWritten: writes.accepted })
+        const { received, written } = connection.session
+        return this.onHandlerError({ cause, info: connection.info, bytesRead: received, bytesWritten: written })
       })
     )
   }

@@ -231,6 +231,16 @@ export class Session implements Handler, Flow, Output, Watched {
     return this.closing || this.outcome !== undefined || this.writes.broken !== undefined
   }
 
+  /** All bytes that arrived, before and after the transport was given to another session. */
+  get received(): number {
+    return this.reads.received + (this.successor?.received ?? 0)
+  }
+
+  /** All bytes that were written, sent or not; before and after as well. */
+  get written(): number {
+    return this.writes.accepted + (this.successor?.written ?? 0)
+  }
+
   // ------------------------------------------------------------------------
   // handing over
   // ------------------------------------------------------------------------

@@ -3,6 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { NodeNetwork, type Server, startServer, startUnixServer } from "effect-byte-streams"
 import { Cause, Data, Deferred, Effect, Layer, Logger } from "effect"
 import { NetAddress } from "effect/net"
+import { TestClock } from "effect/testing"
+import { onFakeNetwork } from "../support/fakeNetwork.ts"
+import { FakeTransport } from "../support/fakeTransport.ts"
 import { connectRaw } from "../support/rawPeer.ts"
 import { socketPath } from "../support/temporary.ts"
 import { eventually, eventuallyEffect } from "../support/wait.ts"
@@ -20,6 +23,36 @@ const collect = () => {
     onHandlerError: (failure: Server.HandlerFailure) => Effect.sync(() => void failures.push(failure))
   }
 }
+
+describe("onHandlerError", () => {
+  it.effect("counts what went either way before and after the connection was upgraded", () =>
+    onFakeNetwork((network) =>
+      Effect.gen(function* () {
+        const { failures, onHandlerError } = collect()
+        yield* startServer({ host, port: 0, onHandlerError }, (plain) =>
+          Effect.gen(function* () {
+            yield* plain.reader.readLine
+            yield* plain.writer.write("go on\n")
+            const { reader, writer } = yield* plain.startTls({ side: "client" })
+            yield* writer.write("in secret\n")
+            yield* reader.readLine
+            return yield* Effect.fail(new Refusal({ why: "no" }))
+          })
+        )
+        const secret = new FakeTransport()
+        const plain = Object.assign(network.accept(), { startTls: () => Effect.succeed(secret) })
+        plain.push("start\n")
+        yield* TestClock.adjust(0)
+        secret.push("12345\n and more")
+        yield* TestClock.adjust(0)
+        assert.deepStrictEqual(
+          failures.map(({ bytesRead, bytesWritten }) => [bytesRead, bytesWritten]),
+          [[6 + 15, 6 + 10]]
+        )
+      })
+    )
+  )
+})
 
 describe("without onHandlerError", () => {
   /** What is logged while an effect runs. */

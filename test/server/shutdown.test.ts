@@ -7,7 +7,7 @@ import { type Connection, NodeNetwork, Server, startServer, StreamError } from "
 import { Deferred, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { bothKinds } from "../support/kinds.ts"
-import { pattern } from "../support/bytes.ts"
+import { pattern, text } from "../support/bytes.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { onFakeNetwork } from "../support/fakeNetwork.ts"
 import { start, waits } from "../support/fibers.ts"
@@ -176,6 +176,35 @@ describe("what a shutdown says", () => {
         const over = yield* start(server.awaitShutdown)
         const stopping = yield* start(server.shutdown({ gracePeriod: "1 hour" }))
         yield* Fiber.interrupt(stopping)
+        assert.isTrue(waits(over))
+        yield* Deferred.succeed(release, undefined)
+        yield* TestClock.adjust(0)
+        assert.isFalse(waits(over))
+      })
+    )
+  )
+
+  it.effect("a handler may be the one who shuts down: it is cut off with the others", () =>
+    onFakeNetwork((network) =>
+      Effect.gen(function* () {
+        const release = yield* Deferred.make<void>()
+        const server: Server.Server = yield* startServer({ host, port: 0 }, ({ reader }) =>
+          Effect.gen(function* () {
+            const order = text(yield* reader.readLine)
+            if (order === "stop\n") yield* server.shutdown({ gracePeriod: "1 second" })
+            if (order === "hold\n") yield* Effect.uninterruptible(Deferred.await(release))
+          })
+        )
+        const clients = [network.accept(), network.accept(), network.accept()]
+        const over = yield* start(server.awaitShutdown)
+        clients[0]!.push("stop\n")
+        clients[1]!.push("hold\n")
+        yield* TestClock.adjust("999 millis")
+        assert.isFalse(network.listening)
+        assert.deepStrictEqual(clients.map((client) => client.count("abort")).join(), "0,0,0")
+        yield* TestClock.adjust("1 milli")
+        assert.deepStrictEqual(clients.map((client) => client.count("abort")).join(), "1,1,1")
+        assert.strictEqual(yield* server.connections, 1)
         assert.isTrue(waits(over))
         yield* Deferred.succeed(release, undefined)
         yield* TestClock.adjust(0)
