@@ -33,6 +33,10 @@ export class TcpTransport extends NodeTransport {
     for (const bytes of this.meanwhile.splice(0)) handler.onData(bytes)
   }
 
+  get unsent(): number | undefined {
+    return (this.duplex as { readonly _handle?: { readonly writeQueueSize?: number } | null })._handle?.writeQueueSize
+  }
+
   startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {
     return Effect.suspend(() => {
       // the end and the loss of the connection are told to whoever attaches later

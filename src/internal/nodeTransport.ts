@@ -142,10 +142,6 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     return socket.writableEnded && !socket.writableFinished
   }
 
-  get unsent(): number | undefined {
-    return (this.duplex as { readonly _handle?: { readonly writeQueueSize?: number } | null })._handle?.writeQueueSize
-  }
-
   protected override reset(): void {
     const socket = this.duplex
     const unix = this.info.remote?._tag === "UnixPathAddress" || this.info.local?._tag === "UnixPathAddress"
