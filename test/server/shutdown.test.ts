@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { type Connection, NodeNetwork, Server, startServer, StreamError } from "effect-byte-streams"
 import { Deferred, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { bothKinds } from "../support/kinds.ts"
+import { everyKind } from "../support/kinds.ts"
 import { pattern, text } from "../support/bytes.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { onFakeNetwork } from "../support/fakeNetwork.ts"
@@ -31,7 +31,7 @@ const answer = ({ reader, writer }: Connection.Connection) =>
 const polite = ({ reader, writer }: Connection.Connection) =>
   Effect.raceFirst(reader.readLine, Effect.andThen(Server.draining, writer.write("bye\n")))
 
-for (const { kind, rawClient, reset, serve } of bothKinds) {
+for (const { kind, rawClient, reset, serve } of everyKind) {
   describe(`rank 1 a server ends, ${kind}`, () => {
     for (const [how, stop] of [
       ["shutdown", (server: Server.Server) => Effect.asSome(server.shutdown())],
