@@ -10,6 +10,7 @@ interface NodeBuffer {
     utf8Write?(this: Uint8Array, text: string, offset: number, length: number): number
   }
   allocUnsafeSlow(size: number): Uint8Array<ArrayBuffer>
+  from(memory: ArrayBufferLike, start: number, size: number): Uint8Array
   byteLength(text: string): number
 }
 
@@ -36,6 +37,12 @@ export const allocate: (size: number) => Uint8Array<ArrayBuffer> =
   nodeBuffer === undefined
     ? (size) => new Uint8Array(size)
     : (size) => new Uint8Array(nodeBuffer.allocUnsafeSlow(size).buffer)
+
+/** A part of some memory, as a `Buffer` where there is one: what Node's streams would make of it otherwise. */
+export const part: (memory: ArrayBufferLike, start: number, size: number) => Uint8Array =
+  nodeBuffer === undefined
+    ? (memory, start, size) => new Uint8Array(memory, start, size)
+    : (memory, start, size) => nodeBuffer.from(memory, start, size)
 
 /** A copy that shares no memory with the original. */
 export const copy = (bytes: Uint8Array): Uint8Array => {

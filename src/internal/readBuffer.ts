@@ -294,7 +294,7 @@ export class ReadBuffer {
   /** The waiting operation is over, or given up. */
   unpark(): void {
     this.operation = undefined
-    if (this.parking !== undefined) this.parking.wakened = undefined
+    if (this.parking !== undefined) this.parking.wakened = false
     this.watchdog?.readEnded()
     this.threshold = 2 * this.limit
     this.pauseIfFull()
@@ -318,7 +318,7 @@ export class ReadBuffer {
     if (!operation.ready()) return
     const resume = parking.resume
     parking.resume = undefined
-    parking.wakened = resume
+    parking.wakened = true
     resume(parking.woken)
   }
 }
@@ -327,29 +327,38 @@ export class ReadBuffer {
 class Parking {
   /** Resumes the fiber that waits. */
   resume: ((effect: Effect.Effect<any, any>) => void) | undefined = undefined
-  /** The one that was called last, while its fiber has yet to run. */
-  wakened: ((effect: Effect.Effect<any, any>) => void) | undefined = undefined
+  /** Whether the fiber was resumed for an answer, and has yet to run. */
+  wakened = false
+  /** The answer of the woken read, on its way to whoever waited. */
+  exit: Exit.Exit<any, any> | undefined = undefined
   private readonly wait: Effect.Effect<any, any>
   private readonly waiting: Effect.Effect<any, any>
   private fiber: Fiber.Fiber<any, any> | undefined = undefined
   readonly woken: Effect.Effect<any, any>
 
   constructor(buffer: ReadBuffer) {
+    const givenUp = Effect.withFiber((fiber) => {
+      // a wait that is over is not given up: another may have begun
+      if (fiber === this.fiber && (this.resume !== undefined || this.wakened)) {
+        this.resume = undefined
+        this.wakened = false
+        buffer.unpark()
+      }
+      return Effect.void
+    })
     this.waiting = Effect.callback<any, any>((resume) => {
       this.resume = resume
       buffer.resumeForRead()
-      return Effect.sync(() => {
-        // a wait that is over is not given up: another may have begun
-        if (this.resume !== resume && this.wakened !== resume) return
-        this.resume = undefined
-        this.wakened = undefined
-        buffer.unpark()
-      })
+      return givenUp
     })
-    // The exit comes as a value, and is evaluated in this frame: a failure would pass the frame of the callback in a
-    // step of its own, with the bytes that it carries in the air.
-    this.wait = Effect.flatMap(this.waiting, (exit) => deliver(exit, this.fiber!))
-    this.woken = new Woken(buffer)
+    // The exit is evaluated in this frame: a failure would pass the frame of the callback in a step of its own, with
+    // the bytes that it carries in the air.
+    this.wait = Effect.flatMap(this.waiting, () => {
+      const exit = this.exit!
+      this.exit = undefined
+      return deliver(exit, this.fiber!)
+    })
+    this.woken = new Woken(buffer, this)
   }
 
   /** Begins to wait, in this very step. */
@@ -362,20 +371,21 @@ class Parking {
 
 /** What a woken fiber runs: finish the operation that waited. */
 class Woken extends Operation<any, any> {
-  readonly buffer: ReadBuffer
-  constructor(buffer: ReadBuffer) {
+  private readonly buffer: ReadBuffer
+  private readonly parking: Parking
+  constructor(buffer: ReadBuffer, parking: Parking) {
     super()
     this.buffer = buffer
+    this.parking = parking
   }
   tryNow(): never {
     throw new Error("a woken read is run by the fiber that waited")
   }
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
     if (interrupted(fiber)) return nothing
-    const operation = this.buffer.operation!
-    const exit = this.buffer.settle(operation)
     // what made it ready is still there: it does not wait again
-    return handOver(Exit.succeed(exit!), fiber)
+    this.parking.exit = this.buffer.settle(this.buffer.operation!)
+    return handOver(Exit.void, fiber)
   }
 }
 

@@ -38,6 +38,16 @@ const slabBytes = 65536
 let slab = Bytes.allocate(slabBytes)
 let slabUsed = 0
 
+/** The part of a slab that was cut last: answers of one length, each taken at once, lie in the same place. */
+let lastPart: Uint8Array = Bytes.empty
+const partOf = (slab: Uint8Array, start: number, size: number): Uint8Array => {
+  // every slab begins with its memory
+  if (lastPart.buffer !== slab.buffer || lastPart.byteOffset !== start || lastPart.length !== size) {
+    lastPart = Bytes.part(slab.buffer, start, size)
+  }
+  return lastPart
+}
+
 /** Buffers with something to send at the end of this turn. */
 let dirty: Array<WriteBuffer> = []
 const endOfTurn = Promise.resolve()
@@ -209,8 +219,7 @@ export class WriteBuffer {
   private seal(): void {
     if (this.openSlab !== undefined) {
       if (this.openEnd > this.openStart) {
-        // every slab begins with its memory; `subarray` would ask for the constructor each time
-        this.segments.push(new Uint8Array(this.openSlab.buffer, this.openStart, this.openEnd - this.openStart))
+        this.segments.push(partOf(this.openSlab, this.openStart, this.openEnd - this.openStart))
       }
       this.openSlab = undefined
     }
