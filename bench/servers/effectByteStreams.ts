@@ -25,8 +25,7 @@ const frame = Effect.fnUntraced(
     while (true) {
       const header = yield* reader.readExactly(4)
       const body = yield* reader.readExactly(readFrameLength(header))
-      yield* writer.write(header)
-      yield* writer.write(body)
+      yield* writer.writeAll([header, body])
     }
   },
   Effect.catchTag("IncompleteRead", () => Effect.void)

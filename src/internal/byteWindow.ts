@@ -13,6 +13,8 @@ const smallPiece = 1024
 /** A remainder of up to this size does not keep memory of this size and more. */
 const smallRemainder = 256
 const largeMemory = 16384
+/** Up to this many bytes a copy costs less than a view, and keeps no chunk alive. */
+const tinyResult = 8
 const firstSlab = 1024
 const lastSlab = 65536
 
@@ -37,7 +39,7 @@ export class ByteWindow {
   push(bytes: Uint8Array): void {
     const size = bytes.length
     if (this.length === 0) {
-      this.piece = bytes
+      this.piece = Bytes.plain(bytes)
       this.position = 0
       this.end = size
       this.length = size
@@ -47,7 +49,7 @@ export class ByteWindow {
     this.length += size
     if (size > smallPiece) {
       this.slab = undefined
-      this.append(bytes)
+      this.append(Bytes.plain(bytes))
       return
     }
     const slab = this.slab
@@ -82,7 +84,7 @@ export class ByteWindow {
       this.next = room
     }
     this.rest[--this.next] = current
-    this.piece = bytes
+    this.piece = Bytes.plain(bytes)
     this.position = 0
     this.end = bytes.length
     this.length += bytes.length
@@ -137,7 +139,8 @@ export class ByteWindow {
       this.length -= count
       this.position = start + count
       if (this.end - this.position <= smallRemainder) this.settle()
-      return new Uint8Array(piece.buffer, piece.byteOffset + start, count)
+      if (count === piece.length) return piece
+      return count <= tinyResult ? Bytes.copyTiny(piece, start, count) : piece.subarray(start, start + count)
     }
     const out = Bytes.allocate(count)
     this.copyTo(out, count)

@@ -44,6 +44,25 @@ export const part: (memory: ArrayBufferLike, start: number, size: number) => Uin
     ? (memory, start, size) => new Uint8Array(memory, start, size)
     : (memory, start, size) => nodeBuffer.from(memory, start, size)
 
+/** A `Uint8Array` and nothing more: `subarray` of a `Buffer` would be another, whose `slice` does not copy. */
+export const plain = (bytes: Uint8Array): Uint8Array =>
+  bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+
+/** A copy of a few bytes. */
+export const copyTiny = (bytes: Uint8Array, start: number, count: number): Uint8Array => {
+  const out = new Uint8Array(count)
+  for (let i = 0; i < count; i++) out[i] = bytes[start + i]!
+  return out
+}
+
+/** Copies all of `bytes` to a place in `target`. */
+export const copyInto = (bytes: Uint8Array, target: Uint8Array, at: number): void => {
+  const { length } = bytes
+  // the call that `set` is costs more than a few bytes do
+  if (length > 8) target.set(bytes, at)
+  else for (let i = 0; i < length; i++) target[at + i] = bytes[i]!
+}
+
 /** A copy that shares no memory with the original. */
 export const copy = (bytes: Uint8Array): Uint8Array => {
   const out = allocate(bytes.length)

@@ -146,7 +146,8 @@ export class WriteBuffer {
   /** Several chunks as one run, sent as one. */
   appendAll(chunks: ReadonlyArray<Uint8Array | string>): void {
     let size = 0
-    for (const chunk of chunks) {
+    for (let i = 0; i < chunks.length; i++) {
+      const chunk = chunks[i]!
       if (typeof chunk === "string") size += this.placeText(chunk)
       else {
         this.place(chunk)
@@ -161,7 +162,7 @@ export class WriteBuffer {
     if (size === 0) return
     if (size <= copiedBytes) {
       const at = this.reserve(size)
-      this.openSlab!.set(bytes, at)
+      Bytes.copyInto(bytes, this.openSlab!, at)
       this.openEnd = at + size
       if (this.openSlab === slab) slabUsed = this.openEnd
     } else {

@@ -103,8 +103,10 @@ export class WriteAll extends Accepting {
     super(buffer)
     this.chunks = chunks
   }
-  tryNow(): typeof notNow {
-    return notNow
+  tryNow(): void | typeof notNow {
+    const { buffer, chunks } = this
+    // as with `write`: nothing takes no room, and what has to fail does so where it is run
+    return buffer.open && Array.isArray(chunks) && hasBytes(chunks) ? buffer.appendAll(chunks) : notNow
   }
   protected accept(): void {
     // all are checked before the first is accepted: one run, or nothing
@@ -112,6 +114,17 @@ export class WriteAll extends Accepting {
     for (const chunk of chunks) if (typeof chunk !== "string") Argument.bytes(this.name, chunk)
     this.buffer.appendAll(chunks)
   }
+}
+
+/** Whether these can all be written, and are not nothing. */
+const hasBytes = (chunks: ReadonlyArray<unknown>): boolean => {
+  let some = false
+  for (let i = 0; i < chunks.length; i++) {
+    const chunk = chunks[i]
+    if (typeof chunk !== "string" && !(chunk instanceof Uint8Array)) return false
+    if (chunk.length > 0) some = true
+  }
+  return some
 }
 
 /** Waits on the buffer, as one of many, until `settle` has a result. */
