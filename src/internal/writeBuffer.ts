@@ -40,10 +40,15 @@ let slabUsed = 0
 
 /** The part of a slab that was cut last: answers of one length, each taken at once, lie in the same place. */
 let lastPart: Uint8Array = Bytes.empty
+let lastSlab: Uint8Array | undefined
+let lastStart = 0
 const partOf = (slab: Uint8Array, start: number, size: number): Uint8Array => {
-  // every slab begins with its memory
-  if (lastPart.buffer !== slab.buffer || lastPart.byteOffset !== start || lastPart.length !== size) {
+  // not by the views' own fields: `buffer` is a call out of the engine's compiled code
+  if (lastSlab !== slab || lastStart !== start || lastPart.length !== size) {
+    // every slab begins with its memory
     lastPart = Bytes.part(slab.buffer, start, size)
+    lastSlab = slab
+    lastStart = start
   }
   return lastPart
 }
