@@ -76,14 +76,14 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "waiter dropped on interrupt: the reader stays busy",
     file: "internal/readBuffer.ts",
-    find: "        this.wakened = undefined\n        buffer.unpark()\n",
-    replace: "        this.wakened = undefined\n"
+    find: "        this.wakened = false\n        buffer.unpark()\n",
+    replace: "        this.wakened = false\n"
   },
   {
     name: "bytes in the air: a result is delivered in a step of its own",
     file: "internal/readBuffer.ts",
-    find: "    return handOver(Exit.succeed(exit!), fiber)\n",
-    replace: "    return Exit.succeed(exit!) as never\n"
+    find: "    return handOver(Exit.void, fiber)\n",
+    replace: "    return Exit.void as never\n"
   },
   {
     name: "queued bytes dropped at the end of the stream",
@@ -143,15 +143,15 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "small writes are kept as views of the caller's memory",
     file: "internal/writeBuffer.ts",
-    find: "    if (size <= copiedBytes) {\n      const at = this.reserve(size)\n      this.openSlab!.set",
-    replace: "    if (size < 0) {\n      const at = this.reserve(size)\n      this.openSlab!.set"
+    find: "    if (size <= copiedBytes) {\n      const at = this.reserve(size)\n      Bytes.copyInto",
+    replace: "    if (size < 0) {\n      const at = this.reserve(size)\n      Bytes.copyInto"
   },
   {
     name: "writeAll is not one run: the first chunk goes out alone",
     file: "internal/writeBuffer.ts",
-    find: "    let size = 0\n    for (const chunk of chunks) {\n      if (typeof chunk",
+    find: "    let size = 0\n    for (let i = 0; i < chunks.length; i++) {\n      const chunk",
     replace:
-      "    const [head, ...tail] = chunks\n    if (tail.length > 0) {\n      this.appendAll([head!])\n      setTimeout(() => this.appendAll(tail), 1)\n      return\n    }\n    let size = 0\n    for (const chunk of chunks) {\n      if (typeof chunk"
+      "    const [head, ...tail] = chunks\n    if (tail.length > 0) {\n      this.appendAll([head!])\n      setTimeout(() => this.appendAll(tail), 1)\n      return\n    }\n    let size = 0\n    for (let i = 0; i < chunks.length; i++) {\n      const chunk"
   },
   {
     name: "flush returns before everything is handed over",
