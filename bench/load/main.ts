@@ -2,6 +2,7 @@
  * The load generator, as a process that is told what to do. It has a core to itself; the servers have the other.
  */
 import { readdirSync, readFileSync } from "node:fs"
+import { setTimeout as sleep } from "node:timers/promises"
 import type { Case } from "../cases.ts"
 import type { Service } from "../servers/support/service.ts"
 import { connectAll, disconnect, type Peer } from "./connection.ts"
@@ -11,7 +12,15 @@ import { verify } from "./verify.ts"
 
 export type Order =
   | { readonly _tag: "Verify"; readonly service: Service; readonly port: number; readonly tls: boolean }
-  | { readonly _tag: "Work"; readonly case: Case; readonly port: number; readonly pid: number; readonly millis: number }
+  | {
+      readonly _tag: "Work"
+      readonly case: Case
+      readonly port: number
+      readonly pid: number
+      /** Milliseconds of work that are not measured, and those that follow and are. */
+      readonly ramp: number
+      readonly millis: number
+    }
   | { readonly _tag: "Connect"; readonly port: number; readonly count: number }
   | { readonly _tag: "Use" }
   | { readonly _tag: "Disconnect"; readonly port: number }
@@ -49,8 +58,9 @@ let kept: Array<Peer> = []
 
 const work = async (order: Order & { _tag: "Work" }, onError: (error: Error) => void): Promise<Sample> => {
   const running = await start(order.case, order.port, onError)
+  await sleep(order.ramp)
   const before = { done: running.done(), server: cpuTime(order.pid), load: cpuTime("self"), at: performance.now() }
-  await new Promise((resolve) => setTimeout(resolve, order.millis))
+  await sleep(order.millis)
   const seconds = (performance.now() - before.at) / 1000
   const sample = {
     done: running.done() - before.done,

@@ -37,11 +37,14 @@ export const measure = async (
         throw new Error(`${able[index]!.title} failed its check`, { cause: error })
       })
     }
-    const work = ({ pid, port }: ServerProcess, millis: number) => load.work({ case: one, port, pid, millis })
-    for (const server of servers) await work(server, options.warmUpMillis)
+    const work = ({ pid, port }: ServerProcess, ramp: number, millis: number) =>
+      load.work({ case: one, port, pid, ramp, millis })
+    for (const server of servers) await work(server, options.warmUpMillis, 0)
     const samples = servers.map((): Array<Sample> => [])
     for (let round = 0; round < options.rounds; round++) {
-      for (const [index, server] of servers.entries()) samples[index]!.push(await work(server, options.millis))
+      for (const [index, server] of servers.entries()) {
+        samples[index]!.push(await work(server, options.rampMillis, options.millis))
+      }
     }
     return able.map((contender, index) => ({ contender, samples: samples[index]! }))
   } finally {

@@ -19,6 +19,8 @@ export interface Options {
   readonly millis: number
   /** How long a server is worked before the first round. */
   readonly warmUpMillis: number
+  /** How long a server is worked in each round before it is measured: it has rested while the others had their turn. */
+  readonly rampMillis: number
 }
 
 export const usage = `Usage: npm run bench -- [options]
@@ -66,7 +68,8 @@ export const parse = (args: ReadonlyArray<string>) => {
     details: values.details,
     rounds: Number(values.rounds ?? (quick ? 3 : 9)),
     millis: Number(values.millis ?? (quick ? 70 : 400)),
-    warmUpMillis: quick ? 100 : 1000
+    warmUpMillis: quick ? 100 : 2000,
+    rampMillis: quick ? 20 : 200
   }
   return { options, help: values.help, list: values.list }
 }
