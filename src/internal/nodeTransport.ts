@@ -25,33 +25,33 @@ function onClose(this: Net.Socket): void {
   ;(this as Owned)[owner].streamClosed()
 }
 
-const { _write: socketWrite, _writev: socketWritev } = Net.Socket.prototype
+/** As a socket wants to be given several chunks. */
+const asWritten = (chunk: Uint8Array): { chunk: any; encoding: BufferEncoding } => ({
+  chunk,
+  encoding: "buffer" as BufferEncoding
+})
 
-function write(this: Net.Socket, chunk: any, encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-  socketWrite.call(this, chunk, encoding, (this as Owned)[owner].sending(callback))
-}
-function writev(
-  this: Net.Socket,
-  chunks: Array<{ chunk: any; encoding: BufferEncoding }>,
-  callback: (error?: Error | null) => void
-): void {
-  socketWritev!.call(this, chunks, (this as Owned)[owner].sending(callback))
+const { _write: socketWrite, _writev: socketWritev, push: socketPush } = Net.Socket.prototype
+
+function push(this: Net.Socket, chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
+  return (this as Owned)[owner].pushed(chunk, encoding)
 }
 
 export class NodeTransport extends DuplexTransport<Net.Socket> {
+  /** Reads go straight to the handler. */
+  private flowing = false
   private writing = false
   private holding = false
   private writeFailed = false
-  /** What the stream machinery wants to be told of a write. */
-  private written: ((error?: Error | null) => void) | undefined = undefined
 
+  // The stream machinery on top of a socket keeps queues of its own, in both directions, and pays for each read and each
+  // write with a turn of `process.nextTick`. It is left out where there is nothing for it to do: what the socket reads is
+  // taken from it in `push`, which it calls with it, and what is to be sent is given to `_write`, which is what would be
+  // called in the end. So a write also learns at once whether the system took it, and a failed one does not tear down the
+  // reading half, in which bytes may still lie that arrived before the peer reset the connection.
   constructor(socket: Net.Socket, info: ConnectionInfo) {
     super(socket, info)
-    // The two methods that a Writable calls to send. Through them a write learns at once whether the system took it,
-    // without a callback for each; and a failed write does not tear down the reading half, in which bytes may still
-    // lie that arrived before the peer reset the connection.
-    socket._write = write
-    socket._writev = writev
+    socket.push = push
   }
 
   // One listener for all sockets, which finds the transport of its own: the functions, and what they would close over,
@@ -67,13 +67,27 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     this.duplex.on("close", onClose)
   }
 
-  /** The socket begins to write: what it calls once it has, in place of what the stream machinery wants called. */
-  sending(callback: (error?: Error | null) => void): (error?: Error | null) => void {
-    this.written = callback
-    return this.onWritten
+  /** The socket has read, or has come to its end. */
+  pushed(chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
+    const socket = this.duplex
+    // a paused stream keeps what still comes, and says when the socket has to stop
+    if (chunk === null || !this.flowing || socket.readableLength > 0) return socketPush.call(socket, chunk, encoding)
+    this.arrived(chunk)
+    return true
+  }
+
+  override pause(): void {
+    this.flowing = false
+    super.pause()
+  }
+
+  override resume(): void {
+    this.flowing = true
+    super.resume()
   }
 
   override attach(handler: Handler): void {
+    this.flowing = true
     super.attach(handler)
     // another handler was told of it, or nobody
     const { failure } = this
@@ -81,17 +95,18 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   }
 
   private readonly onWritten = (error?: Error | null): void => {
-    const written = this.written!
-    if (error !== null && error !== undefined) this.failWriting(error)
-    written()
-    if (this.holding && !this.writing && !this.writeFailed && this.duplex.writableLength === 0) {
-      this.holding = false
-      this.handler.onDrain()
-    }
+    // what cannot be sent is never taken
+    if (error !== null && error !== undefined) return this.failWriting(error)
+    this.writing = false
+    // a socket that is gone calls as if all were well; what became of it is told with its close
+    if (!this.holding || this.duplex.destroyed) return
+    this.holding = false
+    this.handler.onDrain()
   }
 
   private failWriting(error: Error): void {
-    if (this.writeFailed) return
+    // what has closed says itself why
+    if (this.writeFailed || this.duplex.destroyed) return
     this.writeFailed = true
     this.failure = toFailure(error)
     const failure: Failure = this.failure
@@ -124,17 +139,11 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   override write(chunks: ReadonlyArray<Uint8Array>): boolean {
     const socket = this.duplex
     this.writing = true
-    if (chunks.length === 1) socket.write(chunks[0]!)
-    else {
-      socket.cork()
-      for (const chunk of chunks) socket.write(chunk)
-      socket.uncork()
-    }
-    this.writing = false
+    if (chunks.length === 1) socketWrite.call(socket, chunks[0]!, "buffer" as BufferEncoding, this.onWritten)
+    else socketWritev!.call(socket, chunks.map(asWritten), this.onWritten)
     // the system takes what it can within the call; the rest it takes later
-    if (socket.writableLength === 0 && !this.writeFailed) return true
-    this.holding = true
-    return false
+    this.holding = this.writing
+    return !this.writing
   }
 
   /** Whether the system is about to end the output: libuv refuses to reset such a socket, and Node then never closes it. */
