@@ -13,8 +13,8 @@ const smallPiece = 1024
 /** A remainder of up to this size does not keep memory of this size and more. */
 const smallRemainder = 256
 const largeMemory = 16384
-/** Up to this many bytes a copy costs less than a view, and keeps no chunk alive. */
-const tinyResult = 8
+/** The memory of no bytes. */
+const nothing: ArrayBufferLike = Bytes.empty.buffer
 const firstSlab = 1024
 const lastSlab = 65536
 
@@ -27,6 +27,9 @@ export class ByteWindow {
   position = 0
   /** The end of what is valid in `piece`: less than its length only while it is a slab with room. */
   end = 0
+  /** The memory of `piece`, and where it begins in there: a view made of these costs half of what `subarray` does. */
+  private memory: ArrayBufferLike = nothing
+  private base = 0
   /** Pieces behind the front one; those before `next` are gone. */
   private rest: Array<Uint8Array> = noPieces
   private next = 0
@@ -39,8 +42,7 @@ export class ByteWindow {
   push(bytes: Uint8Array): void {
     const size = bytes.length
     if (this.length === 0) {
-      this.piece = Bytes.plain(bytes)
-      this.position = 0
+      this.begin(Bytes.plain(bytes))
       this.end = size
       this.length = size
       this.slab = undefined
@@ -68,6 +70,14 @@ export class ByteWindow {
     this.append(fresh.subarray(0, size))
   }
 
+  /** A piece comes to the front. */
+  private begin(piece: Uint8Array): void {
+    this.piece = piece
+    this.memory = piece.buffer
+    this.base = piece.byteOffset
+    this.position = 0
+  }
+
   private append(piece: Uint8Array): void {
     if (this.rest === noPieces) this.rest = [piece]
     else this.rest.push(piece)
@@ -84,8 +94,7 @@ export class ByteWindow {
       this.next = room
     }
     this.rest[--this.next] = current
-    this.piece = Bytes.plain(bytes)
-    this.position = 0
+    this.begin(Bytes.plain(bytes))
     this.end = bytes.length
     this.length += bytes.length
   }
@@ -108,22 +117,22 @@ export class ByteWindow {
       this.next++
       if (this.next === this.rest.length) {
         // the last piece, when it is a slab, goes on growing as the front one
-        if (this.slab !== undefined) this.piece = this.slab
-        else this.piece = piece
+        this.begin(this.slab ?? piece)
         this.rest = noPieces
         this.next = 0
       } else {
-        this.piece = piece
+        this.begin(piece)
         if (this.next >= 64 && this.next * 2 >= this.rest.length) {
           this.rest = this.rest.slice(this.next)
           this.next = 0
         }
       }
-      this.position = 0
       this.end = piece.length
     } else {
       // hold no memory for nothing
       this.piece = Bytes.empty
+      this.memory = nothing
+      this.base = 0
       this.position = 0
       this.end = 0
       this.slab = undefined
@@ -136,11 +145,11 @@ export class ByteWindow {
     const start = this.position
     if (this.end - start >= count) {
       const piece = this.piece
+      const bytes = count === piece.length ? piece : new Uint8Array(this.memory, this.base + start, count)
       this.length -= count
       this.position = start + count
       if (this.end - this.position <= smallRemainder) this.settle()
-      if (count === piece.length) return piece
-      return count <= tinyResult ? Bytes.copyTiny(piece, start, count) : piece.subarray(start, start + count)
+      return bytes
     }
     const out = Bytes.allocate(count)
     this.copyTo(out, count)
@@ -181,9 +190,8 @@ export class ByteWindow {
   private settle(): void {
     if (this.position === this.end) return this.advance()
     // a slab that still grows is wanted for what comes
-    if (this.piece === this.slab || this.piece.buffer.byteLength < largeMemory) return
-    this.piece = Bytes.copy(this.piece.subarray(this.position, this.end))
-    this.position = 0
+    if (this.piece === this.slab || this.memory.byteLength < largeMemory) return
+    this.begin(Bytes.copy(this.piece.subarray(this.position, this.end)))
     this.end = this.piece.length
   }
 

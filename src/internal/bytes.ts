@@ -48,13 +48,6 @@ export const part: (memory: ArrayBufferLike, start: number, size: number) => Uin
 export const plain = (bytes: Uint8Array): Uint8Array =>
   bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
 
-/** A copy of a few bytes. */
-export const copyTiny = (bytes: Uint8Array, start: number, count: number): Uint8Array => {
-  const out = new Uint8Array(count)
-  for (let i = 0; i < count; i++) out[i] = bytes[start + i]!
-  return out
-}
-
 /** Copies all of `bytes` to a place in `target`. */
 export const copyInto = (bytes: Uint8Array, target: Uint8Array, at: number): void => {
   const { length } = bytes
