@@ -82,8 +82,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "bytes in the air: a result is delivered in a step of its own",
     file: "internal/readBuffer.ts",
-    find: "    return handOver(Exit.void, fiber)\n",
-    replace: "    return Exit.void as never\n"
+    find: "() => handOver(buffer.settle(buffer.operation!)!, this.fiber!))",
+    replace: "() => buffer.settle(buffer.operation!)!)"
   },
   {
     name: "queued bytes dropped at the end of the stream",

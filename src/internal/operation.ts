@@ -32,10 +32,12 @@ const EffectBase: abstract new <A, E>() => Effect.Effect<A, E> = (() => {
 /** What `tryNow` returns when the answer has to wait. */
 export const notNow: unique symbol = Symbol.for("effect-byte-streams/notNow")
 
+// The fields are only declared: what is made for each call would pay for the definition of each.
 class Answer<A> {
-  readonly done = true
-  readonly value: A
+  declare readonly done: true
+  declare readonly value: A
   constructor(value: A) {
+    this.done = true
     this.value = value
   }
   next(): this {
@@ -44,10 +46,11 @@ class Answer<A> {
 }
 
 class Ask {
-  value: unknown
-  done = false
+  declare value: unknown
+  declare done: boolean
   constructor(effect: unknown) {
     this.value = effect
+    this.done = false
   }
   next(answer: unknown): this {
     if (this.done) {

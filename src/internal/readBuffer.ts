@@ -242,7 +242,7 @@ export class ReadBuffer {
 
   private takeQueued(): Uint8Array {
     const exit = Queue.takeUnsafe(this.queue!)!
-    return (exit as Exit.Success<Uint8Array>).value
+    return Bytes.plain((exit as Exit.Success<Uint8Array>).value)
   }
 
   /** Puts bytes back in front. */
@@ -319,7 +319,7 @@ export class ReadBuffer {
     const resume = parking.resume
     parking.resume = undefined
     parking.wakened = true
-    resume(parking.woken)
+    resume(Exit.void)
   }
 }
 
@@ -329,12 +329,9 @@ class Parking {
   resume: ((effect: Effect.Effect<any, any>) => void) | undefined = undefined
   /** Whether the fiber was resumed for an answer, and has yet to run. */
   wakened = false
-  /** The answer of the woken read, on its way to whoever waited. */
-  exit: Exit.Exit<any, any> | undefined = undefined
   private readonly wait: Effect.Effect<any, any>
   private readonly waiting: Effect.Effect<any, any>
   private fiber: Fiber.Fiber<any, any> | undefined = undefined
-  readonly woken: Effect.Effect<any, any>
 
   constructor(buffer: ReadBuffer) {
     const givenUp = Effect.withFiber((fiber) => {
@@ -351,14 +348,9 @@ class Parking {
       buffer.resumeForRead()
       return givenUp
     })
-    // The exit is evaluated in this frame: a failure would pass the frame of the callback in a step of its own, with
-    // the bytes that it carries in the air.
-    this.wait = Effect.flatMap(this.waiting, () => {
-      const exit = this.exit!
-      this.exit = undefined
-      return deliver(exit, this.fiber!)
-    })
-    this.woken = new Woken(buffer, this)
+    // What made it ready is still there: it does not wait again. The operation is finished only here, behind the frame of
+    // the callback: a failure would pass that in a step of its own, with the bytes that it carries in the air.
+    this.wait = Effect.flatMap(this.waiting, () => handOver(buffer.settle(buffer.operation!)!, this.fiber!))
   }
 
   /** Begins to wait, in this very step. */
@@ -369,34 +361,14 @@ class Parking {
   }
 }
 
-/** What a woken fiber runs: finish the operation that waited. */
-class Woken extends Operation<any, any> {
-  private readonly buffer: ReadBuffer
-  private readonly parking: Parking
-  constructor(buffer: ReadBuffer, parking: Parking) {
-    super()
-    this.buffer = buffer
-    this.parking = parking
-  }
-  tryNow(): never {
-    throw new Error("a woken read is run by the fiber that waited")
-  }
-  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
-    if (interrupted(fiber)) return nothing
-    // what made it ready is still there: it does not wait again
-    this.parking.exit = this.buffer.settle(this.buffer.operation!)
-    return handOver(Exit.void, fiber)
-  }
-}
-
 /** A read: what it needs, how it answers. */
 export abstract class ReadOperation<A, E> extends Operation<A, E> {
-  readonly buffer: ReadBuffer
+  // declared only: what is made for each call would pay for the definition of each field
+  declare readonly buffer: ReadBuffer
   /** How many bytes were asked for, where a number was: exactly, or at most. */
-  readonly count: number
+  declare readonly count: number
   abstract readonly name: string
 
-  // The operations that are made for each call have no constructor of their own: each would cost a call.
   constructor(buffer: ReadBuffer, count = 0) {
     super()
     this.buffer = buffer

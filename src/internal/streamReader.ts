@@ -8,9 +8,16 @@ import type { ReadBuffer } from "./readBuffer.ts"
 import * as Read from "./readOperations.ts"
 import * as Separator from "./separator.ts"
 
+/** How long a header is at most, for which the reader remembers how it is read even though bodies are read in between. */
+const mostOfHeader = 16
+
 export class BufferReader implements StreamReader {
   readonly buffer: ReadBuffer
+  // A loop asks for the same again and again: what it needs is made once. No read keeps anything to itself but what it asks for.
   private line: Read.ReadLine | undefined = undefined
+  private some: Read.Read | undefined = undefined
+  private header: Read.ReadExactly | undefined = undefined
+  private body: Read.ReadExactly | undefined = undefined
 
   constructor(buffer: ReadBuffer) {
     this.buffer = buffer
@@ -21,8 +28,10 @@ export class BufferReader implements StreamReader {
   }
 
   read(maxBytes: number) {
+    const { some } = this
+    if (some !== undefined && some.count === maxBytes) return some
     return maxBytes > 0 && Number.isSafeInteger(maxBytes)
-      ? new Read.Read(this.buffer, maxBytes)
+      ? (this.some = new Read.Read(this.buffer, maxBytes))
       : checked(() => new Read.Read(this.buffer, Argument.count("read", "maxBytes", maxBytes)))
   }
 
@@ -41,8 +50,10 @@ export class BufferReader implements StreamReader {
   }
 
   readExactly(count: number) {
+    const known = count <= mostOfHeader ? this.header : this.body
+    if (known !== undefined && known.count === count) return known
     return count > 0 && Number.isSafeInteger(count)
-      ? new Read.ReadExactly(this.buffer, count)
+      ? this.remember(new Read.ReadExactly(this.buffer, count))
       : checked(() => new Read.ReadExactly(this.buffer, Argument.count("readExactly", "count", count)))
   }
 
@@ -142,6 +153,12 @@ export class BufferReader implements StreamReader {
   /** What `console.log` shows. */
   [NodeInspectSymbol]() {
     return this.toJSON()
+  }
+
+  private remember(read: Read.ReadExactly): Read.ReadExactly {
+    if (read.count <= mostOfHeader) this.header = read
+    else this.body = read
+    return read
   }
 
   private limitOf(operation: string, options: { readonly limit?: number | undefined } | undefined): number {

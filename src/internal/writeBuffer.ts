@@ -162,6 +162,37 @@ export class WriteBuffer {
     if (size > 0) this.count(size)
   }
 
+  /** `appendAll`, if all these can be written, and are not nothing. */
+  appendRun(chunks: ReadonlyArray<unknown>): boolean {
+    let size = 0
+    let text = false
+    for (let i = 0; i < chunks.length; i++) {
+      const chunk = chunks[i]
+      if (typeof chunk === "string") text = true
+      else if (!(chunk instanceof Uint8Array)) return false
+      size += chunk.length
+    }
+    if (size === 0) return false
+    if (text || size > copiedBytes) this.appendAll(chunks as ReadonlyArray<Uint8Array | string>)
+    else {
+      this.placeRun(chunks as ReadonlyArray<Uint8Array>, size)
+      this.count(size)
+    }
+    return true
+  }
+
+  private placeRun(chunks: ReadonlyArray<Uint8Array>, size: number): void {
+    let at = this.reserve(size)
+    const target = this.openSlab!
+    for (let i = 0; i < chunks.length; i++) {
+      const chunk = chunks[i]!
+      Bytes.copyInto(chunk, target, at)
+      at += chunk.length
+    }
+    this.openEnd = at
+    if (target === slab) slabUsed = at
+  }
+
   private place(bytes: Uint8Array): void {
     const size = bytes.length
     if (size === 0) return

@@ -11,7 +11,8 @@ import type { Waiter, WriteBuffer } from "./writeBuffer.ts"
 const exitVoid: Exit.Exit<void> = Exit.void
 
 abstract class WriteOperation extends Operation<void, WriteError> {
-  readonly buffer: WriteBuffer
+  // declared only: what is made for each call would pay for the definition of each field
+  declare readonly buffer: WriteBuffer
   abstract readonly name: string
   constructor(buffer: WriteBuffer) {
     super()
@@ -78,7 +79,7 @@ export class Write extends Accepting {
   get name() {
     return "write"
   }
-  readonly data: Uint8Array | string
+  declare readonly data: Uint8Array | string
   constructor(buffer: WriteBuffer, data: Uint8Array | string) {
     super(buffer)
     this.data = data
@@ -98,7 +99,7 @@ export class WriteAll extends Accepting {
   get name() {
     return "writeAll"
   }
-  readonly chunks: Iterable<Uint8Array | string>
+  declare readonly chunks: Iterable<Uint8Array | string>
   constructor(buffer: WriteBuffer, chunks: Iterable<Uint8Array | string>) {
     super(buffer)
     this.chunks = chunks
@@ -106,7 +107,7 @@ export class WriteAll extends Accepting {
   tryNow(): void | typeof notNow {
     const { buffer, chunks } = this
     // as with `write`: nothing takes no room, and what has to fail does so where it is run
-    return buffer.open && Array.isArray(chunks) && hasBytes(chunks) ? buffer.appendAll(chunks) : notNow
+    return buffer.open && Array.isArray(chunks) && buffer.appendRun(chunks) ? undefined : notNow
   }
   protected accept(): void {
     // all are checked before the first is accepted: one run, or nothing
@@ -114,17 +115,6 @@ export class WriteAll extends Accepting {
     for (const chunk of chunks) if (typeof chunk !== "string") Argument.bytes(this.name, chunk)
     this.buffer.appendAll(chunks)
   }
-}
-
-/** Whether these can all be written, and are not nothing. */
-const hasBytes = (chunks: ReadonlyArray<unknown>): boolean => {
-  let some = false
-  for (let i = 0; i < chunks.length; i++) {
-    const chunk = chunks[i]
-    if (typeof chunk !== "string" && !(chunk instanceof Uint8Array)) return false
-    if (chunk.length > 0) some = true
-  }
-  return some
 }
 
 /** Waits on the buffer, as one of many, until `settle` has a result. */
