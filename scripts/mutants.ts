@@ -40,7 +40,7 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "forgotten resume: a read of more than the limit does not set the transport going",
     file: "internal/readBuffer.ts",
-    find: "      buffer.resumeForRead()\n",
+    find: "  parking.buffer.resumeForRead()\n",
     replace: ""
   },
   {
@@ -76,14 +76,14 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "waiter dropped on interrupt: the reader stays busy",
     file: "internal/readBuffer.ts",
-    find: "        this.wakened = false\n        buffer.unpark()\n",
-    replace: "        this.wakened = false\n"
+    find: "      parking.wakened = false\n      parking.buffer.unpark()\n",
+    replace: "      parking.wakened = false\n"
   },
   {
     name: "bytes in the air: a result is delivered in a step of its own",
     file: "internal/readBuffer.ts",
-    find: "() => handOver(buffer.settle(buffer.operation!)!, this.fiber!))",
-    replace: "() => buffer.settle(buffer.operation!)!)"
+    find: "  handOver(buffer.settle(buffer.operation!)!, fiber!)\n",
+    replace: "  buffer.settle(buffer.operation!)!\n"
   },
   {
     name: "queued bytes dropped at the end of the stream",

@@ -13,7 +13,7 @@ export class TcpTransport extends NodeTransport {
   /** What encrypts, if it writes to the socket itself. */
   engine: Net.Socket | undefined = undefined
   /** What arrived between two handlers, for the second. */
-  private readonly meanwhile: Array<Uint8Array> = []
+  private meanwhile: Array<Uint8Array> | undefined = undefined
 
   constructor(socket: Net.Socket, info: ConnectionInfo, host?: string) {
     super(socket, info)
@@ -30,7 +30,17 @@ export class TcpTransport extends NodeTransport {
 
   override attach(handler: Handler): void {
     super.attach(handler)
-    for (const bytes of this.meanwhile.splice(0)) handler.onData(bytes)
+    const { meanwhile } = this
+    this.meanwhile = undefined
+    if (meanwhile !== undefined) for (const bytes of meanwhile) handler.onData(bytes)
+  }
+
+  override close(): void {
+    if (!this.readEnded || this.engine !== undefined) return super.close()
+    // Nothing is left that could arrive, and the system goes on sending what it was given, with the end of the output
+    // behind it: there is nothing to wait for.
+    this.handler = nobody
+    this.socket.destroy()
   }
 
   get unsent(): number | undefined {
@@ -40,7 +50,9 @@ export class TcpTransport extends NodeTransport {
   startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {
     return Effect.suspend(() => {
       // the end and the loss of the connection are told to whoever attaches later
-      this.handler = { ...nobody, onData: (bytes) => void this.meanwhile.push(bytes) }
+      const meanwhile: Array<Uint8Array> = []
+      this.meanwhile = meanwhile
+      this.handler = { ...nobody, onData: (bytes) => void meanwhile.push(bytes) }
       this.pause()
       // programs without TLS do not load it
       return Effect.promise(() => import("./nodeTls.ts")).pipe(

@@ -43,6 +43,8 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   private writing = false
   private holding = false
   private writeFailed = false
+  /** What the socket calls with each write, made with the first. */
+  private onWritten: ((error?: Error | null) => void) | undefined = undefined
 
   // The stream machinery on top of a socket keeps queues of its own, in both directions, and pays for each read and each
   // write with a turn of `process.nextTick`. It is left out where there is nothing for it to do: what the socket reads is
@@ -94,7 +96,7 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     if (this.writeFailed && failure !== undefined) process.nextTick(() => this.handler.onWriteFailure(failure))
   }
 
-  private readonly onWritten = (error?: Error | null): void => {
+  private written(error: Error | null | undefined): void {
     // what cannot be sent is never taken
     if (error !== null && error !== undefined) return this.failWriting(error)
     this.writing = false
@@ -138,9 +140,10 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
 
   override write(chunks: ReadonlyArray<Uint8Array>): boolean {
     const socket = this.duplex
+    const onWritten = (this.onWritten ??= (error) => this.written(error))
     this.writing = true
-    if (chunks.length === 1) socketWrite.call(socket, chunks[0]!, "buffer" as BufferEncoding, this.onWritten)
-    else socketWritev!.call(socket, chunks.map(asWritten), this.onWritten)
+    if (chunks.length === 1) socketWrite.call(socket, chunks[0]!, "buffer" as BufferEncoding, onWritten)
+    else socketWritev!.call(socket, chunks.map(asWritten), onWritten)
     // the system takes what it can within the call; the rest it takes later
     this.holding = this.writing
     return !this.writing

@@ -21,7 +21,7 @@ import { ClosedStream, StreamBusy } from "./errors.ts"
 import type { Budget } from "./budget.ts"
 import { ByteWindow } from "./byteWindow.ts"
 import * as Bytes from "./bytes.ts"
-import { deliver, handOver, interrupted, nothing, Operation } from "./operation.ts"
+import { deliver, handOver, interrupted, nothing, notNow, Operation } from "./operation.ts"
 import type { Watchdog } from "./watchdog.ts"
 
 /** Why a stream broke, as an error made anew for each operation that meets it. */
@@ -319,45 +319,70 @@ export class ReadBuffer {
     const resume = parking.resume
     parking.resume = undefined
     parking.wakened = true
-    resume(Exit.void)
+    resume(parking.over)
   }
 }
 
-/** The effects that a waiting read consists of, made once a reader rather than once a wait. */
+/** A wait, made once a reader rather than once a wait. */
 class Parking {
   /** Resumes the fiber that waits. */
-  resume: ((effect: Effect.Effect<any, any>) => void) | undefined = undefined
+  resume: ((effect: Effect.Effect<Parking, any>) => void) | undefined = undefined
   /** Whether the fiber was resumed for an answer, and has yet to run. */
   wakened = false
-  private readonly wait: Effect.Effect<any, any>
-  private readonly waiting: Effect.Effect<any, any>
-  private fiber: Fiber.Fiber<any, any> | undefined = undefined
+  fiber: Fiber.Fiber<any, any> | undefined = undefined
+  readonly buffer: ReadBuffer
+  readonly givenUp = new GivenUp(this)
+  /** What the fiber is resumed with. */
+  readonly over: Exit.Exit<Parking> = Exit.succeed(this)
 
   constructor(buffer: ReadBuffer) {
-    const givenUp = Effect.withFiber((fiber) => {
-      // a wait that is over is not given up: another may have begun
-      if (fiber === this.fiber && (this.resume !== undefined || this.wakened)) {
-        this.resume = undefined
-        this.wakened = false
-        buffer.unpark()
-      }
-      return Effect.void
-    })
-    this.waiting = Effect.callback<any, any>((resume) => {
-      this.resume = resume
-      buffer.resumeForRead()
-      return givenUp
-    })
-    // What made it ready is still there: it does not wait again. The operation is finished only here, behind the frame of
-    // the callback: a failure would pass that in a step of its own, with the bytes that it carries in the air.
-    this.wait = Effect.flatMap(this.waiting, () => handOver(buffer.settle(buffer.operation!)!, this.fiber!))
+    this.buffer = buffer
   }
 
   /** Begins to wait, in this very step. */
   begin(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
     this.fiber = fiber
-    deliver(this.wait as never, fiber)
-    return deliver(this.waiting as never, fiber)
+    deliver(wait as never, fiber)
+    beginning = this
+    return deliver(waiting as never, fiber)
+  }
+}
+
+/** Whose wait begins: the effects that waits consist of are the same for all. */
+let beginning: Parking
+
+const waiting = Effect.callback<Parking, any>((resume) => {
+  const parking = beginning
+  parking.resume = resume
+  parking.buffer.resumeForRead()
+  return parking.givenUp
+})
+
+// What made it ready is still there: it does not wait again. The operation is finished only here, behind the frame of the
+// callback: a failure would pass that in a step of its own, with the bytes that it carries in the air.
+const wait: Effect.Effect<any, any> = Effect.flatMap(waiting, ({ buffer, fiber }) =>
+  handOver(buffer.settle(buffer.operation!)!, fiber!)
+)
+
+/** What a fiber runs that is interrupted while it waits. */
+class GivenUp extends Operation<void, never> {
+  readonly parking: Parking
+  constructor(parking: Parking) {
+    super()
+    this.parking = parking
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void> {
+    const { parking } = this
+    // a wait that is over is not given up: another may have begun
+    if (fiber === parking.fiber && (parking.resume !== undefined || parking.wakened)) {
+      parking.resume = undefined
+      parking.wakened = false
+      parking.buffer.unpark()
+    }
+    return Exit.void
   }
 }
 
