@@ -65,7 +65,7 @@ const run = async (): Promise<void> => {
     return
   }
   const { draw } = await import("./report/chart.ts")
-  const how = `${options.rounds} rounds of ${options.millis} ms each${options.quick ? " (a quick run: rough)" : ""}, ${seconds} s in all.`
+  const how = `${options.rounds} rounds of ${options.millis} ms each, over ${options.starts} start${options.starts === 1 ? "" : "s"} of every process${options.quick ? " (a quick run: rough)" : ""}, ${seconds} s in all.`
   writeFileSync(join(import.meta.dirname, "results.svg"), draw(report))
   writeFileSync(join(import.meta.dirname, "results.md"), page(report, machine, how, "results.svg"))
   console.log(`Took ${seconds} s. Written: bench/results.md, bench/results.svg`)

@@ -79,7 +79,7 @@ const connections = async (contenders: ReadonlyArray<Available>, options: Option
       connections: count,
       size: 64
     }
-    const longer = { rounds: options.quick ? 1 : 5, millis: Math.max(options.millis, count / 20) }
+    const longer = { starts: 1, rounds: options.quick ? 1 : 5, millis: Math.max(options.millis, count / 20) }
     const { entries } = Network.evaluate(one, await Network.measure(one, compared, { ...options, ...longer }))
     rows.push({ size: String(count), costs: entries.map(({ serverMicros, median }) => serverMicros ?? 1e6 / median) })
   }

@@ -18,35 +18,47 @@ const flags = ({ nodeFlags, profile }: Options): ReadonlyArray<string> => [
   ...(profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", profile])
 ]
 
-/** One case: starts the servers, checks each, and measures them side by side. */
+/** One case, with every contender side by side: in processes that are all started anew some times. */
 export const measure = async (
   one: Case,
   contenders: ReadonlyArray<Available>,
   options: Options
 ): Promise<ReadonlyArray<Measured>> => {
   const able = contenders.filter((contender) => offers(contender, one))
+  const samples = able.map((): Array<Sample> => [])
+  const rounds = Math.max(1, Math.round(options.rounds / options.starts))
+  for (let start = 0; start < options.starts; start++) await measureRounds(one, able, options, rounds, samples)
+  return able.map((contender, index) => ({ contender, samples: samples[index]! }))
+}
+
+/** Starts the servers, checks each, and measures them in turn. */
+const measureRounds = async (
+  one: Case,
+  contenders: ReadonlyArray<Available>,
+  options: Options,
+  rounds: number,
+  samples: ReadonlyArray<Array<Sample>>
+): Promise<void> => {
   const load = new LoadProcess()
   const tls = one.tls === true
   const certificate = tls ? await makeCertificate() : undefined
   const servers = await Promise.all(
-    able.map((contender) => ServerProcess.start(contender, one.service, flags(options), certificate))
+    contenders.map((contender) => ServerProcess.start(contender, one.service, flags(options), certificate))
   )
   try {
     for (const [index, { port }] of servers.entries()) {
       await load.order({ _tag: "Verify", service: one.service, port, tls }).catch((error: unknown) => {
-        throw new Error(`${able[index]!.title} failed its check`, { cause: error })
+        throw new Error(`${contenders[index]!.title} failed its check`, { cause: error })
       })
     }
     const work = ({ pid, port }: ServerProcess, ramp: number, millis: number) =>
       load.work({ case: one, port, pid, ramp, millis })
     for (const server of servers) await work(server, options.warmUpMillis, 0)
-    const samples = servers.map((): Array<Sample> => [])
-    for (let round = 0; round < options.rounds; round++) {
+    for (let round = 0; round < rounds; round++) {
       for (const [index, server] of servers.entries()) {
         samples[index]!.push(await work(server, options.rampMillis, options.millis))
       }
     }
-    return able.map((contender, index) => ({ contender, samples: samples[index]! }))
   } finally {
     await load.stop()
     await Promise.all(servers.map((server) => server.stop()))

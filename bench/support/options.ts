@@ -14,6 +14,9 @@ export interface Options {
   readonly nodeFlags: ReadonlyArray<string>
   /** Prints the details too. */
   readonly details: boolean
+  /** How often all servers are started anew: how fast one is depends a little on how its process happened to begin. */
+  readonly starts: number
+  /** Rounds in all. */
   readonly rounds: number
   /** How long one server is worked in one round. */
   readonly millis: number
@@ -66,10 +69,11 @@ export const parse = (args: ReadonlyArray<string>) => {
     profile: values.profile,
     nodeFlags: list(values["node-flags"]),
     details: values.details,
-    rounds: Number(values.rounds ?? (quick ? 3 : 9)),
-    millis: Number(values.millis ?? (quick ? 70 : 400)),
-    warmUpMillis: quick ? 100 : 2000,
-    rampMillis: quick ? 20 : 200
+    starts: quick ? 1 : 2,
+    rounds: Number(values.rounds ?? (quick ? 3 : 14)),
+    millis: Number(values.millis ?? (quick ? 70 : 300)),
+    warmUpMillis: quick ? 100 : 1500,
+    rampMillis: quick ? 20 : 100
   }
   return { options, help: values.help, list: values.list }
 }

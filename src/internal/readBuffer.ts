@@ -137,7 +137,7 @@ export class ReadBuffer {
     this.window.clear()
     this.queue = undefined
     this.searched = 0
-    this.resize(-this.size)
+    this.resize(0 - this.size)
     this.paused = false
     this.wake()
   }
@@ -165,6 +165,7 @@ export class ReadBuffer {
     }
   }
 
+  /** Never by -0: the field would be one of floating point from then on, in all readers. */
   private resize(by: number): void {
     this.size += by
     if (by !== 0) this.budget?.changed(this, by)
@@ -202,7 +203,7 @@ export class ReadBuffer {
 
   /** Bytes left the window: bookkeeping, and the transport may go on. The last thing that a read does. */
   consumed(count: number): void {
-    this.resize(-count)
+    this.resize(0 - count)
     this.searched = this.searched > count ? this.searched - count : 0
     if (this.paused && !this.settling) this.reconsider()
   }

@@ -37,6 +37,8 @@ const slabBytes = 65536
 /** The slab that small writes of all connections are copied into, from the front. */
 let slab = Bytes.allocate(slabBytes)
 let slabUsed = 0
+/** How many buffers have something in it that the system has not taken: with none it is used again from the front. */
+let slabUsers = 0
 
 /** The part of a slab that was cut last: answers of one length, each taken at once, lie in the same place. */
 let lastPart: Uint8Array = Bytes.empty
@@ -105,6 +107,8 @@ export class WriteBuffer {
   private openSlab: Uint8Array | undefined = undefined
   private openStart = 0
   private openEnd = 0
+  /** The last slab in which there is something that the system has not taken. */
+  private usedSlab: Uint8Array | undefined = undefined
   /** While bytes are being accepted, those who are woken run at the end of the turn, not in the middle of the write. */
   private accepting = false
   /** Those who wait to write, in the order in which they came. */
@@ -243,9 +247,15 @@ export class WriteBuffer {
   private reserve(size: number): number {
     if (this.openSlab === slab && this.openEnd === slabUsed && slabUsed + size <= slabBytes) return slabUsed
     this.seal()
+    if (slabUsers === 0) slabUsed = 0
     if (slabUsed + size > slabBytes) {
       slab = Bytes.allocate(slabBytes)
       slabUsed = 0
+      slabUsers = 0
+    }
+    if (this.usedSlab !== slab) {
+      this.usedSlab = slab
+      slabUsers++
     }
     this.openSlab = slab
     this.openStart = slabUsed
@@ -260,6 +270,12 @@ export class WriteBuffer {
       }
       this.openSlab = undefined
     }
+  }
+
+  /** The system has taken everything. */
+  private releaseSlab(): void {
+    if (this.usedSlab === slab) slabUsers--
+    this.usedSlab = undefined
   }
 
   // ------------------------------------------------------------------------
@@ -306,6 +322,7 @@ export class WriteBuffer {
       if (this.sentThisTurn > mostATurn) this.rest()
       // the system has it: the next small write finds the same, warm memory
       if (this.inFlight === 0 && fromSlab === slab && this.openEnd === slabUsed) slabUsed = this.openStart
+      if (this.buffered === 0) this.releaseSlab()
     }
     this.progress()
   }
@@ -348,8 +365,9 @@ export class WriteBuffer {
   /** The system has taken all that the transport held. */
   drained(): void {
     this.inFlight = 0
-    if (this.pending > 0) this.flush()
-    else this.progress()
+    if (this.pending > 0) return this.flush()
+    this.releaseSlab()
+    this.progress()
   }
 
   /** Bytes went out: end, or wake those who waited for it. */
@@ -395,6 +413,8 @@ export class WriteBuffer {
       this.broken = why
       this.segments.length = 0
       this.openSlab = undefined
+      // what is on its way may still be read
+      if (this.inFlight === 0) this.releaseSlab()
       this.wake()
     }
     return unsent

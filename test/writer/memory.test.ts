@@ -72,6 +72,26 @@ describe("memory", () => {
     })
   )
 
+  it.effect("once the system has taken everything, small writes are copied into the same memory again and again", () =>
+    Effect.gen(function* () {
+      const { transport, writer } = yield* fake({ takes: false, highWaterMark: 1_000_000 })
+      // what it holds for a while is left alone meanwhile, and moves what comes then further on
+      yield* writer.write("held")
+      yield* turns(1)
+      yield* writer.write("behind")
+      transport.drainAll()
+      transport.takes = () => true
+      const used = new Set<ArrayBufferLike>()
+      transport.onWrite = (chunks) => chunks.forEach(({ buffer }) => used.add(buffer))
+      for (let turn = 0; turn < 10; turn++) {
+        for (let i = 0; i < 16; i++) yield* writer.write(pattern(4096))
+        yield* turns(1)
+      }
+      assert.strictEqual(transport.sent.length, 10 + 10 * 65536)
+      assert.strictEqual(used.size, 1)
+    })
+  )
+
   describe("no byte goes astray", () => {
     const connections = 4
     type Step =
