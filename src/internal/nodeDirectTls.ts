@@ -3,6 +3,7 @@
  * it without a detour, which is half of what TLS costs. In return the engine
  * cannot be taken off again, and so there is no way back to plain text.
  */
+import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import type * as NodeTls from "node:tls"
 import { getSystemErrorName } from "node:util"
@@ -34,7 +35,7 @@ interface EngineHandle extends Handle {
 
 const nothing = (): void => {}
 
-const handleOf = (engine: NodeTls.TLSSocket): EngineHandle | null =>
+const handleOf = (engine: Net.Socket): EngineHandle | null =>
   (engine as unknown as { readonly _handle: EngineHandle | null })._handle
 
 /** How much a client may say before there is an engine to hear it. */
@@ -114,6 +115,8 @@ class DirectTlsTransport extends NodeTransport {
   private fault: unknown = undefined
   /** It was told of, and the connection is being closed. */
   private ending = false
+  /** How every socket reads. */
+  private readonly read: Net.Socket["_read"]
 
   constructor(engine: NodeTls.TLSSocket, below: TcpTransport, options: Tls.CommonOptions) {
     super(engine, { ...below.info, tls: tlsInfo(engine) })
@@ -121,6 +124,7 @@ class DirectTlsTransport extends NodeTransport {
     this.lenient = options.allowTruncation === true
     // Nothing may be read before there is somebody to read it: a connection that breaks takes with it what was read ahead.
     engine.pause()
+    this.read = engine._read
     engine._read = nothing
     const handle = handleOf(engine)
     if (handle !== null) {
@@ -142,21 +146,20 @@ class DirectTlsTransport extends NodeTransport {
       // not from inside the engine, nor from inside a call made to this transport
       process.nextTick(() => this.failed())
     })
-    const { push } = engine
-    engine.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-      if (chunk === null && !this.notified && endsTls(engine)) {
-        this.notified = true
-        // whatever else arrives is no TLS, and the engine would keep it
-        handleOf(engine)?.readStop()
-      }
-      return push.call(engine, chunk, encoding)
+  }
+
+  override pushed(chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
+    if (chunk === null && !this.notified && endsTls(this.duplex)) {
+      this.notified = true
+      // whatever else arrives is no TLS, and the engine would keep it
+      handleOf(this.duplex)?.readStop()
     }
+    return super.pushed(chunk, encoding)
   }
 
   override attach(handler: Handler): void {
-    const engine: Partial<Pick<NodeTls.TLSSocket, "_read">> = this.duplex
-    // that of every socket
-    delete engine._read
+    // not deleted, which would make the engine an object that is slow to use
+    this.duplex._read = this.read
     super.attach(handler)
     if (!this.duplex.destroyed) this.duplex._read(0)
     if (this.fault !== undefined) process.nextTick(() => this.failed())
@@ -206,7 +209,7 @@ class DirectTlsTransport extends NodeTransport {
  * The engine says the same of both. But the system does not read on behind the end of a connection, and does behind a
  * `close_notify`, which is a read like any other; and it answers who wants it to read what it reads already with an error.
  */
-const endsTls = (engine: NodeTls.TLSSocket): boolean => {
+const endsTls = (engine: Net.Socket): boolean => {
   const handle = handleOf(engine)
   if (handle === null) return false
   // what is not read cannot end
