@@ -281,7 +281,7 @@ export class ReadBuffer {
     this.watchdog?.readStarted()
     const threshold = operation.threshold()
     if (threshold > this.threshold) this.threshold = threshold
-    return (this.parking ??= new Parking(this)).begin(fiber)
+    return begin((this.parking ??= new Parking(this)), fiber)
   }
 
   /** The transport has to go on for a read to get what it waits for, whatever is buffered. */
@@ -339,14 +339,6 @@ class Parking {
   constructor(buffer: ReadBuffer) {
     this.buffer = buffer
   }
-
-  /** Begins to wait, in this very step. */
-  begin(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
-    this.fiber = fiber
-    deliver(wait as never, fiber)
-    beginning = this
-    return deliver(waiting as never, fiber)
-  }
 }
 
 /** Whose wait begins: the effects that waits consist of are the same for all. */
@@ -364,6 +356,14 @@ const waiting = Effect.callback<Parking, any>((resume) => {
 const wait: Effect.Effect<any, any> = Effect.flatMap(waiting, ({ buffer, fiber }) =>
   handOver(buffer.settle(buffer.operation!)!, fiber!)
 )
+
+/** Begins to wait, in this very step. */
+const begin = (parking: Parking, fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> => {
+  parking.fiber = fiber
+  deliver(wait as never, fiber)
+  beginning = parking
+  return deliver(waiting as never, fiber)
+}
 
 /** What a fiber runs that is interrupted while it waits. */
 class GivenUp extends Operation<void, never> {
