@@ -70,9 +70,9 @@ export const parse = (args: ReadonlyArray<string>) => {
     nodeFlags: list(values["node-flags"]),
     details: values.details,
     starts: quick ? 1 : 2,
-    rounds: Number(values.rounds ?? (quick ? 3 : 14)),
+    rounds: Number(values.rounds ?? (quick ? 3 : 12)),
     millis: Number(values.millis ?? (quick ? 70 : 300)),
-    warmUpMillis: quick ? 100 : 1500,
+    warmUpMillis: quick ? 100 : 2500,
     rampMillis: quick ? 20 : 100
   }
   return { options, help: values.help, list: values.list }
