@@ -109,7 +109,7 @@ export const page = (
   how: string,
   chart: string
 ): string =>
-  [
+  `${[
     "# Results",
     `Written by \`npm run bench\`. ${how}`,
     machine.map(([label, text]) => `- ${label}: ${text}`).join("\n"),
@@ -120,6 +120,5 @@ export const page = (
     "## Details",
     "`spread` is the range of the middle half of the rounds. µs/op is processor time for one message, or for 64 KiB of " +
       "bulk. Where the load generator is busy all the time and the server is not, the server is faster than its figure.",
-    details(report.results),
-    ""
-  ].join("\n\n")
+    details(report.results)
+  ].join("\n\n")}\n`

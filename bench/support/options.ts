@@ -70,7 +70,7 @@ export const parse = (args: ReadonlyArray<string>) => {
     nodeFlags: list(values["node-flags"]),
     details: values.details,
     starts: quick ? 1 : 2,
-    rounds: Number(values.rounds ?? (quick ? 3 : 12)),
+    rounds: Number(values.rounds ?? (quick ? 2 : 12)),
     millis: Number(values.millis ?? (quick ? 70 : 300)),
     warmUpMillis: quick ? 100 : 2500,
     rampMillis: quick ? 20 : 100
