@@ -71,9 +71,9 @@ export const parse = (args: ReadonlyArray<string>) => {
     details: values.details,
     starts: quick ? 1 : 2,
     rounds: Number(values.rounds ?? (quick ? 2 : 12)),
-    millis: Number(values.millis ?? (quick ? 70 : 300)),
-    warmUpMillis: quick ? 100 : 2500,
-    rampMillis: quick ? 20 : 100
+    millis: Number(values.millis ?? (quick ? 50 : 300)),
+    warmUpMillis: quick ? 50 : 2500,
+    rampMillis: quick ? 10 : 100
   }
   return { options, help: values.help, list: values.list }
 }
