@@ -124,9 +124,10 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
    * that was reset has no peer any more.
    */
   protected override endIsReset(): boolean {
-    if (this.writeFailed && this.failure?.kind === "Reset") {
-      // The write was told of the reset, and so the read is not any more. (A peer that had left in good order before we
-      // wrote to it is a broken pipe, and its end is one.)
+    if (this.writeFailed) {
+      // A peer that had left in good order before we wrote to it is a broken pipe, and its end is one.
+      if (this.failure?.kind !== "Reset") return false
+      // The write was told of the reset, and so the read is not any more.
       this.duplex.destroy()
       return true
     }
