@@ -96,7 +96,9 @@ export interface Transport {
   /**
    * Sends chunks as one run of bytes. `true`: the system has taken them and the
    * memory is the caller's again. `false`: the transport holds on to them until
-   * it calls `onDrain`; until then `write` is not called again.
+   * it calls `onDrain`; until then `write` is not called again. Memory that is
+   * the caller's again is written into at once: whoever passes chunks on to what
+   * may keep them passes on copies.
    */
   write(chunks: ReadonlyArray<Uint8Array>): boolean
   /**

@@ -107,7 +107,8 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
       pause: () => flowing.closeUnsafe(),
       resume: () => flowing.openUnsafe(),
       write(chunks) {
-        Queue.offerUnsafe(output, chunks as NonEmptyReadonlyArray<Uint8Array>)
+        // a socket may be done with a write before it is done with the memory (a web stream keeps it in its queue)
+        Queue.offerUnsafe(output, chunks.map(Bytes.copy) as unknown as NonEmptyReadonlyArray<Uint8Array>)
         return false
       },
       end: () => void Queue.endUnsafe(output),

@@ -268,6 +268,17 @@ const ownMemory = law(
         // whoever sent it must not see what becomes of it, nor the other way round
         yield* areBytes("what arrived", b.received, concat(sent))
       }
+      // nor while the peer does not read: what has been taken may still lie somewhere on its way
+      b.pause()
+      for (const size of [10, 20, 30]) {
+        const memory = pattern(size, size)
+        sent.push(memory.slice())
+        yield* a.write(memory)
+        memory.fill(0xee)
+      }
+      b.resume()
+      yield* arrives(b, concat(sent).length)
+      yield* areBytes("what arrived after a pause", b.received, concat(sent))
       const first = b.pieces[0]!
       first.fill(0xdd)
       yield* a.write(bytes("more"))
