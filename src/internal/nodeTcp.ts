@@ -36,7 +36,7 @@ export class TcpTransport extends NodeTransport {
   }
 
   override close(): void {
-    if (!this.readEnded || this.engine !== undefined) return super.close()
+    if (!this.readEnded || this.holding || this.engine !== undefined) return super.close()
     // Nothing is left that could arrive, and the system goes on sending what it was given, with the end of the output
     // behind it: there is nothing to wait for.
     this.handler = nobody

@@ -41,7 +41,8 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   /** Reads go straight to the handler. */
   private flowing = false
   private writing = false
-  private holding = false
+  /** The system has yet to take what was written last. */
+  protected holding = false
   private writeFailed = false
   /** What the socket calls with each write, made with the first. */
   private onWritten: ((error?: Error | null) => void) | undefined = undefined

@@ -1,11 +1,13 @@
 /** How a connection ends on real sockets: closed or aborted, by the program or by its scope, and never without bound. */
 import { assert, describe, it } from "@effect/vitest"
-import { NodeNetwork } from "effect-byte-streams"
+import { Network, NodeNetwork } from "effect-byte-streams"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { pattern } from "../support/bytes.ts"
 import { everyKind } from "../support/kinds.ts"
 import { backTo, held } from "../support/descriptors.ts"
-import { eventuallyEffect, turns, within } from "../support/wait.ts"
+import { serveRaw } from "../support/rawPeer.ts"
+import { socketPath } from "../support/temporary.ts"
+import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
 /** More than the system takes from a writer whose peer does not read. */
 const large = pattern(12_000_000)
@@ -302,6 +304,43 @@ for (const { client, kind, reset, serve, toRaw } of everyKind) {
           })
         )
         yield* backTo(before)
+      }).pipe(Effect.provide(NodeNetwork.layer))
+    )
+  })
+}
+
+// the engine of TLS may let go of what it writes to while the system has yet to take the end of it
+for (const [kind, listening] of [
+  ["TCP", Effect.succeed(undefined)],
+  ["Unix", socketPath()]
+] as const) {
+  describe(`${kind}: a transport that is closed`, () => {
+    it.live("still sends what it holds, to a peer that has ended its output as well", () =>
+      Effect.gen(function* () {
+        const path = yield* listening
+        const server = yield* serveRaw({ at: path, halfOpen: true, paused: true })
+        const network = yield* Network.Network
+        const transport = yield* network.connect(
+          path === undefined ? { host: "127.0.0.1", port: server.port } : { path }
+        )
+        yield* Effect.addFinalizer(() => Effect.sync(() => transport.abort()))
+        let ended = false
+        const nothing = () => {}
+        transport.attach({
+          onData: nothing,
+          onEnd: () => void (ended = true),
+          onDrain: nothing,
+          onWriteFailure: nothing,
+          onClose: nothing
+        })
+        const peer = yield* server.accept
+        yield* peer.finish
+        yield* eventually("the peer's end", () => ended)
+        assert.isFalse(transport.write([large]))
+        transport.close()
+        yield* peer.unstall
+        assert.strictEqual(yield* peer.awaitClosed, undefined)
+        assert.isTrue(peer.received.equals(large))
       }).pipe(Effect.provide(NodeNetwork.layer))
     )
   })
