@@ -183,6 +183,10 @@ describe("memory", () => {
       yield* turns(1)
       assert.deepStrictEqual(concat(memory), bytes("yours"))
       assert.strictEqual(first.transport.sentText, "mine and mine again")
+      // nor is it used again when nobody else has anything left to send
+      yield* first.writer.write("x".repeat(4096))
+      yield* turns(1)
+      assert.deepStrictEqual(concat(memory), bytes("yours"))
     })
   )
 })
