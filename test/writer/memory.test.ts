@@ -170,6 +170,11 @@ describe("memory", () => {
   it.effect("what the system held of an aborted connection is left alone", () =>
     Effect.gen(function* () {
       const first = yield* fake({ takes: false })
+      // memory that no other test has left anything in
+      for (let i = 0; i < 17; i++) yield* first.writer.write(new Uint8Array(4096))
+      yield* turns(1)
+      first.transport.drainAll()
+      const before = first.transport.sentText.length
       yield* first.writer.write("mine")
       yield* turns(1)
       let memory: ReadonlyArray<Uint8Array> = []
@@ -182,9 +187,9 @@ describe("memory", () => {
       first.transport.drainAll()
       yield* turns(1)
       assert.deepStrictEqual(concat(memory), bytes("yours"))
-      assert.strictEqual(first.transport.sentText, "mine and mine again")
+      assert.strictEqual(first.transport.sentText.slice(before), "mine and mine again")
       // nor is it used again when nobody else has anything left to send
-      yield* first.writer.write("x".repeat(4096))
+      yield* first.writer.write(new Uint8Array(4096))
       yield* turns(1)
       assert.deepStrictEqual(concat(memory), bytes("yours"))
     })
