@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util"
 
 export interface Options {
-  /** Fewer and shorter rounds. */
+  /** Fewer and shorter rounds, and no growth to ten thousand connections. */
   readonly quick: boolean
   /** Parts of the names of the cases to run; all if empty. */
   readonly only: ReadonlyArray<string>
