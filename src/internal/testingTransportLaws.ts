@@ -4,6 +4,7 @@
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
@@ -270,13 +271,24 @@ const ownMemory = law(
       }
       // nor while the peer does not read: what has been taken may still lie somewhere on its way
       b.pause()
-      for (const size of [10, 20, 30]) {
-        const memory = pattern(size, size)
-        sent.push(memory.slice())
-        yield* a.write(memory)
-        memory.fill(0xee)
-      }
+      const meanwhile = [10, 20, 30].map((size) => pattern(size, size))
+      sent.push(...meanwhile.map((memory) => memory.slice()))
+      const writing = yield* Effect.forkChild(
+        Effect.forEach(
+          meanwhile,
+          (memory) =>
+            Effect.andThen(
+              a.write(memory),
+              Effect.sync(() => memory.fill(0xee))
+            ),
+          { discard: true }
+        ),
+        { startImmediately: true }
+      )
+      // a transport without room of its own takes nothing until the peer reads again
+      yield* aWhile
       b.resume()
+      yield* Fiber.join(writing)
       yield* arrives(b, concat(sent).length)
       yield* areBytes("what arrived after a pause", b.received, concat(sent))
       const first = b.pieces[0]!

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Network, NodeNetwork } from "effect-byte-streams"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { nobody } from "../../src/internal/duplexTransport.ts"
 import { pattern } from "../support/bytes.ts"
 import { everyKind } from "../support/kinds.ts"
 import { backTo, held } from "../support/descriptors.ts"
@@ -325,14 +326,7 @@ for (const [kind, listening] of [
         )
         yield* Effect.addFinalizer(() => Effect.sync(() => transport.abort()))
         let ended = false
-        const nothing = () => {}
-        transport.attach({
-          onData: nothing,
-          onEnd: () => void (ended = true),
-          onDrain: nothing,
-          onWriteFailure: nothing,
-          onClose: nothing
-        })
+        transport.attach({ ...nobody, onEnd: () => void (ended = true) })
         const peer = yield* server.accept
         yield* peer.finish
         yield* eventually("the peer's end", () => ended)

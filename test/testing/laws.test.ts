@@ -3,8 +3,8 @@
  */
 import { describe, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
-import { Connection, NodeNetwork } from "effect-byte-streams"
 import { Socket } from "effect/socket"
+import { Connection, NodeNetwork } from "effect-byte-streams"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { duplexPair } from "node:stream"
