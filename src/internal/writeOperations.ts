@@ -158,8 +158,9 @@ export class Flush extends WriteOperation {
     super(buffer)
     this.name = name
   }
-  tryNow(): typeof notNow {
-    return notNow
+  tryNow(): void | typeof notNow {
+    const { broken, buffered, ending } = this.buffer
+    if (buffered > 0 || ending !== undefined || broken !== undefined) return notNow
   }
   run(): Effect.Effect<void, WriteError> {
     const { buffer } = this
