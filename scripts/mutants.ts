@@ -76,7 +76,7 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "waiter dropped on interrupt: the reader stays busy",
     file: "internal/readBuffer.ts",
-    find: "      parking.wakened = false\n      parking.buffer.unpark()\n",
+    find: "      parking.wakened = false\n      parking.buffer.giveUp()\n",
     replace: "      parking.wakened = false\n"
   },
   {

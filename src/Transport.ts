@@ -58,6 +58,12 @@ export interface Handler {
    * already on its way; never after `onEnd` or `onClose`.
    */
   onData(bytes: Uint8Array): void
+  /**
+   * As `onData`, with bytes that are the handler's only until it returns: they
+   * lie in memory that is written into again. Only from a transport that was
+   * asked to `lend`; a handler without it is given copies.
+   */
+  onLent?(bytes: Uint8Array): void
   /** The peer ended its output (FIN). Writing may go on. At most once. */
   onEnd(): void
   /** All that `write` was given has been handed to the system. Called once after each `write` that returned `false`. */
@@ -93,6 +99,12 @@ export interface Transport {
   pause(): void
   /** Goes on delivering. Idempotent. */
   resume(): void
+  /**
+   * From now on what arrives is lent to the handler (`onLent`) where that spares
+   * an allocation, and not given away. Idempotent. A transport that cannot do
+   * it, or has nothing to gain, does not have it, or goes on as before.
+   */
+  lend?(): void
   /**
    * Sends chunks as one run of bytes. `true`: the system has taken them and the
    * memory is the caller's again. `false`: the transport holds on to them until

@@ -164,15 +164,32 @@ export class ByteWindow {
     return out
   }
 
+  /** Removes the first `count` bytes, and puts them at the front of `target`; there must be as many. */
+  takeInto(target: Uint8Array, count: number): void {
+    this.copyTo(target, count)
+    this.skip(count)
+  }
+
   private copyTo(out: Uint8Array, count: number): void {
     let filled = Math.min(count, this.end - this.position)
-    out.set(this.piece.subarray(this.position, this.position + filled), 0)
+    if (!this.liesIn(out)) out.set(this.piece.subarray(this.position, this.position + filled), 0)
     for (let i = this.next; filled < count; i++) {
       const piece = this.rest[i]!
       const part = Math.min(count - filled, piece.length)
       out.set(part === piece.length ? piece : piece.subarray(0, part), filled)
       filled += part
     }
+  }
+
+  /** Whether the first bytes are at the front of `memory` already. */
+  liesIn(memory: Uint8Array): boolean {
+    return this.memory === memory.buffer && this.base + this.position === memory.byteOffset
+  }
+
+  /** The front piece moves to memory of the window: what it lies in is somebody else's. */
+  own(): void {
+    this.begin(Bytes.copy(this.front()))
+    this.end = this.piece.length
   }
 
   /** Drops the first `count` bytes; there must be as many. */

@@ -2,7 +2,9 @@
 import * as Net from "node:net"
 import { constants } from "node:os"
 import type { ConnectionInfo, Failure, Handler } from "../Transport.ts"
+import * as Bytes from "./bytes.ts"
 import { DuplexTransport, toFailure } from "./duplexTransport.ts"
+import * as Lending from "./nodeLending.ts"
 
 const [uvMajor = 0, uvMinor = 0] = process.versions.uv.split(".").map(Number)
 const resetLooksLikeEnd = uvMajor === 1 && uvMinor < 52
@@ -35,6 +37,10 @@ const { _write: socketWrite, _writev: socketWritev, push: socketPush } = Net.Soc
 
 function push(this: Net.Socket, chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
   return (this as Owned)[owner].pushed(chunk, encoding)
+}
+
+function onRead(this: Net.Socket, size: number, memory: Uint8Array): boolean {
+  return (this as Owned)[owner].lent(size === memory.length ? memory : memory.subarray(0, size))
 }
 
 export class NodeTransport extends DuplexTransport<Net.Socket> {
@@ -76,6 +82,20 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     // a paused stream keeps what still comes, and says when the socket has to stop
     if (chunk === null || !this.flowing || socket.readableLength > 0) return socketPush.call(socket, chunk, encoding)
     this.arrived(chunk)
+    return true
+  }
+
+  lend(): void {
+    Lending.lend(this.duplex, onRead)
+  }
+
+  /** The socket has read into memory that is not to be kept. Returns whether it may go on. */
+  lent(bytes: Uint8Array): boolean {
+    const { handler } = this
+    if (!this.flowing || this.duplex.readableLength > 0 || handler.onLent === undefined) {
+      return this.pushed(Bytes.copy(bytes))
+    }
+    handler.onLent(bytes)
     return true
   }
 

@@ -31,6 +31,8 @@ export type Loss<E> = (operation: string) => E
 export interface Flow {
   pause(): void
   resume(): void
+  /** What arrives may be lent from now on (`feedLent`). */
+  lend?(): void
 }
 
 /** The default limit of a read buffer in bytes, as in CPython. */
@@ -73,6 +75,8 @@ export class ReadBuffer {
   /** A result is being handed over: until that is done the transport is told nothing. */
   private settling = false
   private parking: Parking | undefined = undefined
+  /** Whether the transport was asked to lend what arrives. */
+  private borrowing = false
 
   constructor(limit: number, flow: Flow) {
     this.limit = limit
@@ -86,17 +90,53 @@ export class ReadBuffer {
 
   /** Bytes arrived. They belong to the buffer from now on. */
   feed(bytes: Uint8Array): void {
-    if (this.ended) throw new Error("feed: the stream has already ended")
-    this.received += bytes.length
-    this.watchdog?.received(bytes.length)
+    this.count(bytes.length)
     if (this.closed !== undefined) return
+    if (this.discarding > 0) bytes = this.discard(bytes)
+    if (bytes.length > 0) this.keep(bytes)
+  }
+
+  /**
+   * Bytes arrived that are the buffer's only until this returns. A read that
+   * waits with memory of its own gets them right there; they count as buffered
+   * until it answers.
+   */
+  feedLent(bytes: Uint8Array): void {
+    this.count(bytes.length)
+    if (this.closed !== undefined) return
+    if (this.discarding > 0) bytes = this.discard(bytes)
+    if (bytes.length === 0) return
+    const target = this.awaited && this.window.length === 0 ? this.operation!.target : undefined
+    if (target === undefined || target.length === 0) return this.keep(Bytes.copy(bytes))
+    // all of it before anybody runs: the lender may be asked to read again meanwhile
+    const size = Math.min(target.length, bytes.length)
+    const rest = size === bytes.length ? undefined : Bytes.copy(bytes.subarray(size))
+    target.set(rest === undefined ? bytes : bytes.subarray(0, size))
+    this.window.push(target.subarray(0, size))
+    if (rest !== undefined) this.window.push(rest)
+    this.resize(bytes.length)
+    this.wake()
+    this.pauseIfFull()
+  }
+
+  private count(size: number): void {
+    if (this.ended) throw new Error("feed: the stream has already ended")
+    this.received += size
+    this.watchdog?.received(size)
+  }
+
+  /** Drops the ends of lines that are not wanted. */
+  private discard(bytes: Uint8Array): Uint8Array {
     while (this.discarding > 0) {
       const end = Bytes.indexOfByte(bytes, 10, 0)
-      if (end === -1) return
+      if (end === -1) return Bytes.empty
       this.discarding--
       bytes = bytes.subarray(end + 1)
     }
-    if (bytes.length === 0) return
+    return bytes
+  }
+
+  private keep(bytes: Uint8Array): void {
     this.resize(bytes.length)
     if (this.awaited) {
       this.window.push(bytes)
@@ -214,6 +254,11 @@ export class ReadBuffer {
     return bytes
   }
 
+  takeInto(target: Uint8Array, count: number): void {
+    this.window.takeInto(target, count)
+    this.consumed(count)
+  }
+
   skip(count: number): void {
     this.window.skip(count)
     this.consumed(count)
@@ -221,6 +266,7 @@ export class ReadBuffer {
 
   /** Removes everything that has arrived, in the pieces it came in. */
   takePieces(): ReadonlyArray<Uint8Array> {
+    this.takeBack()
     const pieces = this.window.takeAll()
     let count = 0
     for (const piece of pieces) count += piece.length
@@ -282,6 +328,25 @@ export class ReadBuffer {
     const threshold = operation.threshold()
     if (threshold > this.threshold) this.threshold = threshold
     return begin((this.parking ??= new Parking(this)), fiber)
+  }
+
+  /** A read is about to wait that has memory of its own: the transport need not allocate any. */
+  borrow(): void {
+    if (this.borrowing) return
+    this.borrowing = true
+    this.flow.lend?.()
+  }
+
+  /** The waiting operation is given up, and has taken nothing. */
+  giveUp(): void {
+    this.takeBack()
+    this.unpark()
+  }
+
+  /** What lies in the memory of a read that will not answer moves to the buffer's own. */
+  private takeBack(): void {
+    const target = this.operation?.target
+    if (target !== undefined && this.window.length > 0 && this.window.liesIn(target)) this.window.own()
   }
 
   /** The transport has to go on for a read to get what it waits for, whatever is buffered. */
@@ -381,7 +446,7 @@ class GivenUp extends Operation<void, never> {
     if (fiber === parking.fiber && (parking.resume !== undefined || parking.wakened)) {
       parking.resume = undefined
       parking.wakened = false
-      parking.buffer.unpark()
+      parking.buffer.giveUp()
     }
     return Exit.void
   }
@@ -412,6 +477,10 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
   /** Whether what has arrived moves into the window before it is run. */
   get absorbs(): boolean {
     return true
+  }
+  /** The memory that it reads into, if it has any of its own. */
+  get target(): Uint8Array | undefined {
+    return undefined
   }
   /** How much may be buffered before the transport is paused, while this operation waits. */
   threshold(): number {

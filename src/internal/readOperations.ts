@@ -1,6 +1,8 @@
 /** Each read as an operation on a `ReadBuffer`: when it is ready, what it takes, how it ends. */
 import * as Cause from "effect/Cause"
+import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { ReadError } from "../StreamError.ts"
 import { IncompleteRead, LimitOverrun } from "./errors.ts"
@@ -11,6 +13,7 @@ import * as Separator from "./separator.ts"
 
 const exitVoid: Exit.Exit<void> = Exit.void
 const exitEmpty: Exit.Exit<Uint8Array> = Exit.succeed(Bytes.empty)
+const exitZero: Exit.Exit<number> = Exit.succeed(0)
 const exitNone: Exit.Exit<Option.Option<never>> = Exit.succeed(Option.none())
 
 /** `read`: what there is, up to a number of bytes. */
@@ -41,6 +44,55 @@ export class Read extends ReadOperation<Uint8Array, ReadError> {
     }
     if (this.count === 0) return exitEmpty
     return Exit.succeed(this.buffer.take(Math.min(this.count, window.length)))
+  }
+}
+
+/** `readInto`: `read`, into memory of the caller's. */
+export class ReadInto extends ReadOperation<number, ReadError> {
+  declare private readonly memory: Uint8Array
+  constructor(buffer: ReadBuffer, memory: Uint8Array) {
+    super(buffer, memory.length)
+    this.memory = memory
+  }
+  get name() {
+    return "readInto"
+  }
+  override get framed() {
+    return false
+  }
+  override get target() {
+    return this.memory
+  }
+  tryNow(): number | typeof notNow {
+    const { buffer, count, memory } = this
+    const held = buffer.window.length
+    if (!buffer.idle || held === 0 || count === 0 || (held < count && held !== buffer.size)) return notNow
+    if (memory.length < count) return notNow
+    const size = held < count ? held : count
+    buffer.takeInto(memory, size)
+    return size
+  }
+  ready(): boolean {
+    return this.buffer.window.length > 0 || this.over()
+  }
+  override run(fiber: Fiber.Fiber<any, any>): Effect.Effect<number, ReadError> {
+    this.buffer.borrow()
+    return super.run(fiber)
+  }
+  settle(): Exit.Exit<number, ReadError> | undefined {
+    const { buffer, count, memory } = this
+    const held = buffer.window.length
+    if (held === 0) {
+      const broken = this.broken()
+      if (broken !== undefined) return broken
+      return count === 0 || buffer.end !== undefined ? exitZero : undefined
+    }
+    if (count === 0) return exitZero
+    // 0 would say that the stream has ended
+    if (memory.length < count) return Exit.die(new Error("readInto: the array was detached or has shrunk"))
+    const size = Math.min(count, held)
+    buffer.takeInto(memory, size)
+    return Exit.succeed(size)
   }
 }
 

@@ -69,6 +69,12 @@ export class Session implements Handler, Flow, Output, Watched {
     this.writes.uncork()
   }
 
+  onLent(bytes: Uint8Array): void {
+    this.writes.cork()
+    this.reads.feedLent(bytes)
+    this.writes.uncork()
+  }
+
   onEnd(): void {
     this.writes.cork()
     this.reads.feedEnd()
@@ -119,6 +125,10 @@ export class Session implements Handler, Flow, Output, Watched {
 
   resume(): void {
     this.transport.resume()
+  }
+
+  lend(): void {
+    this.transport.lend?.()
   }
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {

@@ -35,6 +35,10 @@ export class BufferReader implements StreamReader {
       : checked(() => new Read.Read(this.buffer, Argument.count("read", "maxBytes", maxBytes)))
   }
 
+  readInto(target: Uint8Array) {
+    return checked(() => new Read.ReadInto(this.buffer, Argument.bytes("readInto", target)))
+  }
+
   readOption(maxBytes: number) {
     return checked(() => new Read.ReadOption(this.buffer, Argument.count("readOption", "maxBytes", maxBytes)))
   }

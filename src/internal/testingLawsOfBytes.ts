@@ -348,6 +348,52 @@ const bothWays = law(
   { oneWay: true }
 )
 
+const intoOwnMemory = law(
+  "reads into one's own memory get every byte, there and nowhere else",
+  "readInto into arrays of many sizes, also into one that is used again, with other reads in between: every byte arrives once and in order, nothing is written behind what was read, and what a read has returned is not written into.",
+  (connect) =>
+    Effect.gen(function* () {
+      const { a, b } = yield* connect({ limit: 1000 })
+      const random = Random.make(23)
+      const sent = pattern(150_000)
+      const writing = yield* meanwhile(sendAll(a.writer, cut(sent, 5000, 13)))
+      const { reader } = b
+      const again = new Uint8Array(2000)
+      const kept: Array<readonly [Uint8Array, number]> = []
+      let at = 0
+      const next = (piece: Uint8Array) =>
+        Effect.suspend(() => {
+          const expected = sent.subarray(at, (at += piece.length))
+          return areBytes(`${piece.length} bytes at ${at - piece.length}`, piece, expected)
+        })
+      for (let turn = 0; at < sent.length; turn++) {
+        if (turn % 5 === 4) {
+          const piece = yield* succeeds("read", reader.read(Random.size(random, 3000)))
+          kept.push([piece, at])
+          yield* next(piece)
+          continue
+        }
+        const target = turn % 2 === 0 ? again : new Uint8Array(Random.size(random, 3000))
+        target.fill(0xa5)
+        const size = yield* succeeds("readInto", reader.readInto(target))
+        yield* holds(size > 0, `readInto answered 0 after ${at} of ${sent.length} bytes`)
+        yield* next(target.subarray(0, size))
+        const behind = target.subarray(size)
+        yield* holds(
+          behind.every((byte) => byte === 0xa5),
+          `something was written behind the ${size} bytes of a readInto`
+        )
+        if (target !== again) kept.push([target.subarray(0, size), at - size])
+      }
+      yield* holds((yield* succeeds("readInto", reader.readInto(again))) === 0, "bytes behind the last one")
+      for (const [piece, from] of kept) {
+        yield* areBytes(`what was read at ${from}, later`, piece, sent.subarray(from, from + piece.length))
+      }
+      yield* finishes("the writes", writing)
+    }),
+  { oneWay: true }
+)
+
 /** A frame says who wrote it, which one it is, and how long it is. */
 const frame = (writer: number, index: number, size: number): Uint8Array => {
   const body = new Uint8Array(4 + size).fill(writer)
@@ -411,5 +457,6 @@ export const lawsOfBytes: ReadonlyArray<Law> = [
   limits,
   rechunking,
   bothWays,
+  intoOwnMemory,
   atomicWrites
 ]

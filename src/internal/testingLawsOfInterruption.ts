@@ -86,6 +86,16 @@ const partial = (
 
 const readings: ReadonlyArray<Reading> = [
   plain("read", (reader) => reader.read(3)),
+  {
+    name: "readInto",
+    read: (reader, note) =>
+      Effect.gen(function* () {
+        const target = new Uint8Array(3)
+        const size = yield* reader.readInto(target)
+        note(target.subarray(0, size))
+        return size === 0
+      })
+  },
   optional("readOption", (reader) => reader.readOption(3)),
   partial("readExactly", (reader) => reader.readExactly(4)),
   partial("readExactlyOption", (reader) => reader.readExactlyOption(4)),

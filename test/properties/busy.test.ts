@@ -25,6 +25,7 @@ interface Holder {
 
 const holders: ReadonlyArray<Holder> = [
   { request: { name: "read", count: 9 }, buffered: "", awaited: "abc", outcome: { value: "abc" }, left: "" },
+  { request: { name: "readInto", count: 9 }, buffered: "", awaited: "abc", outcome: { value: "abc" }, left: "" },
   {
     request: { name: "readOption", count: 9 },
     buffered: "",
@@ -92,6 +93,8 @@ const holders: ReadonlyArray<Holder> = [
 const contenders: ReadonlyArray<Request> = [
   { name: "read", count: 0 },
   { name: "read", count: 2 },
+  { name: "readInto", count: 0 },
+  { name: "readInto", count: 2 },
   { name: "readOption", count: 2 },
   { name: "readExactly", count: 0 },
   { name: "readExactly", count: 2 },

@@ -61,11 +61,13 @@ const sourceOf = (chunks: ReadonlyArray<string>, limit: number): Effect.Effect<S
 
 /** A read, or reads, whose result does not depend on how the bytes come. */
 type Item =
-  | Exclude<Request, { readonly name: "read" | "readOption" }>
+  | Exclude<Request, { readonly name: "read" | "readInto" | "readOption" }>
   | { readonly name: "reads"; readonly count: number }
 
 const items: fc.Arbitrary<Item> = requests(30).map((request) =>
-  request.name === "read" || request.name === "readOption" ? { name: "reads", count: request.count } : request
+  request.name === "read" || request.name === "readInto" || request.name === "readOption"
+    ? { name: "reads", count: request.count }
+    : request
 )
 
 /** What comes of an item, without what depends on chance. */

@@ -269,6 +269,7 @@ describe("a count of 0 (rank 34)", () => {
   })
   const table: ReadonlyArray<Zero> = [
     zero({ name: "read", count: 0 }, value("")),
+    zero({ name: "readInto", count: 0 }, value("")),
     { ...zero({ name: "readOption", count: 0 }, some("")), ended: none },
     zero({ name: "readExactly", count: 0 }, value("")),
     zero({ name: "readExactlyOption", count: 0 }, some("")),

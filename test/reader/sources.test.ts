@@ -188,6 +188,7 @@ describe("fromPull", () => {
       yield* Scope.close(scope, Exit.void)
       const all: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
         reader.read(0),
+        reader.readInto(new Uint8Array(1)),
         reader.readOption(1),
         reader.readAll({ maxBytes: 1 }),
         reader.readExactly(0),

@@ -73,6 +73,7 @@ describe("types of the reader", () => {
       const operations: Record<keyof Reader, "function" | "effect" | "number"> = {
         limit: "number",
         read: "function",
+        readInto: "function",
         readOption: "function",
         readAll: "function",
         readExactly: "function",
@@ -100,6 +101,7 @@ describe("types of the reader", () => {
     expectTypeOf<Reader["read"]>().toEqualTypeOf<(maxBytes: number) => Read<Uint8Array>>()
     expectTypeOf<ReturnType<Reader["read"]>>().toEqualTypeOf<Read<Uint8Array>>()
     expectTypeOf<ReturnType<Reader["readOption"]>>().toEqualTypeOf<Read<Option.Option<Uint8Array>>>()
+    expectTypeOf<Reader["readInto"]>().toEqualTypeOf<(target: Uint8Array) => Read<number>>()
     expectTypeOf<Parameters<Reader["readOption"]>>().toEqualTypeOf<[maxBytes: number]>()
   })
 

@@ -135,6 +135,7 @@ describe("1 limit, pause and resume", () => {
 
   for (const [name, take] of [
     ["read", (reader) => reader.read(5)],
+    ["readInto", (reader) => reader.readInto(new Uint8Array(5))],
     ["readOption", (reader) => reader.readOption(5)],
     ["readExactly", (reader) => reader.readExactly(5)],
     ["readExactlyOption", (reader) => reader.readExactlyOption(5)],

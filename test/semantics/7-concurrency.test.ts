@@ -36,6 +36,7 @@ describe("7 concurrency and cancellation", () => {
 
   const withoutWait: ReadonlyArray<Request> = [
     { name: "read", count: 0 },
+    { name: "readInto", count: 0 },
     { name: "readOption", count: 0 },
     { name: "readExactly", count: 0 },
     { name: "readExactlyOption", count: 0 },

@@ -319,6 +319,7 @@ describe("close", () => {
     Effect.gen(function* () {
       const reads = [
         ["read", (reader) => reader.read(10)],
+        ["readInto", (reader) => reader.readInto(new Uint8Array(10))],
         ["readOption", (reader) => reader.readOption(10)],
         ["readAll", (reader) => reader.readAll({ maxBytes: 100 })],
         ["readExactly", (reader) => reader.readExactly(10)],
@@ -335,7 +336,7 @@ describe("close", () => {
       for (const [operation, read] of reads) {
         for (const end of ["close", "abort"] as const) {
           const { connection, reader, transport, writer } = yield* fake({ takes: false })
-          const empty = ["read", "readOption", "pull"].includes(operation)
+          const empty = ["read", "readInto", "readOption", "pull"].includes(operation)
           if (!empty) transport.push("abc")
           yield* writer.write("x")
           const fiber = yield* start(Effect.flip(read(reader)))

@@ -33,6 +33,7 @@ export class FakeTransport implements Transport.Transport {
   private readonly taken: Array<Uint8Array> = []
   private ended = false
   private over = false
+  private lending = false
 
   constructor(takes: Takes | boolean = true) {
     this.takes = takes === true ? always : takes === false ? never : takes
@@ -71,6 +72,11 @@ export class FakeTransport implements Transport.Transport {
     }
     this.held = chunks
     return false
+  }
+
+  /** Not noted: it may be asked for at any read, and changes nothing but whose memory it is. */
+  lend(): void {
+    this.lending = true
   }
 
   end(): void {
@@ -142,8 +148,13 @@ export class FakeTransport implements Transport.Transport {
   }
 
   push(data: Uint8Array | string): void {
-    // a copy: what is pushed belongs to the session
-    this.deliver((handler) => handler.onData(typeof data === "string" ? bytes(data) : data.slice()))
+    // a copy: what is pushed belongs to the session, unless it is lent
+    const given = typeof data === "string" ? bytes(data) : data.slice()
+    this.deliver((handler) => {
+      if (!this.lending || handler.onLent === undefined) return handler.onData(given)
+      handler.onLent(given)
+      given.fill(0xee)
+    })
   }
 
   pushEnd(): void {

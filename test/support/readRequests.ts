@@ -1,11 +1,16 @@
 /** Reads as data: what is asked of a reader, and what comes of it, in a form that can be generated, printed and compared. */
-import { Cause, Effect, Option } from "effect"
+import { Cause, Effect, Exit, Option } from "effect"
 import type { StreamReader } from "effect-byte-streams"
 import * as fc from "fast-check"
+import { notNow } from "../../src/internal/operation.ts"
+import { ReadInto } from "../../src/internal/readOperations.ts"
+import type { BufferReader } from "../../src/internal/streamReader.ts"
 import { bytes, text } from "./bytes.ts"
 
 /** A read that may wait, fail and be refused. */
-export type Request =
+export type Request = { readonly name: "readInto"; readonly count: number } | PlainRequest
+
+type PlainRequest =
   | {
       readonly name: "read" | "readOption" | "readExactly" | "readExactlyOption" | "peek" | "skip"
       readonly count: number
@@ -31,6 +36,36 @@ export interface Failed {
 
 /** The effect that a request stands for. */
 export const effectOf = (reader: StreamReader.StreamReader, request: Request): Effect.Effect<unknown, unknown> => {
+  if (request.name !== "readInto") return plainReadOf(reader, request)
+  return new Shown((reader as BufferReader).buffer, new Uint8Array(request.count)) as Effect.Effect<any, any>
+}
+
+/** Answers with the bytes themselves, in the same step: one more, in which the fiber may be interrupted, would lose them. */
+class Shown extends ReadInto {
+  private shown(size: number) {
+    return this.target.slice(0, size) as never
+  }
+  override tryNow(): any {
+    const size = super.tryNow()
+    return size === notNow ? size : this.shown(size)
+  }
+  override settle() {
+    const exit = super.settle()
+    return exit !== undefined && Exit.isSuccess(exit) ? Exit.succeed(this.shown(exit.value)) : exit
+  }
+}
+
+/** The read itself, and what its value shows. */
+const readOf = (
+  reader: StreamReader.StreamReader,
+  request: Request
+): { readonly read: Effect.Effect<unknown, unknown>; readonly shown: (value: unknown) => unknown } => {
+  if (request.name !== "readInto") return { read: plainReadOf(reader, request), shown: (value) => value }
+  const target = new Uint8Array(request.count)
+  return { read: reader.readInto(target), shown: (size) => target.slice(0, size as number) }
+}
+
+const plainReadOf = (reader: StreamReader.StreamReader, request: PlainRequest): Effect.Effect<unknown, unknown> => {
   switch (request.name) {
     case "read":
     case "readOption":
@@ -94,16 +129,16 @@ export const perform = (
   see: (outcome: Outcome) => void,
   inGenerator = false
 ): Effect.Effect<void> => {
-  const read = effectOf(reader, request)
+  const { read, shown } = readOf(reader, request)
   if (!inGenerator) {
     return Effect.match(read, {
-      onSuccess: (value) => see(succeeded(value)),
+      onSuccess: (value) => see(succeeded(shown(value))),
       onFailure: (error) => see(failed(error))
     })
   }
   return Effect.gen(function* () {
     const value = yield* read
-    see(succeeded(value))
+    see(succeeded(shown(value)))
   }).pipe(Effect.match({ onSuccess: () => {}, onFailure: (error) => see(failed(error)) }))
 }
 
@@ -147,6 +182,7 @@ export const requests = (most: number): fc.Arbitrary<Request> =>
       name: fc.constantFrom("read", "readOption", "readExactly", "readExactlyOption", "peek", "skip"),
       count: count(most)
     }),
+    fc.record({ name: fc.constant("readInto" as const), count: count(most) }),
     fc.record({ name: fc.constant("readUntil" as const), separators, limit: callLimit }),
     fc.record({ name: fc.constant("discardUntil" as const), separators }),
     fc.record({ name: fc.constantFrom("readLine", "readLineOption", "pull") }),

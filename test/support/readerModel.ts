@@ -44,7 +44,8 @@ export class ReaderModel {
   attempt(request: Request): Outcome | undefined {
     if (this.end === "closed") return { error: "ClosedStream", operation: request.name, reason: "Closed" }
     switch (request.name) {
-      case "read": {
+      case "read":
+      case "readInto": {
         const bytes = this.some(request.name, request.count)
         return bytes === undefined || typeof bytes === "object" ? bytes : { value: bytes }
       }

@@ -46,6 +46,7 @@ const read = (
 /** All the reads that may wait. */
 export const reads: ReadonlyArray<Read> = [
   read({ name: "read", count: 5 }, value(line), value(""), { anyByte: true }),
+  read({ name: "readInto", count: 5 }, value(line), value(""), { anyByte: true }),
   read({ name: "readOption", count: 5 }, some(line), none, { anyByte: true }),
   read({ name: "pull" }, value(line), done, { anyByte: true }),
   read({ name: "readExactly", count: 5 }, value(line), incomplete("readExactly", "", 5)),

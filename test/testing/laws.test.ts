@@ -46,6 +46,23 @@ const overTransports = (name: string, transports: Effect.Effect<StreamLaws.Trans
 const overNode = (name: string, ...where: Parameters<typeof StreamLaws.overNetwork>) =>
   overTransports(name, StreamLaws.overNetwork(...where).pipe(Effect.provide(NodeNetwork.layer)))
 
+/** The same, reading into memory that is used again: what the first `readInto` asks for, even of nothing. */
+const lending = (subject: Subject): Subject => ({
+  name: `${subject.name}, lending`,
+  pair: (options) =>
+    Effect.tap(subject.pair(options), ({ left, right }) =>
+      Effect.all([left.reader.readInto(new Uint8Array(0)), right.reader.readInto(new Uint8Array(0))])
+    ),
+  transports: Effect.tap(subject.transports!, ({ left, right }) =>
+    Effect.sync(() => {
+      for (const transport of [left, right]) {
+        if (transport.lend === undefined) throw new Error(`${subject.name} cannot lend`)
+        transport.lend()
+      }
+    })
+  )
+})
+
 const hostile: TestNetwork.Path = { chunking: { random: { most: 20_000 } }, capacity: 30_000 }
 
 /** The network is there as long as the two ends are. */
@@ -70,23 +87,30 @@ const effectSockets = Effect.gen(function* () {
 })
 const goneAsAWhole = "an Effect socket that has come to its end is gone as a whole: it knows no half-close"
 
+const tcp = overNode("TCP", { host, port: 0 })
+const unix = overTransports(
+  "a Unix socket",
+  Effect.flatMap(socketPath("laws.sock"), (path) => StreamLaws.overNetwork({ path })).pipe(
+    Effect.provide(NodeNetwork.layer)
+  )
+)
+const tls = overNode(
+  "TLS",
+  { host, port: 0, tls: { identity: certificates.server.identity } },
+  { host, tls: { ca: authority.cert } }
+)
+
 const subjects: ReadonlyArray<Subject> = [
   { name: "memory", pair: (options) => TestNetwork.pair(options) },
   overMemory("a network in memory", {}),
   overMemory("a network in memory, in small pieces, with little room", { fromClient: hostile, fromServer: hostile }),
   { name: "memory, lock-step", pair: (options) => TestNetwork.lockstep(options) },
-  overNode("TCP", { host, port: 0 }),
-  overTransports(
-    "a Unix socket",
-    Effect.flatMap(socketPath("laws.sock"), (path) => StreamLaws.overNetwork({ path })).pipe(
-      Effect.provide(NodeNetwork.layer)
-    )
-  ),
-  overNode(
-    "TLS",
-    { host, port: 0, tls: { identity: certificates.server.identity } },
-    { host, tls: { ca: authority.cert } }
-  ),
+  tcp,
+  lending(tcp),
+  unix,
+  lending(unix),
+  tls,
+  lending(tls),
   {
     name: "a Node Duplex",
     transports: Effect.sync(() => {

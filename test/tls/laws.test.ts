@@ -33,6 +33,26 @@ const upgraded = (options?: Connection.Options) =>
     Effect.all({ left: client.startTls(asClient), right: peer.startTls(asServer) }, { concurrency: 2 })
   ).pipe(Effect.provide(NodeNetwork.layer))
 
+/** What is encrypted in place after it has read into memory that is used again, and goes on doing so. */
+const upgradedLending = (options?: Connection.Options) =>
+  Effect.gen(function* () {
+    const { client, peer } = yield* plainPair(options)
+    yield* lend(client)
+    yield* lend(peer)
+    const pair = yield* Effect.all(
+      {
+        left: client.startTls({ ...asClient, stoppable: false }),
+        right: peer.startTls({ ...asServer, stoppable: false })
+      },
+      { concurrency: 2 }
+    )
+    yield* lend(pair.left)
+    yield* lend(pair.right)
+    return pair
+  }).pipe(Effect.provide(NodeNetwork.layer))
+
+const lend = ({ reader }: Connection.Connection) => reader.readInto(new Uint8Array(0))
+
 const plainAgain = (options?: Connection.Options) =>
   Effect.flatMap(upgraded(options), ({ left, right }) =>
     Effect.all({ left: left.stopTls, right: right.stopTls }, { concurrency: 2 })
@@ -50,6 +70,9 @@ describe.concurrent("laws over TLS", () => {
   })
   describe("streams: TLS made by startTls", () => {
     StreamLaws.suite(it, upgraded)
+  })
+  describe("streams: TLS made by startTls, lending", () => {
+    StreamLaws.suite(it, upgradedLending)
   })
   describe("streams: plain text after stopTls", () => {
     StreamLaws.suite(it, plainAgain)
