@@ -11,6 +11,8 @@ export interface Contender {
   readonly arguments?: ReadonlyArray<string>
   /** What it can be asked to do; everything, unless it says so. */
   readonly services?: ReadonlyArray<Service>
+  /** From how many bytes a message on it has anything of its own to show; from the first, unless it says so. */
+  readonly from?: number
   /** Whether it speaks TLS where it is asked to. */
   readonly tls?: boolean
   /** The Python modules that it needs, which this machine may lack. */
@@ -23,10 +25,21 @@ export const baseline = "net"
 export const loadedBaseline = "net-loaded"
 /** What this is all about. */
 export const subject = "streams"
+/** The same, as one writes it who receives much. */
+export const subjectInto = "streams-into"
 
 const all: ReadonlyArray<Contender> = [
   { id: "net", title: "node:net by hand", server: "nodeNet.ts", tls: true },
   { id: "streams", title: "effect-byte-streams", server: "effectByteStreams.ts", tls: true },
+  {
+    id: "streams-into",
+    title: "effect-byte-streams, readInto",
+    server: "effectByteStreams.ts",
+    arguments: ["--read-into"],
+    services: ["raw", "sink"],
+    from: 16384,
+    tls: true
+  },
   { id: "net-loaded", title: "node:net, Effect loaded", server: "nodeNetLoaded.ts", tls: true },
   { id: "readline", title: "node:readline", server: "nodeReadline.ts", services: ["line"] },
   { id: "socket", title: "effect/socket", server: "effectSocket.ts" },
@@ -60,5 +73,5 @@ export const available = (): ReadonlyArray<Available> =>
     return executable === undefined ? [] : [{ ...one, runtime: { kind: "python", executable } }]
   })
 
-export const offers = (one: Contender, { service, tls }: Case): boolean =>
-  (one.services?.includes(service) ?? true) && (tls !== true || one.tls === true)
+export const offers = (one: Contender, { service, size, tls }: Case): boolean =>
+  (one.services?.includes(service) ?? true) && size >= (one.from ?? 0) && (tls !== true || one.tls === true)

@@ -3,7 +3,7 @@ import * as charts from "echarts/charts"
 import * as components from "echarts/components"
 import * as echarts from "echarts/core"
 import * as renderers from "echarts/renderers"
-import { baseline, loadedBaseline, subject } from "../contenders.ts"
+import { baseline, loadedBaseline, subject, subjectInto } from "../contenders.ts"
 import type { Report } from "../result.ts"
 
 echarts.use([
@@ -15,7 +15,7 @@ echarts.use([
   renderers.SVGRenderer
 ])
 
-const colours = ["#2f6fde", "#9aa5b1", "#e0a33a", "#58a55c", "#b07cc6"]
+const colours = ["#2f6fde", "#16a3b8", "#9aa5b1", "#e0a33a", "#58a55c", "#b07cc6"]
 
 export const draw = (report: Report): string => {
   const results = report.results.filter(({ id }) => /^(exchange|pipeline|bulk|connect)/.test(id))
@@ -58,7 +58,7 @@ export const draw = (report: Report): string => {
         return entry === undefined ? null : Number(entry.ratio.toFixed(3))
       }),
       label: {
-        show: id === subject,
+        show: id === subject || id === subjectInto,
         position: "right",
         fontSize: 10,
         textBorderColor: "#ffffff",

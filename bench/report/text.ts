@@ -1,16 +1,21 @@
 /** A report as Markdown. */
-import { baseline, subject } from "../contenders.ts"
+import { baseline, subjectInto } from "../contenders.ts"
 import type { Entry, Growth, Report, Result } from "../result.ts"
 import { spread } from "../support/statistics.ts"
 import { judge, type Verdict } from "../targets.ts"
 import { number, percent, ratio, table } from "./table.ts"
 
-/** `≥ 0.95 ✓`, or by how much it is missed. */
-const verdictText = ({ met, target, value }: Verdict): string => {
+/** `≥ 0.95: met`, or by how much it is missed; where several programs do the same, what each of them reaches. */
+const verdictText = ({ met, reached, target }: Verdict): string => {
   const bound = target.atLeast === undefined ? `≤ ${target.atMost}` : `≥ ${target.atLeast.toFixed(2)}`
   const against = { ratio: "", loadedRatio: " of loaded", difference: " more" }[target.of]
-  const reached = target.of === "difference" ? number(value) : ratio(value)
-  return `${bound}${against}: ${met ? "met" : "MISSED"}${met && target.of === "ratio" ? "" : ` (${reached})`}`
+  const value = (value: number) => (target.of === "difference" ? number(value) : ratio(value))
+  const several = reached.length > 1
+  const values = reached.map(({ entry, value: one }) =>
+    several ? `${entry.id === subjectInto ? "readInto" : "read"} ${value(one)}` : value(one)
+  )
+  const told = met && target.of === "ratio" && !several ? "" : ` (${values.join(", ")})`
+  return `${bound}${against}: ${met ? "met" : "MISSED"}${told}`
 }
 
 /** Whether the load generator had no time left for the baseline, which then is faster than its figure. */
@@ -37,7 +42,7 @@ const ratios = (results: ReadonlyArray<Result>): string => {
           const entry = of(id)
           return entry === undefined ? "" : ratio(entry.ratio)
         }),
-        judge(result, subject).map(verdictText).join("; ")
+        judge(result).map(verdictText).join("; ")
       ]
     })
   )
@@ -82,7 +87,7 @@ const groups: ReadonlyArray<{ readonly title: string; readonly of: RegExp; reado
 ]
 
 const misses = (results: ReadonlyArray<Result>): string => {
-  const verdicts = results.flatMap((result) => judge(result, subject))
+  const verdicts = results.flatMap((result) => judge(result))
   const met = verdicts.filter((verdict) => verdict.met).length
   return `${met} of ${verdicts.length} targets are met.`
 }

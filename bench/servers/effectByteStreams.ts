@@ -1,4 +1,8 @@
-/** This library as a user writes it: one effect an operation, in a generator. */
+/**
+ * This library as a user writes it: one effect an operation, in a generator. With `--read-into`, as one writes it who
+ * receives much: into one array that is used again.
+ */
+import { argv } from "node:process"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import type { Connection } from "effect-byte-streams/Connection"
 import * as NodeNetwork from "effect-byte-streams/NodeNetwork"
@@ -11,6 +15,14 @@ import { block, readFrameLength, readLength, Receipt } from "./support/service.t
 const raw = Effect.fnUntraced(function* ({ reader, writer }: Connection) {
   for (let bytes = yield* reader.read(65536); bytes.length > 0; bytes = yield* reader.read(65536)) {
     yield* writer.write(bytes)
+  }
+})
+
+const rawInto = Effect.fnUntraced(function* ({ reader, writer }: Connection) {
+  const array = new Uint8Array(65536)
+  for (let size = yield* reader.readInto(array); size > 0; size = yield* reader.readInto(array)) {
+    yield* writer.write(array.subarray(0, size))
+    yield* writer.flush
   }
 })
 
@@ -48,6 +60,24 @@ const sink = Effect.fnUntraced(
   Effect.catchTag("IncompleteRead", () => Effect.void)
 )
 
+const sinkInto = Effect.fnUntraced(
+  function* ({ reader, writer }: Connection) {
+    const array = new Uint8Array(65536)
+    while (true) {
+      const receipt = new Receipt()
+      let left = readLength(yield* reader.readExactly(8))
+      while (left > 0) {
+        const size = yield* reader.readInto(left < array.length ? array.subarray(0, left) : array)
+        if (size === 0) return
+        receipt.add(array.subarray(0, size))
+        left -= size
+      }
+      yield* writer.write(receipt.toBytes())
+    }
+  },
+  Effect.catchTag("IncompleteRead", () => Effect.void)
+)
+
 const source = Effect.fnUntraced(
   function* ({ reader, writer }: Connection) {
     while (true) {
@@ -59,12 +89,15 @@ const source = Effect.fnUntraced(
   Effect.catchTag("IncompleteRead", () => Effect.void)
 )
 
+const services = { raw, line, frame, sink, source }
+const servicesInto = { raw: rawInto, sink: sinkInto }
+
 const program = Effect.gen(function* () {
   const tls =
     identity === undefined ? undefined : { identity: { cert: identity.cert, key: Redacted.make(identity.key) } }
   const server = yield* Server.startServer(
     { host: "127.0.0.1", port: 0, tls },
-    { raw, line, frame, sink, source }[service]
+    { ...services, ...(argv.includes("--read-into") ? servicesInto : undefined) }[service]
   )
   announce(server.port)
   return yield* Effect.never
