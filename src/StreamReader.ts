@@ -27,8 +27,9 @@
  *   transport is paused, at `limit` or below it is resumed. A read of more than that raises the threshold while it waits.
  * - A count is an integer of 0 or more; anything else dies, and names the operation and the value. A count of 0 never
  *   waits, but still fails if the stream is closed, or lost with nothing left to read.
- * - The result may be a view of a larger piece of memory, which is kept alive as long as the result is. Whoever
- *   stores a few bytes for long makes a copy (`slice`).
+ * - The result may be a view of a larger piece of memory, which is kept alive as long as the result is, and may hold
+ *   what other connections received (as a small `Buffer` of Node's does). Whoever stores a few bytes for long, or hands
+ *   on the `buffer` of a result, makes a copy (`slice`).
  *
  * @since 0.1.0
  */
@@ -81,7 +82,8 @@ export interface StreamReader {
    * For bulk: with one array that is used again for each read, nothing has to
    * be allocated for what arrives, which is most of what receiving costs. From
    * the first such read on, a TCP, Unix or TLS connection reads into memory that
-   * all connections share, and other reads pay for a copy.
+   * all connections share, and other reads pay for a copy. (So does one that has
+   * brought no more than 1,024 bytes at a time, 16 times in a row.)
    *
    * `target` is the reader's until the read is over. Interrupting it loses no
    * byte: those that came stay in the buffer, and what `target` holds then says

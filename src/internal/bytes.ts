@@ -63,6 +63,29 @@ export const copy = (bytes: Uint8Array): Uint8Array => {
   return out
 }
 
+/** The memory that small copies are parts of. */
+const poolBytes = 8192
+/** Larger copies than this have memory of their own. */
+const mostPooled = 1024
+let pool = empty
+let poolMemory: ArrayBufferLike = empty.buffer
+let poolUsed = poolBytes
+
+/** As `copy`; a copy of few bytes may share its memory with other copies. */
+export const copyPooled = (bytes: Uint8Array): Uint8Array => {
+  const size = bytes.length
+  if (size > mostPooled) return copy(bytes)
+  if (poolUsed + size > poolBytes) {
+    pool = allocate(poolBytes)
+    poolMemory = pool.buffer
+    poolUsed = 0
+  }
+  copyInto(bytes, pool, poolUsed)
+  const out = new Uint8Array(poolMemory, poolUsed, size)
+  poolUsed += size
+  return out
+}
+
 const encoder = new TextEncoder()
 
 /** `text` as UTF-8. */

@@ -33,6 +33,11 @@ const asWritten = (chunk: Uint8Array): { chunk: any; encoding: BufferEncoding } 
   encoding: "buffer" as BufferEncoding
 })
 
+// A copy of a few bytes costs less than the memory that Node allocates for them, and throws away. Of many it costs more: a
+// socket that has brought little so often is taken to go on like that.
+const fewBytes = 1024
+const manyReads = 16
+
 const { _write: socketWrite, _writev: socketWritev, push: socketPush } = Net.Socket.prototype
 
 function push(this: Net.Socket, chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
@@ -50,6 +55,8 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   /** The system has yet to take what was written last. */
   protected holding = false
   private writeFailed = false
+  /** Reads in a row that brought few bytes. */
+  private smallReads = 0
   /** What the socket calls with each write, made with the first. */
   private onWritten: ((error?: Error | null) => void) | undefined = undefined
 
@@ -81,6 +88,8 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     const socket = this.duplex
     // a paused stream keeps what still comes, and says when the socket has to stop
     if (chunk === null || !this.flowing || socket.readableLength > 0) return socketPush.call(socket, chunk, encoding)
+    if (chunk.length > fewBytes) this.smallReads = 0
+    else if (++this.smallReads === manyReads) this.lend()
     this.arrived(chunk)
     return true
   }

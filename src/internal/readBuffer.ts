@@ -107,7 +107,7 @@ export class ReadBuffer {
     if (this.discarding > 0) bytes = this.discard(bytes)
     if (bytes.length === 0) return
     const target = this.awaited && this.window.length === 0 ? this.operation!.target : undefined
-    if (target === undefined || target.length === 0) return this.keep(Bytes.copy(bytes))
+    if (target === undefined || target.length === 0) return this.keep(Bytes.copyPooled(bytes))
     // all of it before anybody runs: the lender may be asked to read again meanwhile
     const size = Math.min(target.length, bytes.length)
     const rest = size === bytes.length ? undefined : Bytes.copy(bytes.subarray(size))

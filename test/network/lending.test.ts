@@ -81,6 +81,33 @@ describe("a transport that is asked to lend", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
+  it.live("lends by itself where little comes at a time, and not where much does", () =>
+    Effect.gen(function* () {
+      for (const [kind, pair] of Object.entries(transports)) {
+        const { left, right } = yield* pair
+        const receiver = new Receiver()
+        left.attach(silent)
+        right.attach(receiver.handler)
+        const send = Effect.fnUntraced(function* (word: string) {
+          receiver.got = ""
+          left.write([bytes(word)])
+          const brought = () => receiver.got.replaceAll(/[()]/g, "") === word || undefined
+          yield* eventually(`${kind}: ${word.length} bytes`, brought)
+        })
+        for (let i = 0; i < 15; i++) yield* send(`word ${i}`)
+        yield* send("x".repeat(2000))
+        for (let i = 0; i < 16; i++) {
+          yield* send(`word ${i}`)
+          assert.strictEqual(receiver.got, `(word ${i})`, kind)
+        }
+        yield* send("lent")
+        assert.strictEqual(receiver.got, "lent", kind)
+        left.abort()
+        right.abort()
+      }
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
   it.live("gives copies to a handler that wants none lent", () =>
     Effect.gen(function* () {
       for (const [kind, pair] of Object.entries(transports)) {
