@@ -44,8 +44,12 @@ function push(this: Net.Socket, chunk: Uint8Array | null, encoding?: BufferEncod
   return (this as Owned)[owner].pushed(chunk, encoding)
 }
 
+/** The part of the memory that was lent last: messages are often of one length. */
+let lastLent: Uint8Array = Bytes.empty
+
 function onRead(this: Net.Socket, size: number, memory: Uint8Array): boolean {
-  return (this as Owned)[owner].lent(size === memory.length ? memory : memory.subarray(0, size))
+  if (lastLent.length !== size) lastLent = memory.subarray(0, size)
+  return (this as Owned)[owner].lent(lastLent)
 }
 
 export class NodeTransport extends DuplexTransport<Net.Socket> {

@@ -29,8 +29,11 @@ const EffectBase: abstract new <A, E>() => Effect.Effect<A, E> = (() => {
   return Base as any
 })()
 
-/** What `tryNow` returns when the answer has to wait. */
-export const notNow: unique symbol = Symbol.for("effect-byte-streams/notNow")
+/**
+ * What `tryNow` returns when the answer has to wait. To the compiler a symbol, which is one of a kind; in truth an object:
+ * the engine compares those by their addresses where arrays are the other answers, and calls a builtin for symbols.
+ */
+export const notNow: unique symbol = Object.freeze({ _tag: "NotNow" }) as never
 
 // The fields are only declared: what is made for each call would pay for the definition of each.
 class Answer<A> {
