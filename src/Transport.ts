@@ -60,8 +60,8 @@ export interface Handler {
   onData(bytes: Uint8Array): void
   /**
    * As `onData`, with bytes that are the handler's only until it returns: they
-   * lie in memory that is written into again. Only from a transport that was
-   * asked to `lend`; a handler without it is given copies.
+   * lie in memory that is written into again. From a transport that was asked to
+   * `lend`, or does so of itself; a handler without it is given copies.
    */
   onLent?(bytes: Uint8Array): void
   /** The peer ended its output (FIN). Writing may go on. At most once. */

@@ -63,6 +63,17 @@ export const copy = (bytes: Uint8Array): Uint8Array => {
   return out
 }
 
+type Marking = { markAsUntransferable?(memory: ArrayBufferLike): void } | undefined
+type Process = { getBuiltinModule?(name: string): Marking } | undefined
+
+/** As `allocate`, of memory that several share: none of them can transfer it to another thread, under the others' feet. */
+export const allocateShared = (size: number): Uint8Array<ArrayBuffer> => {
+  const bytes = allocate(size)
+  const node = (globalThis as { readonly process?: Process }).process
+  node?.getBuiltinModule?.("node:worker_threads")?.markAsUntransferable?.(bytes.buffer)
+  return bytes
+}
+
 /** The memory that small copies are parts of. */
 const poolBytes = 8192
 /** Larger copies than this have memory of their own. */
@@ -76,7 +87,7 @@ export const copyPooled = (bytes: Uint8Array): Uint8Array => {
   const size = bytes.length
   if (size > mostPooled) return copy(bytes)
   if (poolUsed + size > poolBytes) {
-    pool = allocate(poolBytes)
+    pool = allocateShared(poolBytes)
     poolMemory = pool.buffer
     poolUsed = 0
   }

@@ -44,7 +44,7 @@ interface Lender {
 // Windows is given memory long before it has read: it cannot be changed in between.
 const makeLender = (): Lender | undefined => {
   const keys = process.platform === "win32" ? undefined : findKeys()
-  return keys === undefined ? undefined : { keys, scratch: Bytes.allocate(scratchBytes) }
+  return keys === undefined ? undefined : { keys, scratch: Bytes.allocateShared(scratchBytes) }
 }
 
 let lender: Lender | undefined | "unknown" = "unknown"

@@ -35,6 +35,11 @@ export class TcpTransport extends NodeTransport {
     if (meanwhile !== undefined) for (const bytes of meanwhile) handler.onData(bytes)
   }
 
+  override lend(): void {
+    // what the engine has put itself in front of is the engine's
+    if (this.engine === undefined) super.lend()
+  }
+
   override close(): void {
     if (!this.readEnded || this.holding || this.engine !== undefined) return super.close()
     // Nothing is left that could arrive, and the system goes on sending what it was given, with the end of the output

@@ -1,6 +1,7 @@
 /** A transport over a `node:net` socket. */
 import * as Net from "node:net"
 import { constants } from "node:os"
+import { Readable } from "node:stream"
 import type { ConnectionInfo, Failure, Handler } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
 import { DuplexTransport, toFailure } from "./duplexTransport.ts"
@@ -114,7 +115,9 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
 
   override pause(): void {
     this.flowing = false
-    super.pause()
+    // Not the socket's own, which stops one that lends from reading at once: while it reads on, into what a stream may keep,
+    // it also sees the connection break.
+    Readable.prototype.pause.call(this.duplex)
   }
 
   override resume(): void {

@@ -106,10 +106,12 @@ export class ReadBuffer {
     if (this.closed !== undefined) return
     if (this.discarding > 0) bytes = this.discard(bytes)
     if (bytes.length === 0) return
-    const target = this.awaited && this.window.length === 0 ? this.operation!.target : undefined
-    if (target === undefined || target.length === 0) return this.keep(Bytes.copyPooled(bytes))
+    // nobody knows how long it will lie there, and what it shares memory with does not count
+    if (!this.awaited || this.window.length > 0) return this.keep(Bytes.copy(bytes))
+    const { count, target } = this.operation!
     // all of it before anybody runs: the lender may be asked to read again meanwhile
-    const size = Math.min(target.length, bytes.length)
+    const size = target === undefined ? 0 : Math.min(count, target.length, bytes.length)
+    if (target === undefined || size === 0) return this.keepBriefly(Bytes.copyPooled(bytes))
     const rest = size === bytes.length ? undefined : Bytes.copy(bytes.subarray(size))
     target.set(rest === undefined ? bytes : bytes.subarray(0, size))
     this.window.push(target.subarray(0, size))
@@ -117,6 +119,12 @@ export class ReadBuffer {
     this.resize(bytes.length)
     this.wake()
     this.pauseIfFull()
+  }
+
+  /** As `keep`, of bytes whose memory others share: the read that waits is to take them, or they move. */
+  private keepBriefly(bytes: Uint8Array): void {
+    this.keep(bytes)
+    if (this.window.length > 0 && this.window.piece.buffer === bytes.buffer) this.window.own()
   }
 
   private count(size: number): void {
@@ -325,12 +333,13 @@ export class ReadBuffer {
   park<A, E>(operation: ReadOperation<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
     this.operation = operation
     this.watchdog?.readStarted()
+    if (operation.target !== undefined) this.borrow()
     const threshold = operation.threshold()
     if (threshold > this.threshold) this.threshold = threshold
     return begin((this.parking ??= new Parking(this)), fiber)
   }
 
-  /** A read is about to wait that has memory of its own: the transport need not allocate any. */
+  /** What arrives is to be copied anyway, to the memory of a read that waits: the transport need not allocate any. */
   borrow(): void {
     if (this.borrowing) return
     this.borrowing = true

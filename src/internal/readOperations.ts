@@ -1,8 +1,6 @@
 /** Each read as an operation on a `ReadBuffer`: when it is ready, what it takes, how it ends. */
 import * as Cause from "effect/Cause"
-import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { ReadError } from "../StreamError.ts"
 import { IncompleteRead, LimitOverrun } from "./errors.ts"
@@ -74,10 +72,6 @@ export class ReadInto extends ReadOperation<number, ReadError> {
   }
   ready(): boolean {
     return this.buffer.window.length > 0 || this.over()
-  }
-  override run(fiber: Fiber.Fiber<any, any>): Effect.Effect<number, ReadError> {
-    this.buffer.borrow()
-    return super.run(fiber)
   }
   settle(): Exit.Exit<number, ReadError> | undefined {
     const { buffer, count, memory } = this

@@ -158,9 +158,8 @@ export class Flush extends WriteOperation {
     super(buffer)
     this.name = name
   }
-  tryNow(): void | typeof notNow {
-    const { broken, buffered, ending } = this.buffer
-    if (buffered > 0 || ending !== undefined || broken !== undefined) return notNow
+  tryNow(): typeof notNow {
+    return notNow
   }
   run(): Effect.Effect<void, WriteError> {
     const { buffer } = this

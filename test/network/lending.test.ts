@@ -3,17 +3,19 @@
  * testing/laws.test.ts and tls/laws.test.ts.)
  */
 import { assert, describe, it } from "@effect/vitest"
-import { NodeNetwork, type Connection, type Transport } from "effect-byte-streams"
+import { type Connection, NodeNetwork, type Tls, type Transport } from "effect-byte-streams"
 import { Effect } from "effect"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import * as Net from "node:net"
-import { lend } from "../../src/internal/nodeLending.ts"
+import * as Lending from "../../src/internal/nodeLending.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { assertBytes } from "../support/assertBytes.ts"
 import { everyKind } from "../support/kinds.ts"
+import { lend } from "../support/lending.ts"
+import { plainPair } from "../support/plainPair.ts"
 import { socketPath } from "../support/temporary.ts"
-import { eventually, within } from "../support/wait.ts"
+import { eventually, eventuallyEffect, within } from "../support/wait.ts"
 
 const host = "127.0.0.1"
 
@@ -130,9 +132,9 @@ describe("a transport that is asked to lend", () => {
 
   it("goes on as it does where it cannot: without a handle, or with one of another make", () => {
     const closed = new Net.Socket()
-    assert.isFalse(lend(closed, () => true))
+    assert.isFalse(Lending.lend(closed, () => true))
     const other = Object.assign(new Net.Socket(), { _handle: {} })
-    assert.isFalse(lend(other, () => true))
+    assert.isFalse(Lending.lend(other, () => true))
   })
 })
 
@@ -153,11 +155,12 @@ const receive = (reader: Connection.Connection["reader"], into: boolean) =>
 for (const { client, kind, serve } of everyKind) {
   it.live(`${kind}: many connections share the memory, and each gets its own bytes`, () =>
     Effect.gen(function* () {
-      const { at } = yield* serve(({ reader, writer }) =>
+      const { at } = yield* serve((connection) =>
         Effect.gen(function* () {
-          // every other connection never reads into an array of its own, once it has asked for it
+          const { reader, writer } = connection
+          // half of the connections never read into an array of their own, although what arrives is lent to them
           const index = (yield* reader.readExactly(1))[0]!
-          yield* reader.readInto(new Uint8Array(0))
+          yield* lend(connection)
           const all = yield* receive(reader, index % 2 === 0)
           for (let from = 0; from < all.length; from += 50_000) yield* writer.write(all.subarray(from, from + 50_000))
         })
@@ -178,6 +181,47 @@ for (const { client, kind, serve } of everyKind) {
           }),
         { concurrency: "unbounded", discard: true }
       )
+    }).pipe(Effect.scoped, Effect.provide(NodeNetwork.layer))
+  )
+}
+
+for (const { kind, toRaw } of everyKind) {
+  it.live(`${kind}: what breaks is seen while nobody reads, as where nothing is lent`, () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* toRaw({ limit: 1000 })
+      yield* lend(connection)
+      yield* peer.send("x".repeat(5000))
+      yield* eventuallyEffect(
+        "the transport is paused",
+        Effect.map(connection.reader.buffered, (size) => size > 2000)
+      )
+      yield* peer.reset
+      const closed = yield* within("the loss", connection.closed)
+      // a Unix socket knows no reset
+      assert.strictEqual(closed._tag, kind === "Unix" ? "PeerEof" : "Lost")
+    }).pipe(Effect.scoped, Effect.provide(NodeNetwork.layer))
+  )
+}
+
+for (const stoppable of [false, true]) {
+  const how = stoppable ? "with a way back" : "for good"
+  it.live(`the handle that was upgraded (${how}) asks nothing of the connection any more`, () =>
+    Effect.gen(function* () {
+      const { client, peer } = yield* plainPair()
+      const asClient: Tls.StartTlsOptions = { side: "client", ca: authority.cert, serverName: "localhost", stoppable }
+      const asServer: Tls.StartTlsOptions = { side: "server", identity: certificates.server.identity, stoppable }
+      const [left, right] = yield* Effect.all([client.startTls(asClient), peer.startTls(asServer)], { concurrency: 2 })
+      for (const word of ["one\n", "two\n", "three\n"]) {
+        for (const old of [client, peer]) {
+          const refused = yield* Effect.flip(old.reader.readInto(new Uint8Array(10)))
+          assert.deepInclude(refused, { _tag: "ClosedStream", operation: "readInto", reason: "Upgraded" })
+          yield* lend(old)
+        }
+        yield* left.writer.write(word)
+        assert.strictEqual(text(yield* within(word, right.reader.readLine)), word)
+        yield* right.writer.write(word)
+        assert.strictEqual(text(yield* within(word, left.reader.readLine)), word)
+      }
     }).pipe(Effect.scoped, Effect.provide(NodeNetwork.layer))
   )
 }

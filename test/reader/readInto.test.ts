@@ -97,7 +97,7 @@ describe("readInto", () => {
     })
   )
 
-  it.effect("dies of an array that was taken away meanwhile, and loses nothing", () =>
+  it.effect("dies of an array that was taken away before anything came, and loses nothing", () =>
     Effect.gen(function* () {
       for (const there of [true, false]) {
         const { feed, reader } = lender()
@@ -202,6 +202,56 @@ describe("what is lent", () => {
     assert.strictEqual(rest(reader), "d")
   })
 
+  it("keeps no memory alive that it shares with others, while it waits to be read", () => {
+    const { buffer, feed, reader } = lender()
+    const memory = () => buffer.window.piece.buffer.byteLength
+    // nobody waits, somebody does but not for this, somebody takes a part of it
+    feed("ab")
+    Effect.runSync(reader.peek(1))
+    assert.strictEqual(memory(), 2)
+    Effect.runSync(reader.read(2))
+    const line = Effect.runFork(reader.readLine)
+    feed("ab")
+    assert.isTrue(waits(line))
+    assert.strictEqual(memory(), 2)
+    feed("c\nde")
+    assert.isFalse(waits(line))
+    assert.isAtMost(memory(), 1024)
+    assert.strictEqual(rest(reader), "de")
+    const read = Effect.runFork(reader.read(1))
+    feed("abc")
+    assert.isFalse(waits(read))
+    assert.strictEqual(memory(), 2)
+    assert.strictEqual(rest(reader), "bc")
+  })
+
+  it("cannot be taken from under another's feet: what they share is not to be transferred", () => {
+    const { feed, reader } = lender()
+    const read = () => {
+      const fiber = Effect.runFork(reader.read(9))
+      feed("abc")
+      return (fiber.pollUnsafe() as Exit.Success<Uint8Array>).value
+    }
+    const [one, other] = [read(), read()]
+    assert.strictEqual(one.buffer, other.buffer)
+    assert.throws(() => structuredClone(one, { transfer: [one.buffer as ArrayBuffer] }), /transfer/i)
+    assert.strictEqual(text(other), "abc")
+    assert.strictEqual(text(read()), "abc")
+  })
+
+  it("fills no more of an array that grows than was asked for", () => {
+    const { feed, reader } = lender()
+    const memory = new ArrayBuffer(4, { maxByteLength: 8 })
+    const target = new Uint8Array(memory)
+    const reading = reader.readInto(target)
+    memory.resize(8)
+    const fiber = Effect.runFork(reading)
+    feed("abcdefgh")
+    assert.deepStrictEqual(fiber.pollUnsafe(), Exit.succeed(4))
+    assert.strictEqual(text(target), "abcd\0\0\0\0")
+    assert.strictEqual(rest(reader), "efgh")
+  })
+
   it("does not bring back the rest of a line that was too long", () => {
     const { feed, reader } = lender(4)
     feed("too long")
@@ -215,7 +265,7 @@ describe("what is lent", () => {
     assert.strictEqual(text(target.subarray(0, 3)), "abc")
   })
 
-  it.effect("is asked for by the first readInto, and by no other read", () =>
+  it.effect("is asked for by the first readInto that waits, and by no other read", () =>
     Effect.gen(function* () {
       const transport = new FakeTransport()
       let asked = 0
@@ -227,6 +277,11 @@ describe("what is lent", () => {
       yield* Fiber.interrupt(waiting)
       yield* reader.readLine
       assert.strictEqual(asked, 0)
+      // neither does one that need not wait
+      yield* reader.readInto(new Uint8Array(0))
+      transport.push("abc")
+      yield* reader.readInto(new Uint8Array(3))
+      assert.strictEqual(asked, 0)
       for (let i = 0; i < 3; i++) yield* Fiber.interrupt(yield* start(reader.readInto(new Uint8Array(1))))
       assert.strictEqual(asked, 1)
     })
@@ -236,7 +291,6 @@ describe("what is lent", () => {
     Effect.gen(function* () {
       const { reader, transport } = yield* fake({ limit: 4 })
       const target = new Uint8Array(2)
-      assert.strictEqual(yield* reader.readInto(new Uint8Array(0)), 0)
       const fiber = yield* start(reader.readInto(target))
       transport.push("abcdefghij")
       assert.strictEqual(yield* Fiber.join(fiber), 2)

@@ -12,6 +12,7 @@ import { vi } from "vitest"
 import { DuplexTransport } from "../../src/internal/duplexTransport.ts"
 import { toTransport } from "../../src/internal/socketBridge.ts"
 import { authority, certificates } from "../support/certificates.ts"
+import { lend } from "../support/lending.ts"
 import { socketPath } from "../support/temporary.ts"
 
 // most of what the laws do is wait
@@ -46,13 +47,10 @@ const overTransports = (name: string, transports: Effect.Effect<StreamLaws.Trans
 const overNode = (name: string, ...where: Parameters<typeof StreamLaws.overNetwork>) =>
   overTransports(name, StreamLaws.overNetwork(...where).pipe(Effect.provide(NodeNetwork.layer)))
 
-/** The same, reading into memory that is used again: what the first `readInto` asks for, even of nothing. */
+/** The same, reading into memory that is used again. */
 const lending = (subject: Subject): Subject => ({
   name: `${subject.name}, lending`,
-  pair: (options) =>
-    Effect.tap(subject.pair(options), ({ left, right }) =>
-      Effect.all([left.reader.readInto(new Uint8Array(0)), right.reader.readInto(new Uint8Array(0))])
-    ),
+  pair: (options) => Effect.tap(subject.pair(options), ({ left, right }) => Effect.andThen(lend(left), lend(right))),
   transports: Effect.tap(subject.transports!, ({ left, right }) =>
     Effect.sync(() => {
       for (const transport of [left, right]) {

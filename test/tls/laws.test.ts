@@ -8,6 +8,7 @@ import { type Connection, NodeNetwork, type Tls } from "effect-byte-streams"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import { vi } from "vitest"
 import { authority, certificates } from "../support/certificates.ts"
+import { lend } from "../support/lending.ts"
 import { plainPair } from "../support/plainPair.ts"
 
 // most of what the laws do is wait
@@ -50,8 +51,6 @@ const upgradedLending = (options?: Connection.Options) =>
     yield* lend(pair.right)
     return pair
   }).pipe(Effect.provide(NodeNetwork.layer))
-
-const lend = ({ reader }: Connection.Connection) => reader.readInto(new Uint8Array(0))
 
 const plainAgain = (options?: Connection.Options) =>
   Effect.flatMap(upgraded(options), ({ left, right }) =>
