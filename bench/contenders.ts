@@ -47,6 +47,12 @@ const all: ReadonlyArray<Contender> = [
   { id: "uvloop", title: "asyncio on uvloop", server: "asyncioStreams.py", arguments: ["--uvloop"], python: "uvloop" }
 ]
 
+/** Where a contender stands among the others; whoever is none, behind them. */
+export const placeOf = (id: string): number => {
+  const place = all.findIndex((one) => one.id === id)
+  return place === -1 ? all.length : place
+}
+
 /** The interpreter itself rather than a launcher in front of it, or nothing where there is none with these modules. */
 const findPython = (module: string): string | undefined => {
   try {

@@ -1,5 +1,5 @@
 /** A report as Markdown. */
-import { baseline, subjectInto } from "../contenders.ts"
+import { baseline, placeOf, subjectInto } from "../contenders.ts"
 import type { Entry, Growth, Report, Result } from "../result.ts"
 import { spread } from "../support/statistics.ts"
 import { judge, type Verdict } from "../targets.ts"
@@ -30,15 +30,16 @@ const ratios = (results: ReadonlyArray<Result>): string => {
   for (const { entries } of results.toSorted((a, b) => b.entries.length - a.entries.length)) {
     for (const { id, title } of entries.slice(1)) if (!others.has(id)) others.set(id, title)
   }
+  const ids = Array.from(others.keys()).toSorted((a, b) => placeOf(a) - placeOf(b))
   const base = results[0]!.entries[0]!
   return table(
-    ["case", base.title, ...others.values(), "target"],
+    ["case", base.title, ...ids.map((id) => others.get(id)!), "target"],
     results.map((result) => {
       const of = (id: string) => result.entries.find((entry) => entry.id === id)
       return [
         result.title,
         `${number(result.entries[0]!.median)} ${result.unit}${isHeldBack(result) ? " *" : ""}`,
-        ...Array.from(others.keys(), (id) => {
+        ...ids.map((id) => {
           const entry = of(id)
           return entry === undefined ? "" : ratio(entry.ratio)
         }),
