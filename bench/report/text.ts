@@ -9,11 +9,11 @@ import { number, percent, ratio, table } from "./table.ts"
 const verdictText = ({ met, reached, target }: Verdict): string => {
   const bound = target.atLeast === undefined ? `≤ ${target.atMost}` : `≥ ${target.atLeast.toFixed(2)}`
   const against = { ratio: "", loadedRatio: " of loaded", difference: " more" }[target.of]
-  const value = (value: number) => (target.of === "difference" ? number(value) : ratio(value))
   const several = reached.length > 1
-  const values = reached.map(({ entry, value: one }) =>
-    several ? `${entry.id === subjectInto ? "readInto" : "read"} ${value(one)}` : value(one)
-  )
+  const values = reached.map(({ entry, value }) => {
+    const shown = target.of === "difference" ? number(value) : ratio(value)
+    return several ? `${entry.id === subjectInto ? "readInto" : "read"} ${shown}` : shown
+  })
   const told = met && target.of === "ratio" && !several ? "" : ` (${values.join(", ")})`
   return `${bound}${against}: ${met ? "met" : "MISSED"}${told}`
 }

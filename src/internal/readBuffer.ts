@@ -6,6 +6,10 @@
  * than the window holds. Bytes are counted over both: above twice the limit the
  * transport is paused, at the limit or below it is resumed.
  *
+ * A transport may also lend what arrives, in memory that it uses again. It is
+ * copied before the transport has it back: right into the memory of a read that
+ * waits with its own, or into the buffer's.
+ *
  * One read may wait at a time. It parks in a single callback, the feeding side
  * asks it whether it can go on before it wakes it, and it takes its bytes in
  * the very step in which it hands them over, so that an interruption finds them

@@ -128,7 +128,7 @@ export class Session implements Handler, Flow, Output, Watched {
   }
 
   lend(): void {
-    if (!this.detached) this.transport.lend?.()
+    this.transport.lend?.()
   }
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
