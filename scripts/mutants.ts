@@ -40,7 +40,7 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "forgotten resume: a read of more than the limit does not set the transport going",
     file: "internal/readBuffer.ts",
-    find: "  parking.buffer.resumeForRead()\n",
+    find: "      this.resumeForRead()\n",
     replace: ""
   },
   {
@@ -75,15 +75,34 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "waiter dropped on interrupt: the reader stays busy",
+    file: "internal/parking.ts",
+    find: "    this.suspended = false\n    this.host.giveUp()\n",
+    replace: "    this.suspended = false\n"
+  },
+  {
+    name: "waiter dropped on interrupt, where the scheduler has a say",
+    file: "internal/parking.ts",
+    find: "      this.called = false\n      this.host.giveUp()\n",
+    replace: "      this.called = false\n"
+  },
+  {
+    name: "a fiber is taken to run as soon as it is resumed, whatever the scheduler",
+    file: "internal/operation.ts",
+    find: "(preventYield || (scheduler.shouldYield === shouldYield && maxOpsBeforeYield > 1)) &&",
+    replace:
+      "(preventYield || scheduler.shouldYield !== undefined || shouldYield === undefined || maxOpsBeforeYield > 1) &&"
+  },
+  {
+    name: "what arrives is handed over before what arrived",
     file: "internal/readBuffer.ts",
-    find: "      parking.wakened = false\n      parking.buffer.giveUp()\n",
-    replace: "      parking.wakened = false\n"
+    find: "this.queued || this.window.length > 0 || ",
+    replace: "this.queued || "
   },
   {
     name: "bytes in the air: a result is delivered in a step of its own",
-    file: "internal/readBuffer.ts",
-    find: "  handOver(buffer.settle(buffer.operation!)!, fiber!)\n",
-    replace: "  buffer.settle(buffer.operation!)!\n"
+    file: "internal/parking.ts",
+    find: "    return handOver(this.host.answer(), fiber)\n",
+    replace: "    return this.host.answer()\n"
   },
   {
     name: "queued bytes dropped at the end of the stream",

@@ -10,6 +10,7 @@ import type * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Scheduler from "effect/Scheduler"
 
 const evaluate = function (this: Operation<any, any>, fiber: Fiber.Fiber<any, any>) {
   return this.run(fiber)
@@ -112,3 +113,31 @@ export const handOver = <A, E>(exit: Exit.Exit<A, E>, fiber: Fiber.Fiber<any, an
   running._interruptedCause = cause
   return next
 }
+
+/** What is used of a fiber that Effect does not export. */
+interface Suspendable {
+  yieldWith(stopped: () => void): Effect.Effect<never>
+  evaluate(effect: Effect.Effect<any, any>): void
+}
+
+/** Effect's own: it lets others run after so many steps, and never before the first. */
+const { shouldYield } = Scheduler.MixedScheduler.prototype
+
+/** Whether the fiber, once it is suspended, runs in the very call that resumes it: no scheduler has a say in that. */
+export const runsAtOnce = (fiber: Fiber.Fiber<any, any>): boolean => {
+  const { maxOpsBeforeYield, preventYield, scheduler } = fiber.cache
+  const { evaluate, yieldWith } = fiber as unknown as Partial<Suspendable>
+  return (
+    (preventYield || (scheduler.shouldYield === shouldYield && maxOpsBeforeYield > 1)) &&
+    evaluate !== undefined &&
+    yieldWith !== undefined
+  )
+}
+
+/** Suspends the fiber, in the step that ends with what this returns. `stopped` is called when it is resumed or interrupted. */
+export const suspend = (fiber: Fiber.Fiber<any, any>, stopped: () => void): Effect.Effect<never> =>
+  (fiber as unknown as Suspendable).yieldWith(stopped)
+
+/** Resumes a fiber that was suspended. */
+export const resume = (fiber: Fiber.Fiber<any, any>, effect: Effect.Effect<any, any>): void =>
+  (fiber as unknown as Suspendable).evaluate(effect)

@@ -25,7 +25,8 @@ import { ClosedStream, StreamBusy } from "./errors.ts"
 import type { Budget } from "./budget.ts"
 import { ByteWindow } from "./byteWindow.ts"
 import * as Bytes from "./bytes.ts"
-import { deliver, handOver, interrupted, nothing, notNow, Operation } from "./operation.ts"
+import { handOver, interrupted, nothing, Operation } from "./operation.ts"
+import { Parking, type Waiting } from "./parking.ts"
 import type { Watchdog } from "./watchdog.ts"
 
 /** Why a stream broke, as an error made anew for each operation that meets it. */
@@ -45,7 +46,7 @@ export const defaultLimit = 65536
 /** Chunks that wait unread are gathered into slabs from this number on, lest a dribbling peer cost an object a byte. */
 const manyChunks = 64
 
-export class ReadBuffer {
+export class ReadBuffer implements Waiting {
   readonly limit: number
   readonly window = new ByteWindow()
   /** Bytes in queue and window together. */
@@ -97,7 +98,7 @@ export class ReadBuffer {
     this.count(bytes.length)
     if (this.closed !== undefined) return
     if (this.discarding > 0) bytes = this.discard(bytes)
-    if (bytes.length > 0) this.keep(bytes)
+    if (bytes.length > 0 && !this.answers(bytes)) this.keep(bytes)
   }
 
   /**
@@ -115,7 +116,10 @@ export class ReadBuffer {
     const { count, target } = this.operation!
     // all of it before anybody runs: the lender may be asked to read again meanwhile
     const size = target === undefined ? 0 : Math.min(count, target.length, bytes.length)
-    if (target === undefined || size === 0) return this.keepBriefly(Bytes.copyPooled(bytes))
+    if (target === undefined || size === 0) {
+      const copy = Bytes.copyPooled(bytes)
+      return this.answers(copy) ? undefined : this.keepBriefly(copy)
+    }
     const rest = size === bytes.length ? undefined : Bytes.copy(bytes.subarray(size))
     target.set(rest === undefined ? bytes : bytes.subarray(0, size))
     this.window.push(target.subarray(0, size))
@@ -129,6 +133,20 @@ export class ReadBuffer {
   private keepBriefly(bytes: Uint8Array): void {
     this.keep(bytes)
     if (this.window.length > 0 && this.window.piece.buffer === bytes.buffer) this.window.own()
+  }
+
+  /** Hands what arrives to the read that waits, if it is just what that waits for: it need not pass through the window. */
+  private answers(bytes: Uint8Array): boolean {
+    const { operation, parking } = this
+    if (operation === undefined || parking === undefined) return false
+    if (!parking.suspended || this.queued || this.window.length > 0 || !operation.isAnsweredBy(bytes)) return false
+    // whoever is told to stop may interrupt the fiber
+    this.settling = true
+    this.unpark()
+    this.settling = false
+    parking.end(Exit.succeed(Bytes.plain(bytes)))
+    this.pauseIfFull()
+    return true
   }
 
   private count(size: number): void {
@@ -340,7 +358,12 @@ export class ReadBuffer {
     if (operation.target !== undefined) this.borrow()
     const threshold = operation.threshold()
     if (threshold > this.threshold) this.threshold = threshold
-    return begin((this.parking ??= new Parking(this)), fiber)
+    if (this.paused) {
+      this.resumeForRead()
+      // it may not feed at once, but nothing less than the stream would hang if it did
+      if (operation.ready()) return handOver(this.settle(operation)!, fiber) as Effect.Effect<A, E>
+    }
+    return (this.parking ??= new Parking(this)).begin(fiber)
   }
 
   /** What arrives is to be copied anyway, to the memory of a read that waits: the transport need not allocate any. */
@@ -348,6 +371,11 @@ export class ReadBuffer {
     if (this.borrowing) return
     this.borrowing = true
     this.flow.lend?.()
+  }
+
+  /** What the waiting operation answers, which is ready. What made it ready is still there: it does not wait again. */
+  answer(): Exit.Exit<any, any> {
+    return this.settle(this.operation!)!
   }
 
   /** The waiting operation is given up, and has taken nothing. */
@@ -373,7 +401,7 @@ export class ReadBuffer {
   /** The waiting operation is over, or given up. */
   unpark(): void {
     this.operation = undefined
-    if (this.parking !== undefined) this.parking.wakened = false
+    this.parking?.answered()
     this.watchdog?.readEnded()
     this.threshold = 2 * this.limit
     this.pauseIfFull()
@@ -381,87 +409,17 @@ export class ReadBuffer {
 
   /** Fails the waiting read, as if it had been interrupted: it has taken nothing. */
   failWaiting(error: (operation: string) => ReadError): void {
-    const resume = this.parking?.resume
-    if (this.operation === undefined || resume === undefined) return
-    const { name } = this.operation
-    this.parking!.resume = undefined
+    const { operation, parking } = this
+    if (operation === undefined || parking === undefined || !parking.waits) return
     this.unpark()
-    resume(Exit.fail(error(name)))
+    parking.end(Exit.fail(error(operation.name)))
   }
 
   private wake(): void {
-    const operation = this.operation
-    const parking = this.parking
-    if (operation === undefined || parking === undefined || parking.resume === undefined) return
+    const { operation, parking } = this
+    if (operation === undefined || parking === undefined || !parking.waits) return
     this.absorb()
-    if (!operation.ready()) return
-    const resume = parking.resume
-    parking.resume = undefined
-    parking.wakened = true
-    resume(parking.over)
-  }
-}
-
-/** A wait, made once a reader rather than once a wait. */
-class Parking {
-  /** Resumes the fiber that waits. */
-  resume: ((effect: Effect.Effect<Parking, any>) => void) | undefined = undefined
-  /** Whether the fiber was resumed for an answer, and has yet to run. */
-  wakened = false
-  fiber: Fiber.Fiber<any, any> | undefined = undefined
-  readonly buffer: ReadBuffer
-  readonly givenUp = new GivenUp(this)
-  /** What the fiber is resumed with. */
-  readonly over: Exit.Exit<Parking> = Exit.succeed(this)
-
-  constructor(buffer: ReadBuffer) {
-    this.buffer = buffer
-  }
-}
-
-/** Whose wait begins: the effects that waits consist of are the same for all. */
-let beginning: Parking
-
-const waiting = Effect.callback<Parking, any>((resume) => {
-  const parking = beginning
-  parking.resume = resume
-  parking.buffer.resumeForRead()
-  return parking.givenUp
-})
-
-// What made it ready is still there: it does not wait again. The operation is finished only here, behind the frame of the
-// callback: a failure would pass that in a step of its own, with the bytes that it carries in the air.
-const wait: Effect.Effect<any, any> = Effect.flatMap(waiting, ({ buffer, fiber }) =>
-  handOver(buffer.settle(buffer.operation!)!, fiber!)
-)
-
-/** Begins to wait, in this very step. */
-const begin = (parking: Parking, fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> => {
-  parking.fiber = fiber
-  deliver(wait as never, fiber)
-  beginning = parking
-  return deliver(waiting as never, fiber)
-}
-
-/** What a fiber runs that is interrupted while it waits. */
-class GivenUp extends Operation<void, never> {
-  readonly parking: Parking
-  constructor(parking: Parking) {
-    super()
-    this.parking = parking
-  }
-  tryNow(): typeof notNow {
-    return notNow
-  }
-  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void> {
-    const { parking } = this
-    // a wait that is over is not given up: another may have begun
-    if (fiber === parking.fiber && (parking.resume !== undefined || parking.wakened)) {
-      parking.resume = undefined
-      parking.wakened = false
-      parking.buffer.giveUp()
-    }
-    return Exit.void
+    if (operation.ready()) parking.wake()
   }
 }
 
@@ -494,6 +452,10 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
   /** The memory that it reads into, if it has any of its own. */
   get target(): Uint8Array | undefined {
     return undefined
+  }
+  /** Whether these are its answer, when they come with none before them. */
+  isAnsweredBy(_bytes: Uint8Array): boolean {
+    return false
   }
   /** How much may be buffered before the transport is paused, while this operation waits. */
   threshold(): number {

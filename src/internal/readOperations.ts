@@ -30,6 +30,9 @@ export class Read extends ReadOperation<Uint8Array, ReadError> {
     if (!buffer.idle || held === 0 || wanted === 0 || (held < wanted && held !== buffer.size)) return notNow
     return buffer.take(held < wanted ? held : wanted)
   }
+  override isAnsweredBy(bytes: Uint8Array): boolean {
+    return bytes.length <= this.count
+  }
   ready(): boolean {
     return this.buffer.window.length > 0 || this.over()
   }
@@ -225,6 +228,9 @@ export class ReadExactly extends Exactly<Uint8Array, ReadError | IncompleteRead>
     const { buffer, count } = this
     return buffer.idle && count > 0 && buffer.window.length >= count ? buffer.take(count) : notNow
   }
+  override isAnsweredBy(bytes: Uint8Array): boolean {
+    return bytes.length === this.count
+  }
   protected answer(): Exit.Exit<Uint8Array> {
     return this.count === 0 ? exitEmpty : Exit.succeed(this.buffer.take(this.count))
   }
@@ -339,6 +345,14 @@ abstract class Until<A, E> extends ReadOperation<A, E> {
   ready(): boolean {
     return this.search() > this.limit || this.match !== undefined || this.over()
   }
+  /** Whether the first separator is the end of these bytes, and within the limit. */
+  protected endsIn(bytes: Uint8Array): boolean {
+    const { limit, separator } = this
+    const start = bytes.length - separator.longest
+    // most of what is no answer is not searched twice
+    if (separator.findIn === undefined || bytes[bytes.length - 1] !== separator.lastByte) return false
+    return start <= limit && separator.findIn(bytes, 0, bytes.length) === start
+  }
   protected overrun(consumed: number, found: boolean): Exit.Exit<never, LimitOverrun> {
     return Exit.fail(new LimitOverrun({ operation: this.name, consumed, limit: this.limit, found }))
   }
@@ -362,6 +376,9 @@ export class ReadUntil extends Until<Uint8Array, ReadError | IncompleteRead | Li
     this.search()
     const match = this.match
     return match === undefined || match.start > this.limit ? notNow : buffer.take(match.end)
+  }
+  override isAnsweredBy(bytes: Uint8Array): boolean {
+    return this.endsIn(bytes)
   }
   settle(): Exit.Exit<Uint8Array, ReadError | IncompleteRead | LimitOverrun> | undefined {
     const offset = this.search()
@@ -502,6 +519,9 @@ export class ReadLine extends Line<Uint8Array> {
     const index = Bytes.indexOfByte(piece, 10, from, end)
     if (index === -1 || index - start > this.limit) return notNow
     return buffer.take(index + 1 - start)
+  }
+  override isAnsweredBy(bytes: Uint8Array): boolean {
+    return this.endsIn(bytes)
   }
   protected line(bytes: Uint8Array): Exit.Exit<Uint8Array> {
     return Exit.succeed(bytes)

@@ -20,22 +20,32 @@ export interface Separator {
   find(window: ByteWindow, from: number): Match | undefined
   /** Where the first match lies that is whole in `piece`, at or after `from` and before `end`, or -1. One length only. */
   findIn?(piece: Uint8Array, from: number, end: number): number
+  /** What each match ends with. One length only. */
+  readonly lastByte?: number
 }
 
 class SingleByte implements Separator {
   readonly shortest = 1
   readonly longest = 1
-  readonly byte: number
+  readonly lastByte: number
   constructor(byte: number) {
-    this.byte = byte
+    this.lastByte = byte
   }
   findIn(piece: Uint8Array, from: number, end: number): number {
-    return Bytes.indexOfByte(piece, this.byte, from, end)
+    return Bytes.indexOfByte(piece, this.lastByte, from, end)
   }
   find(window: ByteWindow, from: number): Match | undefined {
+    const { end, position } = window
+    // most are in the piece at the front
+    if (position + from < end) {
+      const at = Bytes.indexOfByte(window.piece, this.lastByte, position + from, end) - position
+      if (at >= 0) return { start: at, end: at + 1 }
+      from = end - position
+    }
+    if (from === window.length) return undefined
     let match: Match | undefined
     window.scan(from, (piece, start, end, offset) => {
-      const index = Bytes.indexOfByte(piece, this.byte, start, end)
+      const index = Bytes.indexOfByte(piece, this.lastByte, start, end)
       if (index === -1) return false
       const at = offset + index - start
       match = { start: at, end: at + 1 }
@@ -49,11 +59,13 @@ class SingleByte implements Separator {
 class MultiByte implements Separator {
   readonly shortest: number
   readonly longest: number
+  readonly lastByte: number
   readonly bytes: Uint8Array
   constructor(bytes: Uint8Array) {
     this.bytes = bytes
     this.shortest = bytes.length
     this.longest = bytes.length
+    this.lastByte = bytes[bytes.length - 1]!
   }
   findIn(piece: Uint8Array, from: number, end: number): number {
     const first = this.bytes[0]!

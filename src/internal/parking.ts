@@ -1,0 +1,114 @@
+/**
+ * How a read waits: made once a reader rather than once a wait, since the wake
+ * of its fiber is most of what a small message costs.
+ *
+ * Under Effect's own scheduler a fiber that is resumed runs in that very call. So
+ * it is suspended with nothing on its stack, and whoever interrupts it gives the
+ * wait up right there. Any other scheduler may let others run between the two,
+ * or interrupt the fiber: there the wait is an `Effect.callback`, whose frame
+ * notices. Either way the fiber takes its answer itself, in a step of its own.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import { deliver, handOver, notNow, Operation, resume, runsAtOnce, suspend } from "./operation.ts"
+
+/** Whose read waits. */
+export interface Waiting {
+  /** What the read that waits answers, which is ready; it waits no longer. */
+  answer(): Exit.Exit<any, any>
+  /** The read that waits is given up. */
+  giveUp(): void
+}
+
+export class Parking extends Operation<any, any> {
+  /** Whether a fiber waits that runs in the very call that resumes it. */
+  suspended = false
+  /** The fiber that waits, or waited last. */
+  fiber: Fiber.Fiber<any, any> | undefined = undefined
+  /** Resumes a fiber that waits in a callback. */
+  private callback: ((effect: Effect.Effect<any, any>) => void) | undefined = undefined
+  /** Whether that was called for an answer, and the fiber has yet to run. */
+  private called = false
+  private readonly host: Waiting
+  /** The fiber is not suspended any more: it was resumed, or interrupted. */
+  private readonly stopped = (): void => {
+    if (!this.suspended) return
+    this.suspended = false
+    this.host.giveUp()
+  }
+
+  constructor(host: Waiting) {
+    super()
+    this.host = host
+  }
+
+  /** Begins to wait, in the step that ends with what this returns. */
+  begin(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
+    this.fiber = fiber
+    if (!runsAtOnce(fiber)) return beginInCallback(this, fiber)
+    this.suspended = true
+    return suspend(fiber, this.stopped)
+  }
+
+  /** Whether a fiber waits, and was not resumed yet. */
+  get waits(): boolean {
+    return this.suspended || this.callback !== undefined
+  }
+
+  /** Resumes the fiber that waits, to take its answer. */
+  wake(): void {
+    if (this.suspended) return this.end(this)
+    this.called = true
+    this.end(Exit.succeed(this))
+  }
+
+  /** Resumes the fiber that waits, with something else. It may hold bytes where the fiber is suspended. */
+  end(effect: Effect.Effect<any, any>): void {
+    if (this.suspended) {
+      this.suspended = false
+      return resume(this.fiber!, effect)
+    }
+    const { callback } = this
+    this.callback = undefined
+    callback?.(effect)
+  }
+
+  /** The read is over. */
+  answered(): void {
+    this.called = false
+  }
+
+  /** Waits in a callback. Returns what is run by a fiber that is interrupted meanwhile. */
+  enter(callback: (effect: Effect.Effect<any, any>) => void): Effect.Effect<void> {
+    const { fiber } = this
+    this.callback = callback
+    return Effect.sync(() => {
+      // a wait that is over is not given up: another may have begun
+      if (this.fiber !== fiber || (this.callback !== callback && !this.called)) return
+      this.callback = undefined
+      this.called = false
+      this.host.giveUp()
+    })
+  }
+
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
+    return handOver(this.host.answer(), fiber)
+  }
+}
+
+/** Whose wait begins in a callback: the effects that it consists of are the same for all. */
+let beginning: Parking
+const inCallback = Effect.callback<Parking, any>((callback) => beginning.enter(callback))
+
+// It runs what takes the answer, not as the next step but in this one: in between nobody would notice an interruption.
+const behindCallback: Effect.Effect<any, any> = Effect.flatMap(inCallback, (parking) => parking.run(parking.fiber!))
+
+const beginInCallback = (parking: Parking, fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> => {
+  beginning = parking
+  deliver(behindCallback as never, fiber)
+  return deliver(inCallback as never, fiber)
+}
