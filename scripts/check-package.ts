@@ -13,7 +13,7 @@ import { deepStrictEqual, match } from "node:assert/strict"
 import { execFileSync } from "node:child_process"
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join, resolve } from "node:path"
+import { dirname, join, resolve } from "node:path"
 
 const root = resolve(import.meta.dirname, "..")
 const name = "effect-byte-streams"
@@ -71,6 +71,19 @@ const installed = (dependency: string): string => {
 const modules = globSync("**/*.ts", { cwd: join(root, "src") }).map((file) => file.slice(0, -".ts".length))
 const isInternal = (module: string) => module.split("/").includes("internal")
 const published = modules.filter((module) => !isInternal(module))
+
+/** The bundles of a public module: what it loads, itself among them, at once or later. */
+const loadedBy = (file: string, loaded = new Set<string>()): ReadonlySet<string> => {
+  if (loaded.has(file)) return loaded
+  loaded.add(file)
+  const code = readFileSync(join(root, file), "utf8")
+  for (const [, specifier] of code.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)"(\.[^"]+\.js)"/g)) {
+    loadedBy(join(dirname(file), specifier!), loaded)
+  }
+  return loaded
+}
+const bundles = new Set(published.flatMap((module) => [...loadedBy(`dist/${module}.js`)]))
+
 const expected = [
   "LICENSE",
   "README.md",
@@ -78,8 +91,10 @@ const expected = [
   ...(existsSync(join(root, "CHANGELOG.md")) ? ["CHANGELOG.md"] : []),
   ...modules.flatMap((module) => [
     `src/${module}.ts`,
-    ...[".js", ".js.map", ".d.ts", ".d.ts.map"].map((extension) => `dist/${module}${extension}`)
-  ])
+    ...[".d.ts", ".d.ts.map"].map((extension) => `dist/${module}${extension}`)
+  ]),
+  // what only passes on what another file exports has no map
+  ...[...bundles].flatMap((file) => [file, ...(existsSync(join(root, `${file}.map`)) ? [`${file}.map`] : [])])
 ]
 
 const workplace = mkdtempSync(join(tmpdir(), `${name}-`))

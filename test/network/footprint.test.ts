@@ -1,33 +1,43 @@
 /** What a program loads: modules that a server or a client does not use are not on their path. */
 import { assert, describe, it } from "@effect/vitest"
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
-import { dirname, resolve } from "node:path"
+import { dirname, relative, resolve } from "node:path"
 
 const dist = resolve(import.meta.dirname, "../../dist")
+const src = resolve(import.meta.dirname, "../../src")
 const effectModules = dirname(createRequire(import.meta.url).resolve("effect/Effect"))
 
-/** Every module that loading these loads, by what `import` and `export … from` say. */
-const loadedBy = (...entries: ReadonlyArray<string>): ReadonlySet<string> => {
-  const loaded = new Set<string>()
+/** The modules of ours that a file of `dist/` is made of, by what its map says. What only passes on another's has none. */
+const madeOf = (file: string): ReadonlyArray<string> => {
+  if (!existsSync(`${file}.map`)) return []
+  const { sources } = JSON.parse(readFileSync(`${file}.map`, "utf8")) as { readonly sources: ReadonlyArray<string> }
+  return sources.map((source) => relative(src, resolve(dirname(file), source)).replace(/\.ts$/, ""))
+}
+
+/** Every file and module that loading these loads, by what `import` and `export … from` say. */
+const loadedBy = (...entries: ReadonlyArray<string>) => {
+  const files = new Set<string>()
+  const modules = new Set<string>()
   const load = (file: string) => {
-    if (loaded.has(file)) return
-    loaded.add(file)
+    if (files.has(file)) return
+    files.add(file)
+    if (file.startsWith(effectModules)) modules.add(`effect${file.slice(effectModules.length, -3)}`)
+    else for (const module of madeOf(file)) modules.add(module)
     // examples in the documentation import as well
     const code = readFileSync(file, "utf8").replaceAll(/\/\*[\s\S]*?\*\//g, "")
-    for (const [, specifier] of code.matchAll(/^(?:import|export)\s[^"';]*?from\s*"([^"]+)"/gm)) {
-      if (specifier!.startsWith(".")) load(resolve(dirname(file), specifier!))
-      else if (specifier!.startsWith("effect/"))
-        load(resolve(effectModules, `${specifier!.slice("effect/".length)}.js`))
-      else assert.match(specifier!, /^node:/)
+    for (const [, named, bare] of code.matchAll(/^(?:import|export)\s[^"';]*?from\s*"([^"]+)"|^import\s*"([^"]+)"/gm)) {
+      const specifier = (named ?? bare)!
+      if (specifier.startsWith(".")) load(resolve(dirname(file), specifier))
+      else if (specifier.startsWith("effect/")) load(resolve(effectModules, `${specifier.slice("effect/".length)}.js`))
+      else {
+        assert.match(specifier, /^node:/)
+        modules.add(specifier)
+      }
     }
   }
   for (const entry of entries) load(resolve(dist, entry))
-  return new Set(
-    [...loaded].map((file) =>
-      file.startsWith(effectModules) ? `effect${file.slice(effectModules.length, -3)}` : file.slice(dist.length + 1, -3)
-    )
-  )
+  return { modules, files: [...files].filter((file) => file.startsWith(dist)) }
 }
 
 describe("what is loaded", () => {
@@ -45,7 +55,7 @@ describe("what is loaded", () => {
     ["client", "Connection.js"]
   ] as const) {
     it(`by a ${role}: nothing that it does not use`, () => {
-      const loaded = loadedBy(module, "NodeNetwork.js")
+      const { modules: loaded } = loadedBy(module, "NodeNetwork.js")
       assert.includeMembers([...loaded], ["effect/Effect", "internal/session", "internal/nodeTransport"])
       assert.deepStrictEqual(
         heavy.filter((module) => loaded.has(module)),
@@ -54,8 +64,29 @@ describe("what is loaded", () => {
     })
   }
 
+  for (const module of [
+    "Connection.js",
+    "Server.js",
+    "StreamReader.js",
+    "testing/TestNetwork.js",
+    "testing/StreamLaws.js"
+  ]) {
+    it(`by ${module} without a network of Node's: nothing of Node`, () => {
+      assert.deepStrictEqual(
+        [...loadedBy(module).modules].filter(
+          (module) => module.startsWith("node:") || module.startsWith("internal/node")
+        ),
+        []
+      )
+    })
+  }
+
+  it("few files: each that a server loads costs it about a millisecond", () => {
+    assert.isAtMost(loadedBy("Server.js", "NodeNetwork.js").files.length, 6)
+  })
+
   it("by who asks for them: the schemas of the errors, the streams of a reader", () => {
-    assert.isTrue(loadedBy("StreamError.js").has("effect/Schema"))
-    assert.isTrue(loadedBy("StreamReader.js").has("effect/Stream"))
+    assert.isTrue(loadedBy("StreamError.js").modules.has("effect/Schema"))
+    assert.isTrue(loadedBy("StreamReader.js").modules.has("effect/Stream"))
   })
 })

@@ -1,0 +1,90 @@
+/**
+ * Bundles `src/` into the JavaScript of `dist/`: a file for each public module, and few for what they share, because each
+ * file that a program loads costs it about a millisecond before it starts.
+ *
+ * What a client or a server loads is one file, and what both need of Node another. The rest is divided by who loads it, so
+ * that nobody loads what it does not use. An unchanged build writes nothing: programs that are running from `dist/` never
+ * meet a half-written file.
+ *
+ * Usage: npm run compile, which also has TypeScript write the declarations.
+ */
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join, resolve } from "node:path"
+import { type ChunkingContext, rolldown } from "rolldown"
+
+const root = resolve(import.meta.dirname, "..")
+const src = join(root, "src")
+const dist = join(root, "dist")
+
+const publicModules = globSync(["*.ts", "testing/*.ts"], { cwd: src }).toSorted()
+
+/** The modules that a module loads, itself among them. */
+const loadedBy = (module: string, context: ChunkingContext, loaded = new Set<string>()): ReadonlySet<string> => {
+  if (loaded.has(module)) return loaded
+  loaded.add(module)
+  for (const imported of context.getModuleInfo(module)?.importedIds ?? []) loadedBy(imported, context, loaded)
+  return loaded
+}
+
+const module = (name: string): string => join(src, `${name}.ts`)
+
+/** Which file a module is put into; the others are divided by who loads them. */
+const fileOf = (context: ChunkingContext): ((module: string) => string | null) => {
+  const loads = (name: string): ReadonlySet<string> => loadedBy(module(name), context)
+  const [client, server, node, testing] = [
+    loads("Connection"),
+    loads("Server"),
+    loads("NodeNetwork"),
+    loads("testing/TestNetwork")
+  ]
+  return (module) => {
+    const ofNode = node.has(module)
+    // a network in memory loads nothing of Node
+    if (client.has(module) || server.has(module) || (ofNode && testing.has(module))) return "core"
+    return ofNode ? "node" : null
+  }
+}
+let file: ReturnType<typeof fileOf> | undefined
+
+const bundle = await rolldown({
+  cwd: root,
+  input: Object.fromEntries(publicModules.map((file) => [file.slice(0, -".ts".length), join(src, file)])),
+  external: /^(effect\/|node:)/,
+  platform: "neutral",
+  tsconfig: join(root, "tsconfig.json"),
+  // the sources are what is shipped, all of them
+  treeshake: false
+})
+
+const { output } = await bundle.generate({
+  dir: dist,
+  format: "es",
+  sourcemap: true,
+  entryFileNames: "[name].js",
+  chunkFileNames: "internal/[name].js",
+  codeSplitting: {
+    groups: [
+      {
+        debugName: "shared",
+        name: (module, context) => (file ??= fileOf(context))(module)
+      }
+    ]
+  }
+})
+await bundle.close()
+
+const write = (file: string, content: string): void => {
+  if (existsSync(file) && readFileSync(file, "utf8") === content) return
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, content)
+}
+
+const written = new Set<string>()
+for (const item of output) {
+  const path = join(dist, item.fileName)
+  written.add(path)
+  write(path, item.type === "chunk" ? item.code : String(item.source))
+}
+for (const old of globSync("**/*.{js,js.map}", { cwd: dist })) {
+  if (!written.has(join(dist, old))) rmSync(join(dist, old))
+}
