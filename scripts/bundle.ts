@@ -9,7 +9,7 @@
  * Usage: npm run compile, which also has TypeScript write the declarations.
  */
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { dirname, join, resolve } from "node:path"
+import { dirname, isAbsolute, join, resolve } from "node:path"
 import { type ChunkingContext, rolldown } from "rolldown"
 
 const root = resolve(import.meta.dirname, "..")
@@ -49,7 +49,8 @@ let file: ReturnType<typeof fileOf> | undefined
 const bundle = await rolldown({
   cwd: root,
   input: Object.fromEntries(publicModules.map((file) => [file.slice(0, -".ts".length), join(src, file)])),
-  external: /^(effect\/|node:)/,
+  // dependencies are not ours to ship
+  external: (module) => !module.startsWith(".") && !isAbsolute(module),
   platform: "neutral",
   tsconfig: join(root, "tsconfig.json"),
   // the sources are what is shipped, all of them

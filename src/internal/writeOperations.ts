@@ -5,10 +5,47 @@ import type * as Fiber from "effect/Fiber"
 import type { WriteError } from "../StreamError.ts"
 import { ClosedStream } from "./errors.ts"
 import * as Argument from "./argument.ts"
-import { deliver, interrupted, nothing, notNow, Operation } from "./operation.ts"
+import { deliver, interrupted, nothing, notNow, Operation, resume, runsAtOnce, suspend } from "./operation.ts"
 import type { Waiter, WriteBuffer } from "./writeBuffer.ts"
 
 const exitVoid: Exit.Exit<void> = Exit.void
+
+/** A fiber that waits, and runs in the very call that resumes it. */
+class Suspended implements Waiter {
+  readonly over: () => boolean
+  private readonly buffer: WriteBuffer
+  private readonly fiber: Fiber.Fiber<any, any>
+  private readonly next: () => Effect.Effect<void, WriteError>
+  private suspended = true
+
+  constructor(
+    buffer: WriteBuffer,
+    fiber: Fiber.Fiber<any, any>,
+    over: () => boolean,
+    next: () => Effect.Effect<void, WriteError>
+  ) {
+    this.buffer = buffer
+    this.fiber = fiber
+    this.over = over
+    this.next = next
+  }
+
+  resume(): void {
+    this.suspended = false
+    resume(this.fiber, this.next())
+  }
+
+  /** The step that begins the wait ends with this. Whoever interrupts the fiber gives the wait up. */
+  begin(): Effect.Effect<never> {
+    return suspend(this.fiber, () => {
+      if (!this.suspended) return
+      this.suspended = false
+      this.buffer.remove(this)
+    })
+  }
+}
+
+const never = (): boolean => false
 
 abstract class WriteOperation extends Operation<void, WriteError> {
   // declared only: what is made for each call would pay for the definition of each field
@@ -49,10 +86,15 @@ abstract class Accepting extends WriteOperation {
       this.accept()
       return deliver(exitVoid, fiber)
     }
+    if (runsAtOnce(fiber)) {
+      const waiter = new Suspended(this.buffer, fiber, never, () => new Woken(this))
+      this.buffer.addWriter(waiter, woken)
+      return waiter.begin()
+    }
     return Effect.callback<void, WriteError>((resume) => {
       // others may have run since: there may be room now, or no stream any more
       if (this.mayGo(woken) || this.failure() !== undefined) return resume(new Woken(this))
-      const waiter: Waiter = { over: () => false, resume: () => resume(new Woken(this)) }
+      const waiter: Waiter = { over: never, resume: () => resume(new Woken(this)) }
       this.buffer.addWriter(waiter, woken)
       return Effect.sync(() => this.buffer.remove(waiter))
     })
@@ -120,17 +162,26 @@ export class WriteAll extends Accepting {
 /** Waits on the buffer, as one of many, until `settle` has a result. */
 const watch = (
   buffer: WriteBuffer,
+  fiber: Fiber.Fiber<any, any>,
   settle: () => Exit.Exit<void, WriteError> | undefined
-): Effect.Effect<void, WriteError> =>
-  settle() ??
-  Effect.callback<void, WriteError>((resume) => {
+): Effect.Effect<void, WriteError> => {
+  const already = settle()
+  if (already !== undefined) return already
+  const over = () => settle() !== undefined
+  if (runsAtOnce(fiber)) {
+    const waiter = new Suspended(buffer, fiber, over, () => settle() ?? exitVoid)
+    buffer.addWatcher(waiter)
+    return waiter.begin()
+  }
+  return Effect.callback<void, WriteError>((resume) => {
     // others may have run since
     const now = settle()
     if (now !== undefined) return resume(now)
-    const waiter: Waiter = { over: () => settle() !== undefined, resume: () => resume(settle() ?? exitVoid) }
+    const waiter: Waiter = { over, resume: () => resume(settle() ?? exitVoid) }
     buffer.addWatcher(waiter)
     return Effect.sync(() => buffer.remove(waiter))
   })
+}
 
 /** `drain` */
 export class Drain extends WriteOperation {
@@ -141,9 +192,9 @@ export class Drain extends WriteOperation {
     const { buffer } = this
     return buffer.broken === undefined && buffer.ending === undefined && !buffer.mustWait ? undefined : notNow
   }
-  run(): Effect.Effect<void, WriteError> {
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
     const { buffer } = this
-    return watch(buffer, () => {
+    return watch(buffer, fiber, () => {
       // what was written before `writeEof` may still be waited for
       if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()
       return buffer.paused || buffer.mustWait ? undefined : exitVoid
@@ -161,12 +212,12 @@ export class Flush extends WriteOperation {
   tryNow(): typeof notNow {
     return notNow
   }
-  run(): Effect.Effect<void, WriteError> {
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
     const { buffer } = this
     if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()!
     const target = buffer.accepted
     buffer.flush()
-    return watch(buffer, () => {
+    return watch(buffer, fiber, () => {
       if (buffer.accepted - buffer.buffered >= target) return exitVoid
       return buffer.broken === undefined ? undefined : Exit.fail(buffer.broken(this.name))
     })
@@ -181,13 +232,13 @@ export class WriteEof extends WriteOperation {
   tryNow(): typeof notNow {
     return notNow
   }
-  run(): Effect.Effect<void, WriteError> {
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
     const { buffer } = this
     if (buffer.ending === "Upgraded") return this.failure()!
     // as in CPython: once this side has closed there is nothing more to end
     if (buffer.ending !== undefined && buffer.ending !== "Eof") return exitVoid
     if (buffer.broken === undefined) buffer.end("Eof")
-    return watch(buffer, () => {
+    return watch(buffer, fiber, () => {
       if (buffer.ended) return exitVoid
       return buffer.broken === undefined ? undefined : Exit.fail(buffer.broken(this.name))
     })
