@@ -166,7 +166,8 @@ describe("budget", () => {
             if (text(yield* reader.readLine) === "do not read\n") return yield* Effect.never
             for (let line = yield* reader.readLine; line.length > 0; line = yield* reader.readLine) {
               yield* writer.write(line)
-              largest = Math.max(largest, yield* budget.used)
+              const used = yield* budget.used
+              largest = Math.max(largest, used)
             }
           })
         )
