@@ -76,14 +76,14 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "waiter dropped on interrupt: the reader stays busy",
     file: "internal/parking.ts",
-    find: "    this.suspended = false\n    this.host.giveUp()\n",
-    replace: "    this.suspended = false\n"
+    find: "    const last = this.host.giveUp()\n",
+    replace: "    const last = undefined\n"
   },
   {
     name: "waiter dropped on interrupt, where the scheduler has a say",
     file: "internal/parking.ts",
-    find: "      this.called = false\n      this.host.giveUp()\n",
-    replace: "      this.called = false\n"
+    find: "      return this.host.giveUp() ?? Effect.void\n",
+    replace: "      return Effect.void\n"
   },
   {
     name: "a fiber is taken to run as soon as it is resumed, whatever the scheduler",

@@ -134,7 +134,10 @@ export const runsAtOnce = (fiber: Fiber.Fiber<any, any>): boolean => {
   )
 }
 
-/** Suspends the fiber, in the step that ends with what this returns. `stopped` is called when it is resumed or interrupted. */
+/**
+ * Suspends the fiber, in the step that ends with what this returns. `stopped` is called when it is resumed or interrupted,
+ * between two of its steps: it must not throw, nor run anything that could touch the fiber.
+ */
 export const suspend = (fiber: Fiber.Fiber<any, any>, stopped: () => void): Effect.Effect<never> =>
   (fiber as unknown as Suspendable).yieldWith(stopped)
 

@@ -6,7 +6,8 @@
  * it is suspended with nothing on its stack, and whoever interrupts it gives the
  * wait up right there. Any other scheduler may let others run between the two,
  * or interrupt the fiber: there the wait is an `Effect.callback`, whose frame
- * notices. Either way the fiber takes its answer itself, in a step of its own.
+ * notices. A fiber that is woken takes its answer itself, in a step of its own;
+ * one that is suspended may also be handed it.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,8 +18,11 @@ import { deliver, handOver, notNow, Operation, resume, runsAtOnce, suspend } fro
 export interface Waiting {
   /** What the read that waits answers, which is ready; it waits no longer. */
   answer(): Exit.Exit<any, any>
-  /** The read that waits is given up. */
-  giveUp(): void
+  /**
+   * The read that waits is given up. This is called between two steps of the fiber, and runs nobody else's code: what does,
+   * it returns, for the fiber to run before it ends.
+   */
+  giveUp(): Effect.Effect<void> | undefined
 }
 
 export class Parking extends Operation<any, any> {
@@ -35,7 +39,8 @@ export class Parking extends Operation<any, any> {
   private readonly stopped = (): void => {
     if (!this.suspended) return
     this.suspended = false
-    this.host.giveUp()
+    const last = this.host.giveUp()
+    if (last !== undefined) deliver(Effect.ensuring(Effect.void, last) as never, this.fiber!)
   }
 
   constructor(host: Waiting) {
@@ -74,8 +79,8 @@ export class Parking extends Operation<any, any> {
     callback?.(effect)
   }
 
-  /** The read is over. */
-  answered(): void {
+  /** The read waits no longer, for whatever reason. */
+  over(): void {
     this.called = false
   }
 
@@ -83,12 +88,12 @@ export class Parking extends Operation<any, any> {
   enter(callback: (effect: Effect.Effect<any, any>) => void): Effect.Effect<void> {
     const { fiber } = this
     this.callback = callback
-    return Effect.sync(() => {
+    return Effect.suspend(() => {
       // a wait that is over is not given up: another may have begun
-      if (this.fiber !== fiber || (this.callback !== callback && !this.called)) return
+      if (this.fiber !== fiber || (this.callback !== callback && !this.called)) return Effect.void
       this.callback = undefined
       this.called = false
-      this.host.giveUp()
+      return this.host.giveUp() ?? Effect.void
     })
   }
 

@@ -10,10 +10,10 @@
  * copied before the transport has it back: right into the memory of a read that
  * waits with its own, or into the buffer's.
  *
- * One read may wait at a time. It parks in a single callback, the feeding side
- * asks it whether it can go on before it wakes it, and it takes its bytes in
- * the very step in which it hands them over, so that an interruption finds them
- * either in the buffer or with the caller.
+ * One read may wait at a time. The feeding side asks it whether it can go on
+ * before it wakes it, and it takes its bytes in the very step in which it hands
+ * them over, so that an interruption finds them either in the buffer or with the
+ * caller. What arrives and is the answer as it is, it is handed at once.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -98,7 +98,7 @@ export class ReadBuffer implements Waiting {
     this.count(bytes.length)
     if (this.closed !== undefined) return
     if (this.discarding > 0) bytes = this.discard(bytes)
-    if (bytes.length > 0 && !this.answers(bytes)) this.keep(bytes)
+    if (bytes.length > 0 && !this.handThrough(bytes)) this.keep(bytes)
   }
 
   /**
@@ -118,7 +118,7 @@ export class ReadBuffer implements Waiting {
     const size = target === undefined ? 0 : Math.min(count, target.length, bytes.length)
     if (target === undefined || size === 0) {
       const copy = Bytes.copyPooled(bytes)
-      return this.answers(copy) ? undefined : this.keepBriefly(copy)
+      return this.handThrough(copy) ? undefined : this.keepBriefly(copy)
     }
     const rest = size === bytes.length ? undefined : Bytes.copy(bytes.subarray(size))
     target.set(rest === undefined ? bytes : bytes.subarray(0, size))
@@ -135,17 +135,12 @@ export class ReadBuffer implements Waiting {
     if (this.window.length > 0 && this.window.piece.buffer === bytes.buffer) this.window.own()
   }
 
-  /** Hands what arrives to the read that waits, if it is just what that waits for: it need not pass through the window. */
-  private answers(bytes: Uint8Array): boolean {
+  /** Hands what arrives to the read that waits, if it is just what that waits for, past the window. Whether it did. */
+  private handThrough(bytes: Uint8Array): boolean {
     const { operation, parking } = this
     if (operation === undefined || parking === undefined) return false
     if (!parking.suspended || this.queued || this.window.length > 0 || !operation.isAnsweredBy(bytes)) return false
-    // whoever is told to stop may interrupt the fiber
-    this.settling = true
-    this.unpark()
-    this.settling = false
-    parking.end(Exit.succeed(Bytes.plain(bytes)))
-    this.pauseIfFull()
+    this.finish(parking, Exit.succeed(Bytes.plain(bytes)))
     return true
   }
 
@@ -378,10 +373,14 @@ export class ReadBuffer implements Waiting {
     return this.settle(this.operation!)!
   }
 
-  /** The waiting operation is given up, and has taken nothing. */
-  giveUp(): void {
+  /** The waiting operation is given up, and has taken nothing. Returns what its fiber does about that before it ends. */
+  giveUp(): Effect.Effect<void> | undefined {
+    this.settling = true
     this.takeBack()
     this.unpark()
+    this.settling = false
+    // whoever is told to stop may fail, or interrupt the fiber again
+    return this.size > 0 ? Effect.sync(() => this.pauseIfFull()) : undefined
   }
 
   /** What lies in the memory of a read that will not answer moves to the buffer's own. */
@@ -401,7 +400,7 @@ export class ReadBuffer implements Waiting {
   /** The waiting operation is over, or given up. */
   unpark(): void {
     this.operation = undefined
-    this.parking?.answered()
+    this.parking?.over()
     this.watchdog?.readEnded()
     this.threshold = 2 * this.limit
     this.pauseIfFull()
@@ -411,8 +410,16 @@ export class ReadBuffer implements Waiting {
   failWaiting(error: (operation: string) => ReadError): void {
     const { operation, parking } = this
     if (operation === undefined || parking === undefined || !parking.waits) return
+    this.finish(parking, Exit.fail(error(operation.name)))
+  }
+
+  /** Ends the wait. Whoever is told to stop may interrupt the fiber, and is told once that has its answer. */
+  private finish(parking: Parking, exit: Exit.Exit<any, any>): void {
+    this.settling = true
     this.unpark()
-    parking.end(Exit.fail(error(operation.name)))
+    this.settling = false
+    parking.end(exit)
+    this.pauseIfFull()
   }
 
   private wake(): void {

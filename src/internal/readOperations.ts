@@ -349,9 +349,10 @@ abstract class Until<A, E> extends ReadOperation<A, E> {
   protected endsIn(bytes: Uint8Array): boolean {
     const { limit, separator } = this
     const start = bytes.length - separator.longest
+    // fewer bytes than a separator has are not searched: -1 is also where nothing is found
+    if (start < 0 || start > limit || separator.findIn === undefined) return false
     // most of what is no answer is not searched twice
-    if (separator.findIn === undefined || bytes[bytes.length - 1] !== separator.lastByte) return false
-    return start <= limit && separator.findIn(bytes, 0, bytes.length) === start
+    return bytes[bytes.length - 1] === separator.lastByte && separator.findIn(bytes, 0, bytes.length) === start
   }
   protected overrun(consumed: number, found: boolean): Exit.Exit<never, LimitOverrun> {
     return Exit.fail(new LimitOverrun({ operation: this.name, consumed, limit: this.limit, found }))

@@ -45,7 +45,7 @@ class Suspended implements Waiter {
   }
 }
 
-const never = (): boolean => false
+const notOver = (): boolean => false
 
 abstract class WriteOperation extends Operation<void, WriteError> {
   // declared only: what is made for each call would pay for the definition of each field
@@ -87,14 +87,14 @@ abstract class Accepting extends WriteOperation {
       return deliver(exitVoid, fiber)
     }
     if (runsAtOnce(fiber)) {
-      const waiter = new Suspended(this.buffer, fiber, never, () => new Woken(this))
+      const waiter = new Suspended(this.buffer, fiber, notOver, () => new Woken(this))
       this.buffer.addWriter(waiter, woken)
       return waiter.begin()
     }
     return Effect.callback<void, WriteError>((resume) => {
       // others may have run since: there may be room now, or no stream any more
       if (this.mayGo(woken) || this.failure() !== undefined) return resume(new Woken(this))
-      const waiter: Waiter = { over: never, resume: () => resume(new Woken(this)) }
+      const waiter: Waiter = { over: notOver, resume: () => resume(new Woken(this)) }
       this.buffer.addWriter(waiter, woken)
       return Effect.sync(() => this.buffer.remove(waiter))
     })

@@ -5,28 +5,33 @@
 import { assert, describe, it } from "@effect/vitest"
 import { StreamReader } from "effect-byte-streams"
 import { Effect, Fiber, Scheduler } from "effect"
+import * as fc from "fast-check"
 import { bytes, text } from "../support/bytes.ts"
 import { start, waits } from "../support/fibers.ts"
 import { handFed, held, outcome, value } from "../support/handFed.ts"
-import { effectOf } from "../support/readRequests.ts"
+import { effectOf, type Outcome } from "../support/readRequests.ts"
+import { forAll } from "../support/property.ts"
 import { reads } from "../support/reads.ts"
 import { turns } from "../support/wait.ts"
 import { Restless, YieldBefore } from "../support/yieldingSchedulers.ts"
 
 type Chosen = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
+// explicitly, for the clock of tests comes with a scheduler
+const own: Chosen = (effect) =>
+  Effect.suspend(() => Effect.provideService(effect, Scheduler.Scheduler, new Scheduler.MixedScheduler()))
+const others: Chosen = (effect) =>
+  Effect.suspend(() => Effect.provideService(effect, Scheduler.Scheduler, new YieldBefore(-1)))
+
 const schedulings: ReadonlyArray<readonly [name: string, choose: Chosen]> = [
-  ["Effect's own scheduler", (effect) => effect],
+  ["Effect's own scheduler", own],
   ["a scheduler that never lets others run", Effect.provideService(Scheduler.PreventSchedulerYield, true)],
   ["turns of five steps", Effect.provideService(Scheduler.MaxOpsBeforeYield, 5)],
   [
     "a scheduler that lets others run by chance",
     (effect) => Effect.suspend(() => Effect.provideService(effect, Scheduler.Scheduler, new Restless(1)))
   ],
-  [
-    "a scheduler of one's own",
-    (effect) => Effect.suspend(() => Effect.provideService(effect, Scheduler.Scheduler, new YieldBefore(-1)))
-  ]
+  ["a scheduler of one's own", others]
 ]
 
 /** Until a fiber of any scheduling has come to where it waits. */
@@ -111,4 +116,84 @@ describe("a read that waits", () => {
       assert.deepStrictEqual(yield* outcome(reader.readLineWith({ limit: 9 })), value("abcde\n"))
     })
   )
+
+  it.effect("a piece that is shorter than the separator and ends like it is no answer", () =>
+    Effect.gen(function* () {
+      for (const [separator, ...pieces] of [
+        ["\r\n", "\n", "abc\r\n"],
+        ["\r\n\r\n", "A\r\n", "B: c\r\n\r\n"],
+        ["aba", "ba", "cab", "a"]
+      ] as const) {
+        const { feed, reader } = yield* handFed()
+        const fiber = yield* start(own(reader.readUntil(separator)))
+        feed(...pieces)
+        assert.deepStrictEqual(yield* outcome(Fiber.join(fiber)), value(pieces.join("")))
+      }
+    })
+  )
+
+  it.effect("up to a separator it answers the same, whatever the pieces and the scheduler", () =>
+    forAll(
+      fc.record({
+        separators: fc.array(fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 3 }), {
+          minLength: 1,
+          maxLength: 2
+        }),
+        limit: fc.integer({ min: 1, max: 8 }),
+        pieces: fc.array(fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 5 }), {
+          minLength: 1,
+          maxLength: 8
+        })
+      }),
+      ({ limit, pieces, separators }) =>
+        Effect.gen(function* () {
+          const separator = separators.map(bytes)
+          const answers: Array<ReadonlyArray<Outcome>> = []
+          for (const choose of [own, others]) {
+            const { end, feed, reader } = yield* handFed()
+            const fiber = yield* start(
+              choose(Effect.forEach(pieces, () => outcome(reader.readUntil(separator, { limit }))))
+            )
+            feed(...pieces)
+            end()
+            answers.push(yield* Fiber.join(fiber))
+          }
+          assert.deepStrictEqual(answers[0], answers[1])
+        }),
+      { numRuns: 1000 }
+    )
+  )
+
+  for (const [name, choose] of schedulings) {
+    it.effect(`${name}: one that is given up with much buffered lets its fiber end before the source is stopped`, () =>
+      Effect.gen(function* () {
+        const seen: Array<string> = []
+        const { feedUnsafe, reader } = yield* StreamReader.make({
+          limit: 10,
+          onPause: () => {
+            seen.push("pause")
+            fiber.interruptUnsafe()
+          }
+        })
+        const fiber: Fiber.Fiber<unknown, unknown> = yield* start(
+          choose(
+            reader.readExactly(100).pipe(
+              Effect.onInterrupt(() =>
+                Effect.andThen(
+                  turns(),
+                  Effect.sync(() => seen.push("finalizer"))
+                )
+              ),
+              Effect.onExit(() => Effect.sync(() => seen.push("exit")))
+            )
+          )
+        )
+        yield* settled
+        feedUnsafe(bytes("x".repeat(50)))
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual(seen, ["pause", "finalizer", "exit"])
+        assert.strictEqual(yield* reader.buffered, 50)
+      })
+    )
+  }
 })

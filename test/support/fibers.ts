@@ -1,8 +1,24 @@
 /** Starting fibers, telling whether they wait, and what came of them. */
-import { Cause, Effect, Exit, type Fiber, type Scope } from "effect"
+import { Cause, Effect, Exit, type Fiber, Scheduler, type Scope } from "effect"
 
-/** Runs `effect` up to where it waits, and leaves it there. Ends with the test. */
+/**
+ * Runs `effect` up to where it waits, and leaves it there. Ends with the test. It runs under the scheduler that programs
+ * have, unless the test has chosen one: that of the clock of tests is another, and a fiber under it waits in another way
+ * (see `internal/parking.ts`).
+ */
 export const start = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<Fiber.Fiber<A, E>, never, R | Scope.Scope> =>
+  Effect.flatMap(Scheduler.Scheduler, (scheduler) =>
+    startUnderClock(
+      scheduler.constructor === Object
+        ? Effect.provideService(effect, Scheduler.Scheduler, new Scheduler.MixedScheduler())
+        : effect
+    )
+  )
+
+/** `start`, under the scheduler of the test. */
+export const startUnderClock = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<Fiber.Fiber<A, E>, never, R | Scope.Scope> => Effect.forkScoped(effect, { startImmediately: true })
 

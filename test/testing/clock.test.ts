@@ -8,7 +8,7 @@ import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import * as fc from "fast-check"
 import { vi } from "vitest"
 import { pattern } from "../support/bytes.ts"
-import { defectOf, start, waits } from "../support/fibers.ts"
+import { defectOf, startUnderClock as start, waits } from "../support/fibers.ts"
 import { forAll } from "../support/property.ts"
 
 interface Round {

@@ -19,7 +19,7 @@ import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { text } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { deathOf } from "../support/exits.ts"
-import { start, waits } from "../support/fibers.ts"
+import { startUnderClock as start, waits } from "../support/fibers.ts"
 
 type Services = Network.Network | TestNetwork.TestNetwork | Scope.Scope
 
