@@ -4,7 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { StreamReader } from "effect-byte-streams"
-import { Effect, Fiber, Scheduler } from "effect"
+import { Cause, Effect, Exit, Fiber, Scheduler } from "effect"
 import * as fc from "fast-check"
 import { bytes, text } from "../support/bytes.ts"
 import { start, waits } from "../support/fibers.ts"
@@ -192,6 +192,34 @@ describe("a read that waits", () => {
         feedUnsafe(bytes("x".repeat(50)))
         yield* Fiber.interrupt(fiber)
         assert.deepStrictEqual(seen, ["pause", "finalizer", "exit"])
+        assert.strictEqual(yield* reader.buffered, 50)
+      })
+    )
+
+    it.effect(`${name}: one that is given up ends with its finalizers run, also where the source fails to stop`, () =>
+      Effect.gen(function* () {
+        let finalized = false
+        const { feedUnsafe, reader } = yield* StreamReader.make({
+          limit: 10,
+          onPause: () => {
+            throw new Error("does not stop")
+          }
+        })
+        const fiber = yield* start(
+          choose(
+            Effect.onInterrupt(reader.readExactly(100), () =>
+              Effect.sync(() => {
+                finalized = true
+              })
+            )
+          )
+        )
+        yield* settled
+        feedUnsafe(bytes("x".repeat(50)))
+        yield* Fiber.interrupt(fiber)
+        const exit = yield* Fiber.await(fiber)
+        assert.isTrue(finalized)
+        assert.isTrue(Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause) && Cause.hasDies(exit.cause))
         assert.strictEqual(yield* reader.buffered, 50)
       })
     )
