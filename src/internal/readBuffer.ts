@@ -390,7 +390,7 @@ export class ReadBuffer implements Waiting {
   }
 
   /** The transport has to go on for a read to get what it waits for, whatever is buffered. */
-  resumeForRead(): void {
+  private resumeForRead(): void {
     if (this.paused) {
       this.paused = false
       this.flow.resume()

@@ -45,7 +45,27 @@ class Suspended implements Waiter {
   }
 }
 
-const notOver = (): boolean => false
+/** Waits in a line of the buffer's until it is `over`, and goes on with what `next` makes then. */
+const wait = (
+  buffer: WriteBuffer,
+  fiber: Fiber.Fiber<any, any>,
+  add: (waiter: Waiter) => void,
+  over: () => boolean,
+  next: () => Effect.Effect<void, WriteError>
+): Effect.Effect<void, WriteError> => {
+  if (runsAtOnce(fiber)) {
+    const waiter = new Suspended(buffer, fiber, over, next)
+    add(waiter)
+    return waiter.begin()
+  }
+  return Effect.callback<void, WriteError>((resume) => {
+    // others may have run since
+    if (over()) return resume(next())
+    const waiter: Waiter = { over, resume: () => resume(next()) }
+    add(waiter)
+    return Effect.sync(() => buffer.remove(waiter))
+  })
+}
 
 abstract class WriteOperation extends Operation<void, WriteError> {
   // declared only: what is made for each call would pay for the definition of each field
@@ -86,18 +106,14 @@ abstract class Accepting extends WriteOperation {
       this.accept()
       return deliver(exitVoid, fiber)
     }
-    if (runsAtOnce(fiber)) {
-      const waiter = new Suspended(this.buffer, fiber, notOver, () => new Woken(this))
-      this.buffer.addWriter(waiter, woken)
-      return waiter.begin()
-    }
-    return Effect.callback<void, WriteError>((resume) => {
-      // others may have run since: there may be room now, or no stream any more
-      if (this.mayGo(woken) || this.failure() !== undefined) return resume(new Woken(this))
-      const waiter: Waiter = { over: notOver, resume: () => resume(new Woken(this)) }
-      this.buffer.addWriter(waiter, woken)
-      return Effect.sync(() => this.buffer.remove(waiter))
-    })
+    return wait(
+      this.buffer,
+      fiber,
+      (waiter) => this.buffer.addWriter(waiter, woken),
+      // there is room, or no stream any more
+      () => this.mayGo(woken) || this.failure() !== undefined,
+      () => new Woken(this)
+    )
   }
 }
 
@@ -167,20 +183,13 @@ const watch = (
 ): Effect.Effect<void, WriteError> => {
   const already = settle()
   if (already !== undefined) return already
-  const over = () => settle() !== undefined
-  if (runsAtOnce(fiber)) {
-    const waiter = new Suspended(buffer, fiber, over, () => settle() ?? exitVoid)
-    buffer.addWatcher(waiter)
-    return waiter.begin()
-  }
-  return Effect.callback<void, WriteError>((resume) => {
-    // others may have run since
-    const now = settle()
-    if (now !== undefined) return resume(now)
-    const waiter: Waiter = { over, resume: () => resume(settle() ?? exitVoid) }
-    buffer.addWatcher(waiter)
-    return Effect.sync(() => buffer.remove(waiter))
-  })
+  return wait(
+    buffer,
+    fiber,
+    (waiter) => buffer.addWatcher(waiter),
+    () => settle() !== undefined,
+    () => settle() ?? exitVoid
+  )
 }
 
 /** `drain` */
