@@ -1,0 +1,90 @@
+/** A socket that listens, whatever it is bound to. */
+import * as Effect from "effect/Effect"
+import type { SocketAddress } from "effect/net/NetAddress"
+import * as Net from "node:net"
+import type { ListenEvents, ListenOptions } from "../Network.ts"
+import type { Transport } from "../Transport.ts"
+import { toFailure } from "./duplexTransport.ts"
+import { ListenFailed } from "./errors.ts"
+import * as NodeAddress from "./nodeAddress.ts"
+import { socketOptions } from "./nodeConnect.ts"
+import { TcpTransport } from "./nodeTcp.ts"
+
+export const defaultBacklog = 511
+
+/** One listening socket. */
+export interface Bound {
+  readonly server: Net.Server
+  readonly address: SocketAddress
+  /** Undoes what listening left behind. */
+  readonly cleanup: () => void
+}
+
+/** A listener for transports and accept errors. */
+export interface Accept extends ListenEvents {
+  readonly onTransport: (transport: Transport) => void
+}
+
+export const nothing = (): void => {}
+
+export const makeServer = (options: ListenOptions, accept: Accept, unixPath: string | undefined): Net.Server => {
+  const info = unixPath === undefined ? undefined : { local: NodeAddress.unix(unixPath), remote: undefined }
+  let local: ReturnType<typeof NodeAddress.ofEveryConnection>
+  const server = Net.createServer({ ...socketOptions(options), pauseOnConnect: true }, (socket) => {
+    accept.onTransport(new TcpTransport(socket, info ?? NodeAddress.infoOf(socket, local)))
+  }).on("error", (error) => {
+    // while it does not listen yet, whoever starts it is told as well
+    if (server.listening) accept.onAcceptError?.(toFailure(error))
+  })
+  server.on("listening", () => {
+    local = NodeAddress.ofEveryConnection(server)
+  })
+  return server
+}
+
+/** Resolves once the server listens; closes it if that fails, or is given up. */
+export const start = (
+  server: Net.Server,
+  options: Net.ListenOptions,
+  label: string
+): Effect.Effect<Net.Server, ListenFailed> =>
+  Effect.callback<Net.Server, ListenFailed>((resume) => {
+    const onListening = () => {
+      server.off("error", onError)
+      resume(Effect.succeed(server))
+    }
+    const onError = (error: Error) => {
+      server.off("listening", onListening)
+      resume(Effect.fail(toListenFailed(label, error)))
+    }
+    server.once("listening", onListening)
+    server.once("error", onError)
+    server.listen(options)
+    return Effect.sync(() => {
+      server.off("listening", onListening)
+      server.off("error", onError)
+      server.close()
+    })
+  })
+
+export const toListenFailed = (address: string, error: unknown): ListenFailed => {
+  const code = (error as { code?: unknown } | null)?.code
+  const named = typeof code === "string" ? code : undefined
+  return new ListenFailed({
+    kind: (named === undefined ? undefined : kinds[named]) ?? "Unknown",
+    address,
+    code: named,
+    cause: error
+  })
+}
+
+const kinds: Record<string, ListenFailed["kind"]> = {
+  EADDRINUSE: "AddressInUse",
+  EADDRNOTAVAIL: "AddressNotAvailable",
+  EACCES: "AccessDenied",
+  EPERM: "AccessDenied",
+  ENOTFOUND: "HostNotFound",
+  EAI_AGAIN: "HostNotFound",
+  ENOENT: "NotFound",
+  ENOTDIR: "NotFound"
+}
