@@ -21,6 +21,7 @@ import { deafServer } from "../support/deafServer.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { deathOf } from "../support/exits.ts"
 import { interruptBefore } from "../support/interruptBefore.ts"
+import { needs } from "../support/peers.ts"
 import { unprivileged } from "../support/privileges.ts"
 import { closedPort, serveRaw } from "../support/rawPeer.ts"
 import { socketOptions } from "../support/socketOptions.ts"
@@ -101,40 +102,49 @@ describe("openConnection", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("10.10 turns TCP_NODELAY on and keep-alive off, for clients and accepted connections", () =>
-    Effect.gen(function* () {
-      const server = yield* startServer({ host, port: 0 }, () => Effect.never)
-      const connection = yield* openConnection({ host, port: server.port })
-      const port = portOf(connection.info.local)
-      const client = yield* socketOptions(port, server.port)
-      assert.strictEqual(client.noDelay, true)
-      assert.strictEqual(client.keepAlive, false)
-      const accepted = yield* socketOptions(server.port, port)
-      assert.strictEqual(accepted.noDelay, true)
-      assert.strictEqual(accepted.keepAlive, false)
-      yield* server.shutdown({ gracePeriod: 0 })
-    }).pipe(Effect.provide(NodeNetwork.layer))
+  it.live(
+    "10.10 turns TCP_NODELAY on and keep-alive off, for clients and accepted connections",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* startServer({ host, port: 0 }, () => Effect.never)
+        const connection = yield* openConnection({ host, port: server.port })
+        const port = portOf(connection.info.local)
+        const client = yield* socketOptions(port, server.port)
+        assert.strictEqual(client.noDelay, true)
+        assert.strictEqual(client.keepAlive, false)
+        const accepted = yield* socketOptions(server.port, port)
+        assert.strictEqual(accepted.noDelay, true)
+        assert.strictEqual(accepted.keepAlive, false)
+        yield* server.shutdown({ gracePeriod: 0 })
+      }).pipe(Effect.provide(NodeNetwork.layer)),
+    needs("python3")
   )
 
-  it.live("sets noDelay and keepAlive as asked, for clients and accepted connections", () =>
-    Effect.gen(function* () {
-      const server = yield* startServer({ host, port: 0, noDelay: false, keepAlive: "20 minutes" }, () => Effect.never)
-      const connection = yield* openConnection({ host, port: server.port, noDelay: false, keepAlive: "90 seconds" })
-      const port = portOf(connection.info.local)
-      assert.deepStrictEqual(yield* socketOptions(port, server.port), {
-        noDelay: false,
-        keepAlive: true,
-        keepAliveIdle: 90
-      })
-      assert.deepStrictEqual(yield* socketOptions(server.port, port), {
-        noDelay: false,
-        keepAlive: true,
-        keepAliveIdle: 1200
-      })
-      const plain = yield* openConnection({ host, port: server.port, keepAlive: true })
-      assert.strictEqual((yield* socketOptions(portOf(plain.info.local), server.port)).keepAlive, true)
-      yield* server.shutdown({ gracePeriod: 0 })
-    }).pipe(Effect.provide(NodeNetwork.layer))
+  it.live(
+    "sets noDelay and keepAlive as asked, for clients and accepted connections",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* startServer(
+          { host, port: 0, noDelay: false, keepAlive: "20 minutes" },
+          () => Effect.never
+        )
+        const connection = yield* openConnection({ host, port: server.port, noDelay: false, keepAlive: "90 seconds" })
+        const port = portOf(connection.info.local)
+        assert.deepStrictEqual(yield* socketOptions(port, server.port), {
+          noDelay: false,
+          keepAlive: true,
+          keepAliveIdle: 90
+        })
+        assert.deepStrictEqual(yield* socketOptions(server.port, port), {
+          noDelay: false,
+          keepAlive: true,
+          keepAliveIdle: 1200
+        })
+        const plain = yield* openConnection({ host, port: server.port, keepAlive: true })
+        assert.strictEqual((yield* socketOptions(portOf(plain.info.local), server.port)).keepAlive, true)
+        yield* server.shutdown({ gracePeriod: 0 })
+      }).pipe(Effect.provide(NodeNetwork.layer)),
+    needs("python3")
   )
 })
 

@@ -38,9 +38,8 @@ const greetingOf = (path: string) =>
 /** Leaves a socket's path behind as a process that dies does. */
 const leaveStale = (path: string) =>
   Effect.sync(() => {
-    const script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()"
-    const done = spawnSync("python3", ["-c", script, path], { encoding: "utf8", timeout: 10_000 })
-    if (done.error !== undefined) throw new Error(`this test needs the program python3: ${done.error.message}`)
+    const die = 'require("node:net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))'
+    assert.strictEqual(spawnSync(process.execPath, ["-e", die, path], { timeout: 10_000 }).signal, "SIGKILL")
     assert.isTrue(lstatSync(path).isSocket())
   })
 

@@ -123,17 +123,19 @@ describe("options of listening", () => {
     Effect.gen(function* () {
       // connects while this process is not accepting, because it waits for the script
       const script = [
-        "import socket, sys",
-        "held = []",
-        "for i in range(8):",
-        "    try: held.append(socket.create_connection(('127.0.0.1', int(sys.argv[1])), timeout=0.3))",
-        "    except TimeoutError: break",
-        "print(len(held))"
+        "let held = 0",
+        "const tell = () => { console.log(held); process.exit() }",
+        "const next = () => {",
+        "  if (held === 8) return tell()",
+        "  const timer = setTimeout(tell, 300)",
+        "  const connected = () => { clearTimeout(timer); held++; next() }",
+        "  require('node:net').connect(process.argv[1], '127.0.0.1', connected)",
+        "}",
+        "next()"
       ].join("\n")
       const held = (port: number) =>
         Effect.sync(() => {
-          const done = spawnSync("python3", ["-c", script, String(port)], { encoding: "utf8", timeout: 10_000 })
-          if (done.error !== undefined) throw new Error(`this test needs the program python3: ${done.error.message}`)
+          const done = spawnSync(process.execPath, ["-e", script, String(port)], { encoding: "utf8", timeout: 10_000 })
           return done.stdout.trim() + done.stderr
         })
       const small = yield* startServer({ host, port: 0, backlog: 2 }, greet)

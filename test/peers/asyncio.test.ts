@@ -1,14 +1,15 @@
 /**
  * CPython's asyncio streams at the other end: first as the server of this library's connections, then as the client of
- * its servers, over TCP and over Unix sockets. Needs python3.
+ * its servers, over TCP and over Unix sockets.
  */
-import { assert, layer } from "@effect/vitest"
+import { assert, describe, layer, type Vitest } from "@effect/vitest"
 import { type Connection, NodeNetwork, StreamError } from "effect-byte-streams"
 import { Context, Effect, Fiber, Layer, Result } from "effect"
 import { createHash } from "node:crypto"
 import { fileURLToPath } from "node:url"
 import { bothKinds } from "../support/kinds.ts"
 import { pattern, text } from "../support/bytes.ts"
+import { needs } from "../support/peers.ts"
 import { type Program, start } from "../support/program.ts"
 import type { At } from "../support/rawPeer.ts"
 import { socketPath } from "../support/temporary.ts"
@@ -34,9 +35,13 @@ class AsyncioServer extends Context.Service<
   )
 }
 
-const live = { excludeTestServices: true, timeout: 15_000 } as const
+/** Tests that share one program. */
+const group = <R>(title: string, program: Layer.Layer<R>, tests: (it: Vitest.MethodsNonLive<R>) => void) =>
+  describe(title, needs("python3"), () => {
+    layer(program, { excludeTestServices: true, timeout: 15_000 })(tests)
+  })
 
-layer(Layer.merge(AsyncioServer.layer, NodeNetwork.layer), live)("a client of asyncio.start_server", (it) => {
+group("a client of asyncio.start_server", Layer.merge(AsyncioServer.layer, NodeNetwork.layer), (it) => {
   for (const [index, { client, kind }] of bothKinds.entries()) {
     /** A connection to the server, which is told what to do with it. */
     const ask = (command: string, options?: Connection.Options) =>
@@ -191,7 +196,7 @@ class AsyncioClient extends Context.Service<AsyncioClient, Program>()("test/Asyn
   static readonly layer = Layer.effect(AsyncioClient, start("python3", [script("asyncio_client")]))
 }
 
-layer(Layer.merge(AsyncioClient.layer, NodeNetwork.layer), live)("a server of asyncio.open_connection", (it) => {
+group("a server of asyncio.open_connection", Layer.merge(AsyncioClient.layer, NodeNetwork.layer), (it) => {
   for (const { kind, serve } of bothKinds) {
     const play = (program: Program, scenario: string, at: At) =>
       Effect.gen(function* () {

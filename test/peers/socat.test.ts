@@ -1,6 +1,6 @@
 /**
  * `socat` at the other end, as a client of this library's servers and as an echo server for its connections, over TCP,
- * Unix sockets and abstract names. Needs socat.
+ * Unix sockets and abstract names.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { type Connection, NodeNetwork, openConnection, openUnixConnection, startUnixServer } from "effect-byte-streams"
@@ -8,7 +8,7 @@ import { Effect, Fiber } from "effect"
 import { existsSync } from "node:fs"
 import { bothKinds } from "../support/kinds.ts"
 import { pattern, text } from "../support/bytes.ts"
-import { deathOf } from "../support/exits.ts"
+import { needs } from "../support/peers.ts"
 import { run, start } from "../support/program.ts"
 import { socketPath } from "../support/temporary.ts"
 import { eventually, eventuallyEffect, within } from "../support/wait.ts"
@@ -37,7 +37,7 @@ const throughEcho = ({ reader, writer }: Connection.Connection, data: Uint8Array
 
 const anAbstractName = () => `effect-byte-streams-${process.pid}-${Math.random()}`
 
-describe("socat as a client", () => {
+describe("socat as a client", needs("socat"), () => {
   for (const { kind, serve } of bothKinds) {
     // -t: how long it waits for the rest once one direction has ended
     const socat = (at: unknown) =>
@@ -106,7 +106,7 @@ describe("socat as a client", () => {
   )
 })
 
-describe("socat as an echo server", () => {
+describe("socat as an echo server", needs("socat"), () => {
   it.live("TCP: a megabyte there and back, our half-close, and its end", () =>
     Effect.gen(function* () {
       const program = yield* start("socat", ["-d", "-d", "-t", "10", "TCP-LISTEN:0,bind=127.0.0.1,fork", "EXEC:cat"])
@@ -162,15 +162,5 @@ describe("socat as an echo server", () => {
         Effect.flip(Effect.forever(Effect.andThen(writer.write("?"), Effect.sleep(1))))
       )
     }).pipe(Effect.provide(NodeNetwork.layer))
-  )
-})
-
-describe("a program that is not installed", () => {
-  it.live("fails the test that needs it, by name", () =>
-    Effect.gen(function* () {
-      const missing = "no-such-program-anywhere"
-      assert.include(yield* deathOf(run(missing, [])), missing)
-      assert.match(yield* deathOf(Effect.flatMap(start(missing, []), ({ line }) => line)), /needs the program no-such/)
-    })
   )
 })

@@ -1,6 +1,8 @@
 /** Other programs as peers: started for a test, read line by line, gone at its end. */
 import { Effect, type Scope } from "effect"
 import { type ChildProcess, spawn, type StdioOptions } from "node:child_process"
+import { TestRunner } from "vitest"
+import { isPeer, type Peer, pathOf } from "./peers.ts"
 import { eventually, within } from "./wait.ts"
 
 export class Program {
@@ -100,7 +102,22 @@ interface Options {
   readonly env?: Record<string, string>
 }
 
-/** Starts a program; killed when the scope closes. A test that waits for one that is not installed fails, and names it. */
+/** The path of what is installed, for a test that is skipped where it is not. */
+const installed = (peer: Peer): string => {
+  const test = TestRunner.getCurrentTest()
+  // what runs it belongs to no test while a layer that several share is built
+  if (test !== undefined && test.meta.needs?.includes(peer) !== true) {
+    throw new Error(`"${test.fullName}" starts ${peer}: give the test, or its group, the options needs("${peer}")`)
+  }
+  const path = pathOf(peer)
+  if (path === undefined) throw new Error(`this test needs the program ${peer}, which is not installed`)
+  return path
+}
+
+/**
+ * Starts a program; killed when the scope closes. A test that starts one that a bare machine lacks says so, with `needs`.
+ * One that waits for any other that is not installed fails, and names it.
+ */
 export const start = (
   command: string,
   args: ReadonlyArray<string>,
@@ -111,7 +128,7 @@ export const start = (
       () =>
         new Program(
           command,
-          spawn(command, args, {
+          spawn(isPeer(command) ? installed(command) : command, args, {
             stdio: options?.stdio ?? ["pipe", "pipe", "pipe"],
             env: { ...process.env, ...options?.env }
           })

@@ -1,6 +1,6 @@
 /**
  * CPython at the other end, over TLS: asyncio's streams as server and as client, from the start and by `start_tls`, and
- * the ssl module, which can go back to plain text. Needs python3, 3.11 or newer.
+ * the ssl module, which can go back to plain text.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -12,7 +12,8 @@ import { fileURLToPath } from "node:url"
 import { assertBytes } from "../support/assertBytes.ts"
 import { authority, type Certificate, certificates } from "../support/certificates.ts"
 import { pattern, text } from "../support/bytes.ts"
-import { run, start } from "../support/program.ts"
+import { needs } from "../support/peers.ts"
+import { start } from "../support/program.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { connectTls, host, serveTls } from "../support/tlsPair.ts"
 import { within } from "../support/wait.ts"
@@ -21,8 +22,6 @@ const script = (name: string) => fileURLToPath(new URL(`programs/${name}.py`, im
 
 /** Writes certificates where Python can read them. */
 const onDisk = Effect.gen(function* () {
-  // names the program where it is missing
-  yield* run("python3", ["--version"])
   const directory = yield* temporaryDirectory
   const write = (name: string, content: string) => {
     const path = join(directory, name)
@@ -37,7 +36,7 @@ const onDisk = Effect.gen(function* () {
 
 const line = ({ reader }: Connection.Connection) => within("a line", Effect.map(reader.readLine, text))
 
-describe("asyncio.start_server with ssl", () => {
+describe("asyncio.start_server with ssl", needs("python3"), () => {
   const serve = (certificate: Certificate, ...options: ReadonlyArray<string>) =>
     Effect.gen(function* () {
       const files = yield* onDisk
@@ -173,7 +172,7 @@ describe("asyncio.start_server with ssl", () => {
   )
 })
 
-describe("asyncio.open_connection with ssl", () => {
+describe("asyncio.open_connection with ssl", needs("python3"), () => {
   const connect = (command: string, port: number, mine?: Certificate) =>
     Effect.gen(function* () {
       const files = yield* onDisk
@@ -291,7 +290,7 @@ describe("asyncio.open_connection with ssl", () => {
   )
 })
 
-describe("the ssl module", () => {
+describe("the ssl module", needs("python3"), () => {
   it.live.each(["we", "they"])("goes from plain text to TLS and back: %s end TLS first", (who) =>
     Effect.gen(function* () {
       const files = yield* onDisk

@@ -1,6 +1,6 @@
 /**
  * OpenSSL's own programs at the other end: `openssl s_client` as the client of this library's servers, `openssl
- * s_server` as the server of its connections. Needs openssl.
+ * s_server` as the server of its connections.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
@@ -10,7 +10,8 @@ import { join } from "node:path"
 import { authority, type Certificate, certificates } from "../support/certificates.ts"
 import { pattern, text } from "../support/bytes.ts"
 import { deathOf } from "../support/exits.ts"
-import { type Program, run, start } from "../support/program.ts"
+import { needs } from "../support/peers.ts"
+import { type Program, start } from "../support/program.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { connectTls, host, serveTls } from "../support/tlsPair.ts"
 import { eventually, within } from "../support/wait.ts"
@@ -22,8 +23,6 @@ const versions = [
 
 /** Writes certificates where openssl can read them. */
 const onDisk = Effect.gen(function* () {
-  // names the program where it is missing
-  yield* run("openssl", ["version"])
   const directory = yield* temporaryDirectory
   const write = (name: string, content: string) => {
     const path = join(directory, name)
@@ -56,7 +55,7 @@ const says = (program: Program, what: string | RegExp) =>
 const fails = (program: Program) =>
   Effect.map(deathOf(program.succeeds), (message) => assert.match(message, /openssl ended with \d+:/))
 
-describe("openssl s_client", () => {
+describe("openssl s_client", needs("openssl"), () => {
   /** Connects, trusting the test authority and nobody else. */
   const connect = (port: number, ca: string, options: ReadonlyArray<string>) =>
     start("openssl", [
@@ -290,7 +289,7 @@ describe("openssl s_client", () => {
   )
 })
 
-describe("openssl s_server", () => {
+describe("openssl s_server", needs("openssl"), () => {
   /** Listens, and says where. With `-rev` it sends each line back, reversed. */
   const serve = (options: ReadonlyArray<string>) =>
     Effect.gen(function* () {
