@@ -3,7 +3,7 @@
  * the interface it needs is written down here.
  */
 import * as Bytes from "./bytes.ts"
-import * as TlsFailure from "./tlsFailure.ts"
+import { toFailure } from "./failure.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
 
 /** The part of a `Duplex` that is used. */
@@ -173,25 +173,4 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   protected reset(): void {
     this.duplex.destroy()
   }
-}
-
-/** The system's word for what went wrong, as a kind that programs can tell apart. */
-export const toFailure = (error: unknown): Failure => {
-  const code = (error as { code?: unknown } | null)?.code
-  const named = typeof code === "string" ? code : undefined
-  const kind = (named === undefined ? undefined : kinds[named]) ?? "Unknown"
-  return named !== undefined && /^ERR_(SSL|TLS)_/.test(named)
-    ? { kind, code: named, cause: error, tls: TlsFailure.kindOf(named) }
-    : { kind, code: named, cause: error }
-}
-
-const kinds: Record<string, Failure["kind"]> = {
-  ECONNRESET: "Reset",
-  ECONNABORTED: "Reset",
-  EPIPE: "BrokenPipe",
-  ESHUTDOWN: "BrokenPipe",
-  ETIMEDOUT: "TimedOut",
-  EHOSTUNREACH: "Unreachable",
-  ENETUNREACH: "Unreachable",
-  ENETDOWN: "Unreachable"
 }

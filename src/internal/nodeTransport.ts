@@ -4,7 +4,8 @@ import { constants } from "node:os"
 import { Readable } from "node:stream"
 import type { ConnectionInfo, Failure, Handler } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
-import { DuplexTransport, toFailure } from "./duplexTransport.ts"
+import { DuplexTransport } from "./duplexTransport.ts"
+import { toFailure } from "./failure.ts"
 import * as Lending from "./nodeLending.ts"
 
 const [uvMajor = 0, uvMinor = 0] = process.versions.uv.split(".").map(Number)
