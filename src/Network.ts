@@ -50,19 +50,33 @@ export interface ConnectOptions {
  * @since 0.1.0
  */
 export interface ListenOptions {
-  /** Names or IP addresses to listen on. Default: all interfaces, over IPv6 and IPv4. */
+  /**
+   * Names or IP addresses to listen on. Default, also for `""`: all interfaces,
+   * over IPv6 and IPv4.
+   *
+   * Every address is listened on once, however often and in whatever spelling
+   * it is named. Of a name all addresses are; those that this machine does not
+   * have are passed over, if it has another one of that name. `"::"` beside IPv4
+   * addresses is IPv6 alone, so that `["::", "0.0.0.0"]` is both, as in asyncio.
+   */
   readonly host?: string | ReadonlyArray<string> | undefined
   /** A TCP port; 0 lets the system choose, one for each address. Either this or `path` is required. */
   readonly port?: number | undefined
   /** The path of a Unix socket; on Linux a leading `"\0"` names an abstract one. */
   readonly path?: string | undefined
+  /**
+   * The most that finding the addresses of a name may take; names are looked up
+   * at the same time. What takes longer fails with `ListenFailed`, kind
+   * `Timeout`. Default 30 seconds.
+   */
+  readonly lookupTimeout?: Duration.Input | undefined
   /** How many connections the system may hold that have not been accepted. Default 511. */
   readonly backlog?: number | undefined
   /** Lets several processes listen on the same port, where the system supports it. Default `false`. */
   readonly reusePort?: boolean | undefined
   /** Inside a `node:cluster` worker: do not share the port with other workers. Default `false`. */
   readonly exclusive?: boolean | undefined
-  /** Listen to IPv6 alone on an IPv6 address. Default `false`. */
+  /** Listen to IPv6 alone on the IPv6 wildcard. Default: `true` beside IPv4 addresses in `host`, otherwise `false`. */
   readonly ipv6Only?: boolean | undefined
   /** The permissions of a Unix socket's path, such as `0o660`. Default: as the process's umask says. */
   readonly mode?: number | undefined

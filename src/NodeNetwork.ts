@@ -5,8 +5,9 @@
  */
 import * as Layer from "effect/Layer"
 import * as Dns from "node:dns/promises"
-import { connect, type Lookup } from "./internal/nodeConnect.ts"
+import { connect } from "./internal/nodeConnect.ts"
 import { listen } from "./internal/nodeListen.ts"
+import type { Lookup } from "./internal/nodeLookup.ts"
 import { Network } from "./Network.ts"
 
 /**

@@ -118,6 +118,7 @@ export type StreamBusy = Errors.StreamBusy
  * - `Idle`, `Write`, `Total`, `MinRate`: the connection was reset. What arrived in time is read before the error.
  * - `Connect`, `Handshake`: there is no connection. They are the `cause` within `ConnectFailed` and `TlsFailed`, of
  *   kind `Timeout` both.
+ * - `Lookup`: there is no server. It is the `cause` within `ListenFailed`, of kind `Timeout`.
  *
  * A close that takes too long does not fail: its outcome is `TimedOut`.
  *
@@ -126,7 +127,7 @@ export type StreamBusy = Errors.StreamBusy
  */
 export const StreamTimeout = withSchema(Errors.StreamTimeout, "StreamTimeout", {
   operation: Schema.String,
-  kind: Schema.Literals(["Idle", "Read", "Write", "Total", "MinRate", "Connect", "Handshake"]),
+  kind: Schema.Literals(["Idle", "Read", "Write", "Total", "MinRate", "Lookup", "Connect", "Handshake"]),
   duration: Schema.Duration
 })
 export type StreamTimeout = Errors.StreamTimeout
@@ -168,6 +169,10 @@ export type ConnectAttempt = typeof ConnectAttempt.Type
  *
  * `attempts` has one entry an address, in the order tried; `kind` is that of
  * the attempt that says most. A Unix path that does not exist is `NotFound`.
+ * Where no address was found for a name, `kind` is `HostNotFound`, whatever kept
+ * the resolver from finding one: `Refused` is only said by the host itself, and
+ * a DNS server that refuses is `HostNotFound` with the code `ECONNREFUSED`. A
+ * resolver that gave up waiting is `Timeout`, with its `code`.
  * Where `connectTimeout` ran out, `kind` is `Timeout`, and the attempts that it
  * cut off have a `StreamTimeout` for their `cause`; where the system gave up
  * first, they have its `code`.
@@ -185,11 +190,29 @@ export type ConnectFailed = Errors.ConnectFailed
 /**
  * A server could not listen on an address.
  *
+ * **Details**
+ *
+ * - `AddressInUse`: somebody else listens there.
+ * - `AddressNotAvailable`: this machine does not have the address.
+ * - `AccessDenied`: this process may not listen there.
+ * - `HostNotFound`: no address was found for a name, whatever kept the resolver from finding one.
+ * - `Timeout`: a look-up took longer than `lookupTimeout`, and the `cause` is a `StreamTimeout`; or the resolver gave up
+ *   waiting, and there is its `code`.
+ * - `NotFound`: the folder of a Unix path does not exist.
+ *
  * @category errors
  * @since 0.1.0
  */
 export const ListenFailed = withSchema(Errors.ListenFailed, "ListenFailed", {
-  kind: Schema.Literals(["AddressInUse", "AddressNotAvailable", "AccessDenied", "HostNotFound", "NotFound", "Unknown"]),
+  kind: Schema.Literals([
+    "AddressInUse",
+    "AddressNotAvailable",
+    "AccessDenied",
+    "HostNotFound",
+    "Timeout",
+    "NotFound",
+    "Unknown"
+  ]),
   address: Schema.String,
   code: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())

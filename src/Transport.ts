@@ -17,6 +17,11 @@ import type { StartTlsOptions, TlsInfo } from "./Tls.ts"
  * What is known about one physical connection. Plain data, captured when the
  * connection was made and valid after it is gone.
  *
+ * **Details**
+ *
+ * What came over IPv4 has IPv4 addresses, also where a socket of IPv6 serves
+ * both: `127.0.0.1`, and not `::ffff:127.0.0.1`.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -74,7 +74,7 @@ export class StreamBusy extends Data.TaggedError("StreamBusy")<{
 
 export class StreamTimeout extends Data.TaggedError("StreamTimeout")<{
   readonly operation: string
-  readonly kind: "Idle" | "Read" | "Write" | "Total" | "MinRate" | "Connect" | "Handshake"
+  readonly kind: "Idle" | "Read" | "Write" | "Total" | "MinRate" | "Lookup" | "Connect" | "Handshake"
   readonly duration: Duration.Duration
 }> {
   override get message(): string {
@@ -109,7 +109,14 @@ export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
 }
 
 export class ListenFailed extends Data.TaggedError("ListenFailed")<{
-  readonly kind: "AddressInUse" | "AddressNotAvailable" | "AccessDenied" | "HostNotFound" | "NotFound" | "Unknown"
+  readonly kind:
+    | "AddressInUse"
+    | "AddressNotAvailable"
+    | "AccessDenied"
+    | "HostNotFound"
+    | "Timeout"
+    | "NotFound"
+    | "Unknown"
   readonly address: string
   readonly code?: string | undefined
   readonly cause?: unknown

@@ -4,15 +4,23 @@ import type * as Net from "node:net"
 import { networkInterfaces } from "node:os"
 import type { ConnectionInfo } from "../Transport.ts"
 
-/** `undefined` where Node has no address: the socket is gone, or has none. */
-export const inet = (host: string | undefined, port: number | undefined): NetAddress.InetAddress | undefined =>
-  host === undefined || port === undefined
-    ? undefined
-    : NetAddress.inetAddressFromNativeUnsafe(
-        host,
-        port,
-        host.includes("%") ? NetAddress.scopeIdsFromInterfaces(Object.entries(networkInterfaces())) : undefined
-      )
+/** How the system spells an IPv4 address on a socket of IPv6. */
+const mapped = "::ffff:"
+
+/**
+ * `undefined` where Node has no address: the socket is gone, or has none. IPv4 is IPv4, also on a socket of IPv6: a list
+ * of addresses must not be got past in another spelling.
+ */
+export const inet = (host: string | undefined, port: number | undefined): NetAddress.InetAddress | undefined => {
+  if (host === undefined || port === undefined) return undefined
+  if (host.startsWith(mapped) && host.includes(".")) {
+    return NetAddress.inetAddressFromNativeUnsafe(host.slice(mapped.length), port)
+  }
+  const scopeIds = host.includes("%")
+    ? NetAddress.scopeIdsFromInterfaces(Object.entries(networkInterfaces()))
+    : undefined
+  return NetAddress.inetAddressFromNativeUnsafe(host, port, scopeIds)
+}
 
 export const unix = (path: string): NetAddress.UnixPathAddress => NetAddress.unixPathAddress(path)
 

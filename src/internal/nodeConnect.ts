@@ -8,19 +8,12 @@ import { ConnectFailed } from "./errors.ts"
 import type { Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
 import { connectTimedOut } from "./connectTimeout.ts"
+import * as Endpoint from "./endpoint.ts"
 import * as HappyEyeballs from "./happyEyeballs.ts"
 import * as NodeAddress from "./nodeAddress.ts"
+import { type Lookup, lookUp, type Resolved } from "./nodeLookup.ts"
 import { TcpTransport } from "./nodeTcp.ts"
 import { Opened } from "./opened.ts"
-
-/** One address of a name. */
-interface Resolved {
-  readonly address: string
-  readonly family: 4 | 6
-}
-
-/** Finds the addresses of a name. Rejects as `node:dns` does. */
-export type Lookup = (host: string) => Promise<ReadonlyArray<Resolved>>
 
 const defaultConnectTimeout = Duration.seconds(30)
 const defaultAttemptDelay = Duration.millis(250)
@@ -62,7 +55,8 @@ const connectTcp = (
   if (options.port === undefined) throw new TypeError("openConnection: either port or path is required")
   const port = Argument.port("openConnection", options.port)
   const host = options.host ?? "localhost"
-  const target = Net.isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`
+  const target = Endpoint.label(host, port)
+  const label = (resolved: Resolved) => Endpoint.label(resolved.address, port)
 
   // what is known of each address so far, in the order tried
   const attempts = new Map<string, ConnectAttempt>()
@@ -80,13 +74,13 @@ const connectTcp = (
         ...(local?.port === undefined ? undefined : { localPort: local.port }),
         ...socketOptions(options)
       },
-      label(resolved, port)
+      label(resolved)
     )
 
-  return resolve(lookup, host).pipe(
-    Effect.mapError((error) => {
-      attempts.set(host, error)
-      return failed(error.kind)
+  return lookUp(lookup, host).pipe(
+    Effect.mapError((failure) => {
+      attempts.set(host, { address: host, ...failure })
+      return failed(failure.kind)
     }),
     Effect.flatMap((addresses) =>
       HappyEyeballs.connect({
@@ -96,9 +90,9 @@ const connectTcp = (
         release: (socket) => socket.destroy(),
         onAttempt: (resolved) => {
           // stands unless a failure replaces it
-          attempts.set(label(resolved, port), { address: label(resolved, port), kind: "Timeout" })
+          attempts.set(label(resolved), { address: label(resolved), kind: "Timeout" })
         },
-        onFailure: (resolved, error) => attempts.set(label(resolved, port), error)
+        onFailure: (resolved, error) => attempts.set(label(resolved), error)
       }).pipe(Effect.mapError((errors) => failed(mostTelling(errors))))
     ),
     Effect.timeoutOrElse({
@@ -109,25 +103,11 @@ const connectTcp = (
   )
 }
 
-const label = (resolved: Resolved, port: number): string =>
-  resolved.family === 6 ? `[${resolved.address}]:${port}` : `${resolved.address}:${port}`
-
 /** A refusal says more than an unreachable network: somebody was there. */
 const mostTelling = (attempts: ReadonlyArray<ConnectAttempt>): ConnectAttempt["kind"] =>
   (["Refused", "Reset", "AccessDenied", "Timeout", "Unreachable", "HostNotFound", "NotFound"] as const).find((kind) =>
     attempts.some((attempt) => attempt.kind === kind)
   ) ?? "Unknown"
-
-const resolve = (lookup: Lookup, host: string): Effect.Effect<ReadonlyArray<Resolved>, ConnectAttempt> => {
-  const family = Net.isIP(host)
-  if (family !== 0) return Effect.succeed([{ address: host, family: family as 4 | 6 }])
-  return Effect.tryPromise({ try: () => lookup(host), catch: (error) => toAttempt(host, error) }).pipe(
-    Effect.filterOrFail(
-      (addresses) => addresses.length > 0,
-      (): ConnectAttempt => ({ address: host, kind: "HostNotFound" })
-    )
-  )
-}
 
 export const socketOptions = (options: Pick<ConnectOptions, "noDelay" | "keepAlive">) => {
   const { keepAlive } = options
@@ -161,6 +141,12 @@ const open = (
       }
       const onConnect = () => {
         forget()
+        if (connectedToItself(socket)) {
+          socket.on("error", ignore)
+          // without a trace: a port that it would leave in use is one that somebody wants to listen on
+          socket.resetAndDestroy()
+          return resume(Effect.fail({ address, kind: "Refused", code: "ECONNREFUSED", cause: itself(address) }))
+        }
         // nothing may be read, and no error thrown, before there is a transport
         socket.pause()
         opened?.add(giveUp)
@@ -176,6 +162,18 @@ const open = (
     })
   )
 
+/**
+ * A socket whose own port, chosen by the system perhaps, is the one that it connects to meets itself where nobody listens
+ * (simultaneous open, RFC 9293, 3.5). It would read what it writes, and keep the port from whoever is to listen there.
+ */
+const connectedToItself = (socket: Net.Socket): boolean =>
+  socket.localPort !== undefined &&
+  socket.localPort === socket.remotePort &&
+  socket.localAddress === socket.remoteAddress
+
+const itself = (address: string): Error =>
+  new Error(`the socket connected to itself: nobody listens on ${address}, which was also its own address`)
+
 const ignore = (): void => {}
 
 const toAttempt = (address: string, error: unknown): ConnectAttempt => {
@@ -189,9 +187,6 @@ const kinds: Record<string, ConnectAttempt["kind"]> = {
   ECONNREFUSED: "Refused",
   ECONNRESET: "Reset",
   ETIMEDOUT: "Timeout",
-  ENOTFOUND: "HostNotFound",
-  EAI_AGAIN: "HostNotFound",
-  ENODATA: "HostNotFound",
   EHOSTUNREACH: "Unreachable",
   ENETUNREACH: "Unreachable",
   EADDRNOTAVAIL: "Unreachable",

@@ -1,19 +1,22 @@
 /** Listening with `node:net`. */
 import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import type { Listener, ListenEvents, ListenOptions } from "../Network.ts"
-import { ListenFailed } from "./errors.ts"
+import { ListenFailed, StreamTimeout } from "./errors.ts"
 import type * as Tls from "../Tls.ts"
 import type { Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
+import * as Endpoint from "./endpoint.ts"
 import * as NodeAddress from "./nodeAddress.ts"
-import type { Lookup } from "./nodeConnect.ts"
-import { type Accept, type Bound, defaultBacklog, makeServer, nothing, start, toListenFailed } from "./nodeListener.ts"
+import { type Accept, type Bound, defaultBacklog, makeServer, nothing, start } from "./nodeListener.ts"
 import { bindUnix } from "./nodeListenUnix.ts"
+import { type Lookup, lookUp } from "./nodeLookup.ts"
 
 export const listen = (
   lookup: Lookup,
@@ -25,32 +28,34 @@ export const listen = (
     const handshakes = new Set<Fiber.Fiber<void>>()
     const accept: Accept = {
       ...events,
+      servers: new Set(),
       onTransport:
         options.tls === undefined ? onTransport : secured(options.tls, services, onTransport, events, handshakes)
     }
     if (options.backlog !== undefined) Argument.amount("startServer", "backlog", options.backlog)
     const bound: Array<Bound> = []
-    const close = Effect.suspend(() => Effect.forEach(bound.splice(0), unbind, { discard: true })).pipe(
+    const close = Effect.sync(() => {
+      // connections go on: who accepted them closes them
+      for (const server of accept.servers) server.close()
+      accept.servers.clear()
+      for (const { cleanup } of bound.splice(0)) cleanup()
       // who is still in the middle of a handshake was not accepted
-      Effect.andThen(
-        Effect.sync(() => {
-          for (const handshake of handshakes) handshake.interruptUnsafe()
-        })
-      )
-    )
+      for (const handshake of handshakes) handshake.interruptUnsafe()
+    })
     const bind =
       options.path === undefined
         ? bindTcp(lookup, options, accept, bound)
         : bindUnix(options.path, options, accept, bound)
-    return Effect.acquireRelease(
-      Effect.onExit(bind, (exit) => (Exit.isSuccess(exit) ? Effect.void : close)),
-      () => close,
-      { interruptible: true }
-    ).pipe(
-      Effect.map(() => ({
-        addresses: bound.map((one) => one.address) as unknown as Listener["addresses"],
-        close
-      }))
+    // an interruption in the last step of `bind` is seen outside of it
+    return Effect.uninterruptibleMask((restore) =>
+      restore(bind).pipe(
+        Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : close)),
+        Effect.andThen(Effect.addFinalizer(() => close)),
+        Effect.map(() => ({
+          addresses: bound.map((one) => one.address) as unknown as Listener["addresses"],
+          close
+        }))
+      )
     )
   })
 
@@ -86,13 +91,6 @@ const secured = (
   }
 }
 
-const unbind = ({ cleanup, server }: Bound): Effect.Effect<void> =>
-  Effect.sync(() => {
-    // connections go on: who accepted them closes them
-    server.close()
-    cleanup()
-  })
-
 // ---------------------------------------------------------------------------
 // TCP
 // ---------------------------------------------------------------------------
@@ -109,45 +107,64 @@ const bindTcp = (
       throw new RangeError("startServer: host must name at least one address, got []")
     }
     const port = Argument.port("startServer", options.port)
-    const hosts = yield* resolveHosts(lookup, options.host)
-    for (const host of hosts) {
-      const label = `${host ?? "*"}:${port}`
-      const server = yield* start(
+    const names = typeof options.host === "string" ? [options.host] : (options.host ?? [""])
+    const timeout = Duration.fromInputUnsafe(options.lookupTimeout ?? defaultLookupTimeout)
+    const found = yield* Effect.forEach(names, (name) => find(lookup, name, timeout), { concurrency: "unbounded" })
+    const { addresses, ipv6Only } = Endpoint.places(found, options.ipv6Only ?? false)
+    const literal = new Set(found.flatMap((one) => (one.literal ? one.addresses.map(Endpoint.canonical) : [])))
+    /** Addresses of names that this machine does not have. */
+    const missing = new Map<string | undefined, ListenFailed>()
+    for (const host of addresses) {
+      const label = Endpoint.label(host, port)
+      const listening = start(
         makeServer(options, accept, undefined),
         {
           port,
           backlog: options.backlog ?? defaultBacklog,
           exclusive: options.exclusive ?? false,
           reusePort: options.reusePort ?? false,
-          ipv6Only: options.ipv6Only ?? false,
+          ipv6Only,
           ...(host === undefined ? undefined : { host })
         },
         label
       )
-      const address = server.address() as Net.AddressInfo
-      bound.push({ server, address: NodeAddress.inet(address.address, address.port)!, cleanup: nothing })
+      const started = yield* Effect.result(listening)
+      if (Result.isSuccess(started)) {
+        const server = started.success
+        const address = server.address() as Net.AddressInfo
+        bound.push({ address: NodeAddress.inet(address.address, address.port)!, cleanup: nothing })
+      } else if (literal.has(host) || started.failure.kind !== "AddressNotAvailable") {
+        return yield* started.failure
+      } else {
+        missing.set(host, started.failure)
+        yield* Effect.logDebug(`startServer: passed over ${label}, an address of a name: ${started.failure.message}`)
+      }
+    }
+    // a name is listened on if one of its addresses is
+    for (const one of found) {
+      const failures = one.addresses.map((address) => missing.get(Endpoint.canonical(address)))
+      if (failures.every((failure) => failure !== undefined)) return yield* failures[0]!
     }
   })
 
-/** Every address of every name; `undefined` is all interfaces. */
-const resolveHosts = (
-  lookup: Lookup,
-  hosts: ListenOptions["host"]
-): Effect.Effect<ReadonlyArray<string | undefined>, ListenFailed> =>
-  Effect.gen(function* () {
-    const names = hosts === undefined || typeof hosts === "string" ? [hosts ?? ""] : hosts
-    const out = new Set<string | undefined>()
-    for (const name of names) {
-      if (name === "") out.add(undefined)
-      else if (Net.isIP(name) !== 0) out.add(name)
-      else {
-        const addresses = yield* Effect.tryPromise({
-          try: () => lookup(name),
-          catch: (error) => toListenFailed(name, error)
-        })
-        if (addresses.length === 0) return yield* new ListenFailed({ kind: "HostNotFound", address: name })
-        for (const { address } of addresses) out.add(address)
-      }
-    }
-    return Array.from(out)
-  })
+const defaultLookupTimeout = Duration.seconds(30)
+
+/** The addresses of a host; `undefined` is all interfaces. */
+const find = (lookup: Lookup, name: string, timeout: Duration.Duration): Effect.Effect<Endpoint.Found, ListenFailed> =>
+  name === ""
+    ? Effect.succeed({ addresses: [undefined], literal: true })
+    : lookUp(lookup, name).pipe(
+        Effect.mapError((failure) => new ListenFailed({ address: name, ...failure })),
+        Effect.timeoutOrElse({
+          duration: timeout,
+          orElse: () =>
+            Effect.fail(
+              new ListenFailed({
+                kind: "Timeout",
+                address: name,
+                cause: new StreamTimeout({ operation: "startServer", kind: "Lookup", duration: timeout })
+              })
+            )
+        }),
+        Effect.map((found) => ({ addresses: found.map(({ address }) => address), literal: Net.isIP(name) !== 0 }))
+      )

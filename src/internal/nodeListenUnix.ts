@@ -20,7 +20,7 @@ export const bindUnix = (
     const backlog = options.backlog ?? defaultBacklog
     if (path.startsWith("\0")) {
       yield* start(server, { path, backlog }, path)
-      bound.push({ server, address: NodeAddress.unix(path), cleanup: nothing })
+      bound.push({ address: NodeAddress.unix(path), cleanup: nothing })
       return
     }
     if (Buffer.byteLength(path) > longestPath) {
@@ -42,7 +42,6 @@ export const bindUnix = (
     )
     const { dev, ino } = Fs.lstatSync(path)
     bound.push({
-      server,
       address: NodeAddress.unix(path),
       cleanup: options.cleanupSocket === false ? nothing : () => removeIfSame(path, dev, ino)
     })

@@ -14,7 +14,6 @@ export const defaultBacklog = 511
 
 /** One listening socket. */
 export interface Bound {
-  readonly server: Net.Server
   readonly address: SocketAddress
   /** Undoes what listening left behind. */
   readonly cleanup: () => void
@@ -23,6 +22,11 @@ export interface Bound {
 /** A listener for transports and accept errors. */
 export interface Accept extends ListenEvents {
   readonly onTransport: (transport: Transport) => void
+  /**
+   * All that were made: between the moment one listens and the moment somebody knows of it lie steps at which an
+   * interruption can arrive.
+   */
+  readonly servers: Set<Net.Server>
 }
 
 export const nothing = (): void => {}
@@ -36,6 +40,7 @@ export const makeServer = (options: ListenOptions, accept: Accept, unixPath: str
     // while it does not listen yet, whoever starts it is told as well
     if (server.listening) accept.onAcceptError?.(toFailure(error))
   })
+  accept.servers.add(server)
   server.on("listening", () => {
     local = NodeAddress.ofEveryConnection(server)
   })
@@ -81,10 +86,9 @@ export const toListenFailed = (address: string, error: unknown): ListenFailed =>
 const kinds: Record<string, ListenFailed["kind"]> = {
   EADDRINUSE: "AddressInUse",
   EADDRNOTAVAIL: "AddressNotAvailable",
+  EAFNOSUPPORT: "AddressNotAvailable",
   EACCES: "AccessDenied",
   EPERM: "AccessDenied",
-  ENOTFOUND: "HostNotFound",
-  EAI_AGAIN: "HostNotFound",
   ENOENT: "NotFound",
   ENOTDIR: "NotFound"
 }

@@ -8,11 +8,12 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { ConnectOptions, Listener, ListenEvents, ListenOptions } from "../Network.ts"
 import type { ConnectAttempt, TlsFailed } from "../StreamError.ts"
-import { ConnectFailed, ListenFailed } from "./errors.ts"
+import { ConnectFailed, ListenFailed, StreamTimeout } from "./errors.ts"
 import * as Faults from "../testing/Faults.ts"
 import type { ConnectionInfo, Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
 import { connectTimedOut } from "./connectTimeout.ts"
+import * as Endpoint from "./endpoint.ts"
 import * as HappyEyeballs from "./happyEyeballs.ts"
 import { type Chunking, cutter } from "./testingChunking.ts"
 import { Clockwork } from "./testingClockwork.ts"
@@ -47,6 +48,7 @@ const defaultSeed = 1
 const defaultCapacity = 65536
 const defaultConnectTimeout = Duration.seconds(30)
 const defaultAttemptDelay = Duration.millis(250)
+const defaultLookupTimeout = Duration.seconds(30)
 const defaultBacklog = 511
 /** How long a client waits before it knocks again at a full backlog. */
 const knockAgainMillis = 1000
@@ -267,10 +269,14 @@ export class MemoryNetwork {
   private clientPort = firstClientPort
   private serverPort = firstServerPort
   private readonly names = new Map<string, string>()
+  private readonly answers: ReadonlyMap<string, "Refused" | "Timeout" | "Unreachable">
 
   constructor(options: Options) {
     this.wire = new Wire("TestNetwork", options)
     this.options = options
+    this.answers = new Map(
+      Object.entries(options.addresses ?? {}).map(([address, answer]) => [Endpoint.canonical(address), answer])
+    )
   }
 
   readonly connect = (options: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
@@ -318,15 +324,21 @@ export class MemoryNetwork {
     if (options.port === undefined) throw new TypeError("openConnection: either port or path is required")
     const port = Argument.port("openConnection", options.port)
     const host = options.host ?? "localhost"
-    const target = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+    const target = Endpoint.label(host, port)
     const number = ++this.connections
     // what is known of each address so far, in the order tried
     const attempts = new Map<string, ConnectAttempt>()
     const failed = (kind: ConnectAttempt["kind"]) =>
       new ConnectFailed({ target, kind, attempts: Array.from(attempts.values()) })
-    const label = (address: string) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`)
+    const label = (address: string) => Endpoint.label(address, port)
 
     const addresses = this.wire.fault(number, "HostNotFound") === undefined ? this.resolve(host) : []
+    if (addresses === undefined) {
+      return Effect.andThen(
+        Effect.sleep(timeout),
+        Effect.fail(connectTimedOut({ target, host, attempts: [], timeout }))
+      )
+    }
     if (addresses.length === 0) {
       attempts.set(host, { address: host, kind: "HostNotFound", code: "ENOTFOUND" })
       this.record(clockwork, number, "refuse", `${target}: host not found`)
@@ -339,12 +351,18 @@ export class MemoryNetwork {
       ),
       delay: options.attemptDelay ?? defaultAttemptDelay,
       attempt: ({ address }) =>
-        this.attempt(clockwork, number, { _tag: "Inet", address, port }, label(address), () => {
-          const own = local?.host ?? (address.includes(":") ? "::1" : "127.0.0.1")
-          const client = inet(own, local?.port || this.clientPort++)
-          const server = inet(address, port)
-          return { client: { local: client, remote: server }, server: { local: server, remote: client } }
-        }),
+        this.attempt(
+          clockwork,
+          number,
+          { _tag: "Inet", address: Endpoint.canonical(address), port },
+          label(address),
+          () => {
+            const server = Endpoint.canonicalInet(address, port)
+            const own = local?.host ?? (server._tag === "InetAddressV6" ? "::1" : "127.0.0.1")
+            const client = Endpoint.canonicalInet(own, local?.port || this.clientPort++)
+            return { client: { local: client, remote: server }, server: { local: server, remote: client } }
+          }
+        ),
       release: (transport) => transport.abort(),
       onAttempt: ({ address }) => {
         // stands unless a failure replaces it
@@ -407,7 +425,7 @@ export class MemoryNetwork {
   private answerOf(number: number, target: Target): "Refused" | "Timeout" | "Unreachable" | undefined {
     if (this.wire.fault(number, "Refuse") !== undefined) return "Refused"
     if (this.wire.fault(number, "ConnectTimeout") !== undefined) return "Timeout"
-    return target._tag === "Inet" ? this.options.addresses?.[target.address] : undefined
+    return target._tag === "Inet" ? this.answers.get(target.address) : undefined
   }
 
   /** Of several listeners that share a port, each is given every so many connections. */
@@ -421,10 +439,11 @@ export class MemoryNetwork {
     return bound
   }
 
-  /** Every name has an address, the same for everyone, unless the options say otherwise. */
-  private resolve(host: string): ReadonlyArray<string> {
+  /** Every name has an address, the same for everyone, unless the options say otherwise. `undefined`: nobody ever says. */
+  private resolve(host: string): ReadonlyArray<string> | undefined {
     if (isAddress(host)) return [host]
     const known = this.options.hosts?.[host]
+    if (known === "Timeout") return undefined
     if (known !== undefined) return typeof known === "string" ? [known] : known
     if (host === "localhost") return ["127.0.0.1"]
     let address = this.names.get(host)
@@ -453,21 +472,59 @@ export class MemoryNetwork {
           bound.close()
         }
       })
-      return Effect.acquireRelease(
-        Effect.suspend(() => {
-          for (const bound of this.bind(options, accepting)) {
-            if (bound instanceof ListenFailed) return Effect.andThen(close, Effect.fail(bound))
-            this.bounds.push(bound)
-            added.push(bound)
-          }
-          const addresses = added.map((bound) => bound.address) as unknown as Listener["addresses"]
-          return Effect.succeed({ addresses, close })
-        }),
-        () => close
+      return Effect.flatMap(this.places(options), (places) =>
+        Effect.acquireRelease(
+          Effect.suspend(() => {
+            for (const bound of this.bind(options, places, accepting)) {
+              if (bound instanceof ListenFailed) return Effect.andThen(close, Effect.fail(bound))
+              this.bounds.push(bound)
+              added.push(bound)
+            }
+            const addresses = added.map((bound) => bound.address) as unknown as Listener["addresses"]
+            return Effect.succeed({ addresses, close })
+          }),
+          () => close
+        )
       )
-    });
+    })
 
-  private *bind(options: ListenOptions, accepting: Accepting): Generator<Bound | ListenFailed, void> {
+  /** Where to listen, if it is on addresses. */
+  private places(options: ListenOptions): Effect.Effect<Endpoint.Places, ListenFailed> {
+    if (options.path !== undefined) return Effect.succeed({ addresses: [], ipv6Only: false })
+    const names = typeof options.host === "string" ? [options.host] : (options.host ?? [""])
+    const timeout = Duration.fromInputUnsafe(options.lookupTimeout ?? defaultLookupTimeout)
+    return Effect.map(
+      Effect.forEach(
+        names,
+        (name): Effect.Effect<Endpoint.Found, ListenFailed> =>
+          name === ""
+            ? Effect.succeed({ addresses: [undefined], literal: true })
+            : Effect.map(this.lookUpToListen(name, timeout), (addresses) => ({ addresses, literal: false })),
+        { concurrency: "unbounded" }
+      ),
+      (found) => Endpoint.places(found, options.ipv6Only ?? false)
+    )
+  }
+
+  private lookUpToListen(name: string, timeout: Duration.Duration): Effect.Effect<ReadonlyArray<string>, ListenFailed> {
+    const addresses = this.resolve(name)
+    if (addresses === undefined) {
+      const cause = new StreamTimeout({ operation: "startServer", kind: "Lookup", duration: timeout })
+      return Effect.andThen(
+        Effect.sleep(timeout),
+        Effect.fail(new ListenFailed({ kind: "Timeout", address: name, cause }))
+      )
+    }
+    return addresses.length === 0
+      ? Effect.fail(listenFailed("HostNotFound", name, "ENOTFOUND"))
+      : Effect.succeed(addresses)
+  }
+
+  private *bind(
+    options: ListenOptions,
+    { addresses, ipv6Only }: Endpoint.Places,
+    accepting: Accepting
+  ): Generator<Bound | ListenFailed, void> {
     if (options.path !== undefined) {
       const { path } = options
       yield this.bounds.some((bound) => bound.serves({ _tag: "Unix", path }))
@@ -482,24 +539,20 @@ export class MemoryNetwork {
     }
     if (options.port === undefined) throw new TypeError("startServer: either port or path is required")
     const wanted = Argument.port("startServer", options.port)
-    const hosts = options.host === undefined || typeof options.host === "string" ? [options.host ?? ""] : options.host
-    for (const host of hosts) {
-      const addresses = host === "" ? ["::"] : this.resolve(host)
-      if (addresses.length === 0) yield listenFailed("HostNotFound", host, "ENOTFOUND")
-      for (const address of addresses) {
-        const port = wanted === 0 ? this.serverPort++ : wanted
-        const serves = servesInet(address, port, options.ipv6Only ?? false)
-        const taken = this.bounds.some(
-          (bound) =>
-            !(bound.shared && options.reusePort === true) &&
-            bound.address._tag !== "UnixPathAddress" &&
-            (bound.serves({ _tag: "Inet", address, port }) ||
-              serves({ _tag: "Inet", address: NetAddress.formatIp(bound.address.address), port: bound.address.port }))
-        )
-        yield taken
-          ? listenFailed("AddressInUse", `${host === "" ? "*" : address}:${port}`, "EADDRINUSE")
-          : new Bound(inet(address, port), serves, options, accepting)
-      }
+    for (const host of addresses) {
+      const address = host ?? "::"
+      const port = wanted === 0 ? this.serverPort++ : wanted
+      const serves = servesInet(address, port, ipv6Only)
+      const taken = this.bounds.some(
+        (bound) =>
+          !(bound.shared && options.reusePort === true) &&
+          bound.address._tag !== "UnixPathAddress" &&
+          (bound.serves({ _tag: "Inet", address, port }) ||
+            serves({ _tag: "Inet", address: NetAddress.formatIp(bound.address.address), port: bound.address.port }))
+      )
+      yield taken
+        ? listenFailed("AddressInUse", Endpoint.label(host, port), "EADDRINUSE")
+        : new Bound(Endpoint.canonicalInet(address, port), serves, options, accepting)
     }
   }
 }
@@ -525,21 +578,16 @@ const secured = (
   }
 }
 
-const inet = (host: string, port: number): NetAddress.InetAddress => NetAddress.inetAddressFromNativeUnsafe(host, port)
-
 const isAddress = (host: string): boolean => Result.isSuccess(NetAddress.ipFromString(host))
 
-/** Whether two spellings name one address. */
-const sameAddress = (a: string, b: string): boolean =>
-  a === b || NetAddress.formatInet(inet(a, 0)) === NetAddress.formatInet(inet(b, 0))
-
+/** Addresses in the spelling that `Endpoint.canonical` gives them. */
 const servesInet =
   (address: string, port: number, ipv6Only: boolean) =>
   (target: Target): boolean => {
     if (target._tag !== "Inet" || target.port !== port) return false
-    if (sameAddress(address, "::")) return !ipv6Only || target.address.includes(":")
+    if (address === "::") return !ipv6Only || target.address.includes(":")
     if (address === "0.0.0.0") return !target.address.includes(":")
-    return sameAddress(address, target.address)
+    return address === target.address
   }
 
 /** A refusal says more than an unreachable network: somebody was there. */

@@ -115,8 +115,8 @@ export interface WireOptions {
  */
 export interface Options extends WireOptions {
   /**
-   * The addresses of names; none means that the name is not found. `localhost` is `127.0.0.1`, and any other name has
-   * an address of its own, so that programs meet by name without being told.
+   * The addresses of names; none means that the name is not found, `"Timeout"` that looking it up never ends. `localhost`
+   * is `127.0.0.1`, and any other name has an address of its own, so that programs meet by name without being told.
    */
   readonly hosts?: Readonly<Record<string, string | ReadonlyArray<string>>> | undefined
   /** Addresses that answer in one way only, whoever listens there. */

@@ -7,6 +7,7 @@ import { spawnSync } from "node:child_process"
 import { text } from "../support/bytes.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { deathOf } from "../support/exits.ts"
+import { interruptBefore } from "../support/interruptBefore.ts"
 import { closedPort, connectRaw, serveRaw } from "../support/rawPeer.ts"
 import { eventually, turns, within } from "../support/wait.ts"
 
@@ -261,6 +262,19 @@ describe("interrupting startServer", () => {
         }
       }
       yield* backTo(before)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("at whatever step: nobody is left listening", () =>
+    Effect.gen(function* () {
+      const before = held()
+      let over = false
+      for (let step = 1; !over; step++) {
+        const starting = Effect.scoped(startServer({ host: [host, "127.0.0.2"], port: 0, gracePeriod: 0 }, greet))
+        over = Exit.isSuccess(yield* within("it ends", interruptBefore(step, starting)))
+        yield* turns(2)
+        assert.strictEqual(held().sockets, before.sockets, `interrupted before step ${step}`)
+      }
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })

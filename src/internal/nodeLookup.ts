@@ -1,0 +1,85 @@
+/** Finding the addresses of a name, to connect to or to listen on. */
+import * as Effect from "effect/Effect"
+import * as Net from "node:net"
+
+/** One address of a name. */
+export interface Resolved {
+  readonly address: string
+  readonly family: 4 | 6
+}
+
+/** Finds the addresses of a name. Rejects as `node:dns` does. */
+export type Lookup = (host: string) => Promise<ReadonlyArray<Resolved>>
+
+/** Why there are none. */
+export interface LookupFailure {
+  readonly kind: "HostNotFound" | "Timeout" | "Unknown"
+  readonly code?: string | undefined
+  readonly cause?: unknown
+}
+
+/** The addresses of a host, at least one. */
+export const lookUp = (lookup: Lookup, host: string): Effect.Effect<ReadonlyArray<Resolved>, LookupFailure> => {
+  const family = Net.isIP(host)
+  if (family !== 0) return Effect.succeed([{ address: host, family: family as 4 | 6 }])
+  return Effect.tryPromise({ try: () => lookup(host), catch: toFailure }).pipe(
+    Effect.map(checked),
+    Effect.filterOrFail(
+      (addresses) => addresses.length > 0,
+      (): LookupFailure => ({ kind: "HostNotFound" })
+    )
+  )
+}
+
+/** A name in the place of an address would be looked up behind our back, and nothing in its place is this machine. */
+const checked = (found: ReadonlyArray<Resolved>): ReadonlyArray<Resolved> => {
+  if (!Array.isArray(found))
+    throw new TypeError(`NodeNetwork: lookup must find an array of addresses, got ${String(found)}`)
+  return found.map((one: Resolved | null | undefined) => {
+    const address = one?.address
+    const family = typeof address === "string" ? Net.isIP(address) : 0
+    if (family === 0) throw new TypeError(`NodeNetwork: lookup must find IP addresses, got ${String(address)}`)
+    return { address: address!, family: family as 4 | 6 }
+  })
+}
+
+const toFailure = (cause: unknown): LookupFailure => {
+  const code = (cause as { code?: unknown } | null)?.code
+  return typeof code === "string" ? { kind: kindOf(code), code, cause } : { kind: "Unknown", cause }
+}
+
+/**
+ * Codes are those of whoever was asked: `ECONNREFUSED` is a DNS server that is not there, which says nothing of the host.
+ * What keeps the resolver itself from working, such as `EMFILE` and `ENOMEM`, says nothing of the name.
+ */
+const kindOf = (code: string): LookupFailure["kind"] => {
+  if (code === "ETIMEOUT" || code === "ETIMEDOUT") return "Timeout"
+  return notFound.has(code) ? "HostNotFound" : "Unknown"
+}
+
+const notFound = new Set([
+  // getaddrinfo
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EAI_FAIL",
+  "EAI_NONAME",
+  "EAI_NODATA",
+  "EAI_ADDRFAMILY",
+  // c-ares
+  "ENODATA",
+  "ENONAME",
+  "EFORMERR",
+  "ESERVFAIL",
+  "ENOTIMP",
+  "EREFUSED",
+  "EBADNAME",
+  "EBADQUERY",
+  "EBADRESP",
+  // the way to the DNS server
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENETDOWN",
+  "EPIPE"
+])
