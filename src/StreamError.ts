@@ -148,6 +148,9 @@ export const ConnectAttempt = Schema.Struct({
     "Unreachable",
     "AccessDenied",
     "NotFound",
+    "NotADirectory",
+    "NotASocket",
+    "PathTooLong",
     "Unknown"
   ]),
   code: Schema.optional(Schema.String),
@@ -168,7 +171,7 @@ export type ConnectAttempt = typeof ConnectAttempt.Type
  * **Details**
  *
  * `attempts` has one entry an address, in the order tried; `kind` is that of
- * the attempt that says most. A Unix path that does not exist is `NotFound`.
+ * the attempt that says most.
  * Where no address was found for a name, `kind` is `HostNotFound`, whatever kept
  * the resolver from finding one: `Refused` is only said by the host itself, and
  * a DNS server that refuses is `HostNotFound` with the code `ECONNREFUSED`. A
@@ -176,6 +179,16 @@ export type ConnectAttempt = typeof ConnectAttempt.Type
  * Where `connectTimeout` ran out, `kind` is `Timeout`, and the attempts that it
  * cut off have a `StreamTimeout` for their `cause`; where the system gave up
  * first, they have its `code`.
+ *
+ * Of a Unix socket's path:
+ *
+ * - `NotFound`: it does not exist.
+ * - `Refused`: it is a socket, and nobody listens on it.
+ * - `NotASocket`: it is something else, such as a file.
+ * - `NotADirectory`: it lies below something that is no directory.
+ * - `PathTooLong`: it has more bytes than the address of a socket, which are 108 on Linux and 104 elsewhere.
+ * - `AccessDenied`: this user may not connect to it, or not look into its directory.
+ * - `Timeout` with the attempt's code `EAGAIN`: the server's queue was full all the time.
  *
  * @category errors
  * @since 0.1.0
@@ -192,13 +205,14 @@ export type ConnectFailed = Errors.ConnectFailed
  *
  * **Details**
  *
- * - `AddressInUse`: somebody else listens there.
+ * - `AddressInUse`: somebody else listens there. So is a symbolic link in place of a Unix path, which is never replaced.
  * - `AddressNotAvailable`: this machine does not have the address.
- * - `AccessDenied`: this process may not listen there.
+ * - `AccessDenied`: this process may not listen there, or may not replace the Unix path that another user has left.
  * - `HostNotFound`: no address was found for a name, whatever kept the resolver from finding one.
  * - `Timeout`: a look-up took longer than `lookupTimeout`, and the `cause` is a `StreamTimeout`; or the resolver gave up
  *   waiting, and there is its `code`.
- * - `NotFound`: the folder of a Unix path does not exist.
+ * - `NotFound`: the directory of a Unix path does not exist.
+ * - `NotASocket`, `NotADirectory`, `PathTooLong`: of a Unix path, as for `ConnectFailed`.
  *
  * @category errors
  * @since 0.1.0
@@ -211,6 +225,9 @@ export const ListenFailed = withSchema(Errors.ListenFailed, "ListenFailed", {
     "HostNotFound",
     "Timeout",
     "NotFound",
+    "NotADirectory",
+    "NotASocket",
+    "PathTooLong",
     "Unknown"
   ]),
   address: Schema.String,

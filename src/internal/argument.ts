@@ -40,6 +40,19 @@ export const port = (operation: string, value: number): number => {
   return value
 }
 
+/** The path of a Unix socket. A NUL in front makes it the name of an abstract one. */
+export const path = (operation: string, value: unknown): string => {
+  if (typeof value !== "string") {
+    throw new TypeError(`${operation}: path must be a string, got ${value === null ? "null" : typeof value}`)
+  }
+  if (value === "" || value.indexOf("\0") > 0) {
+    throw new RangeError(
+      `${operation}: path must be a string that is not empty, without a NUL but in front, got ${JSON.stringify(value)}`
+    )
+  }
+  return value
+}
+
 /** How many of something that is no bytes. */
 export const amount = (operation: string, name: string, value: number): number => {
   if (!Number.isSafeInteger(value) || value < 0) {

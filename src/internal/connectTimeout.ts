@@ -11,14 +11,15 @@ export const connectTimedOut = (options: {
   readonly timeout: Duration.Input
 }): ConnectFailed => {
   const duration = Duration.fromInputUnsafe(options.timeout)
-  const cut = (address: string): ConnectAttempt => ({
+  const cut = (address: string, code?: string): ConnectAttempt => ({
     address,
     kind: "Timeout",
+    ...(code === undefined ? undefined : { code }),
     cause: new StreamTimeout({ operation: "openConnection", kind: "Connect", duration })
   })
   const attempts = options.attempts.map((attempt) =>
-    // the system has a timeout of its own, and a code for it
-    attempt.kind === "Timeout" && attempt.code === undefined ? cut(attempt.address) : attempt
+    // the system has a timeout of its own, which is told as an error
+    attempt.kind === "Timeout" && attempt.cause === undefined ? cut(attempt.address, attempt.code) : attempt
   )
   return new ConnectFailed({
     target: options.target,

@@ -92,6 +92,9 @@ export interface ConnectAttempt {
     | "Unreachable"
     | "AccessDenied"
     | "NotFound"
+    | "NotADirectory"
+    | "NotASocket"
+    | "PathTooLong"
     | "Unknown"
   readonly code?: string | undefined
   readonly cause?: unknown
@@ -116,6 +119,9 @@ export class ListenFailed extends Data.TaggedError("ListenFailed")<{
     | "HostNotFound"
     | "Timeout"
     | "NotFound"
+    | "NotADirectory"
+    | "NotASocket"
+    | "PathTooLong"
     | "Unknown"
   readonly address: string
   readonly code?: string | undefined

@@ -13,10 +13,14 @@ import * as HappyEyeballs from "./happyEyeballs.ts"
 import * as NodeAddress from "./nodeAddress.ts"
 import { type Lookup, lookUp, type Resolved } from "./nodeLookup.ts"
 import { TcpTransport } from "./nodeTcp.ts"
+import * as NodeUnixPath from "./nodeUnixPath.ts"
 import { Opened } from "./opened.ts"
 
 const defaultConnectTimeout = Duration.seconds(30)
 const defaultAttemptDelay = Duration.millis(250)
+/** How long a client waits before it knocks again at a Unix socket whose queue is full: twice as long each time. */
+const firstPauseMillis = 1
+const longestPauseMillis = 1000
 
 export const connect = (lookup: Lookup, options: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
   Effect.suspend(() => {
@@ -34,18 +38,51 @@ export const connect = (lookup: Lookup, options: ConnectOptions): Effect.Effect<
   })
 
 const connectUnix = (
-  path: string,
+  given: string,
   options: ConnectOptions,
   timeout: Duration.Input
-): Effect.Effect<Transport, ConnectFailed> =>
-  open({ path, ...socketOptions(options) }, path).pipe(
-    Effect.mapError((attempt) => new ConnectFailed({ target: path, kind: attempt.kind, attempts: [attempt] })),
+): Effect.Effect<Transport, ConnectFailed> => {
+  const path = Argument.path("openConnection", given)
+  const failed = (attempt: ConnectAttempt) =>
+    new ConnectFailed({ target: path, kind: attempt.kind, attempts: [attempt] })
+  if (NodeUnixPath.isTooLong(path)) {
+    return Effect.fail(failed({ address: path, kind: "PathTooLong", code: "ENAMETOOLONG" }))
+  }
+  // what the queue was too full for, once that has happened
+  const waiting: Array<ConnectAttempt> = []
+  const place = Effect.try({
+    try: () => NodeUnixPath.absolute(path),
+    catch: (error) => failed(toAttempt(path, error))
+  })
+  const knock = (absolute: string, pause: number): Effect.Effect<Net.Socket, ConnectAttempt> =>
+    Effect.suspend(() => open({ path: NodeUnixPath.spelled(absolute), ...socketOptions(options) }, path)).pipe(
+      Effect.catch((attempt) => {
+        if (attempt.code !== "EAGAIN") return Effect.fail(attempt)
+        // The system does not wait for room in the queue of a listening Unix socket, as it does over TCP. Of many who
+        // try again none should do it in step with the others: the queue would be full each time.
+        waiting[0] = { address: path, kind: "Timeout", code: attempt.code }
+        return Effect.andThen(
+          Effect.sleep(pause * (0.5 + Math.random())),
+          knock(absolute, Math.min(2 * pause, longestPauseMillis))
+        )
+      })
+    )
+  return Effect.flatMap(place, (absolute) =>
+    Effect.mapError(knock(absolute, firstPauseMillis), (attempt) =>
+      failed(
+        attempt.kind === "Refused" && NodeUnixPath.isOccupied(absolute)
+          ? { ...attempt, kind: "NotASocket", code: "ENOTSOCK" }
+          : attempt
+      )
+    )
+  ).pipe(
     Effect.timeoutOrElse({
       duration: timeout,
-      orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: [], timeout }))
+      orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: waiting, timeout }))
     }),
     Effect.map((socket) => new TcpTransport(socket, { local: undefined, remote: NodeAddress.unix(path) }))
   )
+}
 
 const connectTcp = (
   lookup: Lookup,
@@ -192,5 +229,8 @@ const kinds: Record<string, ConnectAttempt["kind"]> = {
   EADDRNOTAVAIL: "Unreachable",
   EACCES: "AccessDenied",
   EPERM: "AccessDenied",
-  ENOENT: "NotFound"
+  ENOENT: "NotFound",
+  ENOTDIR: "NotADirectory",
+  ENOTSOCK: "NotASocket",
+  ENAMETOOLONG: "PathTooLong"
 }

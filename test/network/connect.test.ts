@@ -11,13 +11,17 @@ import {
   openConnection,
   openUnixConnection,
   startServer,
+  startUnixServer,
+  type StreamError,
   StreamReader,
   StreamWriter
 } from "effect-byte-streams"
-import { chmodSync, writeFileSync } from "node:fs"
-import { dirname } from "node:path"
+import { chmodSync } from "node:fs"
+import Net from "node:net"
+import { basename, dirname } from "node:path"
+import { vi } from "vitest"
 import { text } from "../support/bytes.ts"
-import { deafServer } from "../support/deafServer.ts"
+import { deafServer, deafUnixServer } from "../support/deafServer.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { deathOf } from "../support/exits.ts"
 import { interruptBefore } from "../support/interruptBefore.ts"
@@ -25,7 +29,7 @@ import { needs } from "../support/peers.ts"
 import { unprivileged } from "../support/privileges.ts"
 import { closedPort, serveRaw } from "../support/rawPeer.ts"
 import { socketOptions } from "../support/socketOptions.ts"
-import { socketPath } from "../support/temporary.ts"
+import { inDirectory, socketPath } from "../support/temporary.ts"
 import { eventually, turns, within } from "../support/wait.ts"
 
 const host = "127.0.0.1"
@@ -345,14 +349,6 @@ describe("openUnixConnection", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("the path is a file, or a socket that nobody listens on", () =>
-    Effect.gen(function* () {
-      const path = yield* socketPath()
-      writeFileSync(path, "not a socket")
-      assert.strictEqual((yield* Effect.flip(openUnixConnection(path))).kind, "Refused")
-    }).pipe(Effect.provide(NodeNetwork.layer))
-  )
-
   it.live("the socket is not ours to write to: AccessDenied", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
@@ -365,11 +361,93 @@ describe("openUnixConnection", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("the path is longer than a socket's can be", () =>
+  it.live("700 clients at once of a server with defaults are all served", () =>
     Effect.gen(function* () {
-      const path = yield* socketPath("x".repeat(120))
-      const failed = yield* Effect.flip(openUnixConnection(path))
-      assert.strictEqual(failed._tag, "ConnectFailed")
+      const path = yield* socketPath()
+      yield* startUnixServer(path, ({ writer }) => writer.write("hello\n"))
+      const greeted = Effect.scoped(Effect.flatMap(openUnixConnection(path), ({ reader }) => reader.readLine))
+      const lines = yield* Effect.all(
+        Array.from({ length: 700 }, () => greeted),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(new Set(lines.map(text)), new Set(["hello\n"]))
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("where the queue stays full connecting is tried again, ever slower, until connectTimeout", () =>
+    Effect.gen(function* () {
+      const path = yield* socketPath()
+      yield* deafUnixServer(path)
+      const before = held()
+      const connect = vi.spyOn(Net.Socket.prototype, "connect")
+      yield* Effect.addFinalizer(() => Effect.sync(() => connect.mockRestore()))
+      const began = performance.now()
+      const failed = yield* Effect.flip(openUnixConnection(path, { connectTimeout: 700 }))
+      const took = performance.now() - began
+      const attempts = connect.mock.calls.length
+      assert.isAtLeast(took, 690)
+      assert.isBelow(took, 2500)
+      assert.strictEqual(failed.kind, "Timeout")
+      const [attempt, ...others] = failed.attempts
+      assert.deepStrictEqual(others, [])
+      assert(attempt !== undefined)
+      assert.strictEqual(attempt.address, path)
+      assert.strictEqual(attempt.kind, "Timeout")
+      assert.strictEqual(attempt.code, "EAGAIN")
+      assert.strictEqual((attempt.cause as StreamError.StreamTimeout).kind, "Connect")
+      // each pause is twice the one before it, half of that at the least: 1, 2, 4 … 512 milliseconds
+      assert.isAtLeast(attempts, 4)
+      assert.isAtMost(attempts, 12)
+      yield* backTo(before)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("as soon as there is room in a queue that was full, whoever has waited is let in", () =>
+    Effect.gen(function* () {
+      const path = yield* socketPath()
+      const { hear } = yield* deafUnixServer(path)
+      const opening = yield* Effect.forkChild(openUnixConnection(path))
+      yield* Effect.sleep(30)
+      assert.isUndefined(opening.pollUnsafe())
+      yield* hear
+      const { reader } = yield* within("it is let in", Fiber.join(opening))
+      assert.strictEqual(text(yield* reader.readLine), "at last\n")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("giving up before there is room leaves nothing behind", () =>
+    Effect.gen(function* () {
+      const path = yield* socketPath()
+      const { hear } = yield* deafUnixServer(path)
+      const before = held()
+      const opening = yield* Effect.forkChild(openUnixConnection(path))
+      yield* Effect.sleep(10)
+      yield* Fiber.interrupt(opening)
+      yield* hear
+      yield* Effect.sleep(50)
+      yield* backTo(before)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("a relative path is that of the directory in which connecting began", () =>
+    Effect.gen(function* () {
+      const path = yield* socketPath()
+      const { hear } = yield* deafUnixServer(path)
+      yield* inDirectory(dirname(path))
+      const opening = yield* Effect.forkChild(openUnixConnection(basename(path)), { startImmediately: true })
+      process.chdir("/")
+      yield* hear
+      const { info, reader } = yield* within("it is let in", Fiber.join(opening))
+      assert.strictEqual(text(yield* reader.readLine), "at last\n")
+      assert.deepStrictEqual(info.remote, NetAddress.unixPathAddress(basename(path)))
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("what can be no path dies, and says so", () =>
+    Effect.gen(function* () {
+      assert.include(yield* deathOf(openUnixConnection("")), "openConnection: path must be")
+      assert.include(yield* deathOf(openUnixConnection("/tmp/a\0b")), "/tmp/a\\u0000b")
+      assert.include(yield* deathOf(openUnixConnection(5 as never)), "path must be a string, got number")
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-/** A directory of the test's own, removed with all that is in it. Short: the path of a Unix socket has 107 bytes. */
+/** A directory of the test's own, removed with all that is in it. Short: the path of a Unix socket has 108 bytes. */
 export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "ebs-"))),
   (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
@@ -13,3 +13,16 @@ export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Eff
 /** A path for a Unix socket that does not exist yet. */
 export const socketPath = (name = "s"): Effect.Effect<string, never, Scope.Scope> =>
   Effect.map(temporaryDirectory, (directory) => join(directory, name))
+
+/** Works in a directory until the scope closes. */
+export const inDirectory = (directory: string): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.asVoid(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const before = process.cwd()
+        process.chdir(directory)
+        return before
+      }),
+      (before) => Effect.sync(() => process.chdir(before))
+    )
+  )
