@@ -35,10 +35,10 @@ export const listen = (
     if (options.backlog !== undefined) Argument.amount("startServer", "backlog", options.backlog)
     const bound: Array<Bound> = []
     const close = Effect.sync(() => {
+      for (const { cleanup } of bound.splice(0)) cleanup()
       // connections go on: who accepted them closes them
       for (const server of accept.servers) server.close()
       accept.servers.clear()
-      for (const { cleanup } of bound.splice(0)) cleanup()
       // who is still in the middle of a handshake was not accepted
       for (const handshake of handshakes) handshake.interruptUnsafe()
     })

@@ -1,124 +1,271 @@
-/** Listening on Unix sockets. */
+/**
+ * Listening on Unix sockets.
+ *
+ * A socket is bound under a name that nobody else knows, and then linked to its path. So of several servers that start
+ * at once exactly one gets the path; it has its permissions, and somebody listens, from the moment that it is there; and
+ * Node, which removes at close whatever has the name that was bound, finds nothing. The price is that the system shows
+ * the first name, to the clients and in lists of sockets.
+ */
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
 import type { ListenOptions } from "../Network.ts"
-import { ListenFailed } from "./errors.ts"
+import * as Argument from "./argument.ts"
+import type { ListenFailed } from "./errors.ts"
 import * as NodeAddress from "./nodeAddress.ts"
-import { type Accept, type Bound, defaultBacklog, makeServer, nothing, start, toListenFailed } from "./nodeListener.ts"
+import {
+  type Accept,
+  type Bound,
+  defaultBacklog,
+  listenFailed,
+  makeServer,
+  nothing,
+  start,
+  toListenFailed
+} from "./nodeListener.ts"
+import * as NodeUnixPath from "./nodeUnixPath.ts"
+import * as UnixPath from "./unixPath.ts"
+
+/** How often a path is tried for that others take, and leave, at the same time. */
+const mostRounds = 20
+
+interface Binding {
+  /** As it was given: what errors and addresses show. */
+  readonly path: string
+  /** The same, whatever becomes of the working directory. */
+  readonly absolute: string
+  readonly options: ListenOptions
+  readonly accept: Accept
+  readonly bound: Array<Bound>
+}
 
 export const bindUnix = (
-  path: string,
+  given: string,
   options: ListenOptions,
   accept: Accept,
   bound: Array<Bound>
 ): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
-    const server = makeServer(options, accept, path)
-    const backlog = options.backlog ?? defaultBacklog
-    if (path.startsWith("\0")) {
-      yield* start(server, { path, backlog }, path)
+    const path = Argument.path("startServer", given)
+    if (NodeUnixPath.isTooLong(path)) return yield* listenFailed(path, "ENAMETOOLONG")
+    const absolute = yield* attempt(path, () => NodeUnixPath.absolute(path))
+    const binding: Binding = { path, absolute, options, accept, bound }
+    const shared = yield* isShared(options)
+    if (UnixPath.isAbstract(path)) {
+      yield* listenAs(binding, path, shared)
       bound.push({ address: NodeAddress.unix(path), cleanup: nothing })
       return
     }
-    if (Buffer.byteLength(path) > longestPath) {
-      return yield* new ListenFailed({ kind: "Unknown", address: path, code: "ENAMETOOLONG" })
-    }
-    const directory = Path.dirname(path)
-    if (!Fs.existsSync(directory)) {
-      return yield* new ListenFailed({ kind: "NotFound", address: path, code: "ENOENT" })
-    }
-    // Bound under another name and then linked: of two that start at once only one gets the path, and Node, which
-    // removes at close whatever has the name that was bound, finds nothing of that name.
-    const temporary = freeName(directory, longestPath - Buffer.byteLength(directory) - 1, path)
-    yield* start(server, { path: temporary, backlog }, path)
-    yield* Effect.onExit(takePath(temporary, path, options.mode), (exit) =>
-      Effect.sync(() => {
-        Fs.rmSync(temporary, { force: true })
-        if (!Exit.isSuccess(exit)) server.close()
-      })
+    yield* checkDirectory(binding)
+    yield* shared ? bindShared(binding) : bindOwn(binding)
+  })
+
+/** Whether the primary process of a cluster listens for this one, and for others. It answers nobody whom it has let go. */
+const isShared = (options: ListenOptions): Effect.Effect<boolean> =>
+  options.exclusive === true || !process.connected
+    ? Effect.succeed(false)
+    : Effect.map(
+        // programs that were not forked do not load it
+        Effect.promise(() => import("node:cluster")),
+        (cluster) => cluster.default.isWorker
+      )
+
+const listenAs = ({ accept, options, path }: Binding, absolute: string, shared: boolean) =>
+  Effect.suspend(() =>
+    start(
+      makeServer(options, accept, path),
+      { path: NodeUnixPath.spelled(absolute), backlog: options.backlog ?? defaultBacklog, exclusive: !shared },
+      path
     )
-    const { dev, ino } = Fs.lstatSync(path)
-    bound.push({
-      address: NodeAddress.unix(path),
-      cleanup: options.cleanupSocket === false ? nothing : () => removeIfSame(path, dev, ino)
-    })
-  })
-
-/** The longest path that fits into a socket address, in bytes. */
-const longestPath = process.platform === "linux" ? 107 : 103
-
-/** A path in `directory` that nothing has, of a name that fits where there is room for `most` bytes. */
-const freeName = (directory: string, most: number, except: string): string => {
-  const length = Math.min(8, Math.max(1, most))
-  while (true) {
-    const name = Array.from({ length }, () => Math.floor(Math.random() * 36).toString(36))
-    if (length > 1) name[0] = "."
-    const path = Path.join(directory, name.join(""))
-    if (path !== except && !Fs.existsSync(path)) return path
-  }
-}
-
-/** Gives what listens as `temporary` its real name, if nobody listens there. */
-const takePath = (temporary: string, path: string, mode: number | undefined): Effect.Effect<void, ListenFailed> =>
-  Effect.gen(function* () {
-    if (mode !== undefined) yield* attempt(path, () => Fs.chmodSync(temporary, mode))
-    while (true) {
-      const linked = yield* attempt(path, () => {
-        try {
-          Fs.linkSync(temporary, path)
-          return true
-        } catch (error) {
-          if ((error as NodeJS.ErrnoException).code === "EEXIST") return false
-          throw error
-        }
-      })
-      if (linked) return
-      const stale = Fs.lstatSync(path, { throwIfNoEntry: false })
-      yield* refuseLivePath(path)
-      if (stale !== undefined) removeIfSame(path, stale.dev, stale.ino)
-    }
-  })
+  )
 
 const attempt = <A>(path: string, run: () => A): Effect.Effect<A, ListenFailed> =>
   Effect.try({ try: run, catch: (error) => toListenFailed(path, error) })
 
-/** A path may be taken over only if it is a socket that nobody listens on. */
-const refuseLivePath = (path: string): Effect.Effect<void, ListenFailed> =>
-  Effect.callback<void, ListenFailed>((resume) => {
-    let stat: Fs.Stats | undefined
-    try {
-      stat = Fs.lstatSync(path, { throwIfNoEntry: false })
-    } catch (error) {
-      return resume(Effect.fail(toListenFailed(path, error)))
-    }
-    if (stat === undefined) return resume(Effect.void)
-    if (!stat.isSocket()) return resume(Effect.fail(new ListenFailed({ kind: "AddressInUse", address: path })))
-    const probe = Net.connect({ path })
-    probe.once("connect", () => {
-      probe.destroy()
-      resume(Effect.fail(new ListenFailed({ kind: "AddressInUse", address: path, code: "EADDRINUSE" })))
-    })
-    probe.once("error", (error: NodeJS.ErrnoException) => {
-      resume(
-        error.code === "ECONNREFUSED" || error.code === "ENOENT"
-          ? Effect.void
-          : Effect.fail(toListenFailed(path, error))
-      )
-    })
-    return Effect.sync(() => {
-      probe.on("error", nothing)
-      probe.destroy()
-    })
+/** Node says of a directory that does not exist that access is denied. */
+const checkDirectory = ({ absolute, path }: Binding): Effect.Effect<void, ListenFailed> =>
+  Effect.gen(function* () {
+    // what ends in a slash can be nothing but a directory
+    const named = absolute.endsWith("/")
+    const stat = yield* attempt(path, () => Fs.statSync(named ? absolute : Path.dirname(absolute)))
+    if (!stat.isDirectory()) return yield* listenFailed(path, "ENOTDIR")
+    if (named) return yield* listenFailed(path, "ENOTSOCK")
   })
 
-const removeIfSame = (path: string, dev: number, ino: number): void => {
+// ---------------------------------------------------------------------------
+// a path of this process's own
+// ---------------------------------------------------------------------------
+
+const bindOwn = (binding: Binding): Effect.Effect<void, ListenFailed> =>
+  Effect.flatMap(listenAside(binding), (temporary) =>
+    Effect.ensuring(
+      takePath(binding, temporary),
+      Effect.sync(() => Fs.rmSync(temporary, { force: true }))
+    )
+  )
+
+/** Listens beside the path, under a name of which nobody knows, and answers where that is. */
+const listenAside = (binding: Binding): Effect.Effect<string, ListenFailed> =>
+  Effect.gen(function* () {
+    const base = Path.basename(binding.absolute)
+    const directory = binding.absolute.slice(0, -base.length)
+    let taken: ListenFailed | undefined
+    for (const name of namesAside(base, roomBeside(binding.absolute, base))) {
+      const listening = yield* Effect.result(listenAs(binding, directory + name, false))
+      if (Result.isSuccess(listening)) return directory + name
+      if (listening.failure.code !== "EADDRINUSE") return yield* listening.failure
+      taken = listening.failure
+    }
+    return yield* taken ?? listenFailed(binding.path, "EADDRINUSE")
+  })
+
+/** How many bytes a name may have in place of the last part of a path. */
+const roomBeside = (absolute: string, base: string): number =>
+  NodeUnixPath.longest - UnixPath.sizeOf(NodeUnixPath.spelled(absolute)) + UnixPath.sizeOf(base)
+
+const letters = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+const random = (length: number): string => {
+  let out = ""
+  for (let i = 0; i < length; i++) out += letters[Math.floor(Math.random() * letters.length)]
+  return out
+}
+
+const suffixLength = 8
+
+/** Names that a directory is unlikely to have, each of which is tried once. They begin as the path does, if they may. */
+function* namesAside(base: string, room: number): Generator<string> {
+  if (room > 1) {
+    const head = UnixPath.sizeOf(base) + 1 + suffixLength <= room ? `${base}.` : "."
+    for (let i = 0; i < mostRounds; i++) yield head + random(Math.min(suffixLength, room - head.length))
+  }
+  for (const name of `~+=@%,^-_${random(1)}${letters}`) if (name !== base) yield name
+}
+
+/** Gives what listens under a name of its own the path, if nobody listens there. */
+const takePath = (binding: Binding, temporary: string): Effect.Effect<void, ListenFailed> =>
+  Effect.gen(function* () {
+    const { mode } = binding.options
+    if (mode !== undefined) yield* attempt(binding.path, () => Fs.chmodSync(temporary, mode))
+    for (let round = 0; round < mostRounds; round++) {
+      if (yield* attempt(binding.path, () => linked(binding, temporary))) return
+      yield* clear(binding)
+    }
+    return yield* listenFailed(binding.path, "EADDRINUSE")
+  })
+
+/** Whether nothing had the path. */
+const linked = ({ absolute, bound, options, path }: Binding, temporary: string): boolean => {
+  const identity = Fs.lstatSync(temporary)
   try {
-    const now = Fs.lstatSync(path, { throwIfNoEntry: false })
-    if (now !== undefined && now.dev === dev && now.ino === ino) Fs.unlinkSync(path)
-  } catch {
-    // it went away in between, or is no longer ours to remove
+    Fs.linkSync(temporary, absolute)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false
+    throw error
+  }
+  bound.push({
+    address: NodeAddress.unix(path),
+    cleanup:
+      options.cleanupSocket === false
+        ? nothing
+        : () => {
+            try {
+              remove(absolute, identity)
+            } catch {
+              // it is not ours to remove any more
+            }
+          }
+  })
+  return true
+}
+
+// ---------------------------------------------------------------------------
+// a path that the workers of a cluster share
+// ---------------------------------------------------------------------------
+
+/**
+ * The primary process listens on the path itself, for the first worker that asks, and lets the others share it: it tells
+ * them apart by their paths. It removes the path once the last of them has stopped.
+ */
+const bindShared = (binding: Binding): Effect.Effect<void, ListenFailed> =>
+  Effect.gen(function* () {
+    const { absolute, bound, options, path } = binding
+    for (let round = 0; round < mostRounds; round++) {
+      const listening = yield* Effect.result(listenAs(binding, absolute, true))
+      if (Result.isSuccess(listening)) {
+        const { mode } = options
+        if (mode !== undefined) yield* attempt(path, () => Fs.chmodSync(absolute, mode))
+        bound.push({ address: NodeAddress.unix(path), cleanup: nothing })
+        return
+      }
+      if (listening.failure.code !== "EADDRINUSE") return yield* listening.failure
+      yield* clear(binding)
+    }
+    return yield* listenFailed(path, "EADDRINUSE")
+  })
+
+// ---------------------------------------------------------------------------
+// what is there already
+// ---------------------------------------------------------------------------
+
+/** Makes room at a path where nobody listens. Fails where somebody does, or where it is not ours to make room. */
+const clear = ({ absolute, path }: Binding): Effect.Effect<void, ListenFailed> =>
+  Effect.gen(function* () {
+    const there = yield* attempt(path, () => Fs.lstatSync(absolute, { throwIfNoEntry: false }))
+    if (there === undefined) return
+    if (!there.isSocket())
+      return yield* listenFailed(path, NodeUnixPath.isOccupied(absolute) ? "ENOTSOCK" : "EADDRINUSE")
+    const error = yield* probe(absolute)
+    switch (error?.code) {
+      case "ENOENT":
+        return
+      case "ECONNREFUSED":
+        return yield* attempt(path, () => remove(absolute, there))
+      // Somebody listens, has no room for one more in the queue, or is no stream.
+      case undefined:
+      case "EAGAIN":
+      case "EPROTOTYPE":
+        return yield* listenFailed(path, "EADDRINUSE", error)
+      default:
+        return yield* toListenFailed(path, error)
+    }
+  })
+
+/** Connects and leaves. Answers what it met, if it could not. */
+const probe = (absolute: string): Effect.Effect<NodeJS.ErrnoException | undefined> =>
+  Effect.callback((resume) => {
+    const socket = Net.connect({ path: NodeUnixPath.spelled(absolute) })
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.succeed(undefined))
+    })
+    socket.on("error", (error) => resume(Effect.succeed(error)))
+    return Effect.sync(() => socket.destroy())
+  })
+
+/** Removes a path, if it still is what it was. */
+const remove = (path: string, was: Fs.Stats): void => {
+  const same = (now: Fs.Stats | undefined) => now !== undefined && now.dev === was.dev && now.ino === was.ino
+  if (!same(Fs.lstatSync(path, { throwIfNoEntry: false }))) return
+  // Somebody else may take the path at any moment. What lies aside stays what it is while it is looked at.
+  const aside = `${path}.${random(suffixLength)}`
+  try {
+    Fs.renameSync(path, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return
+    throw error
+  }
+  if (!same(Fs.lstatSync(aside))) giveBack(aside, path)
+  Fs.unlinkSync(aside)
+}
+
+const giveBack = (aside: string, path: string): void => {
+  try {
+    Fs.linkSync(aside, path)
+  } catch (error) {
+    // a third one has it by now
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
   }
 }

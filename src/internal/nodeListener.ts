@@ -12,10 +12,10 @@ import { TcpTransport } from "./nodeTcp.ts"
 
 export const defaultBacklog = 511
 
-/** One listening socket. */
+/** One address that is listened on. */
 export interface Bound {
   readonly address: SocketAddress
-  /** Undoes what listening left behind. */
+  /** Undoes what listening left behind. Comes before the server is closed. */
   readonly cleanup: () => void
 }
 
@@ -69,18 +69,22 @@ export const start = (
       server.off("listening", onListening)
       server.off("error", onError)
       server.close()
+      // where others listen for this process, they may have begun
+      server.once("listening", () => server.close())
     })
+  })
+
+export const listenFailed = (address: string, code: string | undefined, cause?: unknown): ListenFailed =>
+  new ListenFailed({
+    kind: (code === undefined ? undefined : kinds[code]) ?? "Unknown",
+    address,
+    code,
+    ...(cause === undefined ? undefined : { cause })
   })
 
 export const toListenFailed = (address: string, error: unknown): ListenFailed => {
   const code = (error as { code?: unknown } | null)?.code
-  const named = typeof code === "string" ? code : undefined
-  return new ListenFailed({
-    kind: (named === undefined ? undefined : kinds[named]) ?? "Unknown",
-    address,
-    code: named,
-    cause: error
-  })
+  return listenFailed(address, typeof code === "string" ? code : undefined, error)
 }
 
 const kinds: Record<string, ListenFailed["kind"]> = {
@@ -90,5 +94,7 @@ const kinds: Record<string, ListenFailed["kind"]> = {
   EACCES: "AccessDenied",
   EPERM: "AccessDenied",
   ENOENT: "NotFound",
-  ENOTDIR: "NotFound"
+  ENOTDIR: "NotADirectory",
+  ENOTSOCK: "NotASocket",
+  ENAMETOOLONG: "PathTooLong"
 }
