@@ -79,7 +79,9 @@ export type ClosedStream = Errors.ClosedStream
  * **Details**
  *
  * Bytes that arrived before the loss are delivered before this error. `code` is
- * the system's own word for it (`ECONNRESET`), where there is one.
+ * the system's own word for it (`ECONNRESET`), where there is one. `cause` is the
+ * error that the system, or the stream below, gave for it. Where the kind is
+ * `Unknown`, the message has the message of the cause.
  *
  * @category errors
  * @since 0.1.0

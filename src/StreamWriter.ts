@@ -67,7 +67,9 @@ export interface StreamWriter {
    *
    * Up to 4,096 bytes are copied, so the array may be changed afterwards; a
    * longer one must be left alone until `flush`. (CPython 3.12 and newer, and
-   * Node, keep a view of any size.)
+   * Node, keep a view of any size.) If its memory is transferred, detached or
+   * shrunk before, this connection is reset: its writes, and its reads behind
+   * what had arrived, fail with `ConnectionLost`, whose message names this rule.
    *
    * **Interruption**: a write that is interrupted while it waits was not
    * accepted, not in part either. One that has returned was accepted whole.

@@ -78,7 +78,10 @@ export interface Handler {
    * read: the transport goes on delivering until `onEnd` or `onClose`.
    */
   onWriteFailure(failure: Failure): void
-  /** The last call. Without a failure both directions ended in good order. */
+  /**
+   * The last call. Without a failure both directions ended in good order, and
+   * `onEnd` came before: what is merely cut off is not complete.
+   */
   onClose(failure: Failure | undefined): void
 }
 
@@ -91,6 +94,8 @@ export interface Handler {
  *
  * - Nothing is delivered before `attach`, which is called once.
  * - No method calls the handler before it returns.
+ * - No method throws. One that does breaks its connection, and no other: it is
+ *   aborted, and fails with `ConnectionLost`, whose cause is what was thrown.
  * - After `abort`, and after `close` has let go, no method has an effect.
  *
  * @category models

@@ -56,6 +56,12 @@ export const copyInto = (bytes: Uint8Array, target: Uint8Array, at: number): voi
   else for (let i = 0; i < length; i++) target[at + i] = bytes[i]!
 }
 
+/** The same bytes as a view that does not grow, whatever becomes of the memory below. */
+export const fixed = (bytes: Uint8Array): Uint8Array => {
+  const { buffer } = bytes as { readonly buffer: { readonly resizable?: boolean; readonly growable?: boolean } }
+  return buffer.resizable === true || buffer.growable === true ? bytes.subarray(0, bytes.length) : bytes
+}
+
 /** A copy that shares no memory with the original. */
 export const copy = (bytes: Uint8Array): Uint8Array => {
   const out = allocate(bytes.length)

@@ -57,9 +57,11 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return `${this.operation}: the connection was lost (${this.kind}${
+    const lost = `${this.operation}: the connection was lost (${this.kind}${
       this.code === undefined || this.code === "" ? "" : `, ${this.code}`
     })`
+    // the kind says nothing: whoever broke it does
+    return this.kind === "Unknown" && this.cause instanceof Error ? `${lost}: ${this.cause.message}` : lost
   }
 }
 

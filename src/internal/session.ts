@@ -16,6 +16,7 @@ import { ClosedStream, ConnectionLost, StreamTimeout, TlsFailed } from "./errors
 import type { CloseOutcome } from "../StreamWriter.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import type { Budget } from "./budget.ts"
+import { toFailure } from "./failure.ts"
 import { type Flow, ReadBuffer } from "./readBuffer.ts"
 import type { SessionOptions } from "./sessionOptions.ts"
 import { Watchdog, type Watched } from "./watchdog.ts"
@@ -43,6 +44,10 @@ export class Session implements Handler, Flow, Output, Watched {
   private successor: Session | undefined = undefined
   private predecessor: Session | undefined = undefined
   private readonly watchdog: Watchdog | undefined
+  /** The transport is broken, and is about to be dropped. */
+  private failing = false
+  /** The peer has ended its output. */
+  private peerEnded = false
 
   /** `services` are those of whoever opened the session: its clock is the one that timeouts go by. */
   constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>) {
@@ -55,7 +60,11 @@ export class Session implements Handler, Flow, Output, Watched {
     this.reads.watchdog = this.watchdog
     this.reads.budget = Context.get(services, BufferBudget) as Budget | undefined
     this.writes.watchdog = this.watchdog
-    transport.attach(this)
+    try {
+      transport.attach(this)
+    } catch (error) {
+      this.failed(error)
+    }
   }
 
   // ------------------------------------------------------------------------
@@ -76,6 +85,7 @@ export class Session implements Handler, Flow, Output, Watched {
   }
 
   onEnd(): void {
+    this.peerEnded = true
     this.writes.cork()
     this.reads.feedEnd()
     this.writes.uncork()
@@ -93,7 +103,7 @@ export class Session implements Handler, Flow, Output, Watched {
     const lost = connectionLost(failure)
     this.writes.break(lost)
     if (this.closing) {
-      this.transport.abort()
+      this.abortTransport()
       this.finish({ _tag: "Reset" })
     } else this.notify({ _tag: "Lost", error: lost("closed") })
   }
@@ -101,8 +111,8 @@ export class Session implements Handler, Flow, Output, Watched {
   onClose(failure: Failure | undefined): void {
     if (this.outcome !== undefined) return
     this.watchdog?.stop()
-    if (failure === undefined && this.writes.ended) {
-      this.reads.feedEnd()
+    // an end is one only if the peer said so: whoever ended what, what is cut off is not complete
+    if (failure === undefined && this.peerEnded && this.writes.ended) {
       if (this.closing) this.finish(graceful)
       else this.notify(peerEof)
       return
@@ -119,25 +129,62 @@ export class Session implements Handler, Flow, Output, Watched {
   // what the buffers call
   // ------------------------------------------------------------------------
 
+  // A transport that throws is broken, and it alone: what calls it here is often about to see to others as well.
+
   pause(): void {
-    this.transport.pause()
+    try {
+      this.transport.pause()
+    } catch (error) {
+      this.failed(error)
+    }
   }
 
   resume(): void {
-    this.transport.resume()
+    try {
+      this.transport.resume()
+    } catch (error) {
+      this.failed(error)
+    }
   }
 
   lend(): void {
-    this.transport.lend?.()
+    try {
+      this.transport.lend?.()
+    } catch (error) {
+      this.failed(error)
+    }
   }
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
-    return this.transport.write(chunks)
+    try {
+      return this.transport.write(chunks)
+    } catch (error) {
+      this.failed(error)
+      return false
+    }
   }
 
   ended(): void {
-    if (this.closing) this.release()
-    else this.transport.end()
+    if (this.closing) return this.release()
+    try {
+      this.transport.end()
+    } catch (error) {
+      this.writes.ended = false
+      this.failed(error)
+    }
+  }
+
+  failed(cause: unknown): void {
+    if (this.outcome !== undefined || this.failing) return
+    this.failing = true
+    const failure = toFailure(cause)
+    this.writes.break(connectionLost(failure))
+    // what calls this is in the middle of something; and whoever wakes to a loss may do anything
+    queueMicrotask(() => {
+      // a good end would make what was sent look complete
+      this.abortTransport()
+      this.onClose(failure)
+    })
   }
 
   // ------------------------------------------------------------------------
@@ -281,21 +328,34 @@ export class Session implements Handler, Flow, Output, Watched {
     this.writes.ending = "Closed"
     this.reads.close("Closed")
     if (this.writes.broken !== undefined) {
-      this.transport.abort()
+      this.abortTransport()
       this.finish({ _tag: "Reset" })
     } else if (this.writes.ended) {
       this.writes.end("Closed")
       this.release()
     } else {
       // input is thrown away from here on, lest two ends that only write wait for each other
-      this.transport.resume()
+      this.resume()
       this.writes.end("Closed")
     }
   }
 
   private release(): void {
-    this.transport.close()
+    try {
+      this.transport.close()
+    } catch {
+      this.abortTransport()
+      return this.finish({ _tag: "Reset" })
+    }
     this.finish(graceful)
+  }
+
+  private abortTransport(): void {
+    try {
+      this.transport.abort()
+    } catch {
+      // there is nothing more to be done about it
+    }
   }
 
   private closeTimedOut(): void {
@@ -310,7 +370,7 @@ export class Session implements Handler, Flow, Output, Watched {
   private drop(_tag: "Aborted" | "TimedOut"): CloseOutcome {
     const outcome: CloseOutcome = { _tag, unsent: this.writes.buffered }
     this.outcome = outcome
-    this.transport.abort()
+    this.abortTransport()
     return outcome
   }
 

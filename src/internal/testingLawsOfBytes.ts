@@ -445,6 +445,58 @@ const atomicWrites = law(
   { oneWay: true }
 )
 
+/** Everything that can be read, up to the end or the loss. */
+export const collect = (reader: StreamReader): Effect.Effect<Uint8Array> =>
+  Effect.gen(function* () {
+    const pieces: Array<Uint8Array> = []
+    while (true) {
+      const piece = yield* Effect.orElseSucceed(reader.read(4), () => new Uint8Array(0))
+      if (piece.length === 0) return concat(pieces)
+      pieces.push(piece)
+    }
+  })
+
+const memoryTaken = law(
+  "memory that is taken away before it was sent breaks its connection, and no other",
+  "An array that is transferred, or shrunk, between a write and the flush fails that connection's writes with ConnectionLost, and nothing that was written behind it is sent; other connections go on, and an array that grows goes out as it was.",
+  (connect) =>
+    Effect.gen(function* () {
+      const takings: ReadonlyArray<readonly [string, (memory: ArrayBuffer) => void]> = [
+        ["transferred", (memory) => void memory.transfer()],
+        ["shrunk", (memory) => memory.resize(100)]
+      ]
+      for (const [how, take] of takings) {
+        const { a, b } = yield* connect()
+        const other = yield* connect()
+        const reading = yield* meanwhile(collect(b.reader))
+        const mine = resizable(10_000)
+        a.writer.writeUnsafe(mine)
+        a.writer.writeUnsafe("behind it")
+        take(mine.buffer)
+        other.a.writer.writeUnsafe("unharmed")
+        yield* isText("what others wrote", yield* succeeds("reading it", other.b.reader.readExactly(8)), "unharmed")
+        yield* failsWith(`a flush, after what it waits for was ${how}`, a.writer.flush, "ConnectionLost", "Unknown")
+        yield* failsWith("a write after that", a.writer.write("x"), "ConnectionLost")
+        // what waits for a peer to read it is already on its way
+        const got = yield* finishes("reading at the other end", reading)
+        yield* areBytes("what arrived", got, pattern(10_000).subarray(0, got.length))
+      }
+      const { a, b } = yield* connect()
+      const mine = resizable(10_000)
+      a.writer.writeUnsafe(mine)
+      mine.buffer.resize(20_000)
+      a.writer.writeUnsafe("behind it")
+      yield* areBytes("what had grown", yield* succeeds("reading it", b.reader.readExactly(10_000)), pattern(10_000))
+      yield* isText("what was behind it", yield* succeeds("reading it", b.reader.readExactly(9)), "behind it")
+    })
+)
+
+const resizable = (size: number): Uint8Array<ArrayBuffer> => {
+  const out = new Uint8Array(new ArrayBuffer(size, { maxByteLength: 2 * size }))
+  out.set(pattern(size))
+  return out
+}
+
 export const lawsOfBytes: ReadonlyArray<Law> = [
   oneByte,
   emptyWrites,
@@ -458,5 +510,6 @@ export const lawsOfBytes: ReadonlyArray<Law> = [
   rechunking,
   bothWays,
   intoOwnMemory,
+  memoryTaken,
   atomicWrites
 ]

@@ -1,13 +1,11 @@
 /** Laws of how a stream ends: in good order, half, by force, by loss, and how long it may take. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type { StreamReader } from "../StreamReader.ts"
 import type { CloseOutcome } from "../StreamWriter.ts"
 import {
   areBytes,
   aWhile,
   bytes,
-  concat,
   eventually,
   failsWith,
   finishes,
@@ -25,7 +23,7 @@ import {
   waits,
   within
 } from "./testingLaw.ts"
-import { receive } from "./testingLawsOfBytes.ts"
+import { collect, receive } from "./testingLawsOfBytes.ts"
 
 const isOutcome = (what: string, outcome: CloseOutcome, ...allowed: ReadonlyArray<CloseOutcome["_tag"]>) =>
   holds(allowed.includes(outcome._tag), `${what}: ${JSON.stringify(outcome)}, expected ${allowed.join(" or ")}`)
@@ -164,17 +162,6 @@ const dataBeforeLoss = law(
       yield* outcome("the write", writing)
     })
 )
-
-/** Everything that can be read, up to the end or the loss. */
-const collect = (reader: StreamReader): Effect.Effect<Uint8Array> =>
-  Effect.gen(function* () {
-    const pieces: Array<Uint8Array> = []
-    while (true) {
-      const piece = yield* Effect.orElseSucceed(reader.read(4), () => new Uint8Array(0))
-      if (piece.length === 0) return concat(pieces)
-      pieces.push(piece)
-    }
-  })
 
 const cancelledClose = law(
   "a close that nobody waits for any more still closes (trio L15)",

@@ -67,7 +67,7 @@ export class Pipe {
   /** Faults to come, the next one last. */
   private readonly hitches: Array<Hitch>
 
-  /** What the sender gave and was not taken yet: still its own memory. */
+  /** What the sender gave and was not taken yet. */
   private held: Array<Uint8Array> = []
   private readonly items: Array<Item> = []
   /** Bytes taken from the sender, ever. */
@@ -108,6 +108,8 @@ export class Pipe {
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
     for (const chunk of chunks) if (chunk.length > 0) this.held.push(chunk)
     this.fill()
+    // a sender that breaks the rules is not to hang: what it does to its memory meanwhile is for others to find
+    this.held = this.held.map(Bytes.copy)
     return this.held.length === 0
   }
 

@@ -143,6 +143,7 @@ class Observed implements Handler {
   }
   onClose(failure: Failure | undefined): void {
     this.told("onClose")
+    if (failure === undefined && this.ends === 0) this.breach ??= "onClose told of a good order before onEnd"
     this.closes.push(failure)
   }
 }
@@ -452,6 +453,29 @@ const aborting = law(
     })
 )
 
+const cutOff = law(
+  "what is cut off is not told as complete",
+  "An end is told with onEnd, and by nothing else: a close without one has a failure, also if this side had ended its output before.",
+  (observe) =>
+    Effect.gen(function* () {
+      const { a, b } = yield* observe
+      a.attach()
+      b.attach()
+      yield* a.write(bytes("a part of it"))
+      yield* arrives(b, 12)
+      b.end()
+      yield* eventually(
+        "onEnd",
+        Effect.sync(() => a.ends > 0)
+      )
+      a.abort()
+      yield* eventually(
+        "the peer is told",
+        Effect.sync(() => b.closes.length > 0 || b.ends > 0)
+      )
+    })
+)
+
 const closing = law(
   "close hands over what was written, and is silent",
   "The peer gets all of it, then the end. The closed side is told nothing any more, and a peer that is still writing is not reset at once.",
@@ -490,5 +514,6 @@ export const transportLaws: ReadonlyArray<TransportLaw> = [
   ending,
   lastCall,
   aborting,
+  cutOff,
   closing
 ]

@@ -18,6 +18,8 @@ export interface Output {
   write(chunks: ReadonlyArray<Uint8Array>): boolean
   /** All was sent that was accepted before the end was asked for. */
   ended(): void
+  /** What was accepted cannot be sent: breaks the buffer, at once. */
+  failed(cause: unknown): void
 }
 
 /** Writes up to this many bytes are copied; longer ones are kept as a view until they are sent. */
@@ -54,6 +56,17 @@ const partOf = (slab: Uint8Array, start: number, size: number): Uint8Array => {
   }
   return lastPart
 }
+
+/** Whether memory is not there any more: a view of it is empty then, and nothing that is kept was empty. */
+const isGone = (chunks: ReadonlyArray<Uint8Array>): boolean => {
+  for (let i = 0; i < chunks.length; i++) if (chunks[i]!.length === 0) return true
+  return false
+}
+
+const memoryGone = (): TypeError =>
+  new TypeError(
+    `an array was transferred, detached or shrunk before what was written of it was sent: one of more than ${copiedBytes} bytes must be left alone until flush`
+  )
 
 /** Buffers with something to send at the end of this turn. */
 let dirty: Array<WriteBuffer> = []
@@ -103,6 +116,10 @@ export class WriteBuffer {
 
   private readonly output: Output
   private readonly segments: Array<Uint8Array> = []
+  /** Whether some of what is unsent may lie in memory of the caller's. */
+  private views = false
+  /** What the transport holds, if some of it may. */
+  private heldViews: ReadonlyArray<Uint8Array> | undefined = undefined
   /** The open segment at the end of the slab: where it begins, and where it would go on. */
   private openSlab: Uint8Array | undefined = undefined
   private openStart = 0
@@ -207,7 +224,8 @@ export class WriteBuffer {
       if (this.openSlab === slab) slabUsed = this.openEnd
     } else {
       this.seal()
-      this.segments.push(bytes)
+      this.segments.push(Bytes.fixed(bytes))
+      this.views = true
     }
   }
 
@@ -273,7 +291,8 @@ export class WriteBuffer {
   }
 
   /** The system has taken everything. */
-  private releaseSlab(): void {
+  private release(): void {
+    this.views = false
     if (this.usedSlab === slab) slabUsers--
     this.usedSlab = undefined
   }
@@ -293,7 +312,12 @@ export class WriteBuffer {
   endTurn(): void {
     this.scheduled = false
     this.sentThisTurn = 0
-    this.flush()
+    try {
+      this.flush()
+    } catch (error) {
+      // whatever it is, others have their turn behind this one
+      this.output.failed(error)
+    }
   }
 
   /** Holds back what is written until `uncork`, which sends it: one turn's answers in one system call. */
@@ -315,14 +339,19 @@ export class WriteBuffer {
       this.seal()
       while (this.pending > 0 && this.inFlight === 0) {
         const batch = this.nextBatch()
-        if (!this.output.write(batch)) break
+        // nothing goes out behind what is missing
+        if (this.views && isGone(batch)) return this.lostMemory()
+        if (!this.output.write(batch)) {
+          if (this.views) this.heldViews = batch
+          break
+        }
         this.sentThisTurn += this.inFlight
         this.inFlight = 0
       }
       if (this.sentThisTurn > mostATurn) this.rest()
       // the system has it: the next small write finds the same, warm memory
       if (this.inFlight === 0 && fromSlab === slab && this.openEnd === slabUsed) slabUsed = this.openStart
-      if (this.buffered === 0) this.releaseSlab()
+      if (this.buffered === 0) this.release()
     }
     this.progress()
   }
@@ -350,10 +379,11 @@ export class WriteBuffer {
     }
     let size = 0
     let count = 0
-    while (size + segments[count]!.length <= mostInFlight) size += segments[count++]!.length
+    // memory that is gone has no bytes, and then there are fewer than were counted
+    while (count < segments.length && size + segments[count]!.length <= mostInFlight) size += segments[count++]!.length
     const batch = segments.splice(0, count)
     const room = mostInFlight - size
-    if (room > 0) {
+    if (room > 0 && segments.length > 0) {
       batch.push(segments[0]!.subarray(0, room))
       segments[0] = segments[0]!.subarray(room)
     }
@@ -364,10 +394,24 @@ export class WriteBuffer {
 
   /** The system has taken all that the transport held. */
   drained(): void {
+    const held = this.heldViews
+    if (held !== undefined) {
+      this.heldViews = undefined
+      // whatever it was that the system found there instead
+      if (isGone(held)) return this.lostMemory()
+    }
     this.inFlight = 0
     if (this.pending > 0) return this.flush()
-    this.releaseSlab()
+    this.release()
     this.progress()
+  }
+
+  /** What the transport was given, or was to be given, is not what was written. */
+  private lostMemory(): void {
+    // it was not sent
+    this.pending += this.inFlight
+    this.inFlight = 0
+    this.output.failed(memoryGone())
   }
 
   /** Bytes went out: end, or wake those who waited for it. */
@@ -384,8 +428,7 @@ export class WriteBuffer {
       this.ended = true
       this.output.ended()
     }
-    if (!this.accepting) this.wake()
-    else if (this.writers !== undefined || this.watchers !== undefined) void endOfTurn.then(() => this.wake())
+    this.wakeInTime()
   }
 
   // ------------------------------------------------------------------------
@@ -412,10 +455,11 @@ export class WriteBuffer {
     if (this.broken === undefined) {
       this.broken = why
       this.segments.length = 0
+      this.heldViews = undefined
       this.openSlab = undefined
       // what is on its way may still be read
-      if (this.inFlight === 0) this.releaseSlab()
-      this.wake()
+      if (this.inFlight === 0) this.release()
+      this.wakeInTime()
     }
     return unsent
   }
@@ -445,6 +489,11 @@ export class WriteBuffer {
   /** Whether a write, or a `drain`, has to wait. */
   get mustWait(): boolean {
     return (this.paused || this.resting) && this.broken === undefined && this.ending === undefined
+  }
+
+  private wakeInTime(): void {
+    if (!this.accepting) this.wake()
+    else if (this.writers !== undefined || this.watchers !== undefined) void endOfTurn.then(() => this.wake())
   }
 
   private wake(): void {

@@ -198,7 +198,8 @@ export const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
   const out = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.length, 0))
   let at = 0
   for (const chunk of chunks) {
-    out.set(chunk, at)
+    // memory that was transferred meanwhile is empty, and not to be touched
+    if (chunk.length > 0) out.set(chunk, at)
     at += chunk.length
   }
   return out

@@ -1,12 +1,20 @@
 /** Whose memory it is: small writes are copied, large ones kept as a view, and no connection ever sends another's bytes. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { StreamError } from "effect-byte-streams"
+import { Effect, Fiber } from "effect"
 import * as fc from "fast-check"
 import { assertBytes } from "../support/assertBytes.ts"
 import { bytes, pattern } from "../support/bytes.ts"
 import { concat, fake } from "../support/fakeTransport.ts"
 import { forAll } from "../support/property.ts"
 import { turns } from "../support/wait.ts"
+
+declare const WebAssembly: {
+  readonly Memory: new (size: { readonly initial: number }) => {
+    readonly buffer: ArrayBuffer
+    grow(by: number): number
+  }
+}
 
 describe("memory", () => {
   for (const method of ["write", "writeAll", "writeUnsafe"] as const) {
@@ -91,6 +99,146 @@ describe("memory", () => {
       assert.strictEqual(used.size, 1)
     })
   )
+
+  describe("an array that is taken away before it was sent fails its connection, and names the rule", () => {
+    const ways: ReadonlyArray<{
+      readonly how: string
+      readonly make: (size: number) => { readonly array: Uint8Array; readonly take: () => void }
+    }> = [
+      {
+        how: "structuredClone",
+        make: (size) => {
+          const array = new Uint8Array(size)
+          return { array, take: () => void structuredClone(array.buffer, { transfer: [array.buffer] }) }
+        }
+      },
+      {
+        how: "postMessage",
+        make: (size) => {
+          const array = new Uint8Array(size)
+          const { port1, port2 } = new MessageChannel()
+          const take = () => {
+            port1.postMessage(array, [array.buffer])
+            port1.close()
+            port2.close()
+          }
+          return { array, take }
+        }
+      },
+      {
+        how: "transfer",
+        make: (size) => {
+          const array = new Uint8Array(size)
+          return { array, take: () => void array.buffer.transfer() }
+        }
+      },
+      {
+        how: "a memory that grows",
+        make: (size) => {
+          const memory = new WebAssembly.Memory({ initial: 16 })
+          return { array: new Uint8Array(memory.buffer, 10, size), take: () => void memory.grow(1) }
+        }
+      },
+      {
+        how: "a buffer that shrinks",
+        make: (size) => {
+          const array = new Uint8Array(new ArrayBuffer(size, { maxByteLength: size }))
+          return { array, take: () => array.buffer.resize(5000) }
+        }
+      }
+    ]
+
+    const rule = "must be left alone until flush"
+
+    for (const { how, make } of ways) {
+      it.effect(`${how}, while it waits for the end of the turn`, () =>
+        Effect.gen(function* () {
+          const { connection, reader, transport, writer } = yield* fake()
+          const other = yield* fake()
+          transport.push("what arrived")
+          const { array, take } = make(10_000)
+          writer.writeUnsafe("in front")
+          writer.writeUnsafe(array)
+          writer.writeUnsafe("behind")
+          take()
+          other.writer.writeUnsafe("of another connection")
+          const lost = yield* Effect.flip(writer.flush)
+          assert(lost instanceof StreamError.ConnectionLost)
+          assert.strictEqual(lost.kind, "Unknown")
+          assert.include(lost.message, rule)
+          yield* other.writer.flush
+          assert.strictEqual(other.transport.sentText, "of another connection")
+          assert.strictEqual((yield* connection.closed)._tag, "Lost")
+          assert.strictEqual(transport.sent.length, 0)
+          assert.strictEqual(transport.calls.at(-1), "abort")
+          // reading is over behind what had arrived
+          assert.deepStrictEqual(yield* reader.readExactly(12), bytes("what arrived"))
+          assert.include((yield* Effect.flip(reader.read(1))).message, rule)
+          assert.deepStrictEqual(yield* writer.close, { _tag: "Reset" })
+        })
+      )
+
+      it.effect(`${how}, while the system holds what was written before`, () =>
+        Effect.gen(function* () {
+          const { transport, writer } = yield* fake({ takes: false, highWaterMark: 1_000_000 })
+          writer.writeUnsafe("in front")
+          yield* turns(1)
+          const { array, take } = make(10_000)
+          writer.writeUnsafe(array)
+          writer.writeUnsafe("behind")
+          take()
+          transport.drain()
+          assert.include((yield* Effect.flip(writer.flush)).message, rule)
+          yield* turns(1)
+          assert.strictEqual(transport.sentText, "in front")
+          assert.strictEqual(transport.calls.at(-1), "abort")
+        })
+      )
+
+      it.effect(`${how}, while a part of it is on its way`, () =>
+        Effect.gen(function* () {
+          const { transport, writer } = yield* fake({ takes: false, highWaterMark: 1_000_000 })
+          const { array, take } = make(700_000)
+          writer.writeUnsafe(array)
+          writer.writeUnsafe("behind")
+          const flushing = yield* Effect.forkChild(Effect.flip(writer.flush), { startImmediately: true })
+          yield* turns(1)
+          assert.isTrue(transport.holding)
+          take()
+          transport.drain()
+          assert.include((yield* Fiber.join(flushing)).message, rule)
+          assert.include((yield* Effect.flip(writer.flush)).message, rule)
+          yield* turns(1)
+          assert.notInclude(transport.sentText, "behind")
+          assert.strictEqual(transport.calls.at(-1), "abort")
+        })
+      )
+    }
+
+    it.effect("an array that grows meanwhile goes out as it was", () =>
+      Effect.gen(function* () {
+        const { transport, writer } = yield* fake()
+        const array = new Uint8Array(new ArrayBuffer(10_000, { maxByteLength: 50_000 }))
+        array.set(pattern(10_000))
+        writer.writeUnsafe(array)
+        array.buffer.resize(50_000)
+        writer.writeUnsafe("behind")
+        yield* writer.flush
+        assertBytes(transport.sent, concat([pattern(10_000), bytes("behind")]))
+      })
+    )
+
+    it.effect("a short one has been copied, and may be taken at once", () =>
+      Effect.gen(function* () {
+        const { transport, writer } = yield* fake()
+        const array = new Uint8Array(pattern(4096))
+        writer.writeUnsafe(array)
+        array.buffer.transfer()
+        yield* writer.flush
+        assertBytes(transport.sent, pattern(4096))
+      })
+    )
+  })
 
   describe("no byte goes astray", () => {
     const connections = 4
