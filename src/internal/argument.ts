@@ -1,4 +1,5 @@
 /** Checks of arguments. A wrong one is a programming error: it throws, and the effect that asked dies with the message. */
+import * as Bytes from "./bytes.ts"
 
 export const count = (operation: string, name: string, value: unknown): number => {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
@@ -15,10 +16,11 @@ export const limit = (operation: string, value: number): number => {
 }
 
 export const bytes = (operation: string, value: unknown): Uint8Array => {
-  if (!(value instanceof Uint8Array)) {
+  const bytes = Bytes.from(value)
+  if (bytes === undefined) {
     throw new TypeError(`${operation}: expected a Uint8Array, got ${value === null ? "null" : typeof value}`)
   }
-  return value
+  return bytes
 }
 
 export const oneOf = <const A extends string>(

@@ -44,6 +44,23 @@ export const part: (memory: ArrayBufferLike, start: number, size: number) => Uin
     ? (memory, start, size) => new Uint8Array(memory, start, size)
     : (memory, start, size) => nodeBuffer.from(memory, start, size)
 
+/** What a typed array says that it is. No other value can say it, and no prototype has a part in it. */
+const kindOf: (this: unknown) => string | undefined = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag
+)!.get!
+
+/**
+ * `value`, if it is bytes. Those of another realm (`node:vm`, and with it some test runners) have a class of their own:
+ * they become an array of this one over the same memory, so that nobody else has to know.
+ */
+export const from = (value: unknown): Uint8Array | undefined => {
+  if (value instanceof Uint8Array) return value
+  if (kindOf.call(value) !== "Uint8Array") return undefined
+  const { buffer, byteLength, byteOffset } = value as Uint8Array
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
+
 /** A `Uint8Array` and nothing more: `subarray` of a `Buffer` would be another, whose `slice` does not copy. */
 export const plain = (bytes: Uint8Array): Uint8Array =>
   bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)

@@ -173,7 +173,7 @@ const longestPrepared = 32
 /** Prepares a search; throws what CPython raises as `ValueError`. */
 export const compile = (operation: string, input: Input): Separator => {
   if (typeof input === "string") return prepared.get(input) ?? prepare(operation, input)
-  if (input instanceof Uint8Array) return single(toBytes(operation, input))
+  if (Bytes.from(input) !== undefined) return single(toBytes(operation, input as Uint8Array))
   if (!Array.isArray(input)) {
     throw new TypeError(
       `${operation}: separator must be a string, a Uint8Array or an array of them, got ${String(input)}`
@@ -193,12 +193,13 @@ const prepare = (operation: string, text: string): Separator => {
 const single = (bytes: Uint8Array): Separator => (bytes.length === 1 ? new SingleByte(bytes[0]!) : new MultiByte(bytes))
 
 const toBytes = (operation: string, one: string | Uint8Array): Uint8Array => {
-  const bytes = typeof one === "string" ? Bytes.encode(one) : one instanceof Uint8Array ? Bytes.copy(one) : undefined
+  const bytes = typeof one === "string" ? Bytes.encode(one) : Bytes.from(one)
   if (bytes === undefined) {
     throw new TypeError(`${operation}: separator must be a string or a Uint8Array, got ${String(one)}`)
   }
   if (bytes.length === 0) {
     throw new RangeError(`${operation}: separator must be at least one byte long, got an empty one`)
   }
-  return bytes
+  // the caller's array may change while it is looked for
+  return typeof one === "string" ? bytes : Bytes.copy(bytes)
 }

@@ -53,10 +53,10 @@ export const fromBytes = (
 ): Effect.Effect<StreamReader> =>
   Effect.sync(() => {
     const buffer = makeBuffer("StreamReader.fromBytes", options, { pause: nothing, resume: nothing })
-    if (typeof bytes === "string") buffer.feed(Bytes.encode(bytes))
-    else if (bytes instanceof Uint8Array) buffer.feed(bytes)
+    const whole = typeof bytes === "string" ? Bytes.encode(bytes) : Bytes.from(bytes)
+    if (whole !== undefined) buffer.feed(whole)
     else {
-      for (const piece of Argument.iterable("StreamReader.fromBytes", bytes)) {
+      for (const piece of Argument.iterable("StreamReader.fromBytes", bytes as Iterable<Uint8Array>)) {
         buffer.feed(Argument.bytes("StreamReader.fromBytes", piece))
       }
     }

@@ -4,6 +4,7 @@ import { NodeInspectSymbol } from "effect/Inspectable"
 import { ClosedStream } from "./errors.ts"
 import type { StreamWriter } from "../StreamWriter.ts"
 import * as Argument from "./argument.ts"
+import * as Bytes from "./bytes.ts"
 import type { Session } from "./session.ts"
 import type { WriteBuffer } from "./writeBuffer.ts"
 import { Drain, Flush, Write, WriteAll, WriteEof } from "./writeOperations.ts"
@@ -27,7 +28,8 @@ export class SessionWriter implements StreamWriter {
 
   write(data: Uint8Array | string) {
     if (typeof data === "string" || data instanceof Uint8Array) return new Write(this.buffer, data)
-    return Effect.die(wrongData("write", data))
+    const bytes = Bytes.from(data)
+    return bytes === undefined ? Effect.die(wrongData("write", data)) : new Write(this.buffer, bytes)
   }
 
   writeAll(chunks: Iterable<Uint8Array | string>) {

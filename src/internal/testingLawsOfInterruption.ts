@@ -78,7 +78,7 @@ const partial = (
         note(reason.error.partial)
         return Effect.succeed(undefined)
       })
-      const bytes = answer instanceof Uint8Array ? answer : answer && Option.getOrUndefined(answer)
+      const bytes = Option.isOption(answer) ? Option.getOrUndefined(answer) : answer
       if (bytes !== undefined) note(bytes)
       return bytes === undefined
     })

@@ -169,9 +169,9 @@ export class WriteAll extends Accepting {
   }
   protected accept(): void {
     // all are checked before the first is accepted: one run, or nothing
-    const chunks = Array.from(this.chunks)
-    for (const chunk of chunks) if (typeof chunk !== "string") Argument.bytes(this.name, chunk)
-    this.buffer.appendAll(chunks)
+    this.buffer.appendAll(
+      Array.from(this.chunks, (chunk) => (typeof chunk === "string" ? chunk : Argument.bytes(this.name, chunk)))
+    )
   }
 }
 

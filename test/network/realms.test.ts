@@ -1,0 +1,237 @@
+/**
+ * Bytes of another realm: what `node:vm` and with it some test runners make has classes of its own, and is none of ours by
+ * `instanceof`. They are bytes wherever bytes are taken, and nothing else is.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Stream } from "effect"
+import { Connection, NodeNetwork, openConnection, startServer, StreamReader, StreamWriter } from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { Duplex, duplexPair } from "node:stream"
+import { createContext, runInContext } from "node:vm"
+import { bytes, text } from "../support/bytes.ts"
+import { defectOf } from "../support/fibers.ts"
+import { handFed, held } from "../support/handFed.ts"
+import { everyKind } from "../support/kinds.ts"
+
+const realm = createContext({})
+const Foreign = runInContext("Uint8Array", realm) as Uint8ArrayConstructor
+
+const foreign = (of: string): Uint8Array => Foreign.from(bytes(of))
+
+/** In a larger piece of memory, as most are. */
+const foreignView = (of: string): Uint8Array => foreign(`<<${of}>>`).subarray(2, -2)
+
+it("a Uint8Array of another realm is none of this one", () => {
+  assert.notInstanceOf(foreign("a"), Uint8Array)
+  assert.notInstanceOf(foreignView("a"), Uint8Array)
+})
+
+describe("bytes of another realm are taken by the reader", () => {
+  it.effect("unread", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      feed("line\n")
+      const given = foreignView("a ")
+      yield* reader.unread(given)
+      // the array stays the caller's
+      given.fill(0)
+      const line = yield* reader.readLine
+      assert.strictEqual(text(line), "a line\n")
+      assert.instanceOf(line, Uint8Array)
+    })
+  )
+
+  for (const [name, separator] of [
+    ["one", foreignView(";;")],
+    ["of one byte", foreignView(";").subarray(0, 1)],
+    ["one of several", ["\n", foreignView(";;")]],
+    ["one of several in an array of that realm", runInContext("[new Uint8Array([59, 59]), '\\n']", realm)]
+  ] as const) {
+    it.effect(`as a separator: ${name}`, () =>
+      Effect.gen(function* () {
+        const { feed, reader } = yield* handFed()
+        feed("one;;two;;three;;")
+        assert.match(text(yield* reader.readUntil(separator)), /^one;+$/)
+        yield* reader.discardUntil(separator)
+        assert.match(text(yield* reader.read(100)), /three;;$/)
+      })
+    )
+  }
+
+  it.effect("readInto puts them there, whether it waits or not", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const memory = foreign("..........")
+      const target = memory.subarray(2, 8)
+      feed("abc")
+      assert.strictEqual(yield* reader.readInto(target), 3)
+      const waiting = yield* Effect.forkChild(reader.readInto(target.subarray(3)), { startImmediately: true })
+      feed("def")
+      yield* Effect.yieldNow
+      assert.strictEqual(waiting.pollUnsafe()?._tag, "Success")
+      assert.strictEqual(text(memory), "..abcdef..")
+    })
+  )
+
+  it.effect("feedUnsafe", () =>
+    Effect.gen(function* () {
+      const { feedUnsafe, reader } = yield* StreamReader.make()
+      feedUnsafe(foreignView("hel"))
+      feedUnsafe(foreignView("lo\n"))
+      const line = yield* reader.readLine
+      assert.strictEqual(text(line), "hello\n")
+      assert.instanceOf(line, Uint8Array)
+    })
+  )
+
+  const pieces = () => [foreignView("hel"), foreignView("lo\n")]
+  for (const [name, make] of [
+    ["fromBytes", StreamReader.fromBytes(foreignView("hello\n"))],
+    ["fromBytes, in pieces", StreamReader.fromBytes(pieces())],
+    ["fromStream", StreamReader.fromStream(Stream.fromIterable(pieces()))],
+    [
+      "fromReadableStream",
+      StreamReader.fromReadableStream(
+        new ReadableStream<Uint8Array>({
+          start: (controller) => {
+            for (const piece of pieces()) controller.enqueue(piece)
+            controller.close()
+          }
+        })
+      )
+    ]
+  ] as const) {
+    it.live(name, () =>
+      Effect.gen(function* () {
+        const reader = yield* make
+        const line = yield* reader.readLine
+        assert.strictEqual(text(line), "hello\n")
+        assert.instanceOf(line, Uint8Array)
+        assert.isTrue(yield* Effect.map(reader.readOption(1), (option) => option._tag === "None"))
+      })
+    )
+  }
+})
+
+describe("bytes of another realm are taken by the writer", () => {
+  // copied to the gathering buffer, and kept as a view
+  const sizes = [3, 4096, 4097, 300_000]
+
+  /** Everything that a writer takes, and what it comes to. */
+  const writeAll = (writer: StreamWriter.StreamWriter) =>
+    Effect.gen(function* () {
+      let expected = ""
+      const next = (size: number): Uint8Array => {
+        const one = String.fromCharCode(97 + (expected.length % 23)).repeat(size)
+        expected += one
+        return foreignView(one)
+      }
+      for (const size of sizes) {
+        yield* writer.write(next(size))
+        yield* writer.writeAll([next(size), next(1)])
+        yield* writer.writeAll(new Set([next(size), next(1)]))
+        writer.writeUnsafe(next(size))
+        yield* Stream.make(next(size), next(1)).pipe(Stream.run(StreamWriter.sink(writer)))
+      }
+      yield* writer.writeEof
+      return expected
+    })
+
+  const reaches = (from: Connection.Connection, to: StreamReader.StreamReader) =>
+    Effect.gen(function* () {
+      const [expected, arrived] = yield* Effect.all([writeAll(from.writer), to.readAll({ maxBytes: 10_000_000 })], {
+        concurrency: "unbounded"
+      })
+      assert.isTrue(text(arrived) === expected, "what arrived is what was written")
+    })
+
+  for (const { client, kind, serve } of everyKind) {
+    it.live(`over ${kind}`, () =>
+      Effect.gen(function* () {
+        const { at } = yield* serve(({ reader, writer }) =>
+          Effect.gen(function* () {
+            const arrived = yield* reader.readAll({ maxBytes: 10_000_000 })
+            yield* writer.write(arrived)
+          })
+        )
+        const connection = yield* client(at)
+        yield* reaches(connection, connection.reader)
+      }).pipe(Effect.provide(NodeNetwork.layer))
+    )
+  }
+
+  it.live("over fromDuplex", () =>
+    Effect.gen(function* () {
+      const [one, other] = duplexPair()
+      const a = yield* Connection.fromDuplex(one)
+      const b = yield* Connection.fromDuplex(other)
+      yield* reaches(a, b.reader)
+    })
+  )
+
+  it.live("over an Effect socket", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ host: "127.0.0.1", port: 0 }, ({ reader, writer }) =>
+        Effect.flatMap(reader.readAll({ maxBytes: 10_000_000 }), (all) => writer.write(all))
+      )
+      const inner = yield* openConnection({ host: "127.0.0.1", port: server.port })
+      const connection = yield* Connection.fromSocket(Connection.toSocket(inner))
+      yield* reaches(connection, connection.reader)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("in memory", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* TestNetwork.pair()
+      yield* reaches(left, right.reader)
+    })
+  )
+
+  it.live("from a stream of another realm's: what a Duplex gives out", () =>
+    Effect.gen(function* () {
+      const duplex = new Duplex({
+        objectMode: true,
+        read() {
+          this.push(foreignView("hello\n"))
+          this.push(null)
+        },
+        write: (_chunk, _encoding, callback) => callback()
+      })
+      const { reader } = yield* Connection.fromDuplex(duplex)
+      const line = yield* reader.readLine
+      assert.strictEqual(text(line), "hello\n")
+      assert.instanceOf(line, Uint8Array)
+    })
+  )
+})
+
+describe("what only looks like bytes is refused as before", () => {
+  const imitations: ReadonlyArray<readonly [string, unknown]> = [
+    ["other typed arrays", new Uint16Array(2)],
+    ["other typed arrays of another realm", runInContext("new Uint8ClampedArray(2)", realm)],
+    ["memory of another realm", runInContext("new ArrayBuffer(2)", realm)],
+    ["an array of another realm", runInContext("[1, 2]", realm)],
+    ["an object that says so", { [Symbol.toStringTag]: "Uint8Array", length: 1, 0: 1 }],
+    ["a proxy", new Proxy(foreign("a"), {})]
+  ]
+  for (const [name, imitation] of imitations) {
+    it.effect(name, () =>
+      Effect.gen(function* () {
+        const { feed, reader } = yield* handFed()
+        feed("abc")
+        const { left } = yield* TestNetwork.pair()
+        for (const effect of [
+          reader.unread(imitation as never),
+          reader.readInto(imitation as never),
+          left.writer.writeAll([imitation as never])
+        ]) {
+          assert.match(String(yield* defectOf(effect)), /(unread|readInto|writeAll): expected a Uint8Array, got/)
+        }
+        assert.match(String(yield* defectOf(left.writer.write(imitation as never))), /write: expected a Uint8Array or/)
+        assert.throws(() => left.writer.writeUnsafe(imitation as never), /writeUnsafe: expected a Uint8Array/)
+        assert.strictEqual(yield* held(reader), "abc")
+        assert.strictEqual(yield* left.writer.buffered, 0)
+      })
+    )
+  }
+})
