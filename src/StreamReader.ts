@@ -114,7 +114,7 @@ export interface StreamReader {
    */
   readInto(target: Uint8Array): Effect.Effect<number, ReadError>
 
-  /** As `read`, with `None` at the end of the stream. */
+  /** As `read`, with `None` at the end of the stream, and where a server ends idle reads (`whenDraining`). */
   readOption(maxBytes: number): Effect.Effect<Option.Option<Uint8Array>, ReadError>
 
   /**
@@ -133,7 +133,10 @@ export interface StreamReader {
    */
   readExactly(count: number): Effect.Effect<Uint8Array, ReadError | IncompleteRead>
 
-  /** As `readExactly`, with `None` if the stream ends in front of the first byte: a clean end between two messages. */
+  /**
+   * As `readExactly`, with `None` if the stream ends in front of the first byte: a clean end between two messages. Also
+   * where a server ends idle reads (`whenDraining`).
+   */
   readExactlyOption(count: number): Effect.Effect<Option.Option<Uint8Array>, ReadError | IncompleteRead>
 
   /**
@@ -163,7 +166,7 @@ export interface StreamReader {
    */
   readonly readLine: Effect.Effect<Uint8Array, ReadError | LimitOverrun>
 
-  /** As `readLine`, with `None` at the end of the stream. */
+  /** As `readLine`, with `None` at the end of the stream, and where a server ends idle reads (`whenDraining`). */
   readonly readLineOption: Effect.Effect<Option.Option<Uint8Array>, ReadError | LimitOverrun>
 
   /** As `readLine`, with a limit of its own; `onOverrun: "discard"` drops overlong lines and goes on with the next. */
@@ -354,7 +357,9 @@ export const stream = (self: StreamReader): Stream.Stream<Uint8Array, ReadError>
  * default; only encodings in which a line feed is the byte 10 and nothing else
  * can be cut into lines (not UTF-16). The last line may lack its end. A line
  * longer than `limit` bytes (default: the reader's) fails the stream with
- * `LimitOverrun`, or is dropped with `onOverrun: "discard"`.
+ * `LimitOverrun`, or is dropped with `onOverrun: "discard"`. The stream of lines
+ * ends with the stream of bytes, and where a server ends idle reads
+ * (`whenDraining`).
  *
  * **Gotchas**
  *

@@ -78,10 +78,15 @@ const split = (text: string): Array<string> => {
   return lines
 }
 
+const exitDone: Exit.Exit<never, Cause.Done> = Exit.fail(Cause.Done())
+
 /** Takes every complete line that is buffered. */
 class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError | LimitOverrun | Cause.Done> {
   get name() {
     return "lines"
+  }
+  override get cleanEnd() {
+    return exitDone
   }
   readonly limit: number
   readonly onOverrun: "fail" | "discard"
@@ -125,7 +130,7 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError |
     const broken = this.broken()
     if (broken !== undefined) return broken
     if (buffer.end === undefined) return undefined
-    if (window.length === 0) return Exit.fail(Cause.Done())
+    if (window.length === 0) return this.cleanEnd
     return this.succeed(buffer.take(window.length), true)
   }
 

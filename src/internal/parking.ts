@@ -68,8 +68,12 @@ export class Parking extends Operation<any, any> {
     this.end(Exit.succeed(this))
   }
 
-  /** Resumes the fiber that waits, with something else. It may hold bytes where the fiber is suspended. */
-  end(effect: Effect.Effect<any, any>): void {
+  /** Resumes the fiber that waits, with its answer, which may hold bytes where the fiber is suspended. */
+  answer(exit: Exit.Exit<any, any>): void {
+    this.end(this.suspended ? exit : Exit.succeed(new Given(exit)))
+  }
+
+  private end(effect: Effect.Effect<any, any>): void {
     if (this.suspended) {
       this.suspended = false
       return resume(this.fiber!, effect)
@@ -105,12 +109,29 @@ export class Parking extends Operation<any, any> {
   }
 }
 
+/** What a wait in a callback ends with: it is run for the answer. */
+interface Answering {
+  readonly fiber: Fiber.Fiber<any, any> | undefined
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any>
+}
+
+class Given implements Answering {
+  readonly fiber = undefined
+  private readonly exit: Exit.Exit<any, any>
+  constructor(exit: Exit.Exit<any, any>) {
+    this.exit = exit
+  }
+  run(): Effect.Effect<any, any> {
+    return this.exit
+  }
+}
+
 /** Whose wait begins in a callback: the effects that it consists of are the same for all. */
 let beginning: Parking
-const inCallback = Effect.callback<Parking, any>((callback) => beginning.enter(callback))
+const inCallback = Effect.callback<Answering, any>((callback) => beginning.enter(callback))
 
 // It runs what takes the answer, not as the next step but in this one: in between nobody would notice an interruption.
-const behindCallback: Effect.Effect<any, any> = Effect.flatMap(inCallback, (parking) => parking.run(parking.fiber!))
+const behindCallback: Effect.Effect<any, any> = Effect.flatMap(inCallback, (answer) => answer.run(answer.fiber!))
 
 const beginInCallback = (parking: Parking, fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> => {
   beginning = parking

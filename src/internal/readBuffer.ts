@@ -70,6 +70,8 @@ export class ReadBuffer implements Waiting {
   budget: Budget | undefined = undefined
   /** How many ends of lines have yet to arrive, up to which everything is dropped. */
   discarding = 0
+  /** Whether a read that answers a clean end is answered with it, where it would wait with nothing buffered (`drain`). */
+  draining = false
 
   private readonly flow: Flow
   private queue: Queue.Queue<Uint8Array, Cause.Done | Loss<ReadError>> | undefined = undefined
@@ -338,7 +340,8 @@ export class ReadBuffer implements Waiting {
   settle<A, E>(operation: ReadOperation<A, E>): Exit.Exit<A, E | ReadError> | undefined {
     if (operation.absorbs) this.absorb()
     this.settling = true
-    const exit = operation.settle()
+    let exit = operation.settle()
+    if (exit === undefined && this.endsIdle(operation)) exit = operation.cleanEnd
     if (exit !== undefined && this.operation === operation) this.unpark()
     this.settling = false
     if (this.paused) this.reconsider()
@@ -413,12 +416,28 @@ export class ReadBuffer implements Waiting {
     this.finish(parking, Exit.fail(error(operation.name)))
   }
 
+  /**
+   * From now on a read that answers a clean end does not wait for an item of which nothing is buffered: it is answered as if
+   * the stream had ended. The stream goes on, and what arrives later is there for whoever reads next.
+   */
+  drain(): void {
+    this.draining = true
+    const { operation, parking } = this
+    if (operation === undefined || parking === undefined || !parking.waits) return
+    if (this.endsIdle(operation)) this.finish(parking, operation.cleanEnd!)
+  }
+
+  /** Whether a read that has to wait is answered with the end instead. */
+  private endsIdle(operation: ReadOperation<any, any>): boolean {
+    return this.draining && this.size === 0 && operation.cleanEnd !== undefined
+  }
+
   /** Ends the wait. Whoever is told to stop may interrupt the fiber, and is told once that has its answer. */
   private finish(parking: Parking, exit: Exit.Exit<any, any>): void {
     this.settling = true
     this.unpark()
     this.settling = false
-    parking.end(exit)
+    parking.answer(exit)
     this.pauseIfFull()
   }
 
@@ -426,7 +445,8 @@ export class ReadBuffer implements Waiting {
     const { operation, parking } = this
     if (operation === undefined || parking === undefined || !parking.waits) return
     this.absorb()
-    if (operation.ready()) parking.wake()
+    // what was waited for may have been dropped
+    if (operation.ready() || this.endsIdle(operation)) parking.wake()
   }
 }
 
@@ -455,6 +475,13 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
   /** Whether what has arrived moves into the window before it is run. */
   get absorbs(): boolean {
     return true
+  }
+  /**
+   * What it answers where the stream ends in good order in front of an item, if it tells that from every other answer. With
+   * it a read takes part in `whenDraining: "endIdleReads"`; nothing else is needed for that.
+   */
+  get cleanEnd(): Exit.Exit<A, E> | undefined {
+    return undefined
   }
   /** The memory that it reads into, if it has any of its own. */
   get target(): Uint8Array | undefined {

@@ -101,6 +101,9 @@ export class ReadOption extends ReadOperation<Option.Option<Uint8Array>, ReadErr
   override get framed() {
     return false
   }
+  override get cleanEnd() {
+    return exitNone
+  }
   tryNow(): typeof notNow {
     return notNow
   }
@@ -114,7 +117,7 @@ export class ReadOption extends ReadOperation<Option.Option<Uint8Array>, ReadErr
     }
     const broken = this.broken()
     if (broken !== undefined) return broken
-    if (this.buffer.end !== undefined) return exitNone
+    if (this.buffer.end !== undefined) return this.cleanEnd
     return this.count === 0 ? Exit.succeed(Option.some(Bytes.empty)) : undefined
   }
 }
@@ -244,6 +247,9 @@ export class ReadExactlyOption extends Exactly<Option.Option<Uint8Array>, ReadEr
   get name() {
     return "readExactlyOption"
   }
+  override get cleanEnd() {
+    return exitNone
+  }
   tryNow(): typeof notNow {
     return notNow
   }
@@ -251,7 +257,7 @@ export class ReadExactlyOption extends Exactly<Option.Option<Uint8Array>, ReadEr
     return Exit.succeed(Option.some(this.count === 0 ? Bytes.empty : this.buffer.take(this.count)))
   }
   protected cutShort(held: number): Exit.Exit<Option.Option<Uint8Array>, IncompleteRead> {
-    return held === 0 ? exitNone : this.incomplete(held)
+    return held === 0 ? this.cleanEnd : this.incomplete(held)
   }
 }
 
@@ -534,6 +540,9 @@ export class ReadLine extends Line<Uint8Array> {
 
 /** `readLineOption`. */
 export class ReadLineOption extends Line<Option.Option<Uint8Array>> {
+  override get cleanEnd() {
+    return exitNone
+  }
   tryNow(): typeof notNow {
     return notNow
   }
@@ -541,6 +550,6 @@ export class ReadLineOption extends Line<Option.Option<Uint8Array>> {
     return Exit.succeed(Option.some(bytes))
   }
   protected atEnd(): Exit.Exit<Option.Option<Uint8Array>> {
-    return exitNone
+    return this.cleanEnd
   }
 }

@@ -89,6 +89,7 @@ class Clients<E, R> {
   private readonly sessionOptions: SessionOptions.SessionOptions
   private readonly maxConnections: number
   private readonly mostWaiting: number
+  private readonly endsIdleReads: boolean
   private readonly onHandshakeError: (error: TlsFailed, info: ConnectionInfo) => Effect.Effect<void>
   private readonly onHandlerError: (failure: HandlerFailure<E>) => Effect.Effect<void>
 
@@ -101,6 +102,10 @@ class Clients<E, R> {
         : Argument.positive("startServer", "maxConnections", options.maxConnections)
     const overflow = Argument.oneOf("startServer", "overflow", options.overflow ?? "wait", ["wait", "reject"])
     this.mostWaiting = overflow === "wait" ? (options.backlog ?? defaultBacklog) : 0
+    const { whenDraining } = options
+    this.endsIdleReads =
+      whenDraining !== undefined &&
+      Argument.oneOf("startServer", "whenDraining", whenDraining, ["endIdleReads"]) === "endIdleReads"
     this.onHandlerError = options.onHandlerError ?? logFailure
     this.onHandshakeError = options.onHandshakeError ?? logHandshakeFailure
     this.context = Context.add(context, Draining, this.draining)
@@ -134,6 +139,7 @@ class Clients<E, R> {
     return Effect.suspend(() => {
       const before = Array.from(this.active)
       this.draining.openUnsafe()
+      if (this.endsIdleReads) for (const { connection } of before) connection.session.endIdleReads()
       for (const transport of this.waiting.splice(0)) transport.abort()
       return Effect.timeoutOption(this.idle.await, gracePeriod).pipe(
         Effect.andThen(this.abortHandlers),

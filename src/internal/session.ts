@@ -318,6 +318,13 @@ export class Session implements Handler, Flow, Output, Watched {
     session.predecessor = this
     // who ended this one in between meant both
     if (this.outcome !== undefined) session.abortNow()
+    if (this.reads.draining) session.endIdleReads()
+  }
+
+  /** Reads that answer a clean end answer it from now on where they would wait for an item; so do those after an upgrade. */
+  endIdleReads(): void {
+    this.reads.drain()
+    this.successor?.endIdleReads()
   }
 
   private startClose(): void {
