@@ -166,6 +166,12 @@ const faults: ReadonlyArray<Fault> = [
     replace: "    if (size < 0) {\n      const at = this.reserve(size)\n      Bytes.copyInto"
   },
   {
+    name: "memory that was taken away is sent as if it were there",
+    file: "internal/writeBuffer.ts",
+    find: "        if (this.views && isGone(batch)) return this.lostMemory()\n",
+    replace: ""
+  },
+  {
     name: "writeAll is not one run: the first chunk goes out alone",
     file: "internal/writeBuffer.ts",
     find: "    let size = 0\n    for (let i = 0; i < chunks.length; i++) {\n      const chunk",
@@ -181,7 +187,7 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "flush forgotten at close: what is still buffered is dropped",
     file: "internal/session.ts",
-    find: '      this.transport.resume()\n      this.writes.end("Closed")\n',
+    find: '      this.resume()\n      this.writes.end("Closed")\n',
     replace: "      this.release()\n"
   },
   {
@@ -193,8 +199,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "a reset looks like an end",
     file: "internal/session.ts",
-    find: "    if (failure === undefined && this.writes.ended) {",
-    replace: '    if (failure === undefined || failure.kind === "Reset" || this.writes.ended) {'
+    find: "    if (failure === undefined && this.peerEnded && this.writes.ended) {",
+    replace: '    if (failure === undefined || failure.kind === "Reset") {\n      this.reads.feedEnd()'
   },
   {
     name: "a loss does not reach those who write",
