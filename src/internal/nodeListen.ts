@@ -121,7 +121,7 @@ const bindTcp = (
         {
           port,
           backlog: options.backlog ?? defaultBacklog,
-          exclusive: options.exclusive ?? false,
+          exclusive: options.exclusive,
           reusePort: options.reusePort ?? false,
           ipv6Only,
           ...(host === undefined ? undefined : { host })

@@ -19,6 +19,7 @@ import {
   type Accept,
   type Bound,
   defaultBacklog,
+  isOnItsOwn,
   listenFailed,
   makeServer,
   nothing,
@@ -62,9 +63,9 @@ export const bindUnix = (
     yield* shared ? bindShared(binding) : bindOwn(binding)
   })
 
-/** Whether the primary process of a cluster listens for this one, and for others. It answers nobody whom it has let go. */
+/** Whether the primary process of a cluster listens for this one, and for others. */
 const isShared = (options: ListenOptions): Effect.Effect<boolean> =>
-  options.exclusive === true || !process.connected
+  isOnItsOwn(options)
     ? Effect.succeed(false)
     : Effect.map(
         // programs that were not forked do not load it

@@ -47,6 +47,13 @@ export const makeServer = (options: ListenOptions, accept: Accept, unixPath: str
   return server
 }
 
+/**
+ * Whether this process listens for itself: it is no worker of a cluster, or asks for it, or the primary process has let it
+ * go. One that is asked for it nevertheless never answers.
+ */
+export const isOnItsOwn = (options: Pick<ListenOptions, "exclusive">): boolean =>
+  options.exclusive === true || !process.connected
+
 /** Resolves once the server listens; closes it if that fails, or is given up. */
 export const start = (
   server: Net.Server,
@@ -64,7 +71,7 @@ export const start = (
     }
     server.once("listening", onListening)
     server.once("error", onError)
-    server.listen(options)
+    server.listen({ ...options, exclusive: isOnItsOwn(options) })
     return Effect.sync(() => {
       server.off("listening", onListening)
       server.off("error", onError)
