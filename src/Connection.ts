@@ -66,7 +66,18 @@ export interface Connection {
    * what comes behind them, the end included, is not seen.
    */
   readonly closed: Effect.Effect<Closed>
-  /** Drops what is unsent and resets the connection. Never waits, never fails. */
+  /**
+   * Drops what is unsent and resets the connection. Never waits, never fails.
+   *
+   * **Gotchas**
+   *
+   * Unix sockets know no reset. Their peer reads what the system had taken, and
+   * then a clean end (`PeerEof`), as after `close`; its writes fail with
+   * `BrokenPipe`. It sees a reset only where something that it had sent lay
+   * unread with the system. So an abort, a handler or a scope that fails, and a
+   * timeout can all look like the end there: what is sent over a Unix socket has
+   * to say by itself where it is complete, by lengths or by a last word.
+   */
   readonly abort: Effect.Effect<void>
   /**
    * Turns the connection into an encrypted one, in place (STARTTLS). Waits until
@@ -128,7 +139,8 @@ export const Connection: Context.Service<Connection, Connection> = Services.Conn
  * - `read`: the most that one read may wait. That read fails; it has taken nothing, what has arrived of its message
  *   stays in the buffer, and the connection goes on. Time in which nobody reads does not count.
  *
- * The others end the connection: it is reset and its descriptor is free, writes fail with `StreamTimeout`, and so do
+ * The others end the connection: it is reset (for Unix sockets see
+ * `Connection.abort`) and its descriptor is free, writes fail with `StreamTimeout`, and so do
  * reads, once they have delivered what arrived in time. What was written and not sent is dropped; `close` then answers
  * `TimedOut`, with how much that was.
  *
@@ -170,7 +182,11 @@ export interface Options {
   readonly closeTimeout?: Duration.Input | undefined
   /** Bounds on waiting. Default: none. */
   readonly timeouts?: Timeouts | undefined
-  /** What the scope does when it closes with a failure or an interruption. Default `"abort"`. */
+  /**
+   * What the scope does when it closes with a failure or an interruption. Default `"abort"`, so that the peer does not
+   * take for complete what is not. Over a Unix socket it may all the same, as there is no reset: see
+   * `Connection.abort`.
+   */
   readonly onScopeFailure?: "abort" | "flush" | undefined
 }
 

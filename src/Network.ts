@@ -24,7 +24,13 @@ export interface ConnectOptions {
   readonly host?: string | undefined
   /** A TCP port. Either this or `path` is required. */
   readonly port?: number | undefined
-  /** The path of a Unix socket; on Linux a leading `"\0"` names an abstract one. */
+  /**
+   * The path of a Unix socket; on Linux a leading `"\0"` names an abstract one.
+   * A relative one is that of the directory in which connecting begins. While
+   * the server's queue is full connecting is tried again, first after a
+   * millisecond and then ever more slowly, up to once a second, until
+   * `connectTimeout`.
+   */
   readonly path?: string | undefined
   /** The most that connecting may take, all attempts together. Default 30 seconds. */
   readonly connectTimeout?: Duration.Input | undefined
@@ -62,7 +68,11 @@ export interface ListenOptions {
   readonly host?: string | ReadonlyArray<string> | undefined
   /** A TCP port; 0 lets the system choose, one for each address. Either this or `path` is required. */
   readonly port?: number | undefined
-  /** The path of a Unix socket; on Linux a leading `"\0"` names an abstract one. */
+  /**
+   * The path of a Unix socket; on Linux a leading `"\0"` names an abstract one.
+   * A relative one is that of the directory in which listening begins, also when
+   * it is removed at close, wherever the process has gone meanwhile.
+   */
   readonly path?: string | undefined
   /**
    * The most that finding the addresses of a name may take; names are looked up
@@ -74,13 +84,21 @@ export interface ListenOptions {
   readonly backlog?: number | undefined
   /** Lets several processes listen on the same port, where the system supports it. Default `false`. */
   readonly reusePort?: boolean | undefined
-  /** Inside a `node:cluster` worker: do not share the port with other workers. Default `false`. */
+  /** Inside a `node:cluster` worker: do not share the port, or the path, with other workers. Default `false`. */
   readonly exclusive?: boolean | undefined
   /** Listen to IPv6 alone on the IPv6 wildcard. Default: `true` beside IPv4 addresses in `host`, otherwise `false`. */
   readonly ipv6Only?: boolean | undefined
-  /** The permissions of a Unix socket's path, such as `0o660`. Default: as the process's umask says. */
+  /**
+   * The permissions of a Unix socket's path, such as `0o660`. Default: as the
+   * process's umask says. The path has them from the beginning; one that workers
+   * of a `node:cluster` share gets them right after.
+   */
   readonly mode?: number | undefined
-  /** Remove a Unix socket's path at close, if it is still ours. Default `true`. */
+  /**
+   * Remove a Unix socket's path at close, if it is still ours. Default `true`.
+   * One that workers of a `node:cluster` share is removed in any case, by the
+   * primary process, when the last of them has stopped.
+   */
   readonly cleanupSocket?: boolean | undefined
   /** As for `ConnectOptions`, of accepted connections. Default `true`. */
   readonly noDelay?: boolean | undefined

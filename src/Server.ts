@@ -3,7 +3,8 @@
  *
  * The server owns its connections. Any exit of a handler closes its connection:
  * a return flushes and closes it, a failure, a defect or an interruption aborts
- * it. When the scope closes, the server stops accepting, lets handlers finish
+ * it (over a Unix socket that is a clean end for the client: see
+ * `Connection.abort`). When the scope closes, the server stops accepting, lets handlers finish
  * for a while, and aborts the rest.
  *
  * @since 0.1.0
@@ -225,6 +226,27 @@ export const startServer = <E, R>(
  * Starts a server on a Unix socket: asyncio's `start_unix_server`. A path that
  * nobody listens on any more is replaced; one that somebody does is
  * `ListenFailed`. At close the path is removed, if it is still ours.
+ *
+ * **Details**
+ *
+ * The socket is bound under another name, in the same directory, and then linked
+ * to its path. So of several servers that start at once exactly one gets the
+ * path, somebody listens and `mode` holds from the moment that it is there, and
+ * what another server has put in its place is never removed.
+ *
+ * Workers of a `node:cluster` share a path, unless they ask for it `exclusive`:
+ * the primary process listens for them, and hands out the clients. It removes
+ * the path when the last worker has stopped.
+ *
+ * **Gotchas**
+ *
+ * The system shows the name that was bound, and not the path: in a client's
+ * `getpeername`, in `ss -xl` and in `/proc/net/unix`. It is the path with a dot
+ * and eight characters more, or an arbitrary name where that would be too long.
+ * A socket that was bound to its path itself would show that, but Node removes at
+ * close whatever has the name that was bound.
+ *
+ * A client that is cut off by an abort sees a clean end: see `Connection.abort`.
  *
  * @category constructors
  * @since 0.1.0

@@ -118,7 +118,10 @@ export interface StreamWriter {
    */
   readonly close: Effect.Effect<CloseOutcome>
 
-  /** Drops what is unsent and resets the connection. Never waits, never fails. */
+  /**
+   * Drops what is unsent and resets the connection. Never waits, never fails.
+   * Over a Unix socket the peer sees a clean end: see `Connection.abort`.
+   */
   readonly abort: Effect.Effect<void>
 
   /** Whether `close` or `abort` was called, or the connection broke. */

@@ -138,7 +138,7 @@ export interface Transport {
    * the connection while the peer still reads.
    */
   close(): void
-  /** Drops everything and resets the connection. */
+  /** Drops everything and resets the connection, or ends it where the transport knows no reset, such as a Unix socket. */
   abort(): void
   /**
    * Does something at the end of the turn: what was written in small pieces is

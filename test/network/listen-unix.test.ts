@@ -595,6 +595,16 @@ describe("rank 25 the socket", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
+  it.live("rank 25 the system shows the name that was bound, which begins with the path where there is room", () =>
+    Effect.gen(function* () {
+      const path = yield* socketPath()
+      yield* startUnixServer(path, greet())
+      const shown = readFileSync("/proc/net/unix", "utf8").split(/\s/)
+      assert.strictEqual(shown.filter((name) => name.startsWith(path)).length, 1)
+      assert.isTrue(shown.some((name) => /^\.[0-9a-z]{8}$/.test(name.slice(path.length)) && name.startsWith(path)))
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
   it.live("rank 25 address is the path; there is no port", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
