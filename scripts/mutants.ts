@@ -197,6 +197,12 @@ const faults: ReadonlyArray<Fault> = [
     replace: "    if (this.closing) return\n    this.closeTimer = undefined\n"
   },
   {
+    name: "the end of a scope undoes a close that has begun",
+    file: "internal/connection.ts",
+    find: " || this.session.endedHere\n",
+    replace: "\n"
+  },
+  {
     name: "a reset looks like an end",
     file: "internal/session.ts",
     find: "    if (failure === undefined && this.peerEnded && this.writes.ended) {",

@@ -3,7 +3,8 @@
  *
  * A connection is one physical connection. It never reconnects and never
  * replays writes. The scope it was opened in decides how it ends: on success it
- * is flushed and closed, on failure or interruption it is aborted.
+ * is flushed and closed, on failure or interruption it is aborted. A close that
+ * has begun is not undone by either: the scope waits for it.
  *
  * @since 0.1.0
  */
@@ -183,7 +184,8 @@ export interface Options {
   /** Bounds on waiting. Default: none. */
   readonly timeouts?: Timeouts | undefined
   /**
-   * What the scope does when it closes with a failure or an interruption. Default `"abort"`, so that the peer does not
+   * What the scope does when it closes with a failure or an interruption, and
+   * nobody has begun to close the connection. Default `"abort"`, so that the peer does not
    * take for complete what is not. Over a Unix socket it may all the same, as there is no reset: see
    * `Connection.abort`.
    */
@@ -218,10 +220,7 @@ const acquire = <E, R>(
 ): Effect.Effect<Connection, E, R | Scope.Scope> =>
   Effect.contextWith((services: Context.Context<never>) => {
     const options = SessionOptions.resolve(operation, input)
-    return acquireConnection(
-      Effect.map(transport, (transport) => new SessionConnection(transport, options, services)),
-      options
-    )
+    return acquireConnection(Effect.map(transport, (transport) => new SessionConnection(transport, options, services)))
   })
 
 /**

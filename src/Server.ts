@@ -4,7 +4,7 @@
  * The server owns its connections. Any exit of a handler closes its connection:
  * a return flushes and closes it, a failure, a defect or an interruption aborts
  * it (over a Unix socket that is a clean end for the client: see
- * `Connection.abort`). When the scope closes, the server stops accepting, lets handlers finish
+ * `Connection.abort`), unless somebody has begun to close it. When the scope closes, the server stops accepting, lets handlers finish
  * for a while, and aborts the rest.
  *
  * @since 0.1.0
@@ -96,7 +96,9 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
   readonly overflow?: "wait" | "reject" | undefined
   /**
    * Told of each handler that failed or died, also by throwing instead of
-   * returning an effect; not of those that were interrupted. The connection has
+   * returning an effect; not of those that were interrupted, nor of those that
+   * ended with `ClosedStream` because this side had closed or aborted their
+   * connection, as `closeClients` does. The connection has
    * ended by then, and its place among `maxConnections` is free; a shutdown waits
    * for it as for a handler. Its own failure changes nothing. Default: one line in
    * the log.
@@ -154,8 +156,9 @@ export interface Server {
   shutdown(options?: { readonly gracePeriod?: Duration.Input | undefined }): Effect.Effect<ShutdownReport>
   /**
    * Closes every connection in good order, all at once, each within its
-   * `closeTimeout`. Handlers go on, and find their streams closed; the server
-   * listens on.
+   * `closeTimeout`. Everything written arrives, then the end, whatever the
+   * handlers do. They go on, and find their streams closed; the server listens
+   * on.
    */
   readonly closeClients: Effect.Effect<void>
   /** Aborts every connection, without waiting. Handlers go on, and find their streams aborted; the server listens on. */

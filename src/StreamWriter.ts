@@ -115,6 +115,14 @@ export interface StreamWriter {
    * dropped), sends everything written, ends the output, lets go. Never fails,
    * never takes longer than `closeTimeout`, may be called by many fibers and
    * many times, and goes on when waiting for it is interrupted.
+   *
+   * **Details**
+   *
+   * Once a close has begun, only an explicit `abort`, `closeTimeout` and the
+   * grace period of a server can cut it short. Everything accepted arrives, then
+   * the end. Other fibers find their streams closed, and fail with
+   * `ClosedStream`. A handler or a scope that ends because of that, or for any
+   * other reason, waits for the close and does not abort the connection.
    */
   readonly close: Effect.Effect<CloseOutcome>
 

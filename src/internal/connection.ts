@@ -41,6 +41,16 @@ export class SessionConnection implements Connection {
     return this.session.abort
   }
 
+  /**
+   * Ends it as whatever owns it ended, a handler or a scope: in good order, or by an abort. Where a close has begun, that
+   * is waited for instead.
+   */
+  endWith(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> {
+    return Exit.isSuccess(exit) || this.options.onScopeFailure === "flush" || this.session.endedHere
+      ? this.writer.close
+      : this.abort
+  }
+
   startTls(options: StartTlsOptions): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
     const { transport } = this.session
     const startTls = transport.startTls?.bind(transport)
@@ -94,7 +104,7 @@ export class SessionConnection implements Connection {
         const connection = new SessionConnection(transport, this.options, this.services)
         session.succeed(connection.session)
         for (const bytes of leftover()) connection.session.onData(bytes)
-        return owned(connection, this.options)
+        return owned(connection)
       })
     )
   }
@@ -122,8 +132,7 @@ const unsupported = Effect.fail(new TlsFailed({ kind: "Unsupported" }))
 
 /** The scope owns what is acquired: it closes it when it succeeds, and aborts it when it fails. */
 export const acquire = <E, R>(
-  connection: Effect.Effect<SessionConnection, E, R>,
-  options: SessionOptions
+  connection: Effect.Effect<SessionConnection, E, R>
 ): Effect.Effect<Connection, E, R | Scope.Scope> =>
   Effect.uninterruptibleMask((restore) => {
     const opened = new Set<() => void>()
@@ -132,14 +141,12 @@ export const acquire = <E, R>(
         for (const undo of opened) undo()
         return exit
       }
-      return owned(exit.value, options)
+      return owned(exit.value)
     })
   })
 
-const owned = (connection: SessionConnection, options: SessionOptions): Effect.Effect<Connection, never, Scope.Scope> =>
+const owned = (connection: SessionConnection): Effect.Effect<Connection, never, Scope.Scope> =>
   Effect.as(
-    Effect.addFinalizer((exit) =>
-      Exit.isSuccess(exit) || options.onScopeFailure === "flush" ? connection.writer.close : connection.abort
-    ),
+    Effect.addFinalizer((exit) => connection.endWith(exit)),
     connection
   )

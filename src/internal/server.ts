@@ -1,5 +1,5 @@
 /** Accepting, supervising handlers, shutting down. */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -17,6 +17,7 @@ import type { ListenFailed, TlsFailed } from "../StreamError.ts"
 import type { ConnectionInfo, Failure, Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
 import { SessionConnection } from "./connection.ts"
+import { ClosedStream } from "./errors.ts"
 import * as Services from "./services.ts"
 import * as SessionOptions from "./sessionOptions.ts"
 
@@ -196,14 +197,12 @@ class Clients<E, R> {
       this.done()
       return
     }
-    const over =
-      Exit.isSuccess(exit) || this.sessionOptions.onScopeFailure === "flush"
-        ? connection.writer.close
-        : connection.abort
     const told =
-      Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? Effect.void : this.tell(connection, exit.cause)
+      Exit.isSuccess(exit) || wasToldToEnd(exit.cause, connection.session.endedHere)
+        ? Effect.void
+        : this.tell(connection, exit.cause)
     Effect.runForkWith(this.context)(
-      over.pipe(
+      connection.endWith(exit).pipe(
         Effect.ensuring(Effect.sync(() => this.left(client))),
         // whoever is told may take time: another client is served meanwhile
         Effect.andThen(told),
@@ -236,6 +235,22 @@ class Clients<E, R> {
       })
     )
   }
+}
+
+/** Whether a handler was told to end, and no more: it was interrupted, or found its streams closed by this side. */
+const wasToldToEnd = (cause: Cause.Cause<unknown>, endedHere: boolean): boolean =>
+  cause.reasons.length > 0 &&
+  cause.reasons.every((reason) => {
+    if (reason._tag === "Interrupt") return true
+    const error = unwrapped(reason._tag === "Fail" ? reason.error : reason.defect)
+    // while this one is open it is another's, or a mistake
+    return endedHere && error instanceof ClosedStream && (error.reason === "Closed" || error.reason === "Aborted")
+  })
+
+/** What one of Effect's own sockets has made of it. */
+const unwrapped = (error: unknown): unknown => {
+  const { _tag, reason } = (error ?? {}) as { readonly _tag?: unknown; readonly reason?: { readonly cause?: unknown } }
+  return _tag === "SocketError" ? reason?.cause : error
 }
 
 /** What is no effect would end the fiber without its finalizers. */

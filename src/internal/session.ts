@@ -245,6 +245,17 @@ export class Session implements Handler, Flow, Output, Watched {
     })
   }
 
+  /**
+   * Whether this side has begun to close, or has aborted.
+   *
+   * Once a close has begun it goes on to its end: whatever else ends meanwhile, a handler or a scope, only an explicit
+   * abort and the bound on closing may keep what was accepted from arriving.
+   */
+  get endedHere(): boolean {
+    if (this.successor !== undefined) return this.successor.endedHere
+    return this.closing || this.outcome?._tag === "Aborted"
+  }
+
   /** Closes, and says whether that was all: a connection that has nothing to send is closed at once. */
   closedAtOnce(): boolean {
     if (this.successor !== undefined) return this.successor.closedAtOnce()
@@ -334,6 +345,8 @@ export class Session implements Handler, Flow, Output, Watched {
     // before anyone wakes to a failed read, and writes
     this.writes.ending = "Closed"
     this.reads.close("Closed")
+    // whoever wakes to it may abort
+    if (this.outcome !== undefined) return
     if (this.writes.broken !== undefined) {
       this.abortTransport()
       this.finish({ _tag: "Reset" })

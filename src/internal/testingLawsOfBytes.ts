@@ -446,11 +446,11 @@ const atomicWrites = law(
 )
 
 /** Everything that can be read, up to the end or the loss. */
-export const collect = (reader: StreamReader): Effect.Effect<Uint8Array> =>
+export const collect = (reader: StreamReader, most = 4): Effect.Effect<Uint8Array> =>
   Effect.gen(function* () {
     const pieces: Array<Uint8Array> = []
     while (true) {
-      const piece = yield* Effect.orElseSucceed(reader.read(4), () => new Uint8Array(0))
+      const piece = yield* Effect.orElseSucceed(reader.read(most), () => new Uint8Array(0))
       if (piece.length === 0) return concat(pieces)
       pieces.push(piece)
     }

@@ -6,6 +6,7 @@ import {
   areBytes,
   aWhile,
   bytes,
+  concat,
   eventually,
   failsWith,
   finishes,
@@ -229,6 +230,30 @@ const closeWakesReader = law(
     })
 )
 
+const closeUndisturbed = law(
+  "whatever those do who are woken by a close, it goes on",
+  "A close fails those who read, write, drain and flush in other fibers. They may write, close and end in answer: all that was accepted arrives, then the end.",
+  (connect) =>
+    Effect.gen(function* () {
+      const { a, b } = yield* connect({ closeTimeout: "1 minute" })
+      const block = pattern(50_000)
+      let accepted = 0
+      const write = Effect.tap(a.writer.write(block), () => Effect.sync(() => accepted++))
+      const writing = yield* meanwhile(Effect.forever(write))
+      yield* stuck("the writer", writing, () => accepted)
+      const others = [a.reader.readLine, a.writer.write("late"), a.writer.drain, a.closed]
+      const woken: Array<Fiber.Fiber<CloseOutcome, unknown>> = []
+      for (const other of [Fiber.join(writing), ...others]) {
+        const answer = Effect.andThen(Effect.exit(a.writer.write("later")), a.writer.close)
+        woken.push(yield* meanwhile(Effect.andThen(Effect.exit(other), answer)))
+      }
+      const closing = yield* meanwhile(a.writer.close)
+      const got = yield* succeeds("reading to the end", receive(b.reader, 65_536))
+      for (const fiber of [closing, ...woken]) yield* isOutcome("close", yield* finishes("close", fiber), "Graceful")
+      yield* areBytes("what arrived", got, concat(Array.from({ length: accepted }, () => block)))
+    })
+)
+
 const halfClose = law(
   "half-close: x, then the end, and the other direction goes on (trio L26, L29)",
   "After writeEof the peer reads what was written and then EOF, and can still answer.",
@@ -378,6 +403,7 @@ export const lawsOfEnding: ReadonlyArray<Law> = [
   cancelledClose,
   cancelledRead,
   closeWakesReader,
+  closeUndisturbed,
   halfClose,
   afterEof,
   boundedClose,

@@ -4,8 +4,10 @@
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
+import * as Connection from "../Connection.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
 import {
@@ -16,13 +18,19 @@ import {
   bytes,
   concat,
   eventually,
+  finishes,
   holds,
+  isFailure,
   isText,
   LawViolation,
+  meanwhile,
   notMade,
+  outcome,
   pattern,
+  succeeds,
   within
 } from "./testingLaw.ts"
+import { collect } from "./testingLawsOfBytes.ts"
 
 interface Transports {
   readonly left: Transport
@@ -153,10 +161,19 @@ interface Observation {
   readonly b: Observed
 }
 
+/** Two transports, in the order of the direction that is checked. */
+interface Bare {
+  readonly a: Transport
+  readonly b: Transport
+}
+
 const law = (
   name: string,
   statement: string,
-  body: (observe: Effect.Effect<Observation, Broken, Scope.Scope>) => Effect.Effect<void, Broken, Scope.Scope>
+  body: (
+    observe: Effect.Effect<Observation, Broken, Scope.Scope>,
+    bare: Effect.Effect<Bare, Broken, Scope.Scope>
+  ) => Effect.Effect<void, Broken, Scope.Scope>
 ): TransportLaw => ({
   name,
   statement,
@@ -164,7 +181,7 @@ const law = (
     Effect.contextWith((context: Context.Context<Exclude<R, Scope.Scope>>) => {
       const way = (direction: string, order: (pair: Transports) => readonly [Transport, Transport]) => {
         let ends: ReadonlyArray<Observed> = []
-        const observe = within("making the transports", make).pipe(
+        const bare = within("making the transports", make).pipe(
           Effect.catchCause((cause) => notMade("transports", cause)),
           Effect.tap(({ left, right }) =>
             Effect.addFinalizer(() =>
@@ -175,18 +192,22 @@ const law = (
             )
           ),
           Effect.map((pair) => {
-            const [a, b] = order(pair).map((transport) => new Observed(transport)) as [Observed, Observed]
-            ends = [a, b]
+            const [a, b] = order(pair)
             return { a, b }
           }),
           Effect.provideContext(context as Context.Context<any>)
-        ) as Effect.Effect<Observation, Broken, Scope.Scope>
+        ) as Effect.Effect<Bare, Broken, Scope.Scope>
+        const observe = Effect.map(bare, (bare) => {
+          const [a, b] = [new Observed(bare.a), new Observed(bare.b)]
+          ends = [a, b]
+          return { a, b }
+        })
         // what was breached says more than what came of it
         const breach = Effect.suspend(() => {
           const found = ends.find((end) => end.breach !== undefined)?.breach
           return found === undefined ? Effect.void : broken(found)
         })
-        return Effect.scoped(body(observe)).pipe(
+        return Effect.scoped(body(observe, bare)).pipe(
           Effect.matchEffect({
             onSuccess: () => breach,
             onFailure: (failure) => Effect.andThen(breach, Effect.fail(failure))
@@ -504,6 +525,53 @@ const closing = law(
     })
 )
 
+const begunClose = law(
+  "a close that has begun is not undone by the end of a scope",
+  "A connection whose scope fails once its close has begun still hands over everything, then the end; one whose scope fails before that is aborted.",
+  (_, bare) =>
+    Effect.gen(function* () {
+      for (const begun of [true, false]) {
+        const { a, b } = yield* bare
+        const scope = yield* Scope.make()
+        const { reader, writer } = yield* Scope.provide(
+          Connection.fromTransport(a, { closeTimeout: "1 minute" }),
+          scope
+        )
+        const peer = yield* Connection.fromTransport(b)
+        const sent = yield* clog(writer)
+        const working = yield* meanwhile(reader.readLine)
+        if (begun) yield* meanwhile(writer.close)
+        const ending = yield* meanwhile(Scope.close(scope, Exit.fail("what the program was doing failed")))
+        const got = yield* succeeds("reading what was sent", collect(peer.reader, 65_536))
+        yield* finishes("the end of the scope", ending)
+        const { _tag } = yield* succeeds("close", writer.close)
+        yield* isFailure("what read", yield* outcome("it", working), "ClosedStream")
+        if (begun) {
+          yield* areBytes("what arrived", got, sent)
+          yield* holds(_tag === "Graceful", `the close that had begun was ${_tag}`)
+          yield* areBytes("behind it", yield* succeeds("the end", peer.reader.read(1)), new Uint8Array(0))
+        } else {
+          yield* holds(_tag === "Aborted", `the close of a connection whose scope had failed was ${_tag}`)
+        }
+      }
+    })
+)
+
+/** Writes more than is taken by a peer that does not read; answers all of it. */
+const clog = (writer: Connection.Connection["writer"]): Effect.Effect<Uint8Array, Broken> =>
+  Effect.gen(function* () {
+    const block = pattern(1_000_000)
+    const blocks: Array<Uint8Array> = []
+    // systems take more and more, up to a point
+    while ((yield* writer.buffered) === 0) {
+      if (blocks.length > 100) return yield* broken("a peer that does not read took 100 MB")
+      blocks.push(block)
+      writer.writeUnsafe(block)
+      yield* aWhile
+    }
+    return concat(blocks)
+  })
+
 export const transportLaws: ReadonlyArray<TransportLaw> = [
   attachLater,
   endedBefore,
@@ -515,5 +583,6 @@ export const transportLaws: ReadonlyArray<TransportLaw> = [
   lastCall,
   aborting,
   cutOff,
-  closing
+  closing,
+  begunClose
 ]

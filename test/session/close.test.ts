@@ -525,6 +525,28 @@ describe("abort", () => {
   )
 })
 
+describe("whoever wakes to a close", () => {
+  for (const wait of ["write", "drain", "readLine"] as const) {
+    it.effect(`may abort: ${wait}`, () =>
+      Effect.gen(function* () {
+        const { connection, reader, transport, writer } = yield* fake({ takes: false, highWaterMark: 1 })
+        yield* writer.write("held")
+        const waits: Record<typeof wait, Effect.Effect<unknown, unknown>> = {
+          write: writer.write("x"),
+          drain: writer.drain,
+          readLine: reader.readLine
+        }
+        yield* start(Effect.catch(waits[wait], () => connection.abort))
+        const closing = yield* start(writer.close)
+        const aborted = { _tag: "Aborted", unsent: 4 } as const
+        assert.deepStrictEqual(yield* Fiber.join(closing), aborted)
+        assert.deepStrictEqual(yield* writer.close, aborted)
+        assert.strictEqual(transport.count("abort"), 1)
+      })
+    )
+  }
+})
+
 describe("whoever wakes to the end and closes at once", () => {
   for (const [how, options, happens, expected] of [
     ["abort", {}, ({ connection }: Faked) => connection.abort, { _tag: "Aborted", unsent: 4 }],
@@ -691,6 +713,50 @@ describe("the end of the scope", () => {
         yield* Scope.close(scope, exit)
         assert.strictEqual(transport.sentText, "flushed")
         assert.strictEqual(transport.calls.at(-1), "close")
+      })
+    )
+  }
+
+  for (const [name, exit] of [
+    ["success", Exit.void],
+    ["failure", Exit.fail("reason")],
+    ["a defect", Exit.die(new Error("defect"))],
+    ["interruption", Exit.interrupt()]
+  ] as const) {
+    it.effect(`${name} waits for a close that has begun, and aborts nothing`, () =>
+      Effect.gen(function* () {
+        const { open, scope } = yield* inScope
+        const { reader, transport, writer } = yield* open({ takes: false })
+        yield* writer.write("last words")
+        const reading = yield* start(Effect.flip(reader.readLine))
+        const closing = yield* start(writer.close)
+        yield* Fiber.join(reading)
+        const ending = yield* start(Scope.close(scope, exit))
+        yield* turns()
+        assert.isTrue(waits(ending))
+        transport.drain()
+        yield* Fiber.join(ending)
+        assert.deepStrictEqual(yield* Fiber.join(closing), { _tag: "Graceful" })
+        assert.strictEqual(transport.sentText, "last words")
+        assert.notInclude(transport.calls, "abort")
+      })
+    )
+
+    it.effect(`${name} is bounded by the closeTimeout of a close that has begun`, () =>
+      Effect.gen(function* () {
+        const { open, scope } = yield* inScope
+        const { transport, writer } = yield* open({ takes: false, closeTimeout: "2 seconds" })
+        yield* writer.write("stuck")
+        // nobody waits for it any more
+        yield* Fiber.interrupt(yield* start(writer.close))
+        yield* TestClock.adjust("1 second")
+        const ending = yield* start(Scope.close(scope, exit))
+        yield* TestClock.adjust("999 millis")
+        assert.isTrue(waits(ending))
+        yield* TestClock.adjust("1 millis")
+        yield* Fiber.join(ending)
+        assert.strictEqual(transport.calls.at(-1), "abort")
+        assert.deepStrictEqual(yield* writer.close, { _tag: "TimedOut", unsent: 5 })
       })
     )
   }
