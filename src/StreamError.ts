@@ -56,6 +56,24 @@ export const LimitOverrun = withSchema(Errors.LimitOverrun, "LimitOverrun", {
 export type LimitOverrun = Errors.LimitOverrun
 
 /**
+ * A line is no text in its encoding. From `StreamReader.lines` with `fatal`.
+ *
+ * **Details**
+ *
+ * `bytes` is the line, with its end. It is dropped: the reader stands behind it,
+ * and lines in front of it were delivered.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const InvalidText = withSchema(Errors.InvalidText, "InvalidText", {
+  operation: Schema.String,
+  encoding: Schema.String,
+  bytes: Schema.Uint8Array
+})
+export type InvalidText = Errors.InvalidText
+
+/**
  * This side ended the stream, then used it.
  *
  * **Details**

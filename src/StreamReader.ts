@@ -9,8 +9,10 @@
  * | `readExactly(n)` | n bytes | | `IncompleteRead` |
  * | `readExactlyOption(n)` | n bytes | `None` if nothing is left | `IncompleteRead` |
  * | `readUntil(separator)` | the separator | | `IncompleteRead`, `LimitOverrun` |
+ * | `readUntilOption(separator)` | the separator | `None` if nothing is left | `IncompleteRead`, `LimitOverrun` |
  * | `readLine` | a line feed | the rest, then empty | `LimitOverrun` |
  * | `readLineOption` | a line feed | the rest, then `None` | `LimitOverrun` |
+ * | `readLineText` | a line feed | `None` if nothing is left | `IncompleteRead`, `LimitOverrun` |
  * | `readAll({ maxBytes })` | the end | everything | `LimitOverrun` |
  * | `peek(n)` | n bytes | what there is | |
  * | `skip(n)` | n bytes | | `IncompleteRead` |
@@ -46,7 +48,7 @@ import * as Sources from "./internal/sources.ts"
 import { type ReadableStreamLike } from "./internal/sources.ts"
 import { BufferReader } from "./internal/streamReader.ts"
 import type { Input } from "./internal/separator.ts"
-import type { ConnectionLost, IncompleteRead, LimitOverrun, ReadError } from "./StreamError.ts"
+import type { ConnectionLost, IncompleteRead, InvalidText, LimitOverrun, ReadError } from "./StreamError.ts"
 
 /**
  * One separator, or several of which the one that ends first counts. Text stands for its UTF-8 bytes.
@@ -55,6 +57,62 @@ import type { ConnectionLost, IncompleteRead, LimitOverrun, ReadError } from "./
  * @since 0.1.0
  */
 export type Separator = Input
+
+/**
+ * How far `readUntil` and `readUntilOption` look, and what they return.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UntilOptions {
+  /** How many bytes may stand in front of the separator. Default: the limit of the reader. */
+  readonly limit?: number | undefined
+  /** Whether the separator is part of the result. Default `true`, as in asyncio. */
+  readonly keepDelimiter?: boolean | undefined
+}
+
+/**
+ * What `readLineWith` takes for a line.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LineOptions {
+  /** How many bytes a line may have, without its line feed. Default: the limit of the reader. */
+  readonly limit?: number | undefined
+  /** Whether an overlong line fails the read, or is dropped and the next one read. Default `"fail"`. */
+  readonly onOverrun?: "fail" | "discard" | undefined
+  /** Whether the last line may lack its line feed, or fails with `IncompleteRead` then. Default `"optional"`. */
+  readonly end?: "optional" | "required" | undefined
+  /** Whether the line feed is part of the result; where not, a carriage return in front of it goes as well. Default `true`. */
+  readonly keepDelimiter?: boolean | undefined
+}
+
+/** What was given for an option, or that nothing was. */
+type Given<Options, Name> = Name extends keyof Options ? Options[Name] : undefined
+
+/**
+ * What `readLineWith` returns.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LineResult<Options extends LineOptions> = [Given<Options, "keepDelimiter">] extends [true | undefined]
+  ? Uint8Array
+  : [Given<Options, "keepDelimiter">] extends [false]
+    ? Option.Option<Uint8Array>
+    : Uint8Array | Option.Option<Uint8Array>
+
+/**
+ * What `readLineWith` fails with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LineError<Options extends LineOptions> =
+  | ReadError
+  | ([Given<Options, "onOverrun">] extends ["discard"] ? never : LimitOverrun)
+  | ([Given<Options, "end">] extends ["optional" | undefined] ? never : IncompleteRead)
 
 /**
  * The reading half of a connection.
@@ -151,13 +209,23 @@ export interface StreamReader {
    */
   readUntil(
     separator: Separator,
-    options?: { readonly limit?: number | undefined }
+    options?: UntilOptions
   ): Effect.Effect<Uint8Array, ReadError | IncompleteRead | LimitOverrun>
+
+  /** As `readUntil`, with `None` if the stream ends in front of the first byte: a clean end between two items. */
+  readUntilOption(
+    separator: Separator,
+    options?: UntilOptions
+  ): Effect.Effect<Option.Option<Uint8Array>, ReadError | IncompleteRead | LimitOverrun>
 
   /**
    * Reads a line, including its line feed. At the end of the stream the last
    * line may lack it; after that, empty, every time. A blank line is `"\n"`, so
    * only the end is empty. A carriage return is left in place.
+   *
+   * A line that was cut off by the end of the stream looks like one that is
+   * whole: a protocol whose lines all have their end reads them with
+   * `readLineText`, or with `readLineWith({ end: "required" })`.
    *
    * A line of more than `limit` bytes fails with `LimitOverrun`, once. It is
    * dropped: the next read of any kind starts behind its line feed, also when
@@ -166,18 +234,43 @@ export interface StreamReader {
    */
   readonly readLine: Effect.Effect<Uint8Array, ReadError | LimitOverrun>
 
-  /** As `readLine`, with `None` at the end of the stream, and where a server ends idle reads (`whenDraining`). */
+  /** As `readLine`, with `None` at the end of the stream. */
   readonly readLineOption: Effect.Effect<Option.Option<Uint8Array>, ReadError | LimitOverrun>
 
-  /** As `readLine`, with a limit of its own; `onOverrun: "discard"` drops overlong lines and goes on with the next. */
-  readLineWith(options: {
-    readonly limit?: number | undefined
-    readonly onOverrun: "discard"
-  }): Effect.Effect<Uint8Array, ReadError>
-  readLineWith(options: {
-    readonly limit?: number | undefined
-    readonly onOverrun?: "fail" | "discard" | undefined
-  }): Effect.Effect<Uint8Array, ReadError | LimitOverrun>
+  /**
+   * Reads a line as text, without its end (a line feed, and the carriage return
+   * in front of it): the next line, or `None` at a clean end, and nothing in
+   * between. If the stream ends inside a line, fails with `IncompleteRead`, which
+   * carries what came of it. Overlong lines as with `readLine`.
+   *
+   * The text is UTF-8. Bytes that are none become U+FFFD, and a byte order mark
+   * stays, as with `lines`.
+   *
+   * **Example** (Commands up to a clean end)
+   *
+   * ```ts
+   * import { Effect, Option } from "effect"
+   * import { StreamReader } from "effect-byte-streams"
+   *
+   * const program = Effect.gen(function* () {
+   *   const reader = yield* StreamReader.fromBytes("HELO\r\nQUIT\r\nNOO")
+   *   const whole = [yield* reader.readLineText, yield* reader.readLineText].map(Option.getOrNull)
+   *   const cut = yield* Effect.flip(reader.readLineText)
+   *   return [...whole, cut._tag]
+   * })
+   *
+   * console.log(await Effect.runPromise(program)) // => [ 'HELO', 'QUIT', 'IncompleteRead' ]
+   * ```
+   */
+  readonly readLineText: Effect.Effect<Option.Option<string>, ReadError | IncompleteRead | LimitOverrun>
+
+  /**
+   * As `readLine`, as the options say. With `keepDelimiter: false` an empty line
+   * would look like the end of the stream, and so the result is an `Option`.
+   */
+  readLineWith<const Options extends LineOptions>(
+    options: Options
+  ): Effect.Effect<LineResult<Options>, LineError<Options>>
 
   /** A copy of the next `count` bytes, which stay; fewer only if the stream ends first. */
   peek(count: number): Effect.Effect<Uint8Array, ReadError>
@@ -347,19 +440,52 @@ export const stream = (self: StreamReader): Stream.Stream<Uint8Array, ReadError>
   Stream.fromPull(Effect.succeed(self instanceof BufferReader ? self.pullPiece : self.pull))
 
 /**
+ * How `lines` cuts and decodes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LinesOptions {
+  /** A label of `TextDecoder`, of an encoding in which a line feed is the byte 10 and nothing else. Default `"utf-8"`. */
+  readonly encoding?: string | undefined
+  /** How many bytes a line may have, without its line feed. Default: the limit of the reader. */
+  readonly limit?: number | undefined
+  /** Whether an overlong line fails the stream, or is dropped. Default `"fail"`. */
+  readonly onOverrun?: "fail" | "discard" | undefined
+  /** Whether the last line may lack its line feed, or fails with `IncompleteRead` then. Default `"optional"`. */
+  readonly end?: "optional" | "required" | undefined
+  /** Whether bytes that are no text fail the stream with `InvalidText`, or become U+FFFD. Default `false`. */
+  readonly fatal?: boolean | undefined
+}
+
+/**
+ * What `lines` fails with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LinesError<Options extends LinesOptions> =
+  | ReadError
+  | ([Given<Options, "onOverrun">] extends ["discard"] ? never : LimitOverrun)
+  | ([Given<Options, "end">] extends ["optional" | undefined] ? never : IncompleteRead)
+  | ([Given<Options, "fatal">] extends [false | undefined] ? never : InvalidText)
+
+/**
  * The lines of the stream as text, without their line ends, all that a chunk
  * completes at a time.
  *
  * **Details**
  *
  * A carriage return in front of the line feed is dropped. A character may be cut
- * anywhere between two chunks. `encoding` is a label of `TextDecoder`, UTF-8 by
- * default; only encodings in which a line feed is the byte 10 and nothing else
- * can be cut into lines (not UTF-16). The last line may lack its end. A line
- * longer than `limit` bytes (default: the reader's) fails the stream with
- * `LimitOverrun`, or is dropped with `onOverrun: "discard"`. The stream of lines
- * ends with the stream of bytes, and where a server ends idle reads
- * (`whenDraining`).
+ * anywhere between two chunks. The last line may lack its end; with `end:
+ * "required"` that fails with `IncompleteRead`. A line longer than `limit` bytes
+ * fails the stream with `LimitOverrun`, or is dropped with `onOverrun:
+ * "discard"`. The stream of lines ends with the stream of bytes, and where a
+ * server ends idle reads (`whenDraining`).
+ *
+ * Bytes that are no text become U+FFFD, or fail the stream with `InvalidText`
+ * where `fatal` is `true`: behind the lines in front of them. A byte order mark
+ * is a character like any other, and stays.
  *
  * **Gotchas**
  *
@@ -384,22 +510,8 @@ export const stream = (self: StreamReader): Stream.Stream<Uint8Array, ReadError>
  * @category combinators
  * @since 0.1.0
  */
-export const lines: {
-  (
-    self: StreamReader,
-    options: {
-      readonly encoding?: string | undefined
-      readonly limit?: number | undefined
-      readonly onOverrun: "discard"
-    }
-  ): Stream.Stream<string, ReadError>
-  (
-    self: StreamReader,
-    options?: {
-      readonly encoding?: string | undefined
-      readonly limit?: number | undefined
-      readonly onOverrun?: "fail" | "discard" | undefined
-    }
-  ): Stream.Stream<string, ReadError | LimitOverrun>
-} = (self: StreamReader, options?: Lines.Options): Stream.Stream<string, any> =>
-  Stream.fromPull(Effect.sync(() => Lines.pull(self, options)))
+export const lines = <const Options extends LinesOptions = {}>(
+  self: StreamReader,
+  options?: Options
+): Stream.Stream<string, LinesError<Options>> =>
+  Stream.fromPull(Effect.sync(() => Lines.pull(self, options))) as Stream.Stream<string, any>

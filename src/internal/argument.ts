@@ -35,6 +35,12 @@ export const oneOf = <const A extends string>(
   return value
 }
 
+/** Whether something is to be done. */
+export const flag = (operation: string, name: string, value: unknown): boolean => {
+  if (typeof value === "boolean") return value
+  throw new TypeError(`${operation}: ${name} must be true or false, got ${String(value)} (${typeof value})`)
+}
+
 export const port = (operation: string, value: number): number => {
   if (!Number.isInteger(value) || value < 0 || value > 65535) {
     throw new RangeError(`${operation}: port must be an integer from 0 to 65535, got ${String(value)}`)

@@ -139,3 +139,23 @@ export const encodeInto = (text: string, target: Uint8Array, at: number): number
   }
   return encoder.encodeInto(text, target.subarray(at)).written
 }
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+
+/** Above so many bytes the engine's own decoder is the faster one. */
+const mostByHand = 32
+
+/** The text of UTF-8 from `start` on and before `end`. What is none becomes U+FFFD; a byte order mark stays. */
+export const decode = (bytes: Uint8Array, start: number, end: number): string => {
+  if (end - start <= mostByHand) {
+    let text = ""
+    let i = start
+    for (; i < end; i++) {
+      const byte = bytes[i]!
+      if (byte > 127) break
+      text += String.fromCharCode(byte)
+    }
+    if (i === end) return text
+  }
+  return decoder.decode(bytes.subarray(start, end))
+}

@@ -32,6 +32,18 @@ export class LimitOverrun extends Data.TaggedError("LimitOverrun")<{
   }
 }
 
+export class InvalidText extends Data.TaggedError("InvalidText")<{
+  readonly operation: string
+  readonly encoding: string
+  readonly bytes: Uint8Array
+}> {
+  override get message(): string {
+    const { bytes, encoding, operation } = this
+    const shown = Array.from(bytes.subarray(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join(" ")
+    return `${operation}: a line of ${bytes.length} bytes is not valid ${encoding} (${shown}${bytes.length > 16 ? " …" : ""})`
+  }
+}
+
 export class ClosedStream extends Data.TaggedError("ClosedStream")<{
   readonly operation: string
   readonly reason: "Closed" | "Eof" | "Aborted" | "Upgraded"

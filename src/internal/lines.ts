@@ -10,8 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import type { ReadError } from "../StreamError.ts"
-import { LimitOverrun } from "./errors.ts"
-import type { StreamReader } from "../StreamReader.ts"
+import { IncompleteRead, InvalidText, LimitOverrun } from "./errors.ts"
+import type { LinesOptions, StreamReader } from "../StreamReader.ts"
 import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
 import { notNow } from "./operation.ts"
@@ -19,48 +19,61 @@ import { type ReadBuffer, ReadOperation } from "./readBuffer.ts"
 import * as Separator from "./separator.ts"
 import { BufferReader } from "./streamReader.ts"
 
-export interface Options {
-  readonly encoding?: string | undefined
-  readonly limit?: number | undefined
-  readonly onOverrun?: "fail" | "discard" | undefined
-}
-
-/** `last`: nothing follows, not even the rest of a character. */
-type Decode = (bytes: Uint8Array, last: boolean) => string
+type Failure = ReadError | LimitOverrun | IncompleteRead | InvalidText
 
 export const pull = (
   reader: StreamReader,
-  options: Options | undefined
-): Pull.Pull<NonEmptyReadonlyArray<string>, ReadError | LimitOverrun> => {
-  const limit = options?.limit === undefined ? reader.limit : Argument.limit("lines", options.limit)
-  const onOverrun = Argument.oneOf("lines", "onOverrun", options?.onOverrun ?? "fail", ["fail", "discard"])
-  const decode = decoder(options?.encoding ?? "utf-8")
-  if (reader instanceof BufferReader) return new TakeLines(reader.buffer, limit, onOverrun, decode)
+  options: LinesOptions = {}
+): Pull.Pull<NonEmptyReadonlyArray<string>, Failure> => {
+  const limit = options.limit === undefined ? reader.limit : Argument.limit("lines", options.limit)
+  const onOverrun = Argument.oneOf("lines", "onOverrun", options.onOverrun ?? "fail", ["fail", "discard"])
+  const end = Argument.oneOf("lines", "end", options.end ?? "optional", ["optional", "required"])
+  const fatal = Argument.flag("lines", "fatal", options.fatal ?? false)
+  const decoder = new Decoder(options.encoding ?? "utf-8", fatal)
+  if (reader instanceof BufferReader) return new TakeLines(reader.buffer, { limit, onOverrun, end, decoder })
   // a reader of somebody else's making: one line at a time
   return Effect.flatMap(
-    reader.readLineWith({ limit, onOverrun }),
-    (line): Pull.Pull<NonEmptyReadonlyArray<string>, ReadError | LimitOverrun> =>
-      line.length === 0
-        ? Cause.done()
-        : Effect.succeed(split(decode(line, line[line.length - 1] !== 10)) as unknown as NonEmptyReadonlyArray<string>)
+    reader.readLineWith({ limit, onOverrun, end }),
+    (line): Pull.Pull<NonEmptyReadonlyArray<string>, Failure> => {
+      if (line.length === 0) return Cause.done()
+      const text = decoder.decode(line, line[line.length - 1] !== 10)
+      if (text === undefined) return Effect.fail(decoder.invalid(line))
+      return Effect.succeed(split(text) as unknown as NonEmptyReadonlyArray<string>)
+    }
   )
 }
 
-const decoder = (encoding: string): Decode => {
-  let text: InstanceType<typeof TextDecoder>
-  try {
-    // a byte order mark is a character like any other here: only the first of a text would be one
-    text = new TextDecoder(encoding, { ignoreBOM: true })
-  } catch (cause) {
-    throw new RangeError(`lines: encoding must be a label that TextDecoder knows, got ${encoding}`, { cause })
+/** From bytes to text. */
+class Decoder {
+  private readonly text: InstanceType<typeof TextDecoder>
+  /** The one-shot form is the engine's fast path; encodings with a shift state need the other. */
+  private readonly stateful: boolean
+
+  constructor(encoding: string, fatal: boolean) {
+    try {
+      // a byte order mark is a character like any other here: only the first of a text would be one
+      this.text = new TextDecoder(encoding, { ignoreBOM: true, fatal })
+    } catch (cause) {
+      throw new RangeError(`lines: encoding must be a label that TextDecoder knows, got ${encoding}`, { cause })
+    }
+    if (this.text.encoding.startsWith("utf-16")) {
+      throw new RangeError(`lines: encoding must be one in which a line feed is one byte, got ${encoding}`)
+    }
+    this.stateful = this.text.encoding !== "utf-8"
   }
-  if (text.encoding.startsWith("utf-16")) {
-    throw new RangeError(`lines: encoding must be one in which a line feed is one byte, got ${encoding}`)
+
+  /** The text, or `undefined` if it is none. `last`: nothing follows, not even the rest of a character. */
+  decode(bytes: Uint8Array, last: boolean): string | undefined {
+    try {
+      return this.stateful ? this.text.decode(bytes, { stream: !last }) : this.text.decode(bytes)
+    } catch {
+      return undefined
+    }
   }
-  // the one-shot form is the engine's fast path; encodings with a shift state need the other
-  return text.encoding === "utf-8"
-    ? (bytes) => text.decode(bytes)
-    : (bytes, last) => text.decode(bytes, { stream: !last })
+
+  invalid(line: Uint8Array): InvalidText {
+    return new InvalidText({ operation: "lines", encoding: this.text.encoding, bytes: Bytes.copy(line) })
+  }
 }
 
 /** Cuts text into lines, each ended by a line feed but perhaps the last. */
@@ -80,23 +93,32 @@ const split = (text: string): Array<string> => {
 
 const exitDone: Exit.Exit<never, Cause.Done> = Exit.fail(Cause.Done())
 
+interface Ask {
+  readonly limit: number
+  readonly onOverrun: "fail" | "discard"
+  readonly end: "optional" | "required"
+  readonly decoder: Decoder
+}
+
 /** Takes every complete line that is buffered. */
-class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError | LimitOverrun | Cause.Done> {
+class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, Failure | Cause.Done> {
   get name() {
     return "lines"
   }
   override get cleanEnd() {
     return exitDone
   }
-  readonly limit: number
-  readonly onOverrun: "fail" | "discard"
-  readonly decode: Decode
+  private readonly limit: number
+  private readonly discards: boolean
+  private readonly strict: boolean
+  private readonly decoder: Decoder
 
-  constructor(buffer: ReadBuffer, limit: number, onOverrun: "fail" | "discard", decode: Decode) {
+  constructor(buffer: ReadBuffer, ask: Ask) {
     super(buffer)
-    this.limit = limit
-    this.onOverrun = onOverrun
-    this.decode = decode
+    this.limit = ask.limit
+    this.discards = ask.onOverrun === "discard"
+    this.strict = ask.end === "required"
+    this.decoder = ask.decoder
   }
 
   tryNow(): typeof notNow {
@@ -112,12 +134,12 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError |
     return first !== undefined || this.buffer.window.length > this.limit || this.over()
   }
 
-  settle(): Exit.Exit<NonEmptyReadonlyArray<string>, ReadError | LimitOverrun | Cause.Done> | undefined {
+  settle(): Exit.Exit<NonEmptyReadonlyArray<string>, Failure | Cause.Done> | undefined {
     const { buffer } = this
     const { window } = buffer
     const first = this.next()
     if (first !== undefined) {
-      if (first.start <= this.limit) return this.succeed(buffer.take(this.lastEnd(first)), false)
+      if (first.start <= this.limit) return this.lines(buffer.take(this.lastEnd(first)), false)
       buffer.skip(first.end)
       return this.overrun(first.start, true)
     }
@@ -131,7 +153,8 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError |
     if (broken !== undefined) return broken
     if (buffer.end === undefined) return undefined
     if (window.length === 0) return this.cleanEnd
-    return this.succeed(buffer.take(window.length), true)
+    const rest = buffer.take(window.length)
+    return this.strict ? Exit.fail(new IncompleteRead({ operation: this.name, partial: rest })) : this.lines(rest, true)
   }
 
   /** The next line feed, behind those lines that are to be discarded. */
@@ -139,7 +162,7 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError |
     const { buffer } = this
     while (true) {
       const first = this.find()
-      if (this.onOverrun === "fail") return first
+      if (!this.discards) return first
       if (first !== undefined) {
         if (first.start <= this.limit) return first
         buffer.skip(first.end)
@@ -182,8 +205,28 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, ReadError |
     return line - position
   }
 
-  private succeed(bytes: Uint8Array, last: boolean): Exit.Exit<NonEmptyReadonlyArray<string>> {
-    return Exit.succeed(split(this.decode(bytes, last)) as unknown as NonEmptyReadonlyArray<string>)
+  /** The lines in bytes that were taken. */
+  private lines(bytes: Uint8Array, last: boolean): Exit.Exit<NonEmptyReadonlyArray<string>, InvalidText> {
+    const text = this.decoder.decode(bytes, last)
+    if (text !== undefined) return Exit.succeed(split(text) as unknown as NonEmptyReadonlyArray<string>)
+    // one of them is no text: those in front of it are handed on, and then it fails by itself
+    const texts: Array<string> = []
+    let start = 0
+    while (true) {
+      const feed = Bytes.indexOfByte(bytes, 10, start)
+      const end = feed === -1 ? bytes.length : feed + 1
+      const line = bytes.subarray(start, end)
+      const one = this.decoder.decode(line, true)
+      if (one === undefined) {
+        const after = texts.length > 0 ? start : end
+        if (after < bytes.length) this.buffer.unread(bytes.subarray(after))
+        return texts.length > 0
+          ? Exit.succeed(texts as unknown as NonEmptyReadonlyArray<string>)
+          : Exit.fail(this.decoder.invalid(line))
+      }
+      texts.push(...split(one))
+      start = end
+    }
   }
 
   private overrun(consumed: number, found: boolean): Exit.Exit<never, LimitOverrun> {

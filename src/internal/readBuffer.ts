@@ -25,7 +25,7 @@ import { ClosedStream, StreamBusy } from "./errors.ts"
 import type { Budget } from "./budget.ts"
 import { ByteWindow } from "./byteWindow.ts"
 import * as Bytes from "./bytes.ts"
-import { handOver, interrupted, nothing, Operation } from "./operation.ts"
+import { handOver, interrupted, nothing, notNow, Operation } from "./operation.ts"
 import { Parking, type Waiting } from "./parking.ts"
 import type { Watchdog } from "./watchdog.ts"
 
@@ -141,8 +141,10 @@ export class ReadBuffer implements Waiting {
   private handThrough(bytes: Uint8Array): boolean {
     const { operation, parking } = this
     if (operation === undefined || parking === undefined) return false
-    if (!parking.suspended || this.queued || this.window.length > 0 || !operation.isAnsweredBy(bytes)) return false
-    this.finish(parking, Exit.succeed(Bytes.plain(bytes)))
+    if (!parking.suspended || this.queued || this.window.length > 0) return false
+    const answer = operation.answerBy(bytes)
+    if (answer === notNow) return false
+    this.finish(parking, Exit.succeed(answer))
     return true
   }
 
@@ -487,9 +489,9 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
   get target(): Uint8Array | undefined {
     return undefined
   }
-  /** Whether these are its answer, when they come with none before them. */
-  isAnsweredBy(_bytes: Uint8Array): boolean {
-    return false
+  /** Its answer, if that is made of these bytes alone, and of all of them; they come with none before them. */
+  answerBy(_bytes: Uint8Array): A | typeof notNow {
+    return notNow
   }
   /** How much may be buffered before the transport is paused, while this operation waits. */
   threshold(): number {

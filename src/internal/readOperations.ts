@@ -30,8 +30,8 @@ export class Read extends ReadOperation<Uint8Array, ReadError> {
     if (!buffer.idle || held === 0 || wanted === 0 || (held < wanted && held !== buffer.size)) return notNow
     return buffer.take(held < wanted ? held : wanted)
   }
-  override isAnsweredBy(bytes: Uint8Array): boolean {
-    return bytes.length <= this.count
+  override answerBy(bytes: Uint8Array): Uint8Array | typeof notNow {
+    return bytes.length <= this.count ? Bytes.plain(bytes) : notNow
   }
   ready(): boolean {
     return this.buffer.window.length > 0 || this.over()
@@ -104,8 +104,14 @@ export class ReadOption extends ReadOperation<Option.Option<Uint8Array>, ReadErr
   override get cleanEnd() {
     return exitNone
   }
-  tryNow(): typeof notNow {
-    return notNow
+  tryNow(): Option.Option<Uint8Array> | typeof notNow {
+    const { buffer, count } = this
+    const held = buffer.window.length
+    if (!buffer.idle || held === 0 || count === 0 || (held < count && held !== buffer.size)) return notNow
+    return Option.some(buffer.take(held < count ? held : count))
+  }
+  override answerBy(bytes: Uint8Array): Option.Option<Uint8Array> | typeof notNow {
+    return bytes.length <= this.count ? Option.some(Bytes.plain(bytes)) : notNow
   }
   ready(): boolean {
     return this.buffer.window.length > 0 || this.over()
@@ -231,8 +237,8 @@ export class ReadExactly extends Exactly<Uint8Array, ReadError | IncompleteRead>
     const { buffer, count } = this
     return buffer.idle && count > 0 && buffer.window.length >= count ? buffer.take(count) : notNow
   }
-  override isAnsweredBy(bytes: Uint8Array): boolean {
-    return bytes.length === this.count
+  override answerBy(bytes: Uint8Array): Uint8Array | typeof notNow {
+    return bytes.length === this.count ? Bytes.plain(bytes) : notNow
   }
   protected answer(): Exit.Exit<Uint8Array> {
     return this.count === 0 ? exitEmpty : Exit.succeed(this.buffer.take(this.count))
@@ -250,8 +256,12 @@ export class ReadExactlyOption extends Exactly<Option.Option<Uint8Array>, ReadEr
   override get cleanEnd() {
     return exitNone
   }
-  tryNow(): typeof notNow {
-    return notNow
+  tryNow(): Option.Option<Uint8Array> | typeof notNow {
+    const { buffer, count } = this
+    return buffer.idle && count > 0 && buffer.window.length >= count ? Option.some(buffer.take(count)) : notNow
+  }
+  override answerBy(bytes: Uint8Array): Option.Option<Uint8Array> | typeof notNow {
+    return bytes.length === this.count ? Option.some(Bytes.plain(bytes)) : notNow
   }
   protected answer(): Exit.Exit<Option.Option<Uint8Array>> {
     return Exit.succeed(Option.some(this.count === 0 ? Bytes.empty : this.buffer.take(this.count)))
@@ -363,14 +373,30 @@ abstract class Until<A, E> extends ReadOperation<A, E> {
   protected overrun(consumed: number, found: boolean): Exit.Exit<never, LimitOverrun> {
     return Exit.fail(new LimitOverrun({ operation: this.name, consumed, limit: this.limit, found }))
   }
+  /** The stream has ended in front of the separator. */
+  protected incomplete(): Exit.Exit<never, IncompleteRead> {
+    const held = this.buffer.window.length
+    const partial = held === 0 ? Bytes.empty : this.buffer.take(held)
+    return Exit.fail(new IncompleteRead({ operation: this.name, partial }))
+  }
 }
 
-/** `readUntil`. */
-export class ReadUntil extends Until<Uint8Array, ReadError | IncompleteRead | LimitOverrun> {
-  get name() {
-    return "readUntil"
+/** What `readUntil` and `readUntilOption` share. */
+abstract class UntilSeparator<A> extends Until<A, ReadError | IncompleteRead | LimitOverrun> {
+  /** Whether the separator is part of the result. */
+  declare private readonly keepsDelimiter: boolean
+  constructor(buffer: ReadBuffer, separator: Separator.Separator, limit: number, keepsDelimiter: boolean) {
+    super(buffer, separator, limit)
+    this.keepsDelimiter = keepsDelimiter
   }
-  tryNow(): Uint8Array | typeof notNow {
+  protected abstract answer(bytes: Uint8Array): A
+  protected abstract atEnd(): Exit.Exit<A, IncompleteRead>
+
+  private taken(start: number, end: number): A {
+    const bytes = this.buffer.take(end)
+    return this.answer(this.keepsDelimiter ? bytes : bytes.subarray(0, start))
+  }
+  tryNow(): A | typeof notNow {
     const { buffer, separator } = this
     const { window } = buffer
     if (!buffer.idle || window.length === 0) return notNow
@@ -378,30 +404,60 @@ export class ReadUntil extends Until<Uint8Array, ReadError | IncompleteRead | Li
       const { position } = window
       const from = buffer.searchedFor === separator ? position + buffer.searched : position
       const at = from < window.end ? separator.findIn(window.piece, from, window.end) : -1
-      return at === -1 || at - position > this.limit ? notNow : buffer.take(at - position + separator.longest)
+      if (at === -1 || at - position > this.limit) return notNow
+      return this.taken(at - position, at - position + separator.longest)
     }
     this.search()
     const match = this.match
-    return match === undefined || match.start > this.limit ? notNow : buffer.take(match.end)
+    return match === undefined || match.start > this.limit ? notNow : this.taken(match.start, match.end)
   }
-  override isAnsweredBy(bytes: Uint8Array): boolean {
-    return this.endsIn(bytes)
+  override answerBy(bytes: Uint8Array): A | typeof notNow {
+    if (!this.endsIn(bytes)) return notNow
+    const plain = Bytes.plain(bytes)
+    return this.answer(this.keepsDelimiter ? plain : plain.subarray(0, plain.length - this.separator.longest))
   }
-  settle(): Exit.Exit<Uint8Array, ReadError | IncompleteRead | LimitOverrun> | undefined {
+  settle(): Exit.Exit<A, ReadError | IncompleteRead | LimitOverrun> | undefined {
     const offset = this.search()
     const match = this.match
     if (match !== undefined) {
-      return match.start > this.limit ? this.overrun(match.start, true) : Exit.succeed(this.buffer.take(match.end))
+      if (match.start > this.limit) return this.overrun(match.start, true)
+      return Exit.succeed(this.taken(match.start, match.end))
     }
     // the offset counts as overrun only once the separator could have been in the buffer
     if (offset > this.limit && this.buffer.window.length >= this.separator.shortest) return this.overrun(offset, false)
     const broken = this.broken()
     if (broken !== undefined) return broken
     if (this.buffer.end === undefined) return undefined
-    const held = this.buffer.window.length
-    return Exit.fail(
-      new IncompleteRead({ operation: this.name, partial: held === 0 ? Bytes.empty : this.buffer.take(held) })
-    )
+    return this.buffer.window.length === 0 ? this.atEnd() : this.incomplete()
+  }
+}
+
+/** `readUntil`. */
+export class ReadUntil extends UntilSeparator<Uint8Array> {
+  get name() {
+    return "readUntil"
+  }
+  protected answer(bytes: Uint8Array): Uint8Array {
+    return bytes
+  }
+  protected atEnd(): Exit.Exit<never, IncompleteRead> {
+    return this.incomplete()
+  }
+}
+
+/** `readUntilOption`: a clean end in front of the first byte is `None`. */
+export class ReadUntilOption extends UntilSeparator<Option.Option<Uint8Array>> {
+  get name() {
+    return "readUntilOption"
+  }
+  override get cleanEnd() {
+    return exitNone
+  }
+  protected answer(bytes: Uint8Array): Option.Option<Uint8Array> {
+    return Option.some(bytes)
+  }
+  protected atEnd(): Exit.Exit<Option.Option<Uint8Array>> {
+    return this.cleanEnd
   }
 }
 
@@ -438,42 +494,66 @@ export class DiscardUntil extends Until<void, ReadError | IncompleteRead> {
     }
     const broken = this.broken()
     if (broken !== undefined) return broken
-    if (buffer.end !== undefined) {
-      const held = buffer.window.length
-      return Exit.fail(
-        new IncompleteRead({ operation: this.name, partial: held === 0 ? Bytes.empty : buffer.take(held) })
-      )
-    }
+    if (buffer.end !== undefined) return this.incomplete()
     if (offset > 0) buffer.skip(offset)
     return undefined
   }
 }
 
-/** What to do with a line over the limit. */
-type OnOverrun = "fail" | "discard"
+/** What a read of a line was asked for. */
+export interface LineAsk {
+  readonly name: string
+  readonly limit: number
+  /** What to do with a line over the limit. */
+  readonly onOverrun: "fail" | "discard"
+  /** Whether the last line must have its end as well. */
+  readonly strict: boolean
+}
 
 /** What the reads of a line share. An overlong line is dropped to its end, also when its end has yet to arrive. */
-abstract class Line<A> extends Until<A, ReadError | LimitOverrun> {
+abstract class Line<A> extends Until<A, ReadError | LimitOverrun | IncompleteRead> {
   readonly name: string
-  readonly onOverrun: OnOverrun
-  constructor(buffer: ReadBuffer, name: string, limit: number, onOverrun: OnOverrun) {
+  private readonly discards: boolean
+  private readonly strict: boolean
+  constructor(buffer: ReadBuffer, { limit, name, onOverrun, strict }: LineAsk) {
     super(buffer, Separator.lineFeed, limit)
     this.name = name
-    this.onOverrun = onOverrun
+    this.discards = onOverrun === "discard"
+    this.strict = strict
   }
-  protected abstract line(bytes: Uint8Array): Exit.Exit<A>
+  /** What a line is to the caller; its line feed is the last byte, unless the stream ended without. */
+  protected abstract line(bytes: Uint8Array): A
   protected abstract atEnd(): Exit.Exit<A>
+
+  tryNow(): A | typeof notNow {
+    const buffer = this.buffer
+    if (buffer.operation !== undefined) return notNow
+    const window = buffer.window
+    const piece = window.piece
+    const start = window.position
+    const end = window.end
+    if (start === end) return notNow
+    const from = buffer.searchedFor === this.separator ? start + buffer.searched : start
+    if (from >= end) return notNow
+    const index = Bytes.indexOfByte(piece, 10, from, end)
+    if (index === -1 || index - start > this.limit) return notNow
+    return this.line(buffer.take(index + 1 - start))
+  }
+
+  override answerBy(bytes: Uint8Array): A | typeof notNow {
+    return this.endsIn(bytes) ? this.line(Bytes.plain(bytes)) : notNow
+  }
 
   override ready(): boolean {
     return this.next() > this.limit || this.match !== undefined || this.over()
   }
 
-  settle(): Exit.Exit<A, ReadError | LimitOverrun> | undefined {
+  settle(): Exit.Exit<A, ReadError | LimitOverrun | IncompleteRead> | undefined {
     const { buffer } = this
     const offset = this.next()
     const { match } = this
     if (match !== undefined) {
-      if (match.start <= this.limit) return this.line(buffer.take(match.end))
+      if (match.start <= this.limit) return Exit.succeed(this.line(buffer.take(match.end)))
       buffer.skip(match.end)
       return this.overrun(match.start, true)
     }
@@ -485,13 +565,14 @@ abstract class Line<A> extends Until<A, ReadError | LimitOverrun> {
     if (broken !== undefined) return broken
     if (buffer.end === undefined) return undefined
     const held = buffer.window.length
-    return held === 0 ? this.atEnd() : this.line(buffer.take(held))
+    if (held === 0) return this.atEnd()
+    return this.strict ? this.incomplete() : Exit.succeed(this.line(buffer.take(held)))
   }
 
   /** Searches, behind those lines that are to be discarded. */
   private next(): number {
     let offset = this.search()
-    if (this.onOverrun === "fail") return offset
+    if (!this.discards) return offset
     while (this.match !== undefined && this.match.start > this.limit) {
       this.buffer.skip(this.match.end)
       offset = this.search()
@@ -511,29 +592,27 @@ abstract class Line<A> extends Until<A, ReadError | LimitOverrun> {
   }
 }
 
+/** How many bytes a line has without its end, which is a line feed, with or without a carriage return in front. */
+const lengthWithoutEnd = (bytes: Uint8Array): number => {
+  const last = bytes.length - 1
+  // what no line feed ends is a line as it is
+  if (bytes[last] !== 10) return last + 1
+  return last > 0 && bytes[last - 1] === 13 ? last - 1 : last
+}
+
 /** `readLine` and `readLineWith`. */
 export class ReadLine extends Line<Uint8Array> {
-  tryNow(): Uint8Array | typeof notNow {
-    const buffer = this.buffer
-    if (buffer.operation !== undefined) return notNow
-    const window = buffer.window
-    const piece = window.piece
-    const start = window.position
-    const end = window.end
-    if (start === end) return notNow
-    const from = buffer.searchedFor === this.separator ? start + buffer.searched : start
-    if (from >= end) return notNow
-    const index = Bytes.indexOfByte(piece, 10, from, end)
-    if (index === -1 || index - start > this.limit) return notNow
-    return buffer.take(index + 1 - start)
-  }
-  override isAnsweredBy(bytes: Uint8Array): boolean {
-    return this.endsIn(bytes)
-  }
-  protected line(bytes: Uint8Array): Exit.Exit<Uint8Array> {
-    return Exit.succeed(bytes)
+  protected line(bytes: Uint8Array): Uint8Array {
+    return bytes
   }
   protected atEnd(): Exit.Exit<Uint8Array> {
+    return exitEmpty
+  }
+}
+
+/** `readLineWith({ end: "required" })`: the end of the stream is told from a line by that alone. */
+export class ReadStrictLine extends ReadLine {
+  override get cleanEnd() {
     return exitEmpty
   }
 }
@@ -543,13 +622,30 @@ export class ReadLineOption extends Line<Option.Option<Uint8Array>> {
   override get cleanEnd() {
     return exitNone
   }
-  tryNow(): typeof notNow {
-    return notNow
-  }
-  protected line(bytes: Uint8Array): Exit.Exit<Option.Option<Uint8Array>> {
-    return Exit.succeed(Option.some(bytes))
+  protected line(bytes: Uint8Array): Option.Option<Uint8Array> {
+    return Option.some(bytes)
   }
   protected atEnd(): Exit.Exit<Option.Option<Uint8Array>> {
+    return this.cleanEnd
+  }
+}
+
+/** `readLineWith({ keepDelimiter: false })`. */
+export class ReadBareLine extends ReadLineOption {
+  protected override line(bytes: Uint8Array): Option.Option<Uint8Array> {
+    return Option.some(bytes.subarray(0, lengthWithoutEnd(bytes)))
+  }
+}
+
+/** `readLineText`. */
+export class ReadLineText extends Line<Option.Option<string>> {
+  override get cleanEnd() {
+    return exitNone
+  }
+  protected line(bytes: Uint8Array): Option.Option<string> {
+    return Option.some(Bytes.decode(bytes, 0, lengthWithoutEnd(bytes)))
+  }
+  protected atEnd(): Exit.Exit<Option.Option<string>> {
     return this.cleanEnd
   }
 }

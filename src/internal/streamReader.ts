@@ -1,8 +1,9 @@
 /** A reader over a `ReadBuffer`: every reader of this library is one. */
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
+import type * as Option from "effect/Option"
 import type { LimitOverrun, ReadError } from "../StreamError.ts"
-import type { StreamReader } from "../StreamReader.ts"
+import type { LineError, LineOptions, LineResult, StreamReader, UntilOptions } from "../StreamReader.ts"
 import * as Argument from "./argument.ts"
 import type { ReadBuffer } from "./readBuffer.ts"
 import * as Read from "./readOperations.ts"
@@ -15,6 +16,8 @@ export class BufferReader implements StreamReader {
   readonly buffer: ReadBuffer
   // A loop asks for the same again and again: what it needs is made once. No read keeps anything to itself but what it asks for.
   private line: Read.ReadLine | undefined = undefined
+  private lineOption: Read.ReadLineOption | undefined = undefined
+  private lineText: Read.ReadLineText | undefined = undefined
   private some: Read.Read | undefined = undefined
   private header: Read.ReadExactly | undefined = undefined
   private body: Read.ReadExactly | undefined = undefined
@@ -65,42 +68,48 @@ export class BufferReader implements StreamReader {
     return checked(() => new Read.ReadExactlyOption(this.buffer, Argument.count("readExactlyOption", "count", count)))
   }
 
-  readUntil(separator: Separator.Input, options?: { readonly limit?: number | undefined }) {
-    return checked(
-      () =>
-        new Read.ReadUntil(this.buffer, Separator.compile("readUntil", separator), this.limitOf("readUntil", options))
-    )
+  readUntil(separator: Separator.Input, options?: UntilOptions) {
+    return checked(() => this.until("readUntil", Read.ReadUntil, separator, options))
+  }
+
+  readUntilOption(separator: Separator.Input, options?: UntilOptions) {
+    return checked(() => this.until("readUntilOption", Read.ReadUntilOption, separator, options))
   }
 
   get readLine() {
-    return (this.line ??= new Read.ReadLine(this.buffer, "readLine", this.buffer.limit, "fail"))
+    return (this.line ??= new Read.ReadLine(this.buffer, this.ask("readLine", false))) as Effect.Effect<
+      Uint8Array,
+      ReadError | LimitOverrun
+    >
   }
 
   get readLineOption() {
-    return new Read.ReadLineOption(this.buffer, "readLineOption", this.buffer.limit, "fail")
+    return (this.lineOption ??= new Read.ReadLineOption(
+      this.buffer,
+      this.ask("readLineOption", false)
+    )) as Effect.Effect<Option.Option<Uint8Array>, ReadError | LimitOverrun>
   }
 
-  readLineWith(options: {
-    readonly limit?: number | undefined
-    readonly onOverrun: "discard"
-  }): Effect.Effect<Uint8Array, ReadError>
-  readLineWith(options: {
-    readonly limit?: number | undefined
-    readonly onOverrun?: "fail" | "discard" | undefined
-  }): Effect.Effect<Uint8Array, ReadError | LimitOverrun>
-  readLineWith(options: {
-    readonly limit?: number | undefined
-    readonly onOverrun?: "fail" | "discard" | undefined
-  }): Effect.Effect<Uint8Array, any> {
-    return checked(
-      () =>
-        new Read.ReadLine(
-          this.buffer,
-          "readLineWith",
-          this.limitOf("readLineWith", options),
-          Argument.oneOf("readLineWith", "onOverrun", options.onOverrun ?? "fail", ["fail", "discard"])
-        )
-    )
+  get readLineText() {
+    return (this.lineText ??= new Read.ReadLineText(this.buffer, this.ask("readLineText", true)))
+  }
+
+  readLineWith<const Options extends LineOptions>(
+    options: Options
+  ): Effect.Effect<LineResult<Options>, LineError<Options>> {
+    return checked((): Effect.Effect<any, any> => {
+      const name = "readLineWith"
+      const end = Argument.oneOf(name, "end", options.end ?? "optional", ["optional", "required"])
+      const keepDelimiter = Argument.flag(name, "keepDelimiter", options.keepDelimiter ?? true)
+      const ask: Read.LineAsk = {
+        name,
+        limit: this.limitOf(name, options),
+        onOverrun: Argument.oneOf(name, "onOverrun", options.onOverrun ?? "fail", ["fail", "discard"]),
+        strict: end === "required"
+      }
+      if (!keepDelimiter) return new Read.ReadBareLine(this.buffer, ask)
+      return ask.strict ? new Read.ReadStrictLine(this.buffer, ask) : new Read.ReadLine(this.buffer, ask)
+    })
   }
 
   peek(count: number) {
@@ -163,6 +172,21 @@ export class BufferReader implements StreamReader {
     if (read.count <= mostOfHeader) this.header = read
     else this.body = read
     return read
+  }
+
+  private until<A>(
+    name: string,
+    Operation: new (buffer: ReadBuffer, separator: Separator.Separator, limit: number, keepsDelimiter: boolean) => A,
+    separator: Separator.Input,
+    options: UntilOptions | undefined
+  ): A {
+    const limit = this.limitOf(name, options)
+    const keepDelimiter = Argument.flag(name, "keepDelimiter", options?.keepDelimiter ?? true)
+    return new Operation(this.buffer, Separator.compile(name, separator), limit, keepDelimiter)
+  }
+
+  private ask(name: string, strict: boolean): Read.LineAsk {
+    return { name, limit: this.buffer.limit, onOverrun: "fail", strict }
   }
 
   private limitOf(operation: string, options: { readonly limit?: number | undefined } | undefined): number {

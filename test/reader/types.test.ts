@@ -81,6 +81,8 @@ describe("types of the reader", () => {
         readUntil: "function",
         readLine: "effect",
         readLineOption: "effect",
+        readLineText: "effect",
+        readUntilOption: "function",
         readLineWith: "function",
         peek: "function",
         skip: "function",
@@ -127,6 +129,7 @@ describe("types of the reader", () => {
     expectTypeOf<Parameters<Reader["readUntil"]>[0]>().toEqualTypeOf<StreamReader.Separator>()
     expectTypeOf<NonNullable<Parameters<Reader["readUntil"]>[1]>>().toEqualTypeOf<{
       readonly limit?: number | undefined
+      readonly keepDelimiter?: boolean | undefined
     }>()
   })
 
