@@ -83,15 +83,25 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
   readonly maxConnections?: number | undefined
   /**
    * What becomes of a connection above `maxConnections`. `"wait"` (default): it
-   * is served when another has ended, in the order in which they came; nothing
-   * is read from it before. At most `backlog` of them wait. `"reject"`: it is
-   * reset at once, and counted in `Server.rejected`. What cannot wait any more
-   * is rejected too.
+   * is served when another has ended, in the order in which they came. At most
+   * `backlog` of them wait. `"reject"`: it is reset at once, and counted in
+   * `Server.rejected`. What cannot wait any more is rejected too.
+   *
+   * **Details**
+   *
+   * What a client says while it waits is read as far as its `limit` allows, and
+   * kept for its handler. So the server sees it leave. A client that has ended its
+   * output, or is lost behind something that it said, does not count as waiting
+   * any more. It is still served, for it may have asked for something and wait for
+   * the answer, but only when nobody else waits; and it is reset when a client
+   * that comes needs its place in the queue. One that is lost and has said nothing
+   * is forgotten at once. Timeouts begin when the client is served.
    *
    * **Gotchas**
    *
    * Node accepts what the system offers, and offers no way not to: those that
-   * wait have been accepted, and hold a descriptor each.
+   * wait have been accepted, and hold a descriptor each, and up to twice `limit`
+   * bytes. While that many lie unread the end behind them is not seen.
    */
   readonly overflow?: "wait" | "reject" | undefined
   /**
@@ -136,9 +146,12 @@ export interface Server {
   readonly port: number
   /** How many connections are being served: those whose handler runs, or that are being closed. */
   readonly connections: Effect.Effect<number>
-  /** How many connections wait to be served, because `maxConnections` are. */
+  /** How many connections wait to be served, because `maxConnections` are. Clients that have left do not count. */
   readonly waiting: Effect.Effect<number>
-  /** How many connections were rejected so far, as `overflow` says. Those of a server that shuts down do not count. */
+  /**
+   * How many connections were rejected so far, as `overflow` says. Those of a server that shuts down do not count, nor
+   * those of clients that had left and made room.
+   */
   readonly rejected: Effect.Effect<number>
   /**
    * Stops accepting, lets handlers finish for `gracePeriod` (default: the

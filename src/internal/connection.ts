@@ -23,12 +23,23 @@ export class SessionConnection implements Connection {
   readonly reader: BufferReader
   readonly writer: SessionWriter
 
-  constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>) {
+  /**
+   * `services` are those of whoever opened the connection: its clock is the one that timeouts go by. They begin at once,
+   * unless the connection is not in use yet.
+   */
+  constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>, inUse = true) {
     this.options = options
     this.services = services
     this.session = new Session(transport, options, services)
     this.reader = new BufferReader(this.session.reads)
     this.writer = new SessionWriter(this.session)
+    if (inUse) this.begin()
+  }
+
+  /** The connection is in use from now on. */
+  begin(): void {
+    const { timeouts } = this.options
+    if (timeouts !== undefined) this.session.watch(timeouts, this.services)
   }
 
   get info(): ConnectionInfo {

@@ -15,6 +15,7 @@ import { type Listener, Network } from "../Network.ts"
 import type { HandlerFailure, HandlerServices, Options, Server, ShutdownReport } from "../Server.ts"
 import type { ListenFailed, TlsFailed } from "../StreamError.ts"
 import type { ConnectionInfo, Failure, Transport } from "../Transport.ts"
+import { AdmissionQueue } from "./admission.ts"
 import * as Argument from "./argument.ts"
 import { SessionConnection } from "./connection.ts"
 import { ClosedStream } from "./errors.ts"
@@ -74,22 +75,19 @@ class Clients<E, R> {
   readonly draining = Latch.makeUnsafe(false)
   /** Open once the server has shut down. */
   readonly finished = Latch.makeUnsafe(false)
-  /** Accepted, and not served yet: those that `maxConnections` keeps waiting, in the order in which they came. */
-  readonly waiting: Array<Transport> = []
+  readonly waiting: AdmissionQueue<Client>
   rejected = 0
 
   /** Those of `active`, and failed handlers that are being told of. */
   private running = 0
   /** Open while `running` is 0. */
   private readonly idle = Latch.makeUnsafe(true)
-  private admitting = false
   private readonly handler: Handler<E, R>
   private readonly context: Context.Context<never>
   private readonly clock: Clock.Clock
   private acceptFailureLogged = -Infinity
   private readonly sessionOptions: SessionOptions.SessionOptions
   private readonly maxConnections: number
-  private readonly mostWaiting: number
   private readonly endsIdleReads: boolean
   private readonly onHandshakeError: (error: TlsFailed, info: ConnectionInfo) => Effect.Effect<void>
   private readonly onHandlerError: (failure: HandlerFailure<E>) => Effect.Effect<void>
@@ -102,7 +100,7 @@ class Clients<E, R> {
         ? Infinity
         : Argument.positive("startServer", "maxConnections", options.maxConnections)
     const overflow = Argument.oneOf("startServer", "overflow", options.overflow ?? "wait", ["wait", "reject"])
-    this.mostWaiting = overflow === "wait" ? (options.backlog ?? defaultBacklog) : 0
+    this.waiting = new AdmissionQueue(overflow === "wait" ? (options.backlog ?? defaultBacklog) : 0)
     const { whenDraining } = options
     this.endsIdleReads =
       whenDraining !== undefined &&
@@ -115,9 +113,10 @@ class Clients<E, R> {
 
   accept(transport: Transport): void {
     if (this.draining.isOpen()) transport.abort()
-    else if (this.active.size < this.maxConnections) this.begin(transport)
-    else if (this.waiting.length < this.mostWaiting) this.waiting.push(transport)
-    else {
+    else if (this.active.size < this.maxConnections) this.serve(this.enter(this.connect(transport, true)))
+    else if (this.waiting.makeRoom()) {
+      this.waiting.add(this.connect(transport, false), (client) => this.admitted(client))
+    } else {
       this.rejected++
       transport.abort()
     }
@@ -141,7 +140,7 @@ class Clients<E, R> {
       const before = Array.from(this.active)
       this.draining.openUnsafe()
       if (this.endsIdleReads) for (const { connection } of before) connection.session.endIdleReads()
-      for (const transport of this.waiting.splice(0)) transport.abort()
+      this.waiting.clear()
       return Effect.timeoutOption(this.idle.await, gracePeriod).pipe(
         Effect.andThen(this.abortHandlers),
         Effect.map(() => {
@@ -171,12 +170,32 @@ class Clients<E, R> {
     )
   }
 
-  private begin(transport: Transport): void {
-    const connection = new SessionConnection(transport, this.sessionOptions, this.context)
-    const client: Client = { connection, fiber: undefined, aborted: false }
+  private connect(transport: Transport, inUse: boolean): Client {
+    const connection = new SessionConnection(transport, this.sessionOptions, this.context, inUse)
+    return { connection, fiber: undefined, aborted: false }
+  }
+
+  /** A place is the client's from now on. */
+  private enter(client: Client): Client {
     this.active.add(client)
     this.running++
     this.idle.closeUnsafe()
+    return client
+  }
+
+  /** The turn of one that waited has come. */
+  private admitted(client: Client): void {
+    if (client.aborted) {
+      this.left(client)
+      this.done()
+      return
+    }
+    client.connection.begin()
+    this.serve(client)
+  }
+
+  private serve(client: Client): void {
+    const { connection } = client
     // added one by one, a context shares what fibers derive from it with the one it was made from; merged, it does not
     let context: Context.Context<any> = this.context as Context.Context<any>
     context = Context.add(context, Services.Connection, connection)
@@ -214,11 +233,12 @@ class Clients<E, R> {
   /** A connection is over: its place is free. */
   private left(client: Client): void {
     this.active.delete(client)
-    // A handler that returns at once leaves before `begin` does: a loop, lest they all be served on one stack.
-    if (this.admitting) return
-    this.admitting = true
-    while (this.waiting.length > 0 && this.active.size < this.maxConnections) this.begin(this.waiting.shift()!)
-    this.admitting = false
+    while (this.active.size < this.maxConnections) {
+      const next = this.waiting.next()
+      if (next === undefined) return
+      this.enter(next.client)
+      next.admit()
+    }
   }
 
   private done(): void {
@@ -301,7 +321,7 @@ class ListeningServer implements Server {
   }
 
   get waiting() {
-    return Effect.sync(() => this.clients.waiting.length)
+    return Effect.sync(() => this.clients.waiting.size)
   }
 
   get rejected() {
@@ -337,7 +357,7 @@ class ListeningServer implements Server {
       _id: "Server",
       addresses: this.addresses.map(String),
       connections: active.size,
-      waiting: waiting.length,
+      waiting: waiting.size,
       rejected
     }
   }

@@ -19,7 +19,7 @@ import type { Budget } from "./budget.ts"
 import { toFailure } from "./failure.ts"
 import { type Flow, ReadBuffer } from "./readBuffer.ts"
 import type { SessionOptions } from "./sessionOptions.ts"
-import { Watchdog, type Watched } from "./watchdog.ts"
+import { type Bounds, Watchdog, type Watched } from "./watchdog.ts"
 import { type Output, WriteBuffer } from "./writeBuffer.ts"
 
 /** How a session ended, or began to. */
@@ -43,28 +43,34 @@ export class Session implements Handler, Flow, Output, Watched {
   private detached = false
   private successor: Session | undefined = undefined
   private predecessor: Session | undefined = undefined
-  private readonly watchdog: Watchdog | undefined
+  private watchdog: Watchdog | undefined = undefined
+  /** Told of the end of the session, and of that of the peer's output. */
+  onClosed: ((closed: Closed) => void) | undefined = undefined
   /** The transport is broken, and is about to be dropped. */
   private failing = false
   /** The peer has ended its output. */
   private peerEnded = false
 
-  /** `services` are those of whoever opened the session: its clock is the one that timeouts go by. */
   constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>) {
     this.transport = transport
     this.closeTimeout = options.closeTimeout
     this.reads = new ReadBuffer(options.limit, this)
     this.writes = new WriteBuffer(options, this)
     this.writes.atEndOfTurn = transport.atEndOfTurn?.bind(transport)
-    this.watchdog = options.timeouts === undefined ? undefined : new Watchdog(this, options.timeouts, services)
-    this.reads.watchdog = this.watchdog
     this.reads.budget = Context.get(services, BufferBudget) as Budget | undefined
-    this.writes.watchdog = this.watchdog
     try {
       transport.attach(this)
     } catch (error) {
       this.failed(error)
     }
+  }
+
+  /** From now on waiting is bounded. */
+  watch(bounds: Bounds, services: Context.Context<never>): void {
+    if (this.outcome !== undefined || this.closed?._tag === "Lost") return
+    this.watchdog = new Watchdog(this, bounds, services)
+    this.reads.watchdog = this.watchdog
+    this.writes.watchdog = this.watchdog
   }
 
   // ------------------------------------------------------------------------
@@ -286,7 +292,7 @@ export class Session implements Handler, Flow, Output, Watched {
     return this.await(() => this.outcome)
   }
 
-  private abortNow(): void {
+  abortNow(): void {
     if (this.outcome !== undefined) return
     const outcome = this.drop("Aborted")
     this.writes.break((operation) => new ClosedStream({ operation, reason: "Aborted" }))
@@ -404,6 +410,7 @@ export class Session implements Handler, Flow, Output, Watched {
 
   private notify(closed: Closed): void {
     this.closed ??= closed
+    this.onClosed?.(closed)
     this.predecessor?.notify(closed)
     const waiters = this.waiters
     if (waiters === undefined) return
