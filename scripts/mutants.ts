@@ -235,15 +235,27 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "a transport keeps the memory that it gave back",
     file: "internal/duplexTransport.ts",
-    find: "    duplex.write(Bytes.copy(chunks[last]!), (error) => {",
-    replace: "    duplex.write(chunks[last]!, (error) => {"
+    find: "    this.duplex.write(Bytes.joined(chunks), (error) => {",
+    replace: "    this.duplex.write(chunks.length === 1 ? chunks[0]! : Bytes.joined(chunks), (error) => {"
+  },
+  {
+    name: "a stream that is cut off looks complete",
+    file: "internal/duplexTransport.ts",
+    find: "(this.complete ? undefined : toFailure(cutOff(this.duplex)))",
+    replace: "undefined"
+  },
+  {
+    name: "a stream ends its output as soon as its peer has ended",
+    file: "internal/duplexTransport.ts",
+    find: '  if (stream.allowHalfOpen === false) Reflect.set(stream, "allowHalfOpen", true)\n',
+    replace: "  void stream\n"
   },
   {
     name: "onData is called from inside resume",
     file: "internal/duplexTransport.ts",
-    find: "  resume(): void {\n    this.duplex.resume()\n",
+    find: "  resume(): void {\n    this.held = false\n    this.duplex.resume()\n",
     replace:
-      "  resume(): void {\n    this.duplex.resume()\n    for (let chunk; (chunk = this.duplex.read()) !== null; ) this.handler.onData(chunk as Uint8Array)\n"
+      "  resume(): void {\n    this.held = false\n    this.duplex.resume()\n    for (let chunk; (chunk = this.duplex.read()) !== null; ) this.handler.onData(chunk as Uint8Array)\n"
   },
   {
     name: "pause is ignored",
@@ -271,7 +283,7 @@ interface Finding {
 
 /** Two ends of which neither outlives the other: Node's own pair leaves the one waiting for ever when the other is gone. */
 const linkedPair = () => {
-  const [left, right] = duplexPair()
+  const [left, right] = duplexPair({ allowHalfOpen: false })
   left.on("close", () => right.destroy())
   right.on("close", () => left.destroy())
   return [left, right] as const

@@ -16,7 +16,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import { acquire as acquireConnection, SessionConnection } from "./internal/connection.ts"
-import { type DuplexLike, DuplexTransport } from "./internal/duplexTransport.ts"
+import { checkedDuplex, DuplexTransport } from "./internal/duplexTransport.ts"
 import type * as InternalSession from "./internal/session.ts"
 import * as Services from "./internal/services.ts"
 import * as SessionOptions from "./internal/sessionOptions.ts"
@@ -200,6 +200,71 @@ export interface Options {
  */
 export interface OpenOptions extends Options, ConnectOptions {}
 
+/**
+ * What is used of a Node `Readable`: a stream that is read.
+ *
+ * **Details**
+ *
+ * It calls its listeners of `data` with what it has read, while it is not
+ * paused, of `end` behind the last of it, and of `close` once it is gone, or of
+ * `error` with what it broke of. `read` answers what it has read ahead, or `null`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReadableLike {
+  on(event: string, listener: (...args: Array<any>) => void): unknown
+  pause(): unknown
+  resume(): unknown
+  read(): unknown
+  destroy(error?: Error): unknown
+  readonly destroyed: boolean
+  readonly closed: boolean
+  /** Whether `end` was told. */
+  readonly readableEnded: boolean
+  /** What it decodes its bytes with, if it speaks in text. */
+  readonly readableEncoding?: string | null | undefined
+  /** What it was destroyed with. */
+  readonly errored?: Error | null | undefined
+}
+
+/**
+ * What is used of a Node `Writable`: a stream that is written.
+ *
+ * **Details**
+ *
+ * It calls what is given to `write` once it has passed on the chunk, or has
+ * failed to; its listeners of `finish` when everything was passed on and the end
+ * was told, of `close` once it is gone, and of `error` with what it broke of.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WritableLike {
+  on(event: string, listener: (...args: Array<any>) => void): unknown
+  write(chunk: Uint8Array, callback?: (error?: Error | null) => void): boolean
+  end(): unknown
+  destroy(error?: Error): unknown
+  readonly destroyed: boolean
+  readonly closed: boolean
+  /** Whether `end` was called. */
+  readonly writableEnded: boolean
+  /** Whether `finish` was told. */
+  readonly writableFinished?: boolean | undefined
+  /** What it was destroyed with. */
+  readonly errored?: Error | null | undefined
+  /** Of a stream that is read as well: whether it goes on when that has ended. It is made to. */
+  allowHalfOpen?: boolean | undefined
+}
+
+/**
+ * What is used of a Node `Duplex`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DuplexLike extends ReadableLike, WritableLike {}
+
 // ---------------------------------------------------------------------------
 // constructors
 // ---------------------------------------------------------------------------
@@ -275,8 +340,19 @@ export const openUnixConnection = (
   openConnection({ ...options, tls: undefined, path })
 
 /**
- * A connection over a Node `Duplex`, or anything that behaves like one: a child
- * process's pipes joined together, an SSH channel, a tunnel. The scope owns it.
+ * A connection over a Node `Duplex`, or anything that behaves like one: an SSH
+ * channel, a tunnel, a socket of a library's. The scope owns it.
+ *
+ * **Details**
+ *
+ * - Only the stream's own `end` is the end. A stream that is destroyed before, by whomever, or that fails, is
+ *   `ConnectionLost` behind what it had read, with its error as the cause.
+ * - What a method of the stream throws is the loss of this connection, and of no other.
+ * - Text that the stream has decoded (`setEncoding`) is read as the bytes that it was decoded from. (A stream that
+ *   decodes UTF-8 has already lost the bytes that are no UTF-8.) Text of a stream of texts is read as UTF-8.
+ * - A chunk that is neither bytes nor text is `ConnectionLost`. The cause is a `TypeError` that says what it was.
+ * - The other side may end first, and still be answered: `allowHalfOpen` is set to `true`.
+ * - Aborting destroys the stream with an error, and resets a TCP socket.
  *
  * @category constructors
  * @since 0.1.0
@@ -284,7 +360,7 @@ export const openUnixConnection = (
 export const fromDuplex = (duplex: DuplexLike, options?: Options): Effect.Effect<Connection, never, Scope.Scope> =>
   acquire(
     "Connection.fromDuplex",
-    Effect.sync(() => new DuplexTransport(duplex)),
+    Effect.sync(() => new DuplexTransport(checkedDuplex("Connection.fromDuplex", duplex))),
     options ?? {}
   )
 

@@ -84,3 +84,23 @@ export const iterable = <A>(operation: string, value: Iterable<A>): Iterable<A> 
   }
   return value
 }
+
+/** A stream, by the methods of it that are used. */
+export const stream = <A>(
+  operation: string,
+  expected: string,
+  value: A,
+  methods: ReadonlyArray<keyof A & string>
+): A => {
+  if (!methods.every((method) => typeof (value as Partial<A> | null | undefined)?.[method] === "function")) {
+    throw new TypeError(`${operation}: expected ${expected}, or what behaves like one, got ${typeName(value)}`)
+  }
+  return value
+}
+
+/** What a value is, for a message that says so. */
+export const typeName = (value: unknown): string => {
+  if (typeof value !== "object" || value === null) return value === null ? "null" : typeof value
+  const name = (value.constructor as { readonly name?: unknown } | undefined)?.name
+  return typeof name === "string" && name !== "" ? `an object (${name})` : "an object"
+}

@@ -11,6 +11,7 @@ interface NodeBuffer {
   }
   allocUnsafeSlow(size: number): Uint8Array<ArrayBuffer>
   from(memory: ArrayBufferLike, start: number, size: number): Uint8Array
+  from(text: string, encoding: string): Uint8Array
   byteLength(text: string): number
 }
 
@@ -86,6 +87,19 @@ export const copy = (bytes: Uint8Array): Uint8Array => {
   return out
 }
 
+/** As one array, which shares no memory with the chunks. */
+export const joined = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
+  let size = 0
+  for (let i = 0; i < chunks.length; i++) size += chunks[i]!.length
+  const out = allocate(size)
+  let at = 0
+  for (let i = 0; i < chunks.length; i++) {
+    out.set(chunks[i]!, at)
+    at += chunks[i]!.length
+  }
+  return out
+}
+
 type Marking = { markAsUntransferable?(memory: ArrayBufferLike): void } | undefined
 type Process = { getBuiltinModule?(name: string): Marking } | undefined
 
@@ -124,6 +138,12 @@ const encoder = new TextEncoder()
 
 /** `text` as UTF-8. */
 export const encode = (text: string): Uint8Array => encoder.encode(text)
+
+/** The bytes that `text` was decoded from, by one of the encodings that Node has for its streams. */
+export const encodeAs = (text: string, encoding: string): Uint8Array => {
+  if (nodeBuffer === undefined) throw new TypeError(`expected a stream of bytes or of text, got one of ${encoding}`)
+  return copy(nodeBuffer.from(text, encoding))
+}
 
 /** Writes `text` as UTF-8 at `at`, where `room` for it is certain (three bytes a UTF-16 unit). Returns bytes written. */
 export const encodeInto = (text: string, target: Uint8Array, at: number): number => {

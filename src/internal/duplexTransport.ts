@@ -1,28 +1,13 @@
 /**
  * A transport over anything that behaves like a Node `Duplex`. Knows no Node:
- * the interface it needs is written down here.
+ * the interface that it needs is written down in `Connection`.
  */
+import type { DuplexLike, ReadableLike, WritableLike } from "../Connection.ts"
+import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
+import * as Chunks from "./chunks.ts"
 import { toFailure } from "./failure.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
-
-/** The part of a `Duplex` that is used. */
-export interface DuplexLike {
-  on(event: string, listener: (...args: Array<any>) => void): unknown
-  off(event: string, listener: (...args: Array<any>) => void): unknown
-  pause(): unknown
-  resume(): unknown
-  read(): unknown
-  write(chunk: Uint8Array, callback?: (error?: Error | null) => void): boolean
-  end(): unknown
-  cork(): void
-  uncork(): void
-  destroy(error?: Error): unknown
-  readonly destroyed: boolean
-  readonly closed: boolean
-  readonly readableEnded: boolean
-  readonly writableEnded: boolean
-}
 
 /**
  * How long input is still thrown away once this side has closed, so that the
@@ -38,6 +23,46 @@ export const nobody: Handler = {
   onClose: () => {}
 }
 
+const readMethods = ["on", "pause", "resume", "read", "destroy"] as const
+const writeMethods = ["on", "write", "end", "destroy"] as const
+
+export const checkedDuplex = (operation: string, duplex: DuplexLike): DuplexLike =>
+  Argument.stream(operation, "a Node Duplex", duplex, [...readMethods, ...writeMethods])
+
+/** Nothing was said of why a stream is no more. Only its end is an end: what came before it is not known to be all. */
+export const cutOff = (stream: { readonly errored?: Error | null | undefined }): Error =>
+  stream.errored ?? new Error("the stream was destroyed before it had ended")
+
+/** By default sockets of Node's end their output as soon as the peer has ended: what is still to be sent would be lost. */
+export const keepHalfOpen = (stream: WritableLike): void => {
+  if (stream.allowHalfOpen === false) Reflect.set(stream, "allowHalfOpen", true)
+}
+
+/** Where there is nobody who could be told of it if even that fails. */
+export const destroyQuietly = (stream: ReadableLike | WritableLike): void => {
+  try {
+    stream.destroy()
+  } catch {
+    // it is not heard of any more either way
+  }
+}
+
+/** Whoever reads the other end is not to take what was cut off for complete. */
+export const breakOff = (stream: ReadableLike | WritableLike): void => {
+  const { resetAndDestroy, writableEnded, writableFinished } = stream as Partial<WritableLike> & {
+    resetAndDestroy?(): unknown
+  }
+  // a socket that is about to end its output would never close
+  if (typeof resetAndDestroy === "function" && (writableEnded !== true || writableFinished === true)) {
+    try {
+      resetAndDestroy.call(stream)
+    } catch {
+      // only one of TCP can do it
+    }
+  }
+  stream.destroy(new Error("this side has aborted the connection"))
+}
+
 export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Transport {
   readonly info: ConnectionInfo
   protected readonly duplex: D
@@ -45,6 +70,14 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   protected readEnded = false
   protected failure: Failure | undefined = undefined
   private attached = false
+  /** The stream is no more, and that has been told, if only to nobody. */
+  private over = false
+  /** The stream is meant to be paused. */
+  private held = false
+  /** Nothing that the stream says is heard: what it had read was taken from it, or makes no sense. */
+  private deaf = false
+  /** See `Chunks.Spelling`. */
+  half = ""
   private linger: ReturnType<typeof setTimeout> | undefined = undefined
 
   constructor(duplex: D, info: ConnectionInfo = { local: undefined, remote: undefined }) {
@@ -52,6 +85,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     this.info = info
     // from the start: a stream may break before anyone attaches
     this.listenForErrors()
+    keepHalfOpen(duplex)
   }
 
   protected listenForErrors(): void {
@@ -59,16 +93,15 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   }
 
   protected listen(): void {
-    this.duplex.on("data", (chunk: Uint8Array | string) => this.arrived(chunk))
+    this.duplex.on("data", (chunk: unknown) => this.arrived(chunk))
     this.duplex.on("end", () => this.inputEnded())
     this.duplex.on("close", () => this.streamClosed())
   }
 
   broke(error: unknown): void {
     this.failure ??= toFailure(error)
-    this.rescue()
-    // some streams never say that they are closed
-    queueMicrotask(() => this.gone())
+    // some streams never say that they are closed; and some say it within a call made to this
+    queueMicrotask(() => this.streamClosed())
   }
 
   attach(handler: Handler): void {
@@ -81,16 +114,48 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
       this.listen()
     }
     // what has happened already is not said again by the stream
-    if (duplex.closed) queueMicrotask(() => this.handler.onClose(this.failure ?? { kind: "Unknown" }))
-    else if (this.readEnded) queueMicrotask(() => this.handler.onEnd())
-    else duplex.resume()
+    const closed = this.over || duplex.closed || duplex.destroyed
+    if (!closed && !this.readEnded) duplex.resume()
+    else {
+      queueMicrotask(() => {
+        if (this.readEnded) this.handler.onEnd()
+        if (closed) this.streamClosed()
+      })
+    }
   }
 
-  arrived(chunk: Uint8Array | string): void {
-    this.handler.onData(typeof chunk === "string" ? Bytes.encode(chunk) : chunk)
+  arrived(chunk: unknown): void {
+    // who let go of it does not care what it is
+    if (this.deaf || this.handler === nobody) return
+    if (this.readEnded) return this.refuse(new Error("the stream went on behind its end"))
+    // somebody else has set it going again, as Node does with the output of a process that exits
+    if (this.held) this.pause()
+    this.take(chunk)
+  }
+
+  /** Passes on a chunk, and says whether it could. */
+  private take(chunk: unknown): boolean {
+    let bytes: Uint8Array
+    try {
+      bytes = Chunks.toBytes(chunk, this.duplex, this)
+    } catch (error) {
+      this.refuse(error)
+      return false
+    }
+    this.handler.onData(bytes)
+    return true
+  }
+
+  /** What the stream says cannot be passed on, and so nothing behind it. */
+  private refuse(error: unknown): void {
+    this.deaf = true
+    this.broke(error)
+    destroyQuietly(this.duplex)
   }
 
   inputEnded(): void {
+    if (this.readEnded) return
+    if (this.half !== "") this.handler.onData(Chunks.restOf(this))
     this.readEnded = true
     if (this.endIsReset()) return
     this.handler.onEnd()
@@ -109,38 +174,59 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   /** The stream is no more. */
   private gone(): void {
     clearTimeout(this.linger)
+    this.over = true
     const { handler } = this
     this.handler = nobody
-    handler.onClose(this.failure)
+    if (handler !== nobody)
+      handler.onClose(this.failure ?? (this.complete ? undefined : toFailure(cutOff(this.duplex))))
+  }
+
+  /** Whether both directions have ended. */
+  private get complete(): boolean {
+    return this.readEnded && this.duplex.writableFinished !== false
   }
 
   /** What a paused stream has read ahead is delivered before its loss. */
   private rescue(): void {
-    if (this.readEnded || this.handler === nobody) return
-    let chunk: unknown
-    while ((chunk = this.duplex.read()) !== null) this.handler.onData(chunk as Uint8Array)
+    if (this.readEnded || this.deaf || this.handler === nobody) return
+    // some say what is read from them as well
+    this.deaf = true
+    try {
+      Chunks.drain(this.duplex, (chunk) => this.take(chunk))
+    } catch (error) {
+      this.failure ??= toFailure(error)
+    }
+    for (const bytes of [Chunks.restOf(this), Chunks.undecoded(this.duplex)]) {
+      if (bytes.length > 0) this.handler.onData(bytes)
+    }
   }
 
   pause(): void {
+    this.held = true
     this.duplex.pause()
   }
 
   resume(): void {
+    this.held = false
     this.duplex.resume()
   }
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
-    const { duplex } = this
-    // who reads the other end may be given this very memory: only a copy is safe
-    const last = chunks.length - 1
-    if (last > 0) duplex.cork()
-    for (let i = 0; i < last; i++) duplex.write(Bytes.copy(chunks[i]!))
-    duplex.write(Bytes.copy(chunks[last]!), (error) => {
+    // Whoever reads the other end may be given this very memory: only a copy is safe. And one for all, so that what the
+    // stream does with it begins within this call, and what it throws is caught.
+    this.duplex.write(Bytes.joined(chunks), (error) => {
       // not from within this call: the handler counts on it
-      if (error === null || error === undefined) queueMicrotask(() => this.handler.onDrain())
+      queueMicrotask(() => this.acknowledged(error))
     })
-    if (last > 0) duplex.uncork()
     return false
+  }
+
+  private acknowledged(error: Error | null | undefined): void {
+    const { duplex } = this
+    // a stream that is gone may call as if all were well
+    if (duplex.destroyed) this.broke(cutOff(duplex))
+    else if (error !== null && error !== undefined) this.broke(error)
+    else this.handler.onDrain()
   }
 
   end(): void {
@@ -153,15 +239,14 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     this.end()
     if (this.readEnded) this.destroyWhenFinished()
     else this.duplex.resume()
-    this.linger = setTimeout(() => this.duplex.destroy(), lingerMillis)
+    this.linger = setTimeout(() => destroyQuietly(this.duplex), lingerMillis)
   }
 
   /** Both directions are over: streams that do not let go by themselves are made to. */
   private destroyWhenFinished(): void {
     const { duplex } = this
-    const finished = (duplex as { writableFinished?: boolean }).writableFinished
-    if (finished === true) duplex.destroy()
-    else duplex.on("finish", () => duplex.destroy())
+    if (duplex.writableFinished === true) destroyQuietly(duplex)
+    else duplex.on("finish", () => destroyQuietly(duplex))
   }
 
   abort(): void {
@@ -171,6 +256,6 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
 
   /** Drops the connection at once. */
   protected reset(): void {
-    this.duplex.destroy()
+    breakOff(this.duplex)
   }
 }

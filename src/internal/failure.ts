@@ -16,6 +16,8 @@ const kinds: Record<string, Failure["kind"]> = {
   ECONNRESET: "Reset",
   ECONNABORTED: "Reset",
   EPIPE: "BrokenPipe",
+  ERR_STREAM_DESTROYED: "BrokenPipe",
+  ERR_STREAM_WRITE_AFTER_END: "BrokenPipe",
   ESHUTDOWN: "BrokenPipe",
   ETIMEDOUT: "TimedOut",
   EHOSTUNREACH: "Unreachable",

@@ -100,6 +100,10 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     return true
   }
 
+  override arrived(chunk: unknown): void {
+    this.handler.onData(chunk as Uint8Array)
+  }
+
   lend(): void {
     Lending.lend(this.duplex, onRead)
   }

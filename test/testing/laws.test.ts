@@ -2,12 +2,13 @@
  * The laws of a byte stream, over everything here that claims to be one. A new kind of connection is one more entry.
  */
 import { describe, it } from "@effect/vitest"
-import { Effect, Layer, type Scope } from "effect"
+import { Deferred, Effect, Layer, type Scope } from "effect"
 import { Socket } from "effect/socket"
 import { Connection, NodeNetwork } from "effect-byte-streams"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { duplexPair } from "node:stream"
+import * as Net from "node:net"
+import { type Duplex, duplexPair, type DuplexOptions } from "node:stream"
 import { vi } from "vitest"
 import { DuplexTransport } from "../../src/internal/duplexTransport.ts"
 import { toTransport } from "../../src/internal/socketBridge.ts"
@@ -31,11 +32,47 @@ interface Subject {
 const host = "127.0.0.1"
 
 /** Two ends of which neither outlives the other: Node's own pair leaves the one waiting for ever when the other is gone. */
-const linkedPair = () => {
-  const [left, right] = duplexPair()
+const linkedPair = (options?: DuplexOptions) => {
+  const [left, right] = duplexPair(options)
   left.on("close", () => right.destroy())
   right.on("close", () => left.destroy())
   return [left, right] as const
+}
+
+/** Two sockets of Node's, as Node makes them: they end as soon as their peer does. */
+const sockets = Effect.gen(function* () {
+  const server = Net.createServer()
+  yield* Effect.acquireRelease(
+    Effect.callback<void>((resume) => void server.listen(0, host, () => resume(Effect.void))),
+    () => Effect.sync(() => server.close())
+  )
+  const accepted = yield* Deferred.make<Net.Socket>()
+  server.on("connection", (socket) => Deferred.doneUnsafe(accepted, Effect.succeed(socket)))
+  const left = Net.connect({ host, port: (server.address() as Net.AddressInfo).port })
+  return [left, yield* Deferred.await(accepted)] as const
+})
+
+const overDuplexes = (
+  name: string,
+  make: Effect.Effect<readonly [Duplex, Duplex], never, Scope.Scope>,
+  prepare: (duplex: Duplex) => void = () => {}
+): Subject => {
+  const prepared = Effect.map(make, ([left, right]) => {
+    prepare(left)
+    prepare(right)
+    return { left, right }
+  })
+  return {
+    name,
+    transports: Effect.map(prepared, ({ left, right }) => ({
+      left: new DuplexTransport(left),
+      right: new DuplexTransport(right)
+    })),
+    pair: (options) =>
+      Effect.flatMap(prepared, ({ left, right }) =>
+        Effect.all({ left: Connection.fromDuplex(left, options), right: Connection.fromDuplex(right, options) })
+      )
+  }
 }
 
 const overTransports = (name: string, transports: Effect.Effect<StreamLaws.Transports, unknown, Scope.Scope>) => ({
@@ -109,18 +146,16 @@ const subjects: ReadonlyArray<Subject> = [
   lending(unix),
   tls,
   lending(tls),
-  {
-    name: "a Node Duplex",
-    transports: Effect.sync(() => {
-      const [left, right] = linkedPair()
-      return { left: new DuplexTransport(left), right: new DuplexTransport(right) }
-    }),
-    pair: (options) =>
-      Effect.suspend(() => {
-        const [left, right] = linkedPair()
-        return Effect.all({ left: Connection.fromDuplex(left, options), right: Connection.fromDuplex(right, options) })
-      })
-  },
+  overDuplexes(
+    "a Node Duplex",
+    Effect.sync(() => linkedPair())
+  ),
+  overDuplexes(
+    "a Node Duplex that does not allow half-closing, and decodes",
+    Effect.sync(() => linkedPair({ allowHalfOpen: false })),
+    (duplex) => duplex.setEncoding("latin1")
+  ),
+  overDuplexes("a socket of Node's", sockets),
   {
     ...overTransports("an Effect socket", effectSockets),
     except: {
