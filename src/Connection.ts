@@ -394,7 +394,19 @@ export const fromSocket = (
 
 /**
  * A connection as one of Effect's own sockets, for libraries that are written
- * against those. What ends the stream here, is a close with code 1000 there.
+ * against those, such as Effect's RPC.
+ *
+ * **Details**
+ *
+ * The end of the stream is a close with code 1000 there, whichever side has
+ * closed it. A loss is a `SocketReadError` or a `SocketWriteError` with the
+ * error as its cause; so is an abort by this side.
+ *
+ * **Gotchas**
+ *
+ * A connection is one physical connection, and does not connect again. Once it
+ * is over, and everything that arrived has been read, the socket's `reader`
+ * cannot be acquired any more: that fails with what a pull would fail with.
  *
  * @category combinators
  * @since 0.1.0

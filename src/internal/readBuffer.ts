@@ -330,6 +330,11 @@ export class ReadBuffer implements Waiting {
     this.pauseIfFull()
   }
 
+  /** Whether nothing is left to read, and nothing comes any more. */
+  get isOver(): boolean {
+    return this.closed !== undefined || (this.ended && this.size === 0)
+  }
+
   /** Whether a read may answer from the window without looking any further. */
   get idle(): boolean {
     return this.operation === undefined

@@ -137,29 +137,38 @@ const isCleanClose = (error: unknown): boolean =>
 // a connection as an Effect socket
 // ---------------------------------------------------------------------------
 
-export const reader = (connection: Connection): Socket.Socket["reader"] => {
-  const pull: Effect.Effect<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError> = Effect.mapError(
-    connection.reader.pull,
-    (error) => (Cause.isDone(error) ? closed : readError(error))
-  )
-  return Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => ({ over: false })),
-      (reading) =>
-        Effect.sync(() => {
-          // a pull that waits when its reader's scope ends would wait for ever
-          reading.over = true
-          if (connection.reader instanceof BufferReader) {
-            connection.reader.buffer.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
-          }
-        })
+export const reader = (connection: Connection): Socket.Socket["reader"] =>
+  Effect.map(
+    Effect.acquireRelease(Effect.as(isThere(connection), { over: false, pull: connection.reader.pull }), (reading) =>
+      Effect.sync(() => {
+        // a pull that waits when its reader's scope ends would wait for ever; what else waits is none of this one's
+        reading.over = true
+        const { reader } = connection
+        if (reader instanceof BufferReader && (reader.buffer.operation as unknown) === reading.pull) {
+          reader.buffer.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
+        }
+      })
     ),
-    (reading) => ({
-      pull: Effect.suspend(() => (reading.over ? Effect.fail(closed) : pull)),
-      upgrade: Socket.SocketUpgradeError.unsupported
-    })
+    (reading) => {
+      const pull: Effect.Effect<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError> = Effect.mapError(
+        reading.pull,
+        readError
+      )
+      return {
+        pull: Effect.suspend(() => (reading.over ? Effect.fail(closed) : pull)),
+        upgrade: Socket.SocketUpgradeError.unsupported
+      }
+    }
   )
-}
+
+/**
+ * Fails where nothing can be read any more, as a pull would. Acquiring the reader of a socket is what connecting is: who
+ * tries again would be told that it worked, for ever.
+ */
+const isThere = ({ reader }: Connection): Effect.Effect<void, Socket.SocketError> =>
+  Effect.flatMap(reader instanceof BufferReader ? Effect.sync(() => reader.buffer.isOver) : reader.atEof, (over) =>
+    over ? Effect.flatMap(Effect.mapError(reader.peek(1), readError), () => Effect.fail(closed)) : Effect.void
+  )
 
 export const writer = (connection: Connection): Socket.Socket["writer"] =>
   Effect.acquireRelease(
@@ -177,8 +186,11 @@ export const writer = (connection: Connection): Socket.Socket["writer"] =>
 
 const closed = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: cleanClose }) })
 
-const readError = (cause: ReadError): Socket.SocketError =>
-  new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
+/** The end, whichever side has brought it about in good order, is a close. */
+const readError = (cause: ReadError | Cause.Done): Socket.SocketError =>
+  Cause.isDone(cause) || (cause instanceof ClosedStream && cause.reason === "Closed")
+    ? closed
+    : new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
 
 const writeError = (cause: WriteError): Socket.SocketError =>
   new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })

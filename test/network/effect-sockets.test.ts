@@ -346,6 +346,7 @@ describe("Connection.fromSocket", () => {
 
 describe("Connection.toSocket", () => {
   const [tcp] = bothKinds
+  const overTcp = () => tcp!.toRaw()
 
   it.live("is read and written like any other socket", () =>
     Effect.gen(function* () {
@@ -388,6 +389,52 @@ describe("Connection.toSocket", () => {
       const written = yield* Effect.flip(within("the write", writer.write("x")))
       assert(written.reason._tag === "SocketWriteError")
       assert(written.reason.cause instanceof StreamError.ConnectionLost)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  for (const [how, end, expected] of [
+    ["the peer has ended", ({ peer }) => peer.finish, "SocketCloseError"],
+    ["the peer has broken it off", ({ peer }) => peer.reset, "SocketReadError"],
+    ["this side has closed it", ({ connection }) => connection.writer.close, "SocketCloseError"],
+    ["this side has aborted it", ({ connection }) => connection.abort, "SocketReadError"]
+  ] as ReadonlyArray<
+    readonly [string, (ends: Effect.Success<ReturnType<typeof overTcp>>) => Effect.Effect<unknown>, string]
+  >) {
+    it.live(`a connection that is over because ${how} is read to its end, and then is not connected to again`, () =>
+      Effect.gen(function* () {
+        const ends = yield* overTcp()
+        const { connection, peer } = ends
+        const socket = Connection.toSocket(connection)
+        const connect = Effect.exit(Effect.scoped(Effect.flatMap(Socket.readerBytes(socket), (pull) => pull)))
+        yield* peer.send("last words")
+        yield* eventuallyEffect(
+          "they are there",
+          Effect.map(connection.reader.buffered, (buffered) => buffered > 0)
+        )
+        yield* end(ends)
+        yield* within("the end", connection.closed)
+        const local = how.startsWith("this side")
+        if (!local) {
+          const words = yield* within("what arrived before", connect)
+          assert(Exit.isSuccess(words))
+          assert.strictEqual(Buffer.concat(words.value).toString(), "last words")
+        }
+        for (let i = 0; i < 3; i++) {
+          const acquired = yield* within("acquiring it", Effect.exit(Effect.scoped(socket.reader)))
+          assert(Exit.isFailure(acquired), "it was acquired")
+          assert.strictEqual((Cause.squash(acquired.cause) as Socket.SocketError).reason._tag, expected)
+        }
+      }).pipe(Effect.provide(NodeNetwork.layer))
+    )
+  }
+
+  it.live("is acquired while another reads", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* overTcp()
+      const reading = yield* Effect.forkChild(connection.reader.readLine, { startImmediately: true })
+      yield* within("acquiring it", Effect.scoped(Connection.toSocket(connection).reader))
+      yield* peer.send("a line\n")
+      assert.strictEqual(text(yield* within("the read", Fiber.join(reading))), "a line\n")
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
