@@ -293,3 +293,30 @@ export type ReadError = ConnectionLost | ClosedStream | StreamBusy | StreamTimeo
  * @since 0.1.0
  */
 export type WriteError = ConnectionLost | ClosedStream | StreamTimeout
+
+/**
+ * What every read of a whole item can fail with: a line, a number of bytes,
+ * what comes before a separator.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type FramedReadError = ReadError | IncompleteRead | LimitOverrun
+
+/**
+ * Every error of this library.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StreamError =
+  | ClosedStream
+  | ConnectFailed
+  | ConnectionLost
+  | IncompleteRead
+  | InvalidText
+  | LimitOverrun
+  | ListenFailed
+  | StreamBusy
+  | StreamTimeout
+  | TlsFailed

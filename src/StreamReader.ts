@@ -276,8 +276,13 @@ export interface StreamReader {
   peek(count: number): Effect.Effect<Uint8Array, ReadError>
 
   /**
-   * Drops exactly `count` bytes, once all of them are there; `IncompleteRead` as
-   * from `readExactly` if the stream ends first.
+   * Drops exactly `count` bytes. `IncompleteRead` if the stream ends first.
+   *
+   * Up to `limit` bytes it is all or nothing, as `readExactly`: they are dropped
+   * once all of them are there, and `IncompleteRead` carries those that came.
+   * More are dropped as they arrive, so that a peer cannot make this side hold
+   * them: interrupting that, or a timeout, leaves the stream somewhere among them,
+   * and the `partial` of `IncompleteRead` is empty.
    */
   skip(count: number): Effect.Effect<void, ReadError | IncompleteRead>
 

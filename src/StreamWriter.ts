@@ -19,8 +19,9 @@
  * @since 0.1.0
  */
 import type * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Sink from "effect/Sink"
+import * as Bytes from "./internal/bytes.ts"
 import * as Services from "./internal/services.ts"
 import type { WriteError } from "./StreamError.ts"
 
@@ -65,6 +66,10 @@ export interface StreamWriter {
    * others. Fails at once after `close`, `writeEof`, `abort` or a loss, also
    * with nothing to write. Writing no bytes otherwise does nothing.
    *
+   * A character whose two halves (a surrogate pair) come in two writes is two of
+   * U+FFFD; in two chunks of one `writeAll`, or two elements of a `sink`, it is
+   * the character.
+   *
    * Up to 4,096 bytes are copied, so the array may be changed afterwards; a
    * longer one must be left alone until `flush`. (CPython 3.12 and newer, and
    * Node, keep a view of any size.) If its memory is transferred, detached or
@@ -88,6 +93,13 @@ export interface StreamWriter {
    * `WriteError` that `write` would fail with.
    */
   writeUnsafe(data: Uint8Array | string): boolean
+
+  /**
+   * Writes several chunks as one unbroken run, as `writeUnsafe` writes one:
+   * asyncio's `writelines`. Nothing is written where one of them is neither bytes
+   * nor text.
+   */
+  writeAllUnsafe(chunks: Iterable<Uint8Array | string>): boolean
 
   /**
    * Waits until the buffer is at or below the low-water mark, if it went above
@@ -169,6 +181,16 @@ export const StreamWriter: Context.Service<StreamWriter, StreamWriter> = Service
  * @since 0.1.0
  */
 export const sink = (self: StreamWriter): Sink.Sink<void, Uint8Array | string, never, WriteError> =>
-  Sink.forEachArray((chunks: ReadonlyArray<Uint8Array | string>) =>
-    chunks.length === 1 ? self.write(chunks[0]!) : self.writeAll(chunks)
-  )
+  Sink.suspend(() => {
+    // the first half of a character, whose other half may come with the next chunk
+    let half = ""
+    return Sink.forEachArray((all: ReadonlyArray<Uint8Array | string>) => {
+      const chunks = all.filter((chunk) => chunk.length > 0)
+      const last = chunks[chunks.length - 1]
+      if (last === undefined) return self.write("")
+      const held = half
+      half = typeof last === "string" ? Bytes.halfAtEnd(last) : ""
+      if (held === "" && half === "") return chunks.length === 1 ? self.write(last) : self.writeAll(chunks)
+      return self.writeAll([held, ...chunks.slice(0, -1), half === "" ? last : (last as string).slice(0, -1)])
+    }).pipe(Sink.mapEffect(() => (half === "" ? Effect.void : self.write(half))))
+  })

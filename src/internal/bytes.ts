@@ -160,6 +160,12 @@ export const encodeInto = (text: string, target: Uint8Array, at: number): number
   return encoder.encodeInto(text, target.subarray(at)).written
 }
 
+/** The first half of a surrogate pair at the end of `text`, whose other half may follow; or nothing. */
+export const halfAtEnd = (text: string): string => {
+  const last = text.charCodeAt(text.length - 1)
+  return last >= 0xd800 && last < 0xdc00 ? text.slice(-1) : ""
+}
+
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** Above so many bytes the engine's own decoder is the faster one. */

@@ -289,6 +289,45 @@ export class Skip extends Exactly<void, ReadError | IncompleteRead> {
   }
 }
 
+/**
+ * `skip` of more than the limit: what arrives is dropped, and never more of it held than comes at a time. Made anew for each
+ * run, since it counts.
+ */
+export class SkipMany extends ReadOperation<void, ReadError | IncompleteRead> {
+  private left: number
+  constructor(buffer: ReadBuffer, count: number) {
+    super(buffer, count)
+    this.left = count
+  }
+  get name() {
+    return "skip"
+  }
+  override get framed() {
+    return false
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  private drop(): void {
+    const size = Math.min(this.left, this.buffer.window.length)
+    if (size === 0) return
+    this.left -= size
+    this.buffer.skip(size)
+  }
+  ready(): boolean {
+    this.drop()
+    return this.left === 0 || this.over()
+  }
+  settle(): Exit.Exit<void, ReadError | IncompleteRead> | undefined {
+    this.drop()
+    if (this.left === 0) return exitVoid
+    const broken = this.broken()
+    if (broken !== undefined) return broken
+    if (this.buffer.end === undefined) return undefined
+    return Exit.fail(new IncompleteRead({ operation: this.name, partial: Bytes.empty, expected: this.count }))
+  }
+}
+
 /** `peek`. */
 export class Peek extends Exactly<Uint8Array, ReadError> {
   get name() {

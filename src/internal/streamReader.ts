@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import type * as Option from "effect/Option"
-import type { LimitOverrun, ReadError } from "../StreamError.ts"
+import type { IncompleteRead, LimitOverrun, ReadError } from "../StreamError.ts"
 import type { LineError, LineOptions, LineResult, StreamReader, UntilOptions } from "../StreamReader.ts"
 import * as Argument from "./argument.ts"
 import type { ReadBuffer } from "./readBuffer.ts"
@@ -117,7 +117,12 @@ export class BufferReader implements StreamReader {
   }
 
   skip(count: number) {
-    return checked(() => new Read.Skip(this.buffer, Argument.count("skip", "count", count)))
+    return checked((): Effect.Effect<void, ReadError | IncompleteRead> => {
+      const size = Argument.count("skip", "count", count)
+      return size <= this.limit
+        ? new Read.Skip(this.buffer, size)
+        : Effect.suspend(() => new Read.SkipMany(this.buffer, size))
+    })
   }
 
   discardUntil(separator: Separator.Input) {

@@ -7,7 +7,7 @@ import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
 import type { Session } from "./session.ts"
 import type { WriteBuffer } from "./writeBuffer.ts"
-import { Drain, Flush, Write, WriteAll, WriteEof } from "./writeOperations.ts"
+import { checkedChunks, Drain, Flush, Write, WriteAll, WriteEof } from "./writeOperations.ts"
 
 export class SessionWriter implements StreamWriter {
   private readonly session: Session
@@ -38,11 +38,24 @@ export class SessionWriter implements StreamWriter {
 
   writeUnsafe(data: Uint8Array | string): boolean {
     const { buffer } = this
-    if (buffer.broken !== undefined) throw buffer.broken("writeUnsafe")
-    if (buffer.ending !== undefined) throw new ClosedStream({ operation: "writeUnsafe", reason: buffer.ending })
+    this.check("writeUnsafe")
     if (typeof data === "string") buffer.appendText(data)
     else buffer.append(Argument.bytes("writeUnsafe", data))
     return !buffer.mustWait
+  }
+
+  writeAllUnsafe(chunks: Iterable<Uint8Array | string>): boolean {
+    const { buffer } = this
+    this.check("writeAllUnsafe")
+    buffer.appendAll(checkedChunks("writeAllUnsafe", chunks))
+    return !buffer.mustWait
+  }
+
+  /** Throws what a write would fail with. */
+  private check(operation: string): void {
+    const { broken, ending } = this.buffer
+    if (broken !== undefined) throw broken(operation)
+    if (ending !== undefined) throw new ClosedStream({ operation, reason: ending })
   }
 
   get drain() {

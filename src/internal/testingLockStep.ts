@@ -113,6 +113,9 @@ class LockStepWriter implements StreamWriter {
   writeUnsafe(data: Uint8Array | string): boolean {
     return this.writer.writeUnsafe(data)
   }
+  writeAllUnsafe(chunks: Iterable<Uint8Array | string>): boolean {
+    return this.writer.writeAllUnsafe(chunks)
+  }
   get drain() {
     return this.writer.drain
   }

@@ -169,17 +169,24 @@ export class WriteBuffer {
     if (size > 0) this.count(size)
   }
 
-  /** Several chunks as one run, sent as one. */
+  /** Several chunks as one run, sent as one. A character may be cut between two that are text. */
   appendAll(chunks: ReadonlyArray<Uint8Array | string>): void {
     let size = 0
+    let half = ""
     for (let i = 0; i < chunks.length; i++) {
       const chunk = chunks[i]!
-      if (typeof chunk === "string") size += this.placeText(chunk)
-      else {
+      if (chunk.length === 0) continue
+      if (typeof chunk === "string") {
+        const text = half + chunk
+        half = Bytes.halfAtEnd(text)
+        size += this.placeText(half === "" ? text : text.slice(0, -1))
+      } else {
+        size += this.placeText(half) + chunk.length
+        half = ""
         this.place(chunk)
-        size += chunk.length
       }
     }
+    size += this.placeText(half)
     if (size > 0) this.count(size)
   }
 

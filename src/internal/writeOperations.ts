@@ -168,12 +168,18 @@ export class WriteAll extends Accepting {
     return buffer.open && Array.isArray(chunks) && buffer.appendRun(chunks) ? undefined : notNow
   }
   protected accept(): void {
-    // all are checked before the first is accepted: one run, or nothing
-    this.buffer.appendAll(
-      Array.from(this.chunks, (chunk) => (typeof chunk === "string" ? chunk : Argument.bytes(this.name, chunk)))
-    )
+    this.buffer.appendAll(checkedChunks(this.name, this.chunks))
   }
 }
+
+/** All are checked before the first is accepted: one run, or nothing. */
+export const checkedChunks = (
+  operation: string,
+  chunks: Iterable<Uint8Array | string>
+): ReadonlyArray<Uint8Array | string> =>
+  Array.from(Argument.iterable(operation, chunks), (chunk) =>
+    typeof chunk === "string" ? chunk : Argument.bytes(operation, chunk)
+  )
 
 /** Waits on the buffer, as one of many, until `settle` has a result. */
 const watch = (

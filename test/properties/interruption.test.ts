@@ -20,6 +20,7 @@ import { Ledger } from "../support/ledger.ts"
 import { forAll } from "../support/property.ts"
 import { firstMatch, itemsOf } from "../support/readerModel.ts"
 import {
+  allOrNothing,
   effectOf,
   failed,
   letterText,
@@ -128,7 +129,8 @@ class Stage {
     return this.start(
       Effect.forEach(
         reads,
-        ({ inGenerator, request, uninterruptible }) => {
+        ({ inGenerator, request: any, uninterruptible }) => {
+          const request = allOrNothing(any, this.reader.limit)
           const read = perform(this.reader, request, (outcome) => this.ledger.enter(request, outcome), inGenerator)
           return uninterruptible ? Effect.uninterruptible(read) : read
         },
@@ -450,7 +452,11 @@ it.effect(
           await scheduler.runWithMicrotasks()
           const read = (request: Request, inGenerator: boolean) =>
             perform(reader!, request, (outcome) => ledger.enter(request, outcome), inGenerator)
-          const all = Effect.forEach(reads, ({ inGenerator, request }) => read(request, inGenerator), { discard: true })
+          const all = Effect.forEach(
+            reads,
+            ({ inGenerator, request }) => read(allOrNothing(request, scenario.limit), inGenerator),
+            { discard: true }
+          )
           const victim = scheduler.start(Effect.andThen(Effect.yieldNow, all))
           running.push(victim)
           while (victim.pollUnsafe() === undefined && scheduler.steps < steps && scheduler.step());
@@ -499,7 +505,7 @@ it.effect("rank 5: reads that are given up by a timeout lose nothing, also in th
         })
         const reading = Effect.gen(function* () {
           for (let times = 0; ledger.due !== "" && times < 100; times++) {
-            const { request } = reads[times % reads.length]!
+            const request = allOrNothing(reads[times % reads.length]!.request, limit)
             const timed = Effect.timeoutOption(effectOf(reader, request), timeout)
             // entered by the fiber that gave it up, or did not: what comes of the race is what was read
             const outcome = yield* Effect.match(timed, {

@@ -13,7 +13,7 @@ import { bytes } from "../support/bytes.ts"
 import { start } from "../support/fibers.ts"
 import { forAll } from "../support/property.ts"
 import { type End, ReaderModel } from "../support/readerModel.ts"
-import { letterText, type Outcome, perform, type Request, requests } from "../support/readRequests.ts"
+import { allOrNothing, letterText, type Outcome, perform, type Request, requests } from "../support/readRequests.ts"
 
 type Step =
   | { readonly feed: string }
@@ -55,7 +55,7 @@ class Comparison {
     return Effect.gen({ self: this }, function* () {
       if ("feed" in step) yield* Effect.sync(() => this.feed(step.feed))
       else if ("end" in step) yield* Effect.sync(() => this.finish(step.end))
-      else if ("request" in step) yield* this.ask(step.request, step.inGenerator)
+      else if ("request" in step) yield* this.ask(allOrNothing(step.request, this.limit), step.inGenerator)
       else if ("ask" in step) yield* this.askAtEof
       else yield* this.interrupt
       yield* this.compare

@@ -66,6 +66,23 @@ describe("types of errors", () => {
   })
 })
 
+describe("unions of errors", () => {
+  it("reads of whole items fail with one, all of the library's with the other", () => {
+    const items = (reader: Reader) => [
+      reader.readLineText,
+      reader.readExactlyOption(1),
+      reader.readUntilOption("\n"),
+      reader.readLineWith({ end: "required" })
+    ]
+    expectTypeOf<Effect.Error<ReturnType<typeof items>[number]>>().toEqualTypeOf<StreamError.FramedReadError>()
+    type Class = {
+      [K in keyof typeof StreamError]: (typeof StreamError)[K] extends new (...args: any) => infer E ? E : never
+    }
+    expectTypeOf<Class[keyof Class]["_tag"]>().toEqualTypeOf<StreamError.StreamError["_tag"]>()
+    expectTypeOf<Class[keyof Class]>().toExtend<StreamError.StreamError>()
+  })
+})
+
 describe("types of the reader", () => {
   it.effect("each operation is there", () =>
     Effect.gen(function* () {
@@ -277,6 +294,7 @@ describe("types of the writer", () => {
         write: "function",
         writeAll: "function",
         writeUnsafe: "function",
+        writeAllUnsafe: "function",
         drain: "effect",
         flush: "effect",
         writeEof: "effect",

@@ -1,6 +1,7 @@
 /** Text is written as UTF-8, whatever its length and whatever is in it. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { StreamWriter } from "effect-byte-streams"
+import { Effect, Stream } from "effect"
 import * as fc from "fast-check"
 import { assertBytes } from "../support/assertBytes.ts"
 import { bytes } from "../support/bytes.ts"
@@ -45,7 +46,7 @@ describe("text", () => {
         yield* writer.writeAll([sample, sample])
         yield* writer.flush
         const once = bytes(sample)
-        assertBytes(transport.sent, concat([once, once, once, once]))
+        assertBytes(transport.sent, concat([once, once, bytes(sample + sample)]))
       })
     )
   }
@@ -58,6 +59,32 @@ describe("text", () => {
       yield* writer.flush
       assert.strictEqual(transport.sentText, "\ufffd\ufffd")
     })
+  )
+
+  it.effect("a character cut between two chunks of one writeAll is that character, whatever lies between them", () =>
+    Effect.gen(function* () {
+      const { transport, writer } = yield* fake()
+      yield* writer.writeAll(["a\ud83d", "", new Uint8Array(0), "\ude00b"])
+      assert.isBoolean(writer.writeAllUnsafe(["\ud83d", "\ude00", bytes("c"), "\ud83d", bytes("d"), "\ud83d"]))
+      yield* writer.flush
+      assert.strictEqual(transport.sentText, "a😀b😀c\ufffdd\ufffd")
+    })
+  )
+
+  it.effect("any text cut anywhere into chunks of one writeAll, or elements of a sink, is that text", () =>
+    forAll(
+      fc.tuple(anyText, fc.array(fc.nat({ max: 60 }), { maxLength: 8 }), fc.integer({ min: 1, max: 3 })),
+      ([whole, cuts, chunkSize]) =>
+        Effect.gen(function* () {
+          const places = [0, ...cuts.map((cut) => Math.min(cut, whole.length)).toSorted((a, b) => a - b), whole.length]
+          const chunks = places.slice(1).map((end, i) => whole.slice(places[i], end))
+          const { transport, writer } = yield* fake()
+          yield* writer.writeAll(chunks)
+          yield* Stream.run(Stream.rechunk(Stream.fromIterable(chunks), chunkSize), StreamWriter.sink(writer))
+          yield* writer.flush
+          assertBytes(transport.sent, concat([bytes(whole), bytes(whole)]))
+        })
+    )
   )
 
   it.effect("every length around the borders of the ways text is encoded", () =>
