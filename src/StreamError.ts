@@ -233,6 +233,9 @@ export type ConnectFailed = Errors.ConnectFailed
  *   waiting, and there is its `code`.
  * - `NotFound`: the directory of a Unix path does not exist.
  * - `NotASocket`, `NotADirectory`, `PathTooLong`: of a Unix path, as for `ConnectFailed`.
+ * - `Tls`: this side of TLS cannot work, and every client would fail: the key is not that of the certificate, the
+ *   passphrase is wrong, there is no key, no certificate, or none in `ca`, or `minVersion` is above `maxVersion`. `code`
+ *   is OpenSSL's, and the `cause` names the option.
  *
  * @category errors
  * @since 0.1.0
@@ -248,6 +251,7 @@ export const ListenFailed = withSchema(Errors.ListenFailed, "ListenFailed", {
     "NotADirectory",
     "NotASocket",
     "PathTooLong",
+    "Tls",
     "Unknown"
   ]),
   address: Schema.String,
@@ -261,8 +265,14 @@ export type ListenFailed = Errors.ListenFailed
  *
  * **Details**
  *
+ * `operation` is the one that met it: `openConnection`, `startTls`, `stopTls`, a read; and `startServer` for a
+ * handshake with a client of a server. `code` is OpenSSL's, the system's, or that of the peer's alert. Where OpenSSL
+ * refuses a certificate for a reason that Node has no code for, `code` is the reason in words, such as
+ * `permitted subtree violation`.
+ *
  * - `Certificate`: one side does not accept the other's certificate.
- * - `Handshake`: they could not agree on anything else, or the peer left meanwhile.
+ * - `Handshake`: they could not agree on anything else, the peer left meanwhile, or this side's own `identity`, `ca`
+ *   or versions cannot work. The `cause` says which.
  * - `Timeout`: the handshake took longer than `handshakeTimeout`; the `cause` is a `StreamTimeout`.
  * - `InjectedPlaintext`: bytes came along with the request to upgrade, and were not asked for.
  * - `Truncated`: the connection was cut without a `close_notify`.
@@ -272,6 +282,7 @@ export type ListenFailed = Errors.ListenFailed
  * @since 0.1.0
  */
 export const TlsFailed = withSchema(Errors.TlsFailed, "TlsFailed", {
+  operation: Schema.optional(Schema.String),
   kind: Schema.Literals(["Certificate", "Handshake", "Timeout", "InjectedPlaintext", "Truncated", "Unsupported"]),
   code: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())

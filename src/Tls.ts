@@ -14,12 +14,21 @@ import type * as Redacted from "effect/Redacted"
 /**
  * A certificate chain and its private key, in PEM.
  *
+ * **Details**
+ *
+ * Preparing one for OpenSSL is expensive, and a session is resumed only with an
+ * identity that was prepared once. So keep the object: it is prepared once for
+ * all servers and upgrades that use the same `ca`, versions and
+ * `clientCertificate`, in whichever options object they say so. It is prepared
+ * for the last 16 of such combinations, and let go of with the object.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Identity {
   /** The certificate, followed by the intermediate ones. */
   readonly cert: string | Uint8Array
+  /** The private key of the certificate. */
   readonly key: Redacted.Redacted<string | Uint8Array>
   /** Of the key, if it is encrypted. */
   readonly passphrase?: Redacted.Redacted<string> | undefined
@@ -42,16 +51,18 @@ export type Version = "TLSv1.2" | "TLSv1.3"
 export interface CommonOptions {
   /**
    * Whose signature on the peer's certificate counts, in PEM, instead of the
-   * authorities that Node ships, which are the default.
+   * authorities that Node ships, which are the default. One that holds no
+   * certificate, or one that cannot be read, fails as an `identity` does that
+   * cannot work.
    */
   readonly ca?: string | Uint8Array | ReadonlyArray<string | Uint8Array> | undefined
   /**
    * The protocols offered, the preferred one first (ALPN, RFC 7301). What was
    * agreed on is in `info.tls.alpn`. A handshake between two that offer some, and
-   * none in common, fails.
+   * none in common, fails. Each has 1 to 255 bytes.
    */
   readonly alpnProtocols?: ReadonlyArray<string> | undefined
-  /** The lowest version that is spoken. Default TLS 1.2. */
+  /** The lowest version that is spoken. Default TLS 1.2. One above `maxVersion` fails as an `identity` that cannot work. */
   readonly minVersion?: Version | undefined
   /** The highest version that is spoken. Default TLS 1.3. */
   readonly maxVersion?: Version | undefined
@@ -89,10 +100,20 @@ export interface ClientOptions extends CommonOptions {
    * The name, or the address, that the server's certificate must be for. A name
    * is also sent to the server (SNI); an address is not, as RFC 6066 has it.
    * Default: the host that was connected to, also for `startTls`, and
-   * `localhost` where there is none, as over a Unix socket.
+   * `localhost` where there is none, as over a Unix socket, which is not sent.
+   *
+   * It may be written in any script, in capitals, and with a dot at its end;
+   * an address may have brackets and a zone. One spelling is verified and sent:
+   * `xn--mnchen-3ya.example` for `"München.example."`. What is neither a name nor
+   * an address, such as `""`, is a wrong argument. A host that is neither fails
+   * with `TlsFailed`, if it is found at all.
    */
   readonly serverName?: string | undefined
-  /** For servers that ask who the client is. */
+  /**
+   * For servers that ask who the client is. One that cannot work, such as a key
+   * that is not that of the certificate, fails with `TlsFailed`, kind `Handshake`,
+   * and nobody is connected to.
+   */
   readonly identity?: Identity | undefined
   /**
    * Accept any certificate, from anyone: whoever sits in between can read and
@@ -118,11 +139,20 @@ export interface ClientOptions extends CommonOptions {
  */
 export interface ServerOptions extends CommonOptions {
   /**
-   * Who this server is; or an effect that says so for each handshake. It is asked
-   * without a name, before the client has said anything, and once more with the
-   * name that the client asks for, if it names one (SNI). It runs in the context
-   * that the server was started in, within `handshakeTimeout`; it is interrupted
-   * if the client leaves, and fails that handshake if it dies. Replacing a
+   * Who this server is; or an effect that says so for each handshake.
+   *
+   * An identity that cannot work (a key that is not that of the certificate, a
+   * wrong passphrase, no key, no certificate) fails `startServer` with
+   * `ListenFailed`, kind `Tls`, and nothing is bound. It fails `startTls` with
+   * `TlsFailed`, kind `Handshake`.
+   *
+   * The effect is asked without a name, before the client has said anything, and
+   * once more with the name that the client asks for, if it names one (SNI). The
+   * name is a host's, in A-labels, in lower case, and without a dot at its end,
+   * whatever was sent; a client that asks for anything else is served as one that
+   * asks for nothing. The effect runs in the context that the server was started
+   * in, within `handshakeTimeout`; it is interrupted if the client leaves, and
+   * fails that handshake if it dies, or returns what cannot work. Replacing a
    * certificate while the server runs is returning another one. An identity that
    * is returned again, the same object, is prepared once.
    */
@@ -197,11 +227,14 @@ export interface TlsInfo {
   readonly cipher: string
   /** The protocol agreed on by ALPN. */
   readonly alpn: string | undefined
-  /** The name that the client asked for. */
+  /** The name that the client asked for, in A-labels, in lower case, and without a dot at its end. */
   readonly serverName: string | undefined
   /** Whether the peer showed a certificate, and it was verified. */
   readonly authorized: boolean
-  /** Why not, as OpenSSL's code, such as `CERT_HAS_EXPIRED`; nothing where no certificate was asked for. */
+  /**
+   * Why not, as OpenSSL's code, such as `CERT_HAS_EXPIRED`; in OpenSSL's words, such as `permitted subtree violation`,
+   * where Node has no code for it; nothing where no certificate was asked for.
+   */
   readonly authorizationError: string | undefined
   readonly peerCertificate: Certificate | undefined
   /** Whether an earlier session was resumed. */

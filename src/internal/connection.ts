@@ -14,6 +14,7 @@ import { Session } from "./session.ts"
 import type { SessionOptions } from "./sessionOptions.ts"
 import { BufferReader } from "./streamReader.ts"
 import { SessionWriter } from "./streamWriter.ts"
+import { checkStartTls } from "./tlsOptions.ts"
 import { Flush } from "./writeOperations.ts"
 
 export class SessionConnection implements Connection {
@@ -63,21 +64,25 @@ export class SessionConnection implements Connection {
   }
 
   startTls(options: StartTlsOptions): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
-    const { transport } = this.session
-    const startTls = transport.startTls?.bind(transport)
-    if (startTls === undefined) return unsupported
-    return this.handOver("startTls", (leftover) => {
-      if (leftover.length > 0 && options.leftover !== "feedTls") {
-        return Effect.fail(new TlsFailed({ kind: "InjectedPlaintext" }))
-      }
-      return Effect.map(startTls(options, leftover), (transport) => ({ transport, leftover: () => [] }))
+    return Effect.suspend(() => {
+      // before anything happens
+      checkStartTls("startTls", options)
+      const { transport } = this.session
+      const startTls = transport.startTls?.bind(transport)
+      if (startTls === undefined) return unsupported("startTls")
+      return this.handOver("startTls", (leftover) => {
+        if (leftover.length > 0 && options.leftover !== "feedTls") {
+          return Effect.fail(new TlsFailed({ operation: "startTls", kind: "InjectedPlaintext" }))
+        }
+        return Effect.map(startTls(options, leftover), (transport) => ({ transport, leftover: () => [] }))
+      })
     })
   }
 
   get stopTls(): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
     const { transport } = this.session
     const stopTls = transport.stopTls?.bind(transport)
-    if (stopTls === undefined) return unsupported
+    if (stopTls === undefined) return unsupported("stopTls")
     return this.handOver("stopTls", (leftover) =>
       Effect.map(stopTls(), (stopped) => ({
         transport: stopped.transport,
@@ -139,7 +144,8 @@ interface Changed {
   readonly leftover: () => ReadonlyArray<Uint8Array>
 }
 
-const unsupported = Effect.fail(new TlsFailed({ kind: "Unsupported" }))
+const unsupported = (operation: string): Effect.Effect<never, TlsFailed> =>
+  Effect.fail(new TlsFailed({ operation, kind: "Unsupported" }))
 
 /** The scope owns what is acquired: it closes it when it succeeds, and aborts it when it fails. */
 export const acquire = <E, R>(

@@ -136,22 +136,68 @@ export class ListenFailed extends Data.TaggedError("ListenFailed")<{
     | "NotADirectory"
     | "NotASocket"
     | "PathTooLong"
+    | "Tls"
     | "Unknown"
   readonly address: string
   readonly code?: string | undefined
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return `cannot listen on ${this.address}: ${this.kind}${this.code === undefined ? "" : ` (${this.code})`}`
+    const what = `cannot listen on ${this.address}: ${this.kind}`
+    // the system's codes say it all
+    return detailed(what, this.code, this.kind === "Tls" ? this.cause : undefined)
   }
 }
 
 export class TlsFailed extends Data.TaggedError("TlsFailed")<{
+  readonly operation?: string | undefined
   readonly kind: "Certificate" | "Handshake" | "Timeout" | "InjectedPlaintext" | "Truncated" | "Unsupported"
   readonly code?: string | undefined
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return `TLS failed: ${this.kind}${this.code === undefined ? "" : ` (${this.code})`}`
+    return `${this.operation ?? "TLS"}: ${tlsFailure(this)}`
   }
+}
+
+const tlsFailure = ({ cause, code, kind, operation }: TlsFailed): string => {
+  switch (kind) {
+    case "Certificate": {
+      // an alert is the peer's word
+      const refused = code?.includes("_ALERT_") === true
+      const whose = refused
+        ? "the peer does not accept this side's certificate"
+        : "the peer's certificate is not accepted"
+      return detailed(whose, code, cause)
+    }
+    case "Handshake":
+      return detailed("TLS failed", code, cause)
+    case "Timeout":
+      return "the peer took longer than handshakeTimeout"
+    case "InjectedPlaintext":
+      return "bytes came along with the request to upgrade, and were not asked for"
+    case "Truncated":
+      return "the connection was cut without a close_notify"
+    case "Unsupported":
+      return operation === "stopTls" ? "there is no TLS that could be ended" : "this transport cannot begin TLS"
+  }
+}
+
+/** What went wrong, with the code for it and what the cause says. */
+const detailed = (what: string, code: string | undefined, cause: unknown): string => {
+  const reason = reasonOf(cause)
+  const detail = reason === code ? undefined : reason
+  return `${what}${code === undefined ? "" : ` (${code})`}${detail === undefined ? "" : `: ${detail}`}`
+}
+
+/** How much of a cause's message is shown: it can list all the names of a certificate. */
+const longestReason = 300
+
+/** What an error says, in one line, without the numbers and places that OpenSSL puts around it. */
+const reasonOf = (cause: unknown): string | undefined => {
+  if (!(cause instanceof Error)) return undefined
+  const { message } = cause
+  const said = /error:[0-9A-F]{8}:[^:]*:[^:]*:([^:]+)/.exec(message)?.[1] ?? message.split("\n", 1)[0]!
+  if (said === "") return undefined
+  return said.length > longestReason ? `${said.slice(0, longestReason)}…` : said
 }

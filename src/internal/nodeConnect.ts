@@ -15,6 +15,7 @@ import { type Lookup, lookUp, type Resolved } from "./nodeLookup.ts"
 import { TcpTransport } from "./nodeTcp.ts"
 import * as NodeUnixPath from "./nodeUnixPath.ts"
 import { Opened } from "./opened.ts"
+import { checkConnect } from "./tlsOptions.ts"
 
 const defaultConnectTimeout = Duration.seconds(30)
 const defaultAttemptDelay = Duration.millis(250)
@@ -24,16 +25,17 @@ const longestPauseMillis = 1000
 
 export const connect = (lookup: Lookup, options: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
   Effect.suspend(() => {
+    checkConnect("openConnection", options)
     const timeout = options.connectTimeout ?? defaultConnectTimeout
     const plain =
       options.path === undefined ? connectTcp(lookup, options, timeout) : connectUnix(options.path, options, timeout)
-    const { tls } = options
+    const { path, tls } = options
     if (tls === undefined) return plain
+    const host = options.host ?? (path === undefined ? "localhost" : undefined)
     // programs without TLS do not load it
-    return Effect.flatMap(
-      Effect.promise(() => import("./nodeTls.ts")),
-      ({ secureClient }) =>
-        Effect.flatMap(plain, (transport) => secureClient(transport, tls === true ? {} : tls, options.host))
+    return Effect.promise(() => import("./nodeTls.ts")).pipe(
+      Effect.flatMap(({ client }) => client("openConnection", tls === true ? {} : tls, host)),
+      Effect.flatMap((secure) => Effect.flatMap(plain, (transport) => secure(transport)))
     )
   })
 

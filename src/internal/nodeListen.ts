@@ -9,7 +9,6 @@ import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import type { Listener, ListenEvents, ListenOptions } from "../Network.ts"
 import { ListenFailed, StreamTimeout } from "./errors.ts"
-import type * as Tls from "../Tls.ts"
 import type { Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
 import * as Endpoint from "./endpoint.ts"
@@ -17,6 +16,8 @@ import * as NodeAddress from "./nodeAddress.ts"
 import { type Accept, type Bound, defaultBacklog, makeServer, nothing, start } from "./nodeListener.ts"
 import { bindUnix } from "./nodeListenUnix.ts"
 import { type Lookup, lookUp } from "./nodeLookup.ts"
+import type { Secure } from "./nodeTls.ts"
+import { checkListen } from "./tlsOptions.ts"
 
 export const listen = (
   lookup: Lookup,
@@ -25,13 +26,27 @@ export const listen = (
   events: ListenEvents
 ): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
   Effect.contextWith((services: Context.Context<never>) => {
-    const handshakes = new Set<Fiber.Fiber<void>>()
-    const accept: Accept = {
-      ...events,
-      servers: new Set(),
-      onTransport:
-        options.tls === undefined ? onTransport : secured(options.tls, services, onTransport, events, handshakes)
-    }
+    checkListen("startServer", options)
+    const { tls } = options
+    if (tls === undefined) return listenWith(lookup, options, { ...events, onTransport, servers: new Set() }, new Set())
+    // programs without TLS do not load it
+    return Effect.promise(() => import("./nodeTls.ts")).pipe(
+      Effect.flatMap(({ listening }) => listening(options, tls)),
+      Effect.flatMap((secure) => {
+        const handshakes = new Set<Fiber.Fiber<void>>()
+        const accept = secured(secure, services, onTransport, events, handshakes)
+        return listenWith(lookup, options, { ...events, onTransport: accept, servers: new Set() }, handshakes)
+      })
+    )
+  })
+
+const listenWith = (
+  lookup: Lookup,
+  options: ListenOptions,
+  accept: Accept,
+  handshakes: ReadonlySet<Fiber.Fiber<void>>
+): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
+  Effect.suspend(() => {
     if (options.backlog !== undefined) Argument.amount("startServer", "backlog", options.backlog)
     const bound: Array<Bound> = []
     const close = Effect.sync(() => {
@@ -61,26 +76,18 @@ export const listen = (
 
 /** Passes connections on once their handshake is done. A failed one costs nobody else anything. */
 const secured = (
-  tls: Tls.ServerOptions,
+  secure: Secure,
   services: Context.Context<never>,
   onTransport: (transport: Transport) => void,
   events: ListenEvents,
   handshakes: Set<Fiber.Fiber<void>>
 ): ((transport: Transport) => void) => {
-  // programs without TLS do not load it
-  const loaded = import("./nodeTls.ts")
   return (transport) => {
     const handshake = Effect.runForkWith(services)(
-      Effect.match(
-        Effect.flatMap(
-          Effect.promise(() => loaded),
-          ({ secureServer }) => secureServer(transport, tls)
-        ),
-        {
-          onFailure: (error) => events.onHandshakeError?.(error, transport.info),
-          onSuccess: onTransport
-        }
-      )
+      Effect.match(secure(transport), {
+        onFailure: (error) => events.onHandshakeError?.(error, transport.info),
+        onSuccess: onTransport
+      })
     )
     handshakes.add(handshake)
     handshake.addObserver((exit) => {

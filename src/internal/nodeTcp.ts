@@ -62,12 +62,9 @@ export class TcpTransport extends NodeTransport {
       // programs without TLS do not load it
       return Effect.promise(() => import("./nodeTls.ts")).pipe(
         Effect.onInterrupt(() => Effect.sync(() => this.abort())),
-        Effect.flatMap((tls) => {
-          const upgrade = { leftover, stoppable: options.stoppable ?? true }
-          return options.side === "client"
-            ? tls.secureClient(this, options, this.host, upgrade)
-            : tls.secureServer(this, options, upgrade)
-        })
+        Effect.flatMap((tls) =>
+          tls.startTls(this, options, this.host, { leftover, stoppable: options.stoppable ?? true })
+        )
       )
     })
   }

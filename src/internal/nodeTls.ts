@@ -3,184 +3,32 @@ import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Redacted from "effect/Redacted"
-import * as Net from "node:net"
+import type * as Fiber from "effect/Fiber"
 import * as NodeTls from "node:tls"
-import { StreamTimeout, TlsFailed } from "./errors.ts"
+import type { ListenOptions } from "../Network.ts"
+import { ListenFailed, StreamTimeout, TlsFailed } from "./errors.ts"
 import type * as Tls from "../Tls.ts"
-import type { Failure, Transport } from "../Transport.ts"
+import type { Transport } from "../Transport.ts"
+import * as Endpoint from "./endpoint.ts"
+import { toFailure } from "./failure.ts"
+import { toHostName } from "./hostName.ts"
 import { type Cipher, CipherDuplex } from "./nodeCipher.ts"
 import { DirectCipher } from "./nodeDirectTls.ts"
+import { clientContext, ServerContexts, Unusable } from "./nodeSecureContext.ts"
 import { TcpTransport } from "./nodeTcp.ts"
+import { nameAskedFor, verificationError } from "./nodeTlsInfo.ts"
 import { handshakeTimeout } from "./nodeTlsTransport.ts"
-import { toTlsFailed } from "./tlsFailure.ts"
-
-// ---------------------------------------------------------------------------
-// identities
-// ---------------------------------------------------------------------------
-
-/** Parsing a certificate is expensive; an identity that is used again is parsed once. */
-const contexts = new WeakMap<object, WeakMap<Tls.Identity, NodeTls.SecureContext>>()
-
-const material = (identity: Tls.Identity): NodeTls.SecureContextOptions => {
-  const key = Redacted.value(identity.key)
-  return {
-    key: typeof key === "string" ? key : Buffer.from(key),
-    cert: typeof identity.cert === "string" ? identity.cert : Buffer.from(identity.cert),
-    ...(identity.passphrase === undefined ? undefined : { passphrase: Redacted.value(identity.passphrase) })
-  }
-}
-
-const trusted = (ca: Tls.CommonOptions["ca"]): NodeTls.SecureContextOptions => {
-  if (ca === undefined) return {}
-  const all = typeof ca === "string" || ca instanceof Uint8Array ? [ca] : ca
-  return { ca: all.map((one) => (typeof one === "string" ? one : Buffer.from(one))) }
-}
-
-const versions = (options: Tls.CommonOptions): NodeTls.SecureContextOptions => ({
-  minVersion: options.minVersion ?? "TLSv1.2",
-  ...(options.maxVersion === undefined ? undefined : { maxVersion: options.maxVersion })
-})
-
-const serverContext = (options: Tls.ServerOptions, identity: Tls.Identity): NodeTls.SecureContext => {
-  let known = contexts.get(options)
-  if (known === undefined) contexts.set(options, (known = new WeakMap()))
-  let context = known.get(identity)
-  if (context === undefined) {
-    context = NodeTls.createSecureContext({
-      ...material(identity),
-      ...trusted(options.ca),
-      ...versions(options),
-      // tickets are bound to it; without one, sessions of clients with certificates cannot be resumed
-      sessionIdContext: "effect-byte-streams"
-    })
-    known.set(identity, context)
-  }
-  return context
-}
+import { certificateFailed, engineFailed, ownSideFailed, peerLeft } from "./tlsFailure.ts"
 
 const alpn = (options: Tls.CommonOptions) =>
   options.alpnProtocols === undefined ? {} : { ALPNProtocols: [...options.alpnProtocols] }
 
 // ---------------------------------------------------------------------------
-// handshakes
+// sides
 // ---------------------------------------------------------------------------
 
-/** As a client, over a transport that nobody is attached to. The transport is aborted unless this succeeds. */
-export const secureClient = (
-  transport: Transport,
-  options: Tls.ClientOptions,
-  host: string | undefined,
-  upgrade: Upgrade = {}
-): Effect.Effect<Transport, TlsFailed> =>
-  handshake(transport, options, upgrade, (cipher) =>
-    Effect.sync(() => {
-      const serverName = options.serverName ?? host
-      const session = options.session === undefined ? undefined : sessionOf(serverName, options.session)
-      const socket = NodeTls.connect({
-        socket: cipher.stream,
-        // made here: the engine would keep what it is made of, the key among it
-        secureContext: NodeTls.createSecureContext({
-          ...(options.identity === undefined ? undefined : material(options.identity)),
-          ...trusted(options.ca),
-          ...versions(options)
-        }),
-        ...alpn(options),
-        ...(session === undefined ? undefined : { session }),
-        // an address is verified but, as RFC 6066 has it, not sent
-        ...(serverName === undefined ? undefined : { host: serverName }),
-        ...(serverName === undefined || Net.isIP(serverName) !== 0 ? undefined : { servername: serverName }),
-        rejectUnauthorized: options.dangerouslyAcceptAnyCertificate !== true
-      })
-      cipher.engage(socket)
-      const { onSession } = options
-      if (onSession !== undefined) {
-        // resuming skips the verification: a session that was made without it must not get around it later
-        socket.on("session", (session) => {
-          if (socket.authorized) onSession(boundSession(serverName, session))
-        })
-      }
-      return { socket, ready: "secureConnect", verify: () => undefined }
-    })
-  )
-
-/**
- * Who resumes a session is not asked for a certificate, and so for no name: a session is good for the server that it was
- * made with, and says which that is.
- */
-const sessionName = (serverName: string | undefined): Buffer => Buffer.from(`${serverName ?? ""}\n`)
-
-const boundSession = (serverName: string | undefined, session: Uint8Array): Uint8Array =>
-  new Uint8Array(Buffer.concat([sessionName(serverName), session]))
-
-const sessionOf = (serverName: string | undefined, bound: Uint8Array): Buffer | undefined => {
-  const name = sessionName(serverName)
-  return name.equals(bound.subarray(0, name.length)) ? Buffer.from(bound.subarray(name.length)) : undefined
-}
-
-/** As a server, over a transport that nobody is attached to. The transport is aborted unless this succeeds. */
-export const secureServer = (
-  transport: Transport,
-  options: Tls.ServerOptions,
-  upgrade: Upgrade = {}
-): Effect.Effect<Transport, TlsFailed> =>
-  handshake(transport, options, upgrade, (cipher) =>
-    Effect.contextWith((services: Context.Context<never>) => {
-      const choose = options.identity
-      const identity = typeof choose === "function" ? choose(undefined) : Effect.succeed(choose)
-      return Effect.map(identity, (identity) => {
-        const clientCertificate = options.clientCertificate ?? "none"
-        const socket = new NodeTls.TLSSocket(cipher.stream, {
-          isServer: true,
-          secureContext: serverContext(options, identity),
-          requestCert: clientCertificate !== "none",
-          rejectUnauthorized: clientCertificate === "require",
-          ...alpn(options),
-          ...(typeof choose === "function"
-            ? {
-                SNICallback: (name, callback) => {
-                  const fiber = Effect.runForkWith(services)(
-                    Effect.map(choose(name), (one) => serverContext(options, one))
-                  )
-                  socket.once("close", () => fiber.interruptUnsafe())
-                  fiber.addObserver((exit) => {
-                    if (Exit.isSuccess(exit)) callback(null, exit.value)
-                    else callback(new Error(`no identity for ${name}`, { cause: Cause.squash(exit.cause) }))
-                  })
-                }
-              }
-            : undefined)
-        })
-        cipher.engage(socket)
-        return {
-          socket,
-          ready: "secure",
-          // the engine only notes what is wrong with a client's certificate; whether it matters is for us to say
-          verify: () => {
-            // a resumed session without a certificate has nothing wrong with it either
-            const error =
-              clientCertificate === "none"
-                ? null
-                : (verifyError(socket) ?? (socket.getPeerX509Certificate() === undefined ? new NoCertificate() : null))
-            socket.authorized = clientCertificate !== "none" && error === null
-            if (error !== null) socket.authorizationError = error
-            return clientCertificate === "require" && error !== null ? error : undefined
-          }
-        }
-      })
-    })
-  )
-
-class NoCertificate extends Error {
-  readonly code = "UNABLE_TO_GET_ISSUER_CERT"
-  constructor() {
-    super("the client showed no certificate")
-  }
-}
-
-/** What the engine noted about the peer's certificate. */
-const verifyError = (socket: NodeTls.TLSSocket): Error | null =>
-  (socket as unknown as { readonly ssl: { verifyError(): Error | null } }).ssl.verifyError()
+/** One side of TLS, over transports that nobody is attached to. A transport is aborted unless it succeeds. */
+export type Secure = (transport: Transport, upgrade?: Upgrade) => Effect.Effect<Transport, TlsFailed>
 
 /** What there is to know where TLS is not the beginning of the connection. */
 interface Upgrade {
@@ -189,19 +37,234 @@ interface Upgrade {
   readonly stoppable?: boolean | undefined
 }
 
+/** The client's side of one connection to `host`. Fails where the options cannot work, whoever the server is. */
+export const client = (
+  operation: string,
+  options: Tls.ClientOptions,
+  host: string | undefined
+): Effect.Effect<Secure, TlsFailed> =>
+  Effect.suspend(() => {
+    const name = options.serverName ?? host
+    const wanted = wantedServer(name)
+    let secureContext: NodeTls.SecureContext
+    try {
+      // made here: the engine would keep what it is made of, the key among it
+      secureContext = clientContext(options)
+    } catch (error) {
+      return Effect.fail(ownSideFailed(operation, error))
+    }
+    return Effect.succeed((transport, upgrade) =>
+      handshake(operation, transport, options, upgrade, (cipher) =>
+        wanted === undefined
+          ? Effect.fail(
+              ownSideFailed(operation, new Error(`${JSON.stringify(name)} is no name that a certificate is for`))
+            )
+          : Effect.sync(() => clientEngine(cipher, options, secureContext, wanted))
+      )
+    )
+  })
+
+/** Whom a client wants to talk to. */
+interface WantedServer {
+  /** What the certificate must be for. */
+  readonly name: string
+  /** What the server is asked for: an address is verified but, as RFC 6066 has it, not sent. */
+  readonly asked: string | undefined
+}
+
+const wantedServer = (name: string | undefined): WantedServer | undefined => {
+  // nothing says who it is, as over a Unix socket
+  if (name === undefined) return { name: "localhost", asked: undefined }
+  const host = toHostName(name)
+  return host === undefined ? undefined : { name: host.name, asked: host.isAddress ? undefined : host.name }
+}
+
+const clientEngine = (
+  cipher: Cipher,
+  options: Tls.ClientOptions,
+  secureContext: NodeTls.SecureContext,
+  wanted: WantedServer
+): Engine => {
+  const session = options.session === undefined ? undefined : sessionOf(wanted, options.session)
+  const socket = NodeTls.connect({
+    socket: cipher.stream,
+    secureContext,
+    ...alpn(options),
+    ...(session === undefined ? undefined : { session }),
+    host: wanted.name,
+    ...(wanted.asked === undefined ? undefined : { servername: wanted.asked }),
+    rejectUnauthorized: options.dangerouslyAcceptAnyCertificate !== true
+  })
+  cipher.engage(socket)
+  const { onSession } = options
+  if (onSession !== undefined) {
+    // resuming skips the verification: a session that was made without it must not get around it later
+    socket.on("session", (session) => {
+      if (socket.authorized) onSession(boundSession(wanted, session))
+    })
+  }
+  // the engine says first what it makes of the certificate, and then that it fails for it
+  const isRefusal = () => socket.authorizationError !== null && socket.authorizationError !== undefined
+  return { socket, ready: "secureConnect", verify: () => undefined, isRefusal }
+}
+
+/**
+ * Who resumes a session is not asked for a certificate, and so for no name: a session is good for the server that it was
+ * made with, and says which that is.
+ */
+const sessionName = ({ name }: WantedServer): Buffer => Buffer.from(`${name}\n`)
+
+const boundSession = (wanted: WantedServer, session: Uint8Array): Uint8Array =>
+  new Uint8Array(Buffer.concat([sessionName(wanted), session]))
+
+const sessionOf = (wanted: WantedServer, bound: Uint8Array): Buffer | undefined => {
+  const name = sessionName(wanted)
+  return name.equals(bound.subarray(0, name.length)) ? Buffer.from(bound.subarray(name.length)) : undefined
+}
+
+/** The server's side of any number of connections. Fails where the options cannot work, whoever the clients are. */
+const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Secure, Unusable> =>
+  Effect.suspend(() => {
+    const { identity } = options
+    let contexts: ServerContexts
+    let own: NodeTls.SecureContext | undefined
+    try {
+      contexts = new ServerContexts(options)
+      own = typeof identity === "function" ? undefined : contexts.of(identity)
+    } catch (error) {
+      if (error instanceof Unusable) return Effect.fail(error)
+      throw error
+    }
+    return Effect.succeed((transport, upgrade) =>
+      handshake(operation, transport, options, upgrade, (cipher) =>
+        typeof identity !== "function"
+          ? Effect.sync(() => serverEngine(cipher, options, own!, undefined))
+          : Effect.contextWith((services: Context.Context<never>) =>
+              Effect.map(identity(undefined), (first) =>
+                serverEngine(cipher, options, contexts.of(first), (name) =>
+                  Effect.runForkWith(services)(Effect.map(identity(name), (one) => contexts.of(one)))
+                )
+              )
+            )
+      )
+    )
+  })
+
+/** The server's side for who listens. */
+export const listening = (options: ListenOptions, tls: Tls.ServerOptions): Effect.Effect<Secure, ListenFailed> =>
+  Effect.mapError(
+    server("startServer", tls),
+    (cause) => new ListenFailed({ kind: "Tls", address: addressOf(options), code: cause.code, cause })
+  )
+
+const addressOf = ({ host = "", path, port }: ListenOptions): string =>
+  path ??
+  (typeof host === "string" ? [host] : host)
+    .map((one) => Endpoint.label(one === "" ? undefined : one, port!))
+    .join(", ")
+
+/** An upgrade of a connection to `host`, if that is known. The transport is aborted unless it succeeds. */
+export const startTls = (
+  transport: Transport,
+  options: Tls.StartTlsOptions,
+  host: string | undefined,
+  upgrade: Upgrade
+): Effect.Effect<Transport, TlsFailed> => {
+  const side: Effect.Effect<Secure, TlsFailed> =
+    options.side === "client"
+      ? client("startTls", options, host)
+      : Effect.mapError(server("startTls", options), (error) => ownSideFailed("startTls", error))
+  return Effect.onExit(
+    Effect.flatMap(side, (secure) => secure(transport, upgrade)),
+    (exit) => (Exit.isSuccess(exit) ? Effect.void : Effect.sync(() => transport.abort()))
+  )
+}
+
+const serverEngine = (
+  cipher: Cipher,
+  options: Tls.ServerOptions,
+  secureContext: NodeTls.SecureContext,
+  choose: ((name: string) => Fiber.Fiber<NodeTls.SecureContext>) | undefined
+): Engine => {
+  const clientCertificate = options.clientCertificate ?? "none"
+  const socket = new NodeTls.TLSSocket(cipher.stream, {
+    isServer: true,
+    secureContext,
+    requestCert: clientCertificate !== "none",
+    rejectUnauthorized: clientCertificate === "require",
+    ...alpn(options),
+    ...(choose === undefined
+      ? undefined
+      : {
+          SNICallback: (asked, callback) => {
+            const name = nameAskedFor(asked)
+            // what is no name of a host is none: the client gets what those get that ask for nothing
+            if (name === undefined) return callback(null)
+            const fiber = choose(name)
+            socket.once("close", () => fiber.interruptUnsafe())
+            fiber.addObserver((exit) => {
+              if (Exit.isSuccess(exit)) callback(null, exit.value)
+              else callback(new NoIdentity(name, Cause.squash(exit.cause)))
+            })
+          }
+        })
+  })
+  cipher.engage(socket)
+  return {
+    socket,
+    ready: "secure",
+    isRefusal: () => false,
+    // the engine only notes what is wrong with a client's certificate; whether it matters is for us to say
+    verify: () => {
+      // a resumed session without a certificate has nothing wrong with it either
+      const error =
+        clientCertificate === "none"
+          ? undefined
+          : (verificationError(socket) ??
+            (socket.getPeerX509Certificate() === undefined ? new NoCertificate() : undefined))
+      socket.authorized = clientCertificate !== "none" && error === undefined
+      if (error !== undefined) socket.authorizationError = error
+      return clientCertificate === "require" ? error : undefined
+    }
+  }
+}
+
+/** An identity that was chosen by name could not be found, or cannot be used. */
+class NoIdentity extends Error {
+  readonly code: string | undefined
+  constructor(name: string, cause: unknown) {
+    super(`no identity for ${name}${cause instanceof Error ? `: ${cause.message}` : ""}`, { cause })
+    this.code = cause instanceof Unusable ? cause.code : undefined
+  }
+}
+
+class NoCertificate extends Error {
+  readonly code = "UNABLE_TO_GET_ISSUER_CERT"
+  constructor() {
+    super("the client showed no certificate")
+  }
+}
+
+// ---------------------------------------------------------------------------
+// handshakes
+// ---------------------------------------------------------------------------
+
 interface Engine {
   readonly socket: NodeTls.TLSSocket
   /** The event that says the handshake is over. */
   readonly ready: "secureConnect" | "secure"
   /** What is wrong with the peer, if anything. */
   readonly verify: () => Error | undefined
+  /** Whether the engine failed because it does not accept the peer's certificate. */
+  readonly isRefusal: () => boolean
 }
 
 const handshake = (
+  operation: string,
   transport: Transport,
   options: Tls.CommonOptions,
-  { leftover = [], stoppable = options.stoppable }: Upgrade,
-  start: (cipher: Cipher) => Effect.Effect<Engine>
+  { leftover = [], stoppable = options.stoppable }: Upgrade = {},
+  start: (cipher: Cipher) => Effect.Effect<Engine, TlsFailed>
 ): Effect.Effect<Transport, TlsFailed> =>
   Effect.suspend(() => {
     const cipher =
@@ -211,15 +274,16 @@ const handshake = (
     cipher.stream.on("error", ignore)
     transport.attach(cipher)
     const timeout = handshakeTimeout(options)
-    return Effect.raceFirst(start(cipher), left(cipher)).pipe(
-      Effect.flatMap((engine) => finish(cipher, engine, options)),
-      // certificates that cannot be read, an identity that could not be found
-      Effect.catchDefect((defect) => Effect.fail(toTlsFailed(defect))),
+    return Effect.raceFirst(start(cipher), left(operation, cipher)).pipe(
+      Effect.flatMap((engine) => finish(operation, cipher, engine, options)),
+      // an identity that could not be found, or cannot be used
+      Effect.catchDefect((defect) => Effect.fail(ownSideFailed(operation, defect))),
       Effect.timeoutOrElse({
         duration: timeout,
         orElse: () =>
           Effect.fail(
             new TlsFailed({
+              operation,
               kind: "Timeout",
               cause: new StreamTimeout({ operation: "handshake", kind: "Handshake", duration: timeout })
             })
@@ -238,17 +302,15 @@ const handshake = (
   })
 
 /** Fails once the peer leaves, which nobody reads of yet. */
-const left = (cipher: Cipher): Effect.Effect<never, TlsFailed> =>
+const left = (operation: string, cipher: Cipher): Effect.Effect<never, TlsFailed> =>
   Effect.callback((resume) => {
-    cipher.listener = { onLeft: (failure) => resume(Effect.fail(leftEarly(failure))) }
+    cipher.listener = { onLeft: (failure) => resume(Effect.fail(peerLeft(operation, failure))) }
   })
 
-const leftEarly = (failure: Failure | undefined): TlsFailed =>
-  toTlsFailed(failure?.cause ?? new Error("the peer left during the handshake"))
-
 const finish = (
+  operation: string,
   cipher: Cipher,
-  { ready, socket, verify }: Engine,
+  { isRefusal, ready, socket, verify }: Engine,
   options: Tls.CommonOptions
 ): Effect.Effect<Transport, TlsFailed> =>
   Effect.callback<Transport, TlsFailed>((resume) => {
@@ -264,15 +326,22 @@ const finish = (
     }
     const onReady = () => {
       const wrong = verify()
-      if (wrong !== undefined) return fail(toTlsFailed(wrong))
+      if (wrong !== undefined) return fail(certificateFailed(operation, wrong))
       forget()
       const transport = cipher.secured(socket, options)
       // Not from inside the engine, which still has to send the tickets that belong to the handshake: microtasks and ticks
       // are run there.
       setImmediate(() => resume(Effect.succeed(transport)))
     }
-    const onError = (error: unknown) => fail(toTlsFailed(error))
-    const onClose = () => fail(leftEarly(cipher.failure))
+    const onError = (error: unknown) => {
+      const failure = toFailure(error)
+      if (isRefusal()) fail(certificateFailed(operation, error))
+      else if (error instanceof NoIdentity) fail(ownSideFailed(operation, error))
+      // of the connection, and not of TLS
+      else if (failure.kind !== "Unknown") fail(peerLeft(operation, failure))
+      else fail(engineFailed(operation, error))
+    }
+    const onClose = () => fail(peerLeft(operation, cipher.failure))
     socket.on(ready, onReady)
     socket.on("error", onError)
     socket.on("close", onClose)

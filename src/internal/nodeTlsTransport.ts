@@ -223,7 +223,7 @@ export class TlsTransport implements Transport {
       orElse: () => {
         this.abort()
         const timeout = new StreamTimeout({ operation: "stopTls", kind: "Handshake", duration: this.patience })
-        return Effect.fail(new TlsFailed({ kind: "Timeout", cause: timeout }))
+        return Effect.fail(new TlsFailed({ operation: "stopTls", kind: "Timeout", cause: timeout }))
       }
     })
 
@@ -238,7 +238,7 @@ export class TlsTransport implements Transport {
       const fail = (failure: Failure | undefined) => {
         this.abort()
         const kind = failure?.tls ?? "Truncated"
-        resume(Effect.fail(new TlsFailed({ kind, code: failure?.code, cause: failure?.cause })))
+        resume(Effect.fail(new TlsFailed({ operation: "stopTls", kind, code: failure?.code, cause: failure?.cause })))
       }
       const check = () => {
         if (this.over || !said || !this.notified) return

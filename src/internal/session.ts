@@ -126,7 +126,7 @@ export class Session implements Handler, Flow, Output, Watched {
     const lost = connectionLost(failure ?? { kind: "Unknown" })
     // in this order: whoever wakes to a failed read finds that writing is over as well
     this.writes.break(lost)
-    this.reads.feedLoss(failure?.tls === undefined ? lost : () => tlsFailed(failure))
+    this.reads.feedLoss(failure?.tls === undefined ? lost : tlsFailed(failure, failure.tls))
     if (this.closing) this.finish({ _tag: "Reset" })
     else this.notify({ _tag: "Lost", error: lost("closed") })
   }
@@ -438,8 +438,10 @@ export class Session implements Handler, Flow, Output, Watched {
 const graceful: CloseOutcome = { _tag: "Graceful" }
 const peerEof: Closed = { _tag: "PeerEof" }
 
-const tlsFailed = (failure: Failure): TlsFailed =>
-  new TlsFailed({ kind: failure.tls!, code: failure.code, cause: failure.cause })
+const tlsFailed =
+  (failure: Failure, kind: TlsFailed["kind"]) =>
+  (operation: string): TlsFailed =>
+    new TlsFailed({ operation, kind, code: failure.code, cause: failure.cause })
 
 const connectionLost =
   (failure: Failure) =>

@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import type { TlsFailed } from "../StreamError.ts"
 import type { StartTlsOptions } from "../Tls.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
-import type * as NodeTls from "./nodeTls.ts"
 import type { Clockwork } from "./testingClockwork.ts"
 import { type Course, type Ends, type Hitch, Pipe } from "./testingPipe.ts"
 import { type Recorder, shownBytes } from "./testingTimeline.ts"
@@ -108,6 +107,8 @@ export class LinkEnd implements Transport {
   readonly info: ConnectionInfo
   /** What this end sends through. */
   readonly out: Pipe
+  /** Whom this connected to, by name. */
+  host: string | undefined = undefined
 
   private readonly link: Link
   private readonly incoming: Pipe
@@ -183,10 +184,9 @@ export class LinkEnd implements Transport {
       this.incoming.pause()
       this.handler = nobody
       this.attached = false
-      return secure(this, (tls) =>
-        options.side === "client"
-          ? tls.secureClient(this, options, options.serverName, { leftover })
-          : tls.secureServer(this, options, { leftover })
+      return loadTls.pipe(
+        Effect.onInterrupt(() => Effect.sync(() => this.abort())),
+        Effect.flatMap((tls) => tls.startTls(this, options, this.host, { leftover }))
       )
     })
   }
@@ -241,12 +241,5 @@ export class LinkEnd implements Transport {
   }
 }
 
-/** Runs a handshake over a transport that nobody is attached to. The engine is loaded when it is first needed. */
-export const secure = (
-  transport: Transport,
-  handshake: (tls: typeof NodeTls) => Effect.Effect<Transport, TlsFailed>
-): Effect.Effect<Transport, TlsFailed> =>
-  Effect.promise(() => import("./nodeTls.ts")).pipe(
-    Effect.onInterrupt(() => Effect.sync(() => transport.abort())),
-    Effect.flatMap(handshake)
-  )
+/** TLS, which is loaded when it is first needed. */
+export const loadTls = Effect.promise(() => import("./nodeTls.ts"))

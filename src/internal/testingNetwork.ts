@@ -15,12 +15,14 @@ import * as Argument from "./argument.ts"
 import { connectTimedOut } from "./connectTimeout.ts"
 import * as Endpoint from "./endpoint.ts"
 import * as HappyEyeballs from "./happyEyeballs.ts"
+import type { Secure } from "./nodeTls.ts"
 import { type Chunking, cutter } from "./testingChunking.ts"
 import { Clockwork } from "./testingClockwork.ts"
-import { Link, secure, type Side, type Way } from "./testingLink.ts"
+import { Link, type LinkEnd, loadTls, type Side, type Way } from "./testingLink.ts"
 import type { Course, Hitch } from "./testingPipe.ts"
 import * as Random from "./testingRandom.ts"
 import { Recorder } from "./testingTimeline.ts"
+import { checkConnect, checkListen } from "./tlsOptions.ts"
 
 /** See `TestNetwork.Path`. */
 export interface Path {
@@ -281,16 +283,19 @@ export class MemoryNetwork {
 
   readonly connect = (options: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
     Effect.contextWith((context: Context.Context<never>) => {
+      checkConnect("openConnection", options)
       const clockwork = this.wire.clockwork(context)
       const timeout = options.connectTimeout ?? defaultConnectTimeout
       const plain =
         options.path === undefined
           ? this.connectInet(clockwork, options, timeout)
           : this.connectUnix(clockwork, options.path, timeout)
-      const { tls } = options
+      const { path, tls } = options
       if (tls === undefined) return plain
-      return Effect.flatMap(plain, (transport) =>
-        secure(transport, (engine) => engine.secureClient(transport, tls === true ? {} : tls, options.host))
+      const host = options.host ?? (path === undefined ? "localhost" : undefined)
+      return loadTls.pipe(
+        Effect.flatMap(({ client }) => client("openConnection", tls === true ? {} : tls, host)),
+        Effect.flatMap((secure) => Effect.flatMap(plain, (transport) => secure(transport)))
       )
     })
 
@@ -374,6 +379,10 @@ export class MemoryNetwork {
       Effect.timeoutOrElse({
         duration: timeout,
         orElse: () => Effect.fail(connectTimedOut({ target, host, attempts: Array.from(attempts.values()), timeout }))
+      }),
+      Effect.map((end) => {
+        end.host = host
+        return end
       })
     )
   }
@@ -385,12 +394,12 @@ export class MemoryNetwork {
     target: Target,
     label: string,
     info: () => Record<Side, ConnectionInfo>
-  ): Effect.Effect<Transport, ConnectAttempt> {
+  ): Effect.Effect<LinkEnd, ConnectAttempt> {
     const { wire } = this
     const there = wire.latency("client")
     const back = wire.latency("server")
     const answer = this.answerOf(number, target)
-    return Effect.callback<Transport, ConnectAttempt>((resume) => {
+    return Effect.callback<LinkEnd, ConnectAttempt>((resume) => {
       let link: Link | undefined
       let givenUp = false
       const fail = (kind: ConnectAttempt["kind"], code: string) => {
@@ -464,7 +473,19 @@ export class MemoryNetwork {
     events?: ListenEvents
   ): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
     Effect.contextWith((context: Context.Context<never>) => {
-      const accepting: Accepting = { ...events, onTransport: secured(options, onTransport, events, context) }
+      checkListen("startServer", options)
+      const { tls } = options
+      if (tls === undefined) return this.listenWith(options, { ...events, onTransport })
+      return loadTls.pipe(
+        Effect.flatMap(({ listening }) => listening(options, tls)),
+        Effect.flatMap((secure) =>
+          this.listenWith(options, { ...events, onTransport: secured(secure, onTransport, events, context) })
+        )
+      )
+    })
+
+  private listenWith(options: ListenOptions, accepting: Accepting): Effect.Effect<Listener, ListenFailed, Scope.Scope> {
+    return Effect.suspend(() => {
       const added: Array<Bound> = []
       const close = Effect.sync(() => {
         for (const bound of added.splice(0)) {
@@ -487,6 +508,7 @@ export class MemoryNetwork {
         )
       )
     })
+  }
 
   /** Where to listen, if it is on addresses. */
   private places(options: ListenOptions): Effect.Effect<Endpoint.Places, ListenFailed> {
@@ -557,26 +579,22 @@ export class MemoryNetwork {
   }
 }
 
-/** Passes connections on, once their handshake is done where they speak TLS. */
-const secured = (
-  { tls }: ListenOptions,
-  onTransport: (transport: Transport) => void,
-  events: ListenEvents | undefined,
-  context: Context.Context<never>
-): ((transport: Transport) => void) => {
-  if (tls === undefined) return onTransport
-  return (transport) => {
+/** Passes connections on, once their handshake is done. */
+const secured =
+  (
+    secure: Secure,
+    onTransport: (transport: Transport) => void,
+    events: ListenEvents | undefined,
+    context: Context.Context<never>
+  ) =>
+  (transport: Transport): void => {
     Effect.runForkWith(context)(
-      Effect.match(
-        secure(transport, (engine) => engine.secureServer(transport, tls)),
-        {
-          onFailure: (error) => events?.onHandshakeError?.(error, transport.info),
-          onSuccess: onTransport
-        }
-      )
+      Effect.match(secure(transport), {
+        onFailure: (error) => events?.onHandshakeError?.(error, transport.info),
+        onSuccess: onTransport
+      })
     )
   }
-}
 
 const isAddress = (host: string): boolean => Result.isSuccess(NetAddress.ipFromString(host))
 

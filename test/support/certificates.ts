@@ -5,6 +5,7 @@
 import "reflect-metadata"
 import {
   BasicConstraintsExtension,
+  Extension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
   KeyUsageFlags,
@@ -30,6 +31,8 @@ export interface Certificate {
 
 export interface Authority extends Certificate {
   readonly issue: (request: Request) => Promise<Certificate>
+  /** An authority below this one. What it issues comes with its own certificate. */
+  readonly issueAuthority: (request: Request) => Promise<Authority>
 }
 
 interface Request {
@@ -39,11 +42,16 @@ interface Request {
   readonly usage?: "server" | "client"
   readonly notBefore?: Date
   readonly notAfter?: Date
+  readonly extensions?: ReadonlyArray<Extension>
+  /** Of an authority: whether its key may sign certificates. */
+  readonly mayNotSign?: boolean
 }
 
 interface Issuer {
   readonly certificate: X509Certificate
   readonly key: CryptoKey
+  /** What has to be shown with all that it issues. */
+  readonly chain: string
 }
 
 type CryptoKey = webcrypto.CryptoKey
@@ -68,9 +76,12 @@ const make = async (
       extensions: [
         new BasicConstraintsExtension(authority, undefined, true),
         new KeyUsagesExtension(
-          authority ? KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign : KeyUsageFlags.digitalSignature,
+          authority
+            ? KeyUsageFlags.cRLSign | (request.mayNotSign === true ? 0 : KeyUsageFlags.keyCertSign)
+            : KeyUsageFlags.digitalSignature,
           true
         ),
+        ...(request.extensions ?? []),
         ...(request.usage === undefined
           ? []
           : [
@@ -82,7 +93,7 @@ const make = async (
           ? []
           : [
               new SubjectAlternativeNameExtension(
-                request.names.map((value) => ({ type: /^[\d.]+$/.test(value) ? "ip" : "dns", value }))
+                request.names.map((value) => ({ type: /^[\d.]+$|:/.test(value) ? "ip" : "dns", value }))
               )
             ])
       ]
@@ -93,19 +104,24 @@ const make = async (
   const key = createPrivateKey({ key: exported, format: "der", type: "pkcs8" })
     .export({ format: "pem", type: "pkcs8" })
     .toString()
-  const cert = certificate.toString("pem") + "\n"
+  const cert = certificate.toString("pem") + "\n" + (issuer?.chain ?? "")
   return {
     cert,
     key,
     identity: { cert, key: Redacted.make(key) },
-    issuer: { certificate, key: keys.privateKey }
+    // whoever trusts what is trusted for itself has it already
+    issuer: { certificate, key: keys.privateKey, chain: issuer === undefined ? "" : cert }
   }
 }
 
-/** An authority of its own, trusted by whoever is told to trust its `cert`. */
-const makeAuthority = async (name: string): Promise<Authority> => {
-  const { issuer, ...own } = await make({ name }, undefined, true)
-  return { ...own, issue: (request) => make(request, issuer, false) }
+/** An authority of its own, trusted by whoever is told to trust its `cert`, or one below another. */
+const makeAuthority = async (request: Request, by?: Issuer): Promise<Authority> => {
+  const { issuer, ...own } = await make(request, by, true)
+  return {
+    ...own,
+    issue: (request) => make(request, issuer, false),
+    issueAuthority: (request) => makeAuthority(request, issuer)
+  }
 }
 
 /** A certificate that nobody but itself vouches for. */
@@ -124,9 +140,9 @@ export const encrypted = (certificate: Certificate, passphrase: string): Certifi
 }
 
 /** Whom the tests trust. */
-export const authority = await makeAuthority("Test Authority")
+export const authority = await makeAuthority({ name: "Test Authority" })
 /** An authority that nobody was told to trust. */
-export const stranger = await makeAuthority("Strange Authority")
+export const stranger = await makeAuthority({ name: "Strange Authority" })
 
 const local = ["localhost", "127.0.0.1"]
 const [server, client, otherClient, wrongName, expired, notYetValid, unknown, strangeClient, lonely, alpha, beta] =
@@ -174,4 +190,47 @@ export const certificates = {
   /** Servers' of two names, for one address. */
   alpha,
   beta
+}
+
+// ---------------------------------------------------------------------------
+// certificates that are refused for rare reasons
+// ---------------------------------------------------------------------------
+
+/** DER, as far as it goes here: a tag, and less than 128 bytes. */
+const der = (tag: number, ...parts: ReadonlyArray<Uint8Array>): Buffer => {
+  const content = Buffer.concat(parts)
+  return Buffer.concat([Buffer.from([tag, content.length]), content])
+}
+
+/** For an authority: its certificates may only be for names below one, or for all but those (RFC 5280, 4.2.1.10). */
+const nameConstraints = (kind: "permitted" | "excluded", name: string): Extension =>
+  new Extension(
+    "2.5.29.30",
+    true,
+    der(0x30, der(kind === "permitted" ? 0xa0 : 0xa1, der(0x30, der(0x82, Buffer.from(name)))))
+  )
+
+/** A critical extension that nobody knows. */
+const unknownExtension = new Extension("1.3.6.1.4.1.99999.1", true, der(0x05))
+
+/**
+ * Identities that OpenSSL refuses for reasons that Node has no code for, by the reason. A client's are issued as
+ * `usage` says; all are for `localhost`.
+ */
+export const oddities = async (usage: "server" | "client"): Promise<Readonly<Record<string, Certificate>>> => {
+  const request: Request = { name: "localhost", names: local, usage }
+  const below = async (authorityRequest: Request): Promise<Certificate> =>
+    (await authority.issueAuthority(authorityRequest)).issue(request)
+  const [permitted, excluded, critical, noSigner] = await Promise.all([
+    below({ name: "Elsewhere Authority", extensions: [nameConstraints("permitted", "elsewhere.test")] }),
+    below({ name: "Not Here Authority", extensions: [nameConstraints("excluded", "localhost")] }),
+    authority.issue({ ...request, extensions: [unknownExtension] }),
+    below({ name: "No Authority", mayNotSign: true })
+  ])
+  return {
+    "permitted subtree violation": permitted,
+    "excluded subtree violation": excluded,
+    "unhandled critical extension": critical,
+    "key usage does not include certificate signing": noSigner
+  }
 }

@@ -29,6 +29,7 @@ const clientHello = Effect.scoped(
 
 const timedOut = (error: StreamError.TlsFailed | StreamError.ConnectFailed): void => {
   assert(error._tag === "TlsFailed", String(error))
+  assert.match(error.message, /^(openConnection|startServer): the peer took longer than handshakeTimeout$/)
   assert.strictEqual(error.kind, "Timeout")
   assert(error.cause instanceof StreamError.StreamTimeout)
   assert.strictEqual(error.cause.kind, "Handshake")
@@ -177,6 +178,10 @@ describe("a handshake that is given up", () => {
             yield* client[leave]
             const failure = yield* server.failure
             assert.strictEqual(failure.kind, "Handshake")
+            assert.match(
+              failure.message,
+              /^startServer: TLS failed( \(ECONNRESET\))?: the peer left during the handshake$/
+            )
           }
         })
       )

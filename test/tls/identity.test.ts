@@ -4,10 +4,16 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Redacted, Ref } from "effect"
-import { NodeNetwork, startServer, type Tls } from "effect-byte-streams"
+import { NodeNetwork, openConnection, startServer, StreamError, type Tls } from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { existsSync } from "node:fs"
 import { inspect } from "node:util"
 import { authority, certificates, encrypted } from "../support/certificates.ts"
 import { text } from "../support/bytes.ts"
+import { backTo, held } from "../support/descriptors.ts"
+import { plainPair } from "../support/plainPair.ts"
+import { serveRaw } from "../support/rawPeer.ts"
+import { socketPath } from "../support/temporary.ts"
 import { connectTls, host, serveTls, tlsPair } from "../support/tlsPair.ts"
 import { connectTlsPeer } from "../support/tlsPeer.ts"
 import { eventually, turns, within } from "../support/wait.ts"
@@ -57,31 +63,300 @@ describe("keys and certificates", () => {
       yield* server.accept
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
+})
 
-  it.live("a server's key that cannot be used is told to somebody: whoever starts it, or onHandshakeError", () =>
+const { cert, key } = certificates.server
+const secret = (text: string) => Redacted.make(text)
+const cut = (pem: string): string => pem.slice(0, 200)
+
+/** What cannot work, whoever the peer is: what the message says of it, and OpenSSL's code. */
+const unusable: ReadonlyArray<
+  readonly [name: string, options: Partial<Tls.ServerOptions & Tls.ClientOptions>, said: string, code: string]
+> = [
+  [
+    "the key of another certificate",
+    { identity: { cert, key: secret(certificates.client.key) } },
+    "identity.key is not that of identity.cert: key values mismatch",
+    "ERR_OSSL_X509_KEY_VALUES_MISMATCH"
+  ],
+  [
+    "a wrong passphrase",
+    { identity: wrongly(lockedServer.identity) },
+    "identity.key cannot be opened with identity.passphrase: bad decrypt",
+    "ERR_OSSL_BAD_DECRYPT"
+  ],
+  [
+    "no passphrase for an encrypted key",
+    { identity: { cert, key: lockedServer.identity.key } },
+    "identity.key is encrypted, and there is no identity.passphrase: bad decrypt",
+    "ERR_OSSL_BAD_DECRYPT"
+  ],
+  [
+    "a key that is none",
+    { identity: { cert, key: secret("no key at all") } },
+    "identity.key cannot be read: unsupported",
+    "ERR_OSSL_UNSUPPORTED"
+  ],
+  [
+    "an empty key",
+    { identity: { cert, key: secret("") } },
+    "identity.key cannot be read: unsupported",
+    "ERR_OSSL_UNSUPPORTED"
+  ],
+  [
+    "no key",
+    { identity: { cert } as Tls.Identity },
+    "identity.key cannot be read: unsupported",
+    "ERR_OSSL_UNSUPPORTED"
+  ],
+  [
+    "a certificate that is none",
+    { identity: { cert: "no certificate at all", key: secret(key) } },
+    "identity.cert cannot be read: no start line",
+    "ERR_OSSL_PEM_NO_START_LINE"
+  ],
+  [
+    "an empty certificate",
+    { identity: { cert: new Uint8Array(0), key: secret(key) } },
+    "identity.cert cannot be read: no start line",
+    "ERR_OSSL_PEM_NO_START_LINE"
+  ],
+  [
+    "no certificate",
+    { identity: { key: secret(key) } as Tls.Identity },
+    "identity.cert cannot be read: no start line",
+    "ERR_OSSL_PEM_NO_START_LINE"
+  ],
+  [
+    "a certificate that was cut",
+    { identity: { cert: cut(cert), key: secret(key) } },
+    "identity.cert cannot be read: bad end line",
+    "ERR_OSSL_PEM_BAD_END_LINE"
+  ],
+  [
+    "a ca without certificates",
+    { ca: "nobody" },
+    "ca holds no certificate: no start line",
+    "ERR_OSSL_PEM_NO_START_LINE"
+  ],
+  ["an empty ca", { ca: "" }, "ca holds no certificate: no start line", "ERR_OSSL_PEM_NO_START_LINE"],
+  ["an empty list for ca", { ca: [] }, "ca holds no certificate: no start line", "ERR_OSSL_PEM_NO_START_LINE"],
+  ["a key for ca", { ca: key }, "ca holds no certificate: no start line", "ERR_OSSL_PEM_NO_START_LINE"],
+  [
+    "a ca whose second certificate was cut",
+    { ca: [authority.cert + cut(cert)] },
+    "ca holds a certificate that cannot be read: bad end line",
+    "ERR_OSSL_PEM_BAD_END_LINE"
+  ],
+  [
+    "a minVersion above maxVersion",
+    { minVersion: "TLSv1.3", maxVersion: "TLSv1.2" },
+    "minVersion TLSv1.3 is above maxVersion TLSv1.2",
+    "ERR_SSL_NO_PROTOCOLS_AVAILABLE"
+  ]
+]
+const identities = unusable.filter(([, { identity }]) => identity !== undefined)
+
+describe("a server that cannot speak TLS", () => {
+  const serverTls = (options: Partial<Tls.ServerOptions>): Tls.ServerOptions => ({
+    identity: certificates.server.identity,
+    ...options
+  })
+  const nobody = () => Effect.never
+
+  it.live.each(unusable)("does not start with %s, says why, and leaves nothing bound", ([, options, said, code]) =>
     Effect.gen(function* () {
-      for (const identity of [
-        wrongly(lockedServer.identity),
-        { cert: certificates.server.cert, key: Redacted.make("no key at all") },
-        { cert: certificates.server.cert, key: certificates.client.identity.key }
-      ]) {
-        const failures: Array<unknown> = []
-        const started = yield* Effect.exit(
-          startServer(
-            {
-              host,
-              port: 0,
-              gracePeriod: 0,
-              tls: { identity },
-              onHandshakeError: (error) => Effect.sync(() => void failures.push(error))
-            },
-            () => Effect.never
-          )
+      const { port } = yield* Effect.scoped(startServer({ host, port: 0 }, nobody))
+      const before = held()
+      const tls = serverTls(options as Partial<Tls.ServerOptions>)
+      const error = yield* Effect.flip(Effect.scoped(startServer({ host, port, tls }, nobody)))
+      assert(error instanceof StreamError.ListenFailed)
+      assert.strictEqual(error.kind, "Tls")
+      assert.strictEqual(error.code, code)
+      assert.strictEqual(error.message, `cannot listen on ${host}:${port}: Tls (${code}): ${said}`)
+      yield* backTo(before)
+      const refused = yield* Effect.flip(openConnection({ host, port }))
+      assert.strictEqual(refused._tag, "ConnectFailed")
+      yield* startServer({ host, port, gracePeriod: 0 }, nobody)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live.each(unusable)("does not start in memory either, with %s", ([, options, said, code]) =>
+    Effect.gen(function* () {
+      const tls = serverTls(options as Partial<Tls.ServerOptions>)
+      const error = yield* Effect.flip(Effect.scoped(startServer({ host, port: 7000, tls }, nobody)))
+      assert(error instanceof StreamError.ListenFailed)
+      assert.strictEqual(error.message, `cannot listen on ${host}:7000: Tls (${code}): ${said}`)
+      assert.strictEqual((yield* Effect.flip(openConnection({ host, port: 7000 }))).kind, "Refused")
+      yield* startServer({ host, port: 7000, gracePeriod: 0 }, nobody)
+    }).pipe(Effect.scoped, Effect.provide(TestNetwork.layer))
+  )
+
+  it.live("does not start on a path, and leaves no file there", () =>
+    Effect.gen(function* () {
+      const path = yield* socketPath()
+      const tls = { identity: wrongly(lockedServer.identity) }
+      const error = yield* Effect.flip(Effect.scoped(startServer({ path, tls }, nobody)))
+      assert.strictEqual(error.kind, "Tls")
+      assert.strictEqual(error.address, path)
+      assert(!existsSync(path))
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("names all the addresses that it was to listen on", () =>
+    Effect.gen(function* () {
+      const tls = { identity: wrongly(lockedServer.identity) }
+      const address = (hosts: string | ReadonlyArray<string> | undefined) =>
+        Effect.map(
+          Effect.flip(Effect.scoped(startServer({ host: hosts, port: 7, tls }, nobody))),
+          (error) => error.address
         )
-        if (Exit.isFailure(started)) continue
-        assert(Exit.isFailure(yield* Effect.exit(connectTls(started.value.port))))
-        yield* eventually("the server's owner hears of the failure", () => failures.length > 0)
+      assert.strictEqual(yield* address(undefined), "*:7")
+      assert.strictEqual(yield* address(["127.0.0.1", "::1"]), "127.0.0.1:7, [::1]:7")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  // whom it trusts, and which versions it speaks, is said once and for all
+  it.live.each(unusable.filter(([, { identity }]) => identity === undefined))(
+    "does not start with %s, although its identity is chosen for each handshake",
+    ([, options, , code]) =>
+      Effect.gen(function* () {
+        const tls: Tls.ServerOptions = { ...(options as object), identity: () => Effect.die("asked too early") }
+        const error = yield* Effect.flip(Effect.scoped(startServer({ host, port: 0, tls }, nobody)))
+        assert.strictEqual(error.code, code)
+      }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live.each(identities)("upgrades nobody with %s", ([, { identity }, said, code]) =>
+    Effect.gen(function* () {
+      const { client, peer } = yield* plainPair()
+      const error = yield* Effect.flip(peer.startTls({ side: "server", identity: identity as Tls.Identity }))
+      assert(error._tag === "TlsFailed")
+      assert.strictEqual(error.kind, "Handshake")
+      assert.strictEqual(error.message, `startTls: TLS failed (${code}): ${said}`)
+      assert.strictEqual((yield* Effect.flip(client.reader.read(1)))._tag, "ConnectionLost")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live.each(identities)("fails one handshake where it is chosen: %s", ([, { identity }, said, code]) =>
+    Effect.gen(function* () {
+      const server = yield* serveTls({
+        identity: (name) =>
+          Effect.succeed(name === "alpha.test" ? (identity as Tls.Identity) : certificates.server.identity)
+      })
+      yield* Effect.flip(connectTls(server.port, { serverName: "alpha.test" }))
+      const byName = yield* server.failure
+      assert.strictEqual(byName.kind, "Handshake")
+      assert.strictEqual(byName.message, `startServer: TLS failed (${code}): no identity for alpha.test: ${said}`)
+      yield* connectTls(server.port)
+
+      const always = yield* serveTls({ identity: () => Effect.succeed(identity as Tls.Identity) })
+      yield* Effect.flip(connectTls(always.port))
+      const first = yield* always.failure
+      assert.strictEqual(first.kind, "Handshake")
+      assert.strictEqual(first.message, `startServer: TLS failed (${code}): ${said}`)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+})
+
+describe("a client that cannot speak TLS", () => {
+  it.live.each(unusable)("connects to nobody with %s, and says why", ([, options, said, code]) =>
+    Effect.gen(function* () {
+      const server = yield* serveRaw()
+      const before = held()
+      for (const network of [NodeNetwork.layer, TestNetwork.layer]) {
+        const tls = options as Tls.ClientOptions
+        const error = yield* Effect.flip(Effect.provide(openConnection({ host, port: server.port, tls }), network))
+        assert(error._tag === "TlsFailed")
+        assert.strictEqual(error.kind, "Handshake")
+        assert.strictEqual(error.code, code)
+        assert.strictEqual(error.message, `openConnection: TLS failed (${code}): ${said}`)
       }
+      assert.strictEqual(server.peers.length, 0)
+      yield* backTo(before)
+    })
+  )
+
+  it.live.each(unusable)("upgrades no connection with %s, and resets it", ([, options, said, code]) =>
+    Effect.gen(function* () {
+      const { client, peer } = yield* plainPair()
+      const error = yield* Effect.flip(client.startTls({ side: "client", ...(options as Tls.ClientOptions) }))
+      assert(error._tag === "TlsFailed")
+      assert.strictEqual(error.message, `startTls: TLS failed (${code}): ${said}`)
+      assert.strictEqual((yield* Effect.flip(peer.reader.read(1)))._tag, "ConnectionLost")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+})
+
+describe("options that no program can mean", () => {
+  const wrong: ReadonlyArray<readonly [options: object, said: string]> = [
+    [{ minVersion: "TLSv1.1" }, "minVersion must be one of TLSv1.2, TLSv1.3"],
+    [{ maxVersion: "1.3" }, "maxVersion must be one of TLSv1.2, TLSv1.3"],
+    [{ alpnProtocols: ["h2", ""] }, 'each of alpnProtocols must be text of 1 to 255 bytes, got ""'],
+    [{ alpnProtocols: ["ü".repeat(128)] }, "each of alpnProtocols must be text of 1 to 255 bytes"],
+    [{ handshakeTimeout: "10 secs" }, 'handshakeTimeout must be a duration, got "10 secs"'],
+    [{ identity: { cert, key } }, "identity.key must be Redacted, got a string"],
+    [{ identity: { ...lockedServer.identity, passphrase } }, "identity.passphrase must be Redacted, got a string"],
+    [{ identity: cert }, "identity must be an Identity, got a string"]
+  ]
+  const wrongOfServer: typeof wrong = [
+    [{ clientCertificate: "required" }, "clientCertificate must be one of none, request, require"],
+    [{ identity: undefined }, "identity must be an Identity, got undefined"]
+  ]
+  const wrongOfUpgrade: typeof wrong = [
+    [{ side: "sever" }, "side must be one of client, server"],
+    [{ leftover: "feedTLS" }, "leftover must be one of fail, feedTls"]
+  ]
+
+  /** What an effect dies with. */
+  const defectOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.map(Effect.exit(effect), (exit) => {
+      assert(Exit.isFailure(exit) && Cause.hasDies(exit.cause), "it does not die")
+      return String(Cause.squash(exit.cause))
+    })
+  const saysWithPrefix = (defect: string, operation: string, said: string): void => {
+    const [option] = said.match(/(minVersion|maxVersion|alpnProtocols|handshakeTimeout|identity|clientCertificate)/)!
+    assert.include(defect, `${operation}: ${said.replace(option, `tls.${option}`)}`)
+  }
+
+  it.live("are wrong arguments of startServer", () =>
+    Effect.gen(function* () {
+      for (const network of [NodeNetwork.layer, TestNetwork.layer]) {
+        for (const [options, said] of [...wrong, ...wrongOfServer]) {
+          const tls = { identity: certificates.server.identity, ...options } as Tls.ServerOptions
+          const start = startServer({ host, port: 0, tls }, () => Effect.never)
+          saysWithPrefix(yield* defectOf(Effect.provide(start, network)), "startServer", said)
+        }
+      }
+    })
+  )
+
+  it.live("are wrong arguments of openConnection, and nobody is connected to", () =>
+    Effect.gen(function* () {
+      const server = yield* serveRaw()
+      for (const network of [NodeNetwork.layer, TestNetwork.layer]) {
+        for (const [options, said] of wrong) {
+          const open = openConnection({ host, port: server.port, tls: options as Tls.ClientOptions })
+          saysWithPrefix(yield* defectOf(Effect.provide(open, network)), "openConnection", said)
+        }
+      }
+      assert.strictEqual(server.peers.length, 0)
+    })
+  )
+
+  it.live("are wrong arguments of startTls, and nothing happens to the connection", () =>
+    Effect.gen(function* () {
+      const { client, peer } = yield* plainPair()
+      for (const [options, said] of [...wrong, ...wrongOfUpgrade]) {
+        const asClient = { side: "client", ...options } as Tls.StartTlsOptions
+        assert.include(yield* defectOf(client.startTls(asClient)), `startTls: ${said}`)
+      }
+      for (const [options, said] of [...wrong, ...wrongOfServer, ...wrongOfUpgrade]) {
+        const asServer = { side: "server", identity: certificates.server.identity, ...options } as Tls.StartTlsOptions
+        assert.include(yield* defectOf(client.startTls(asServer)), `startTls: ${said}`)
+      }
+      yield* client.writer.write("still here\n")
+      assert.strictEqual(text(yield* peer.reader.readLine), "still here\n")
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })
@@ -151,7 +426,11 @@ describe("Redacted", () => {
         silent("the failure", Cause.pretty(exit.cause))
         silent("the failure", Cause.squash(exit.cause))
       }
-      const mine = yield* serveTls({ identity: wrongly(lockedServer.identity) })
+      const started = yield* Effect.exit(serveTls({ identity: wrongly(lockedServer.identity) }))
+      assert(Exit.isFailure(started))
+      silent("the failure to start", started.cause)
+      silent("the failure to start", Cause.pretty(started.cause))
+      const mine = yield* serveTls({ identity: () => Effect.succeed(wrongly(lockedServer.identity)) })
       yield* Effect.exit(connectTls(mine.port))
       yield* turns()
       silent("the server's failures", mine.failures)

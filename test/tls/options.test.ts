@@ -396,18 +396,93 @@ describe("resumption", () => {
       }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("another server does not know the session: a whole handshake follows", () =>
+  /** Whether a session made with one server is resumed with another. */
+  const between = (one: Partial<Tls.ServerOptions>, other: Partial<Tls.ServerOptions>, client?: Tls.ClientOptions) =>
     Effect.gen(function* () {
-      const one = yield* serveTls()
-      const other = yield* serveTls()
+      const first = yield* serveTls(one)
+      const second = yield* serveTls(other)
       const sessions: Array<Uint8Array> = []
-      const client = yield* connectTls(one.port, { onSession: (session) => sessions.push(session) })
-      yield* (yield* one.accept).writer.write("first\n")
-      yield* client.reader.readLine
+      const connection = yield* connectTls(first.port, {
+        ...client,
+        onSession: (session) => sessions.push(session)
+      })
+      yield* (yield* first.accept).writer.write("first\n")
+      yield* connection.reader.readLine
       const session = yield* eventually("the server allows the session to be resumed", () => sessions[0])
-      const second = yield* connectTls(other.port, { session })
-      assert.strictEqual(second.info.tls?.resumed, false)
-      assert.strictEqual(second.info.tls?.authorized, true)
+      const again = yield* connectTls(second.port, { ...client, session })
+      assert.strictEqual(again.info.tls?.authorized, true)
+      yield* second.accept
+      return again.info.tls?.resumed
+    })
+  const versions = ["TLSv1.2", "TLSv1.3"] as const
+
+  it.live.each(versions)("over %s another identity does not know the session: a whole handshake follows", (version) =>
+    Effect.gen(function* () {
+      const identity = { ...certificates.server.identity }
+      assert.strictEqual(yield* between({}, { identity }, { maxVersion: version }), false)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live.each(versions)("over %s an identity is prepared once for all that ask the same of clients", (maxVersion) =>
+    Effect.gen(function* () {
+      const same: ReadonlyArray<readonly [Partial<Tls.ServerOptions>, Partial<Tls.ServerOptions>]> = [
+        [{}, {}],
+        // what is equal, said in another way
+        [{ ca: authority.cert }, { ca: [new TextEncoder().encode(authority.cert)] }],
+        [{ clientCertificate: "none" }, { minVersion: "TLSv1.2", maxVersion: "TLSv1.3" }],
+        // what has nothing to do with it
+        [
+          { handshakeTimeout: "5 seconds", alpnProtocols: ["a"] },
+          { allowTruncation: true, stoppable: true }
+        ]
+      ]
+      for (const [one, other] of same) assert.strictEqual(yield* between(one, other, { maxVersion }), true)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live.each(versions)(
+    "over %s what a client has shown to one server is not taken for more by another",
+    (maxVersion) =>
+      Effect.gen(function* () {
+        const client = { maxVersion, identity: certificates.client.identity }
+        const different: ReadonlyArray<readonly [Partial<Tls.ServerOptions>, Partial<Tls.ServerOptions>]> = [
+          [{ clientCertificate: "none" }, { clientCertificate: "require" }],
+          [{ clientCertificate: "request" }, { clientCertificate: "require" }],
+          [
+            { clientCertificate: "request", ca: stranger.cert },
+            { clientCertificate: "require", ca: authority.cert }
+          ],
+          [{ ca: authority.cert }, { ca: [authority.cert, stranger.cert] }],
+          [{}, { minVersion: maxVersion, maxVersion }]
+        ]
+        for (const [one, other] of different) assert.strictEqual(yield* between(one, other, client), false)
+      }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("an identity is prepared for a few kinds of options at a time, and those used last are kept", () =>
+    Effect.gen(function* () {
+      const { identity } = certificates.beta
+      const sessions: Array<Uint8Array> = []
+      const served = (names: number, client?: Tls.ClientOptions) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const server = yield* serveTls({ identity, ca: Array.from({ length: names }, () => authority.cert) })
+            if (client === undefined) return undefined
+            const connection = yield* connectTls(server.port, { serverName: "beta.test", ...client })
+            yield* (yield* server.accept).writer.write("first\n")
+            yield* connection.reader.readLine
+            return connection.info.tls?.resumed
+          })
+        )
+      yield* served(1, { onSession: (session) => sessions.push(session) })
+      const session = yield* eventually("the server allows the session to be resumed", () => sessions[0])
+      for (let others = 2; others <= 40; others++) {
+        yield* served(others)
+        yield* served(1)
+      }
+      assert.strictEqual(yield* served(1, { session }), true)
+      for (let others = 2; others <= 40; others++) yield* served(others)
+      assert.strictEqual(yield* served(1, { session: sessions.at(-1)! }), false)
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })
@@ -464,6 +539,10 @@ describe("a peer that speaks no TLS", () => {
       assert(error._tag === "TlsFailed")
       assert.strictEqual(error.kind, "Handshake")
       assert.strictEqual(error.code, "ERR_SSL_WRONG_VERSION_NUMBER")
+      assert.strictEqual(
+        error.message,
+        "openConnection: TLS failed (ERR_SSL_WRONG_VERSION_NUMBER): wrong version number"
+      )
       yield* (yield* server.accept).awaitClosed
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
@@ -474,10 +553,14 @@ describe("a peer that speaks no TLS", () => {
       const first = yield* Effect.flip(connectTls(leaves.port))
       assert(first._tag === "TlsFailed")
       assert.strictEqual(first.kind, "Handshake")
+      assert.strictEqual(first.code, undefined)
+      assert.strictEqual(first.message, "openConnection: TLS failed: the peer left during the handshake")
       const resets = yield* serveRaw({}, (peer) => peer.socket.once("data", () => peer.socket.resetAndDestroy()))
       const second = yield* Effect.flip(connectTls(resets.port))
       assert(second._tag === "TlsFailed")
       assert.strictEqual(second.kind, "Handshake")
+      assert.strictEqual(second.code, "ECONNRESET")
+      assert.strictEqual(second.message, "openConnection: TLS failed (ECONNRESET): the peer left during the handshake")
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 

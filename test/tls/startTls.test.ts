@@ -26,7 +26,7 @@ import { socketPath } from "../support/temporary.ts"
 import { plainFacing, plainPair } from "../support/plainPair.ts"
 import { host, tlsPair } from "../support/tlsPair.ts"
 import { type Side, tlsClientOn, tlsServerOn } from "../support/tlsPeer.ts"
-import { eventuallyEffect, turns, within } from "../support/wait.ts"
+import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
 const sides: ReadonlyArray<Side> = ["client", "server"]
 const versions = ["TLSv1.2", "TLSv1.3"] as const
@@ -260,6 +260,66 @@ for (const stoppable of [true, false]) {
             })
           assert(Exit.isSuccess(yield* upgradeTo(onlyAddress.identity)))
           assert(Exit.isFailure(yield* upgradeTo(onlyName.identity)))
+        }).pipe(Effect.provide(NodeNetwork.layer))
+      )
+    })
+
+    describe("sessions", () => {
+      it.live.each(versions)("are resumed from one upgrade to the next, over %s", (maxVersion) =>
+        Effect.gen(function* () {
+          // as a server is written: the options are made for each upgrade, the identity is there
+          const { identity } = certificates.server
+          const server = yield* startServer({ host, port: 0, gracePeriod: 0 }, (plain) =>
+            Effect.gen(function* () {
+              yield* plain.reader.readLine
+              yield* plain.writer.write("go ahead\n")
+              const { reader, writer } = yield* plain.startTls({ side: "server", identity, stoppable })
+              yield* writer.write(yield* reader.readLine)
+            }).pipe(Effect.scoped)
+          )
+          const sessions: Array<Uint8Array> = []
+          const upgrade = (session: Uint8Array | undefined) =>
+            Effect.gen(function* () {
+              const plain = yield* openConnection({ host, port: server.port })
+              yield* plain.writer.write("STARTTLS\n")
+              yield* within("the answer", plain.reader.readLine)
+              const onSession = (session: Uint8Array) => sessions.push(session)
+              const { info, reader, writer } = yield* plain.startTls({ ...asClient, maxVersion, session, onSession })
+              yield* writer.write("echo\n")
+              assert.strictEqual(text(yield* within("the echo", reader.readLine)), "echo\n")
+              return info.tls?.resumed
+            }).pipe(Effect.scoped)
+          assert.strictEqual(yield* upgrade(undefined), false)
+          for (let i = 0; i < 3; i++) {
+            const session = yield* eventually("the server allows the session to be resumed", () => sessions.shift())
+            assert.strictEqual(yield* upgrade(session), true)
+            // over 1.2 a session that is resumed stays the same one
+            if (sessions.length === 0) sessions.push(session)
+          }
+        }).pipe(Effect.provide(NodeNetwork.layer))
+      )
+
+      it.live("are resumed with the server that listens for TLS alone, if it has the same identity", () =>
+        Effect.gen(function* () {
+          const { identity } = certificates.server
+          const upgrading = yield* startServer({ host, port: 0, gracePeriod: 0 }, (plain) =>
+            Effect.flatMap(plain.startTls({ side: "server", identity, stoppable }), ({ writer }) =>
+              Effect.andThen(writer.write("hello\n"), Effect.never)
+            ).pipe(Effect.scoped)
+          )
+          const encrypted = yield* startServer(
+            { host, port: 0, gracePeriod: 0, tls: { identity, stoppable } },
+            ({ writer }) => Effect.andThen(writer.write("hello\n"), Effect.never)
+          )
+          const sessions: Array<Uint8Array> = []
+          const plain = yield* openConnection({ host, port: upgrading.port })
+          const onSession = (session: Uint8Array) => sessions.push(session)
+          const { reader } = yield* plain.startTls({ ...asClient, onSession })
+          yield* within("the greeting", reader.readLine)
+          const session = yield* eventually("the server allows the session to be resumed", () => sessions[0])
+          const tls = { ca: authority.cert, serverName: "localhost", session }
+          const { info } = yield* openConnection({ host, port: encrypted.port, tls })
+          assert.strictEqual(info.tls?.resumed, true)
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
     })
