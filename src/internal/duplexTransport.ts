@@ -156,8 +156,8 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   inputEnded(): void {
     if (this.readEnded) return
     if (this.half !== "") this.handler.onData(Chunks.restOf(this))
-    this.readEnded = true
     if (this.endIsReset()) return
+    this.readEnded = true
     this.handler.onEnd()
   }
 

@@ -31,7 +31,14 @@ interface EngineHandle extends Handle {
   receive(bytes: Uint8Array): void
   /** How much it has encrypted that the system has not taken, or not said that it has. */
   readonly writeQueueSize: number
-  readonly _parent: Handle
+  readonly _parent: SocketHandle
+}
+
+interface SocketHandle extends Handle {
+  /** How much waits for the system to take it. */
+  readonly writeQueueSize: number
+  /** Fails without a peer. Unix sockets do not have it. */
+  getpeername?(out: object): number
 }
 
 const nothing = (): void => {}
@@ -116,6 +123,8 @@ class DirectTlsTransport extends NodeTransport {
   private fault: unknown = undefined
   /** It was told of, and the connection is being closed. */
   private ending = false
+  /** The input has ended, and whether in good order is known at the end of the turn. */
+  private endWaits = false
   /** How every socket reads. */
   private readonly read: Net.Socket["_read"]
 
@@ -133,14 +142,7 @@ class DirectTlsTransport extends NodeTransport {
       handle.readStop()
     }
     const { _final } = engine
-    const final = (callback: (error?: Error | null) => void, again = false): void => {
-      // The engine ends the socket's output even before what it still has to send itself, such as tickets: the
-      // close_notify would wait behind that, and then be too late.
-      if ((handleOf(engine)?.writeQueueSize ?? 0) === 0) _final.call(engine, callback)
-      else if (again) setTimeout(final, 5, callback, true)
-      else setImmediate(final, callback, true)
-    }
-    engine._final = final
+    engine._final = (callback) => this.endOutput(_final, callback)
     // all that the engine finds wrong, of which a client's says it once more
     engine.on("_tlsError", (error: unknown) => {
       this.fault ??= error
@@ -162,6 +164,8 @@ class DirectTlsTransport extends NodeTransport {
     // not deleted, which would make the engine an object that is slow to use
     this.duplex._read = this.read
     super.attach(handler)
+    // what the engine sent at the end of the handshake; who only writes would wait for ever behind it
+    this.checkSending()
     if (!this.duplex.destroyed) this.duplex._read(0)
     if (this.fault !== undefined) process.nextTick(() => this.failed())
   }
@@ -185,12 +189,78 @@ class DirectTlsTransport extends NodeTransport {
     handler.onClose({ ...failure, tls: kindOf(failure.code) })
   }
 
+  // ------------------------------------------------------------------------
+  // what the engine sends of itself: tickets, close_notify, updates of keys
+  //
+  // The system tells of a reset once, and if it tells such a write of it nobody hears: the engine keeps the error to itself,
+  // and what is read then looks like the end.
+  // ------------------------------------------------------------------------
+
+  /**
+   * Finds out whether the engine could not send something of its own, and has writing fail if so. What it has sent it
+   * forgets at the end of the turn, and what it could not send stays: to be asked only behind the end of a turn.
+   */
+  private checkSending(): void {
+    const handle = handleOf(this.duplex)
+    if (handle === null || !keepsUnsent(handle)) return
+    const code = hasPeer(handle) ? "EPIPE" : "ECONNRESET"
+    this.failWriting(Object.assign(new Error(`write ${code}`), { code, syscall: "write" }))
+  }
+
+  /** Ends TLS and the output, behind all that the engine still has to send itself. */
+  private endOutput(end: Net.Socket["_final"], callback: (error?: Error | null) => void): void {
+    const { duplex } = this
+    const handle = handleOf(duplex)
+    // There is nobody to say goodbye to, and saying it would hear of the reset in the place of the next read.
+    if (handle === null || !hasPeer(handle)) return callback()
+    if (handle.writeQueueSize > 0) {
+      // The engine ends the socket's output even before what it still has to send itself, such as tickets: the
+      // close_notify would wait behind that, and then be too late.
+      const again = () => {
+        this.checkSending()
+        if (this.writeFailed) callback()
+        else this.endOutput(end, callback)
+      }
+      if (handle._parent.writeQueueSize === 0) setImmediate(again)
+      else setTimeout(setImmediate, 5, again)
+      return
+    }
+    end.call(duplex, (error) => {
+      if ((handleOf(duplex)?.writeQueueSize ?? 0) === 0) return callback(error)
+      setImmediate(() => {
+        this.checkSending()
+        callback(error)
+      })
+    })
+  }
+
+  override inputEnded(): void {
+    const handle = handleOf(this.duplex)
+    if (this.notified || handle === null || hasPeer(handle) || !keepsUnsent(handle)) return super.inputEnded()
+    this.endWaits = true
+    setImmediate(() => this.endInput())
+  }
+
+  private endInput(): void {
+    if (!this.endWaits) return
+    this.endWaits = false
+    this.checkSending()
+    super.inputEnded()
+  }
+
+  override streamClosed(): void {
+    this.endInput()
+    super.streamClosed()
+  }
+
   /** The end of the connection is not the end of TLS: somebody may have cut it. */
   protected override endIsReset(): boolean {
     if (this.notified) return false
     if (super.endIsReset()) return true
-    if (this.lenient) return false
-    this.failure ??= { kind: "Reset", tls: "Truncated", cause: new TlsFailed({ kind: "Truncated" }) }
+    // to who has closed it is all the same, and what was sent may still be on its way
+    if (this.lenient || this.handler === nobody) return false
+    // also where a write has failed before: what is read was not reset
+    this.failure = { kind: "Reset", tls: "Truncated", cause: new TlsFailed({ kind: "Truncated" }) }
     this.reset()
     return true
   }
@@ -203,6 +273,12 @@ class DirectTlsTransport extends NodeTransport {
     this.below.abort()
   }
 }
+
+/** Whether there is something that the engine wants to send, and the system has not been given. */
+const keepsUnsent = (handle: EngineHandle): boolean => handle.writeQueueSize > 0 && handle._parent.writeQueueSize === 0
+
+/** Whether the connection still has two ends. That of a Unix socket always has: there no write hears of a reset. */
+const hasPeer = ({ _parent: socket }: EngineHandle): boolean => (socket.getpeername?.({}) ?? 0) === 0
 
 /**
  * Whether what the engine calls the end is that of TLS, and not that of the connection; to be asked in the very call.

@@ -90,8 +90,12 @@ export class TlsTransport implements Transport {
   attach(handler: Handler): void {
     this.attached = true
     this.handler = handler
-    this.cipher.flow()
-    // what the engine found wrong in the meantime
+    const { cipher } = this
+    cipher.flow()
+    // what went wrong in the meantime: the tickets could not be sent
+    const { failure } = cipher
+    if (failure !== undefined && !cipher.transportClosed) process.nextTick(() => this.handler.onWriteFailure(failure))
+    // what the engine found wrong
     if (this.fault !== undefined) process.nextTick(() => this.deliver())
   }
 

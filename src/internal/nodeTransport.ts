@@ -1,6 +1,6 @@
 /** A transport over a `node:net` socket. */
+import * as Fs from "node:fs"
 import * as Net from "node:net"
-import { constants } from "node:os"
 import { Readable } from "node:stream"
 import type { ConnectionInfo, Failure, Handler } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
@@ -8,8 +8,24 @@ import { DuplexTransport } from "./duplexTransport.ts"
 import { toFailure } from "./failure.ts"
 import * as Lending from "./nodeLending.ts"
 
+// Up to libuv 1.51 (Node 22) a reset that arrives together with data is reported as the end of the stream, and the system
+// still keeps it for whoever reads next.
 const [uvMajor = 0, uvMinor = 0] = process.versions.uv.split(".").map(Number)
 const resetLooksLikeEnd = uvMajor === 1 && uvMinor < 52
+
+const scratch = new Uint8Array(1)
+
+/** What the system says to whoever reads on behind what was reported as the end: what is wrong with it, if anything. */
+const behindTheEnd = (socket: Net.Socket): unknown => {
+  const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd
+  if (typeof fd !== "number" || fd < 0) return undefined
+  try {
+    Fs.readSync(fd, scratch, 0, 1, null)
+    return undefined
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EAGAIN" ? undefined : error
+  }
+}
 
 /** Where a socket keeps its transport. */
 const owner = Symbol("effect-byte-streams/transport")
@@ -60,7 +76,7 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   private writing = false
   /** The system has yet to take what was written last. */
   protected holding = false
-  private writeFailed = false
+  protected writeFailed = false
   /** Reads in a row that brought few bytes. */
   private smallReads = 0
   /** What the socket calls with each write, made with the first. */
@@ -148,7 +164,7 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     this.handler.onDrain()
   }
 
-  private failWriting(error: Error): void {
+  protected failWriting(error: Error): void {
     // what has closed says itself why
     if (this.writeFailed || this.duplex.destroyed) return
     this.writeFailed = true
@@ -161,22 +177,14 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     })
   }
 
-  /**
-   * Up to libuv 1.51 (Node 22) a reset that arrives together with data is reported as the end of the stream. A socket
-   * that was reset has no peer any more.
-   */
   protected override endIsReset(): boolean {
-    if (this.writeFailed) {
-      // A peer that had left in good order before we wrote to it is a broken pipe, and its end is one.
-      if (this.failure?.kind !== "Reset") return false
-      // The write was told of the reset, and so the read is not any more.
-      this.duplex.destroy()
-      return true
+    // A write was told of the reset, and so the read is not any more. (A peer that had left in good order before we wrote to
+    // it is a broken pipe, and its end is one.)
+    if (!this.writeFailed || this.failure?.kind !== "Reset") {
+      const error = resetLooksLikeEnd ? behindTheEnd(this.duplex) : undefined
+      if (error === undefined) return false
+      this.failure ??= toFailure(error)
     }
-    if (!resetLooksLikeEnd || this.duplex.writableEnded) return false
-    const handle = (this.duplex as { readonly _handle?: { getpeername?(out: object): number } | null })._handle
-    if (handle?.getpeername?.({}) !== -constants.errno.ENOTCONN) return false
-    this.failure ??= { kind: "Reset", code: "ECONNRESET" }
     this.duplex.destroy()
     return true
   }

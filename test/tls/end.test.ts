@@ -557,6 +557,23 @@ for (const { connectTls, facing, serveTls, stoppable, tlsPair, way } of tlsWays)
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
+      it.live.each(cases)("is not undone by a peer that is cut off behind it, for a %s over %s", ([side, maxVersion]) =>
+        Effect.gen(function* () {
+          const all = pattern(300_000)
+          const { connection, peer } = yield* facing(side, { peer: { maxVersion } })
+          yield* peer.stall
+          yield* connection.writer.write(all)
+          assert.strictEqual((yield* within("the close", connection.writer.close))._tag, "Graceful")
+          // it has said all that it has to say, without a word that it has, and listens
+          yield* peer.wire.finish
+          yield* turns(20)
+          yield* peer.unstall
+          yield* peer.secure.awaitEnd
+          assertBytes(peer.secure.received, all)
+          assert.strictEqual(yield* peer.wire.awaitClosed, undefined)
+        }).pipe(Effect.provide(NodeNetwork.layer))
+      )
+
       it.live("of a stream that was cut is over at once", () =>
         Effect.gen(function* () {
           const { connection, peer } = yield* facing("client")
