@@ -285,7 +285,7 @@ const handshake = (
             new TlsFailed({
               operation,
               kind: "Timeout",
-              cause: new StreamTimeout({ operation: "handshake", kind: "Handshake", duration: timeout })
+              cause: new StreamTimeout({ operation, kind: "Handshake", duration: timeout })
             })
           )
       }),

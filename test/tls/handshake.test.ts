@@ -33,6 +33,7 @@ const timedOut = (error: StreamError.TlsFailed | StreamError.ConnectFailed): voi
   assert.strictEqual(error.kind, "Timeout")
   assert(error.cause instanceof StreamError.StreamTimeout)
   assert.strictEqual(error.cause.kind, "Handshake")
+  assert.strictEqual(error.cause.operation, error.operation)
 }
 
 describe("handshakeTimeout", () => {

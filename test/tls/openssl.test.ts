@@ -7,7 +7,7 @@ import { Effect, Fiber } from "effect"
 import { type Connection, NodeNetwork, startServer, StreamError, type Tls } from "effect-byte-streams"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { authority, type Certificate, certificates } from "../support/certificates.ts"
+import { authority, type Certificate, certificates, oddities } from "../support/certificates.ts"
 import { pattern, text } from "../support/bytes.ts"
 import { deathOf } from "../support/exits.ts"
 import { needs } from "../support/peers.ts"
@@ -22,6 +22,9 @@ const versions = [
 ] as const
 
 /** Writes certificates where openssl can read them. */
+/** Certificates that are refused for reasons that Node has no code for, by the reason. */
+const odd = await oddities("server")
+
 const onDisk = Effect.gen(function* () {
   const directory = yield* temporaryDirectory
   const write = (name: string, content: string) => {
@@ -134,7 +137,8 @@ describe("openssl s_client", needs("openssl"), () => {
     ["that has expired", certificates.expired, [], "certificate has expired"],
     ["that is not valid yet", certificates.notYetValid, [], "certificate is not yet valid"],
     ["that vouches for itself", certificates.selfSigned, [], "self-signed certificate"],
-    ["of an unknown authority", certificates.unknown, [], "unable to get local issuer certificate"]
+    ["of an unknown authority", certificates.unknown, [], "unable to get local issuer certificate"],
+    ...Object.entries(odd).map(([why, certificate]) => [`for “${why}”`, certificate, [], why] as const)
   ] as const
   const refusals = refused.flatMap(([what, ...one]) =>
     versions.map(([version, flag]) => [what, version, flag, ...one] as const)
@@ -387,7 +391,8 @@ describe("openssl s_server", needs("openssl"), () => {
     ["that has expired", certificates.expired, "CERT_HAS_EXPIRED"],
     ["that is not valid yet", certificates.notYetValid, "CERT_NOT_YET_VALID"],
     ["that vouches for itself", certificates.selfSigned, "DEPTH_ZERO_SELF_SIGNED_CERT"],
-    ["of an unknown authority", certificates.unknown, "UNABLE_TO_VERIFY_LEAF_SIGNATURE"]
+    ["of an unknown authority", certificates.unknown, "UNABLE_TO_VERIFY_LEAF_SIGNATURE"],
+    ["for what Node has no code for", odd["unhandled critical extension"]!, "unhandled critical extension"]
   ] as const
   const refusals = refused.flatMap(([what, ...one]) =>
     versions.map(([version, flag]) => [what, version, flag, ...one] as const)
