@@ -22,7 +22,7 @@ import type { ListenOptions, Network } from "./Network.ts"
 import type { ListenFailed, TlsFailed } from "./StreamError.ts"
 import type { StreamReader } from "./StreamReader.ts"
 import type { StreamWriter } from "./StreamWriter.ts"
-import type { ConnectionInfo } from "./Transport.ts"
+import type { ConnectionInfo, Failure } from "./Transport.ts"
 
 /**
  * What a failed handler leaves behind.
@@ -110,12 +110,32 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
    * ended with `ClosedStream` because this side had closed or aborted their
    * connection, as `closeClients` does. The connection has
    * ended by then, and its place among `maxConnections` is free; a shutdown waits
-   * for it as for a handler. Its own failure changes nothing. Default: one line in
-   * the log.
+   * for it as for a handler. Its own failure changes nothing.
+   *
+   * **Details**
+   *
+   * Default: the log. A handler that met the end of its connection, or a bound on
+   * waiting for the client, is one line at level Debug: `ConnectionLost`,
+   * `StreamTimeout`, `TlsFailed` and `IncompleteRead` of this connection, also
+   * inside of a `SocketError`, as Effect's RPC passes them on. Everything else is
+   * the program's own failure, and is logged with its cause at level Error; so are
+   * the same errors of another connection, such as one to a database. At most one
+   * of each of the two is logged a second, and then how many were left out.
    */
   readonly onHandlerError?: ((failure: HandlerFailure<E>) => Effect.Effect<void>) | undefined
-  /** Told of each TLS handshake that failed. Default: one line in the log. */
+  /**
+   * Told of each TLS handshake that failed. Its own failure changes nothing.
+   * Default: a line in the log at level Warn, at most one a second, and then how
+   * many were left out. (`startTls` fails in the handler; unless that deals with
+   * it, it is logged by the same rule.)
+   */
   readonly onHandshakeError?: ((error: TlsFailed, info: ConnectionInfo) => Effect.Effect<void>) | undefined
+  /**
+   * Told of each time that the system could not accept a connection; the server
+   * goes on listening. Its own failure changes nothing. Default: a line in the log
+   * at level Warn, at most one a second, and then how many were left out.
+   */
+  readonly onAcceptError?: ((failure: Failure) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -209,6 +229,8 @@ export type HandlerServices = Connection | StreamReader | StreamWriter | Scope.S
  * The handler receives the `Connection`, and also finds `Connection`,
  * `StreamReader`, `StreamWriter` and a `Scope` of the connection in its context.
  * A handler that returns at once, or never touches its reader, leaks nothing.
+ * It has the services that the server was started with, but not the span: a
+ * handler has none unless it begins one (`Effect.withSpan`).
  *
  * **Example** (An echo server)
  *

@@ -1,6 +1,5 @@
 /** Accepting, supervising handlers, shutting down. */
 import type * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,8 +7,8 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Latch from "effect/Latch"
-import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import type { Connection } from "../Connection.ts"
 import { type Listener, Network } from "../Network.ts"
 import type { HandlerFailure, HandlerServices, Options, Server, ShutdownReport } from "../Server.ts"
@@ -18,7 +17,8 @@ import type { ConnectionInfo, Failure, Transport } from "../Transport.ts"
 import { AdmissionQueue } from "./admission.ts"
 import * as Argument from "./argument.ts"
 import { SessionConnection } from "./connection.ts"
-import { ClosedStream } from "./errors.ts"
+import * as HandlerExit from "./handlerExit.ts"
+import { ServerLog } from "./serverLog.ts"
 import * as Services from "./services.ts"
 import * as SessionOptions from "./sessionOptions.ts"
 
@@ -43,13 +43,14 @@ export const start = <E, R>(
 ): Effect.Effect<Server, ListenFailed, Network | Scope.Scope | Exclude<R, HandlerServices>> =>
   Effect.gen(function* () {
     const network = yield* Network
-    const context = yield* Effect.context<Exclude<R, HandlerServices>>()
-    const clients = new Clients(options, handler, context as Context.Context<never>)
+    const clients = new Clients(options, handler, withoutSpan(yield* Effect.context<never>()))
     const gracePeriod = Duration.fromInputUnsafe(options.gracePeriod ?? defaultGracePeriod)
-    const listen = network.listen(options, (transport) => clients.accept(transport), {
-      onAcceptError: (failure) => clients.acceptFailed(failure),
-      onHandshakeError: (error, info) => clients.handshakeFailed(error, info)
-    })
+    const listen = network
+      .listen(options, (transport) => clients.accept(transport), {
+        onAcceptError: (failure) => clients.acceptFailed(failure),
+        onHandshakeError: (error, info) => clients.handshakeFailed(error, info)
+      })
+      .pipe(Effect.updateContext(withoutSpan<Scope.Scope>))
     // an interruption finds either no server, or one that the scope owns
     return yield* Effect.uninterruptibleMask((restore) =>
       restore(listen).pipe(
@@ -60,6 +61,13 @@ export const start = <E, R>(
       )
     )
   })
+
+/**
+ * What a server does for its clients, and what it logs, is no part of what started it: the span of that has long ended. A
+ * handler that wants one begins its own.
+ */
+const withoutSpan = <R>(context: Context.Context<R>): Context.Context<R> =>
+  Context.omit(Tracer.ParentSpan)(context) as Context.Context<R>
 
 /** One client, from accept to the end of its handler. */
 interface Client {
@@ -84,13 +92,13 @@ class Clients<E, R> {
   private readonly idle = Latch.makeUnsafe(true)
   private readonly handler: Handler<E, R>
   private readonly context: Context.Context<never>
-  private readonly clock: Clock.Clock
-  private acceptFailureLogged = -Infinity
   private readonly sessionOptions: SessionOptions.SessionOptions
   private readonly maxConnections: number
   private readonly endsIdleReads: boolean
+  private readonly log: ServerLog
+  private readonly onAcceptError: (failure: Failure) => Effect.Effect<void>
   private readonly onHandshakeError: (error: TlsFailed, info: ConnectionInfo) => Effect.Effect<void>
-  private readonly onHandlerError: (failure: HandlerFailure<E>) => Effect.Effect<void>
+  private readonly onHandlerError: ((failure: HandlerFailure<E>) => Effect.Effect<void>) | undefined
 
   constructor(options: Options<E>, handler: Handler<E, R>, context: Context.Context<never>) {
     this.handler = handler
@@ -105,10 +113,12 @@ class Clients<E, R> {
     this.endsIdleReads =
       whenDraining !== undefined &&
       Argument.oneOf("startServer", "whenDraining", whenDraining, ["endIdleReads"]) === "endIdleReads"
-    this.onHandlerError = options.onHandlerError ?? logFailure
-    this.onHandshakeError = options.onHandshakeError ?? logHandshakeFailure
     this.context = Context.add(context, Draining, this.draining)
-    this.clock = Context.get(this.context, Clock.Clock)
+    const log = new ServerLog(this.context)
+    this.log = log
+    this.onHandlerError = options.onHandlerError
+    this.onHandshakeError = options.onHandshakeError ?? ((error, info) => log.handshakeFailed(error, info))
+    this.onAcceptError = options.onAcceptError ?? ((failure) => log.acceptFailed(failure))
   }
 
   accept(transport: Transport): void {
@@ -122,16 +132,18 @@ class Clients<E, R> {
     }
   }
 
-  /** The system could not accept: it goes on trying, and the log says so once in a while. */
+  /** The system could not accept, and goes on trying. */
   acceptFailed(failure: Failure): void {
-    const now = this.clock.currentTimeMillisUnsafe()
-    if (now - this.acceptFailureLogged < 1000) return
-    this.acceptFailureLogged = now
-    Effect.runForkWith(this.context)(Effect.logWarning(`accept failed: ${failure.code ?? failure.kind}`))
+    this.tell(() => this.onAcceptError(failure))
   }
 
   handshakeFailed(error: TlsFailed, info: ConnectionInfo): void {
-    Effect.runForkWith(this.context)(Effect.ignoreCause(Effect.suspend(() => this.onHandshakeError(error, info))))
+    this.tell(() => this.onHandshakeError(error, info))
+  }
+
+  /** Whoever is told may fail, which changes nothing. */
+  private tell(told: () => Effect.Effect<void>): void {
+    Effect.runForkWith(this.context)(Effect.ignoreCause(Effect.suspend(told)))
   }
 
   /** Serves nobody anew, lets handlers finish for the grace period, and ends what is left. */
@@ -144,7 +156,7 @@ class Clients<E, R> {
       return Effect.timeoutOption(this.idle.await, gracePeriod).pipe(
         Effect.andThen(this.abortHandlers),
         Effect.map(() => {
-          this.finished.openUnsafe()
+          this.finish()
           const aborted = before.filter((client) => client.aborted).length
           return { completed: before.length - aborted, aborted }
         })
@@ -216,10 +228,7 @@ class Clients<E, R> {
       this.done()
       return
     }
-    const told =
-      Exit.isSuccess(exit) || wasToldToEnd(exit.cause, connection.session.endedHere)
-        ? Effect.void
-        : this.tell(connection, exit.cause)
+    const told = Exit.isSuccess(exit) ? Effect.void : this.handlerFailed(connection, exit.cause)
     Effect.runForkWith(this.context)(
       connection.endWith(exit).pipe(
         Effect.ensuring(Effect.sync(() => this.left(client))),
@@ -244,33 +253,29 @@ class Clients<E, R> {
   private done(): void {
     if (--this.running > 0) return
     this.idle.openUnsafe()
-    if (this.draining.isOpen()) this.finished.openUnsafe()
+    if (this.draining.isOpen()) this.finish()
   }
 
-  private tell(connection: SessionConnection, cause: Cause.Cause<E>): Effect.Effect<void> {
+  private finish(): void {
+    // what is left to say is not waited for
+    this.log.flush()
+    this.finished.openUnsafe()
+  }
+
+  /** Tells of a failure, unless it is none. Asked before anything is done about it. */
+  private handlerFailed(connection: SessionConnection, cause: Cause.Cause<E>): Effect.Effect<void> {
+    const { onHandlerError } = this
+    const { session } = connection
+    const why = HandlerExit.of(cause, session)
+    if (why === "Told") return Effect.void
+    if (onHandlerError === undefined) return Effect.ignoreCause(this.log.handlerFailed(cause, why, connection.info))
     return Effect.ignoreCause(
       Effect.suspend(() => {
-        const { received, written } = connection.session
-        return this.onHandlerError({ cause, info: connection.info, bytesRead: received, bytesWritten: written })
+        const { received, written } = session
+        return onHandlerError({ cause, info: connection.info, bytesRead: received, bytesWritten: written })
       })
     )
   }
-}
-
-/** Whether a handler was told to end, and no more: it was interrupted, or found its streams closed by this side. */
-const wasToldToEnd = (cause: Cause.Cause<unknown>, endedHere: boolean): boolean =>
-  cause.reasons.length > 0 &&
-  cause.reasons.every((reason) => {
-    if (reason._tag === "Interrupt") return true
-    const error = unwrapped(reason._tag === "Fail" ? reason.error : reason.defect)
-    // while this one is open it is another's, or a mistake
-    return endedHere && error instanceof ClosedStream && (error.reason === "Closed" || error.reason === "Aborted")
-  })
-
-/** What one of Effect's own sockets has made of it. */
-const unwrapped = (error: unknown): unknown => {
-  const { _tag, reason } = (error ?? {}) as { readonly _tag?: unknown; readonly reason?: { readonly cause?: unknown } }
-  return _tag === "SocketError" ? reason?.cause : error
 }
 
 /** What is no effect would end the fiber without its finalizers. */
@@ -279,18 +284,6 @@ const checkedHandler = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effe
     throw new TypeError(`startServer: the handler must return an Effect, got ${String(effect)}`)
   }
   return effect
-}
-
-const logFailure = (failure: HandlerFailure): Effect.Effect<void> =>
-  Effect.logError(`handler of ${describe(failure.info)} failed`, failure.cause)
-
-const logHandshakeFailure = (error: TlsFailed, info: ConnectionInfo): Effect.Effect<void> =>
-  Effect.logWarning(`handshake with ${describe(info)} failed: ${error.message}`)
-
-const describe = (info: ConnectionInfo): string => {
-  const address = info.remote ?? info.local
-  if (address === undefined) return "a client"
-  return address._tag === "UnixPathAddress" ? `a client of ${address.path}` : NetAddress.formatInet(address)
 }
 
 class ListeningServer implements Server {

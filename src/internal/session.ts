@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { BufferBudget } from "../BufferBudget.ts"
 import type { WriteError } from "../StreamError.ts"
-import { ClosedStream, ConnectionLost, StreamTimeout, TlsFailed } from "./errors.ts"
+import { ClosedStream, ConnectionLost, IncompleteRead, StreamTimeout, TlsFailed } from "./errors.ts"
 import type { CloseOutcome } from "../StreamWriter.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import type { Budget } from "./budget.ts"
@@ -27,6 +27,9 @@ export type Closed =
   | { readonly _tag: "PeerEof" }
   | { readonly _tag: "Lost"; readonly error: ConnectionLost | StreamTimeout }
   | { readonly _tag: "Local"; readonly outcome: CloseOutcome }
+
+/** Whose end an error tells of: what readers and writers are told when a connection is lost, or a bound strikes. */
+const ends = new WeakMap<object, Session>()
 
 export class Session implements Handler, Flow, Output, Watched {
   readonly transport: Transport
@@ -106,7 +109,7 @@ export class Session implements Handler, Flow, Output, Watched {
     if (this.outcome !== undefined) return
     // reading goes on, and is watched
     this.watchdog?.outputEnded()
-    const lost = connectionLost(failure)
+    const lost = this.telling(connectionLost(failure))
     this.writes.break(lost)
     if (this.closing) {
       this.abortTransport()
@@ -123,10 +126,10 @@ export class Session implements Handler, Flow, Output, Watched {
       else this.notify(peerEof)
       return
     }
-    const lost = connectionLost(failure ?? { kind: "Unknown" })
+    const lost = this.telling(connectionLost(failure ?? { kind: "Unknown" }))
     // in this order: whoever wakes to a failed read finds that writing is over as well
     this.writes.break(lost)
-    this.reads.feedLoss(failure?.tls === undefined ? lost : tlsFailed(failure, failure.tls))
+    this.reads.feedLoss(failure?.tls === undefined ? lost : this.telling(tlsFailed(failure, failure.tls)))
     if (this.closing) this.finish({ _tag: "Reset" })
     else this.notify({ _tag: "Lost", error: lost("closed") })
   }
@@ -216,12 +219,12 @@ export class Session implements Handler, Flow, Output, Watched {
   }
 
   expireRead(duration: Duration.Duration): void {
-    this.reads.failWaiting((operation) => new StreamTimeout({ operation, kind: "Read", duration }))
+    this.reads.failWaiting(this.telling((operation) => new StreamTimeout({ operation, kind: "Read", duration })))
   }
 
   expire(kind: StreamTimeout["kind"], duration: Duration.Duration): void {
     if (this.outcome !== undefined) return
-    const expired = (operation: string) => new StreamTimeout({ operation, kind, duration })
+    const expired = this.telling((operation) => new StreamTimeout({ operation, kind, duration }))
     this.closed ??= { _tag: "Lost", error: expired("closed") }
     const outcome = this.drop("TimedOut")
     this.writes.break(expired)
@@ -313,6 +316,37 @@ export class Session implements Handler, Flow, Output, Watched {
   /** All bytes that were written, sent or not; before and after as well. */
   get written(): number {
     return this.writes.accepted + (this.successor?.written ?? 0)
+  }
+
+  // ------------------------------------------------------------------------
+  // telling an end of this connection from other failures
+  // ------------------------------------------------------------------------
+
+  /** Remembers of the errors that are made that they tell of the end of this session. */
+  private telling<E extends object>(make: (operation: string) => E): (operation: string) => E {
+    // a transport that throws, or memory that is taken away, is a fault of this side
+    if (this.failing) return make
+    return (operation) => {
+      const error = make(operation)
+      ends.set(error, this)
+      return error
+    }
+  }
+
+  /** Whether an error says how the peer, or a bound on waiting for it, ended this connection or one of its reads. */
+  isEnd(error: unknown): boolean {
+    if (this.successor?.isEnd(error) === true) return true
+    return (error instanceof IncompleteRead && this.peerEnded) || ends.get(error as object) === this
+  }
+
+  /** Whether the peer has ended its output. */
+  get peerHasEnded(): boolean {
+    return this.successor === undefined ? this.peerEnded : this.successor.peerHasEnded
+  }
+
+  /** Whether the transport was given up for an upgrade that came to nothing. */
+  get upgradeFailed(): boolean {
+    return this.successor === undefined ? this.detached && this.outcome !== undefined : this.successor.upgradeFailed
   }
 
   // ------------------------------------------------------------------------

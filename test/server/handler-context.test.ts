@@ -1,7 +1,17 @@
 /** What a handler is given: its connection as argument and as services, the services around the server, a scope. */
 import { assert, describe, it } from "@effect/vitest"
-import { Connection, NodeNetwork, Server, StreamReader, StreamWriter } from "effect-byte-streams"
-import { Context, Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import {
+  Connection,
+  NodeNetwork,
+  openConnection,
+  Server,
+  startServer,
+  StreamReader,
+  StreamWriter
+} from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { Context, Deferred, Effect, Exit, Fiber, Logger, Option, Scope, Tracer } from "effect"
+import { authority, certificates } from "../support/certificates.ts"
 import { eventually, eventuallyEffect, within } from "../support/wait.ts"
 import { tcpAndTls } from "../support/tcpAndTls.ts"
 
@@ -131,6 +141,54 @@ for (const { connectRaw, kind, startServer } of tcpAndTls) {
       )
     })
 
+    describe("the span in which a server was started", () => {
+      it.live("is none of its handlers', nor of what is told and logged of them", () => {
+        const spans: Array<readonly [where: string, parent: string | undefined]> = []
+        const note = (where: string) =>
+          Effect.withFiber((fiber) => {
+            const parent = Context.getOption(fiber.context, Tracer.ParentSpan)
+            return Effect.sync(() => spans.push([where, Option.isSome(parent) ? parent.value.spanId : undefined]))
+          })
+        const logger = Logger.make(({ fiber }) => {
+          spans.push(["log", fiber.cache.span?.spanId])
+        })
+        return Effect.gen(function* () {
+          yield* Effect.gen(function* () {
+            const server = yield* startServer({ host, port: 0 }, ({ writer }) =>
+              Effect.gen(function* () {
+                yield* note("handler")
+                yield* Effect.annotateCurrentSpan("written", 6)
+                yield* Effect.withSpan(
+                  Effect.flatMap(Effect.currentSpan, ({ parent }) =>
+                    Effect.sync(() => spans.push(["a span of its own", Option.getOrUndefined(parent)?.spanId]))
+                  ),
+                  "request"
+                )
+                yield* writer.write("hello\n")
+                return yield* Effect.fail("an error")
+              })
+            )
+            const failing = yield* startServer({ host, port: 0, onHandlerError: () => note("onHandlerError") }, () =>
+              Effect.fail("an error")
+            )
+            return [server.port, failing.port] as const
+          }).pipe(
+            Effect.withSpan("starting"),
+            Effect.tap((ports) =>
+              Effect.forEach(ports, (port) => Effect.flatMap(connectRaw(port), (client) => client.awaitClosed))
+            )
+          )
+          yield* eventually("all have come", () => spans.length === 4)
+          assert.sameDeepMembers(spans, [
+            ["handler", undefined],
+            ["a span of its own", undefined],
+            ["log", undefined],
+            ["onHandlerError", undefined]
+          ])
+        }).pipe(Effect.provide([NodeNetwork.layer, Logger.layer([logger])]))
+      })
+    })
+
     describe("Server.draining", () => {
       it.live("tells handlers that the server has begun to shut down; elsewhere it never completes", () =>
         Effect.gen(function* () {
@@ -180,3 +238,37 @@ for (const { connectRaw, kind, startServer } of tcpAndTls) {
     })
   })
 }
+
+describe("the span in which a server was started", () => {
+  for (const [where, network] of [
+    ["over sockets", NodeNetwork.layer],
+    ["in memory", TestNetwork.layer]
+  ] as const) {
+    it.live(`is none of the handshakes', ${where}`, () =>
+      Effect.gen(function* () {
+        const spans: Array<readonly [where: string, parent: boolean]> = []
+        const note = (where: string) =>
+          Effect.withFiber((fiber) =>
+            Effect.sync(() => spans.push([where, Option.isSome(Context.getOption(fiber.context, Tracer.ParentSpan))]))
+          )
+        const server = yield* startServer(
+          {
+            host,
+            port: 0,
+            tls: { identity: () => Effect.as(note("identity"), certificates.server.identity) },
+            onHandshakeError: () => note("onHandshakeError")
+          },
+          () => note("handler")
+        ).pipe(Effect.withSpan("starting"))
+        const open = (ca: string) => openConnection({ host, port: server.port, tls: { ca, serverName: "localhost" } })
+        yield* open(authority.cert)
+        yield* Effect.flip(open(certificates.server.identity.cert as string))
+        yield* eventually("all have come", () => new Set(spans.map(([where]) => where)).size === 3)
+        assert.deepStrictEqual(
+          spans.filter(([, parent]) => parent),
+          []
+        )
+      }).pipe(Effect.provide(network))
+    )
+  }
+})

@@ -36,6 +36,14 @@ export class FakeNetwork {
     return transport
   }
 
+  /** A client was accepted, and its handshake failed. */
+  failHandshake(
+    error: StreamError.TlsFailed,
+    info: Transport.ConnectionInfo = { local: undefined, remote: undefined }
+  ): void {
+    this.events!.onHandshakeError!(error, info)
+  }
+
   /** The system could not accept somebody. */
   failToAccept(failure: Transport.Failure): void {
     this.events!.onAcceptError!(failure)
