@@ -285,7 +285,7 @@ describe("an upgrade that fails", () => {
         client.push("STARTTLS\n")
         yield* TestClock.adjust(0)
         assert.strictEqual(lines.length, 1)
-        assert.match(lines[0]!, /^Warn handshake with a client failed: .*Certificate/)
+        assert.match(lines[0]!, /^Warn handshake with a client failed: .*CERT_HAS_EXPIRED/)
       })
     ).pipe(Effect.provide(layer))
   })
