@@ -5,7 +5,7 @@
  */
 import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
-import type * as NodeTls from "node:tls"
+import * as NodeTls from "node:tls"
 import { getSystemErrorName } from "node:util"
 import type * as Tls from "../Tls.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
@@ -45,6 +45,33 @@ const nothing = (): void => {}
 
 const handleOf = (engine: Net.Socket): EngineHandle | null =>
   (engine as unknown as { readonly _handle: EngineHandle | null })._handle
+
+const canRead = (handle: Handle | undefined): boolean =>
+  typeof handle?.reading === "boolean" &&
+  typeof handle.readStart === "function" &&
+  typeof handle.readStop === "function" &&
+  // of sockets and engines alike
+  typeof (handle as { readonly writeQueueSize?: unknown }).writeQueueSize === "number"
+
+/** Whether engines are made as those of Node are, which no interface promises. One is made to see, without a connection. */
+export const isAsExpected = (): boolean => {
+  let engine: NodeTls.TLSSocket | undefined
+  try {
+    // trusting nobody: those whom Node trusts take long to load
+    engine = new NodeTls.TLSSocket(undefined as never, { secureContext: NodeTls.createSecureContext({ ca: [] }) })
+    const handle = handleOf(engine)
+    return handle !== null && canRead(handle) && canRead(handle._parent) && typeof handle.receive === "function"
+  } catch {
+    return false
+  } finally {
+    engine?.destroy()
+  }
+}
+
+let works: boolean | undefined
+
+/** Whether this can be done here. Deno and Bun have engines of their own, which are only given a stream to work on. */
+export const canBeDirect = (): boolean => (works ??= isAsExpected())
 
 /** How much a client may say before there is an engine to hear it. */
 const mostAhead = 65536

@@ -13,7 +13,7 @@ import * as Endpoint from "./endpoint.ts"
 import { toFailure } from "./failure.ts"
 import { toHostName } from "./hostName.ts"
 import { type Cipher, CipherDuplex } from "./nodeCipher.ts"
-import { DirectCipher } from "./nodeDirectTls.ts"
+import { canBeDirect, DirectCipher } from "./nodeDirectTls.ts"
 import { clientContext, ServerContexts, Unusable } from "./nodeSecureContext.ts"
 import { TcpTransport } from "./nodeTcp.ts"
 import { nameAskedFor, verificationError } from "./nodeTlsInfo.ts"
@@ -268,7 +268,7 @@ const handshake = (
 ): Effect.Effect<Transport, TlsFailed> =>
   Effect.suspend(() => {
     const cipher =
-      stoppable !== true && transport instanceof TcpTransport
+      stoppable !== true && transport instanceof TcpTransport && canBeDirect()
         ? new DirectCipher(transport, leftover)
         : new CipherDuplex(transport, leftover)
     cipher.stream.on("error", ignore)

@@ -1,0 +1,95 @@
+/**
+ * TLS where engines are not made as those of Node are, as on Deno and Bun: nothing that is needed of them may be taken
+ * for granted. Here it is taken away from Node's.
+ */
+import { afterEach, assert, describe, it, vi } from "@effect/vitest"
+import { Effect, Exit, Fiber, Scope } from "effect"
+import { NodeNetwork } from "effect-byte-streams"
+import { TLSSocket } from "node:tls"
+import { CipherDuplex } from "../../src/internal/nodeCipher.ts"
+import { isAsExpected } from "../../src/internal/nodeDirectTls.ts"
+import { text } from "../support/bytes.ts"
+import { connectTls, serveTls, tlsPair } from "../support/tlsPair.ts"
+import { connectTlsPeer } from "../support/tlsPeer.ts"
+
+interface Engines {
+  _wrapHandle(...args: ReadonlyArray<unknown>): { readonly _parent: object }
+}
+
+/** Until the end of the test the handles of engines, or of the sockets below, lack a member. */
+const takeAway = (of: "engine" | "socket", member: string) => {
+  const engines = TLSSocket.prototype as unknown as Engines
+  const { _wrapHandle } = engines
+  vi.spyOn(engines, "_wrapHandle").mockImplementation(function (this: Engines, ...args) {
+    const handle = _wrapHandle.apply(this, args)
+    Object.defineProperty(of === "engine" ? handle : handle._parent, member, { value: undefined })
+    return handle
+  })
+}
+
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+describe("what direct TLS needs of Node", () => {
+  it("is there", () => {
+    assert.isTrue(isAsExpected())
+  })
+
+  it.each([
+    ["engine", "receive"],
+    ["engine", "readStart"],
+    ["engine", "readStop"],
+    ["engine", "writeQueueSize"],
+    ["socket", "readStart"],
+    ["socket", "readStop"],
+    ["socket", "writeQueueSize"]
+  ] as const)("is missed: the %s's %s", (of, member) => {
+    takeAway(of, member)
+    assert.isFalse(isAsExpected())
+  })
+})
+
+// it is looked for once, and so by these
+describe("without it TLS is as good", () => {
+  /** What goes past the engines' sockets. */
+  const detours = () => vi.spyOn(CipherDuplex.prototype, "_write")
+
+  it.live("both ways, and ends in good order", () =>
+    Effect.gen(function* () {
+      takeAway("engine", "writeQueueSize")
+      const written = detours()
+      const { client, peer } = yield* tlsPair()
+      yield* client.writer.write("question\n")
+      assert.strictEqual(text(yield* peer.reader.readLine), "question\n")
+      yield* peer.writer.write("answer\n")
+      yield* peer.writer.writeEof
+      assert.strictEqual(text(yield* client.reader.readLine), "answer\n")
+      assert.strictEqual((yield* client.reader.read(1)).length, 0)
+      assert.strictEqual((yield* client.writer.close)._tag, "Graceful")
+      assert.strictEqual((yield* peer.reader.read(1)).length, 0)
+      assert.isAbove(written.mock.calls.length, 0)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("and tells of a reset and of a cut", () =>
+    Effect.gen(function* () {
+      takeAway("engine", "writeQueueSize")
+      const server = yield* serveTls()
+      const cut = yield* connectTlsPeer(server.port)
+      yield* cut.secured
+      const ofCut = yield* server.accept
+      yield* cut.wire.finish
+      const error = yield* Effect.flip(ofCut.reader.read(1))
+      assert(error._tag === "TlsFailed" && error.kind === "Truncated", String(error))
+
+      const scope = yield* Scope.make()
+      const client = yield* Scope.provide(connectTls(server.port), scope)
+      const peer = yield* server.accept
+      const reading = yield* Effect.forkChild(Effect.flip(peer.reader.read(1)))
+      yield* Scope.close(scope, Exit.fail("it went wrong"))
+      assert.strictEqual((yield* Fiber.join(reading))._tag, "ConnectionLost")
+      assert.strictEqual((yield* Effect.flip(client.reader.read(1)))._tag, "ClosedStream")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+})
