@@ -1,11 +1,21 @@
 /**
- * Vitest's global set-up: brings `dist/` up to date before the tests, because the examples, which the tests start as
- * programs of their own, import the package by its name and so run what was built.
+ * Vitest's global set-up: brings the JavaScript in `dist/` up to date for tests that start programs of their own, since
+ * those import the package by its name and so run what was built. Where no such test is going to run, nothing is built.
  *
- * A type error is shown but does not stop the tests: reporting it is the job of `npm run check`.
+ * Declarations are not written: no program needs them, and `npm run check` is what looks at types.
  */
 import { spawnSync } from "node:child_process"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import type { TestProject } from "vitest/node"
 
-export default function setup(): void {
-  spawnSync("npm", ["run", "--silent", "compile"], { stdio: "inherit" })
+/** What a test imports that starts programs, or looks at what was built. */
+const startsPrograms = /support\/program\.ts"|from "node:child_process"|"dist"|dist\//
+
+export default async function setup(project: TestProject): Promise<void> {
+  // what the command line names; where Vitest does not say it, everything
+  const { filenamePattern } = project.vitest as { readonly filenamePattern?: Array<string> }
+  const { testFiles } = await project.globTestFiles(filenamePattern)
+  if (!testFiles.some((file) => startsPrograms.test(readFileSync(file, "utf8")))) return
+  spawnSync(process.execPath, [join(import.meta.dirname, "bundle.ts")], { stdio: "inherit" })
 }
