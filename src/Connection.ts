@@ -77,7 +77,8 @@ export interface Connection {
    * `BrokenPipe`. It sees a reset only where something that it had sent lay
    * unread with the system. So an abort, a handler or a scope that fails, and a
    * timeout can all look like the end there: what is sent over a Unix socket has
-   * to say by itself where it is complete, by lengths or by a last word.
+   * to say by itself where it is complete, by lengths or by a last word. TLS does:
+   * over it the peer's reads fail with `TlsFailed`, kind `Truncated`.
    */
   readonly abort: Effect.Effect<void>
   /**

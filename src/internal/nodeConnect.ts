@@ -16,12 +16,10 @@ import { TcpTransport } from "./nodeTcp.ts"
 import * as NodeUnixPath from "./nodeUnixPath.ts"
 import { Opened } from "./opened.ts"
 import { checkConnect } from "./tlsOptions.ts"
+import * as UnixSocket from "./unixSocket.ts"
 
 const defaultConnectTimeout = Duration.seconds(30)
 const defaultAttemptDelay = Duration.millis(250)
-/** How long a client waits before it knocks again at a Unix socket whose queue is full: twice as long each time. */
-const firstPauseMillis = 1
-const longestPauseMillis = 1000
 
 export const connect = (lookup: Lookup, options: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
   Effect.suspend(() => {
@@ -60,17 +58,16 @@ const connectUnix = (
     Effect.suspend(() => open({ path: NodeUnixPath.spelled(absolute), ...socketOptions(options) }, path)).pipe(
       Effect.catch((attempt) => {
         if (attempt.code !== "EAGAIN") return Effect.fail(attempt)
-        // The system does not wait for room in the queue of a listening Unix socket, as it does over TCP. Of many who
-        // try again none should do it in step with the others: the queue would be full each time.
+        // of many who try again none should do it in step with the others: the queue would be full each time
         waiting[0] = { address: path, kind: "Timeout", code: attempt.code }
         return Effect.andThen(
           Effect.sleep(pause * (0.5 + Math.random())),
-          knock(absolute, Math.min(2 * pause, longestPauseMillis))
+          knock(absolute, Math.min(2 * pause, UnixSocket.longestPauseMillis))
         )
       })
     )
   return Effect.flatMap(place, (absolute) =>
-    Effect.mapError(knock(absolute, firstPauseMillis), (attempt) =>
+    Effect.mapError(knock(absolute, UnixSocket.firstPauseMillis), (attempt) =>
       failed(
         attempt.kind === "Refused" && NodeUnixPath.isOccupied(absolute)
           ? { ...attempt, kind: "NotASocket", code: "ENOTSOCK" }

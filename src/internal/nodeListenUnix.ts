@@ -27,7 +27,7 @@ import {
   toListenFailed
 } from "./nodeListener.ts"
 import * as NodeUnixPath from "./nodeUnixPath.ts"
-import * as UnixPath from "./unixPath.ts"
+import * as UnixSocket from "./unixSocket.ts"
 
 /** How often a path is tried for that others take, and leave, at the same time. */
 const mostRounds = 20
@@ -54,7 +54,7 @@ export const bindUnix = (
     const absolute = yield* attempt(path, () => NodeUnixPath.absolute(path))
     const binding: Binding = { path, absolute, options, accept, bound }
     const shared = yield* isShared(options)
-    if (UnixPath.isAbstract(path)) {
+    if (UnixSocket.isAbstract(path)) {
       yield* listenAs(binding, path, shared)
       bound.push({ address: NodeAddress.unix(path), cleanup: nothing })
       return
@@ -124,7 +124,7 @@ const listenAside = (binding: Binding): Effect.Effect<string, ListenFailed> =>
 
 /** How many bytes a name may have in place of the last part of a path. */
 const roomBeside = (absolute: string, base: string): number =>
-  NodeUnixPath.longest - UnixPath.sizeOf(NodeUnixPath.spelled(absolute)) + UnixPath.sizeOf(base)
+  NodeUnixPath.longest - UnixSocket.sizeOf(NodeUnixPath.spelled(absolute)) + UnixSocket.sizeOf(base)
 
 const letters = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -139,7 +139,7 @@ const suffixLength = 8
 /** Names that a directory is unlikely to have, each of which is tried once. They begin as the path does, if they may. */
 function* namesAside(base: string, room: number): Generator<string> {
   if (room > 1) {
-    const head = UnixPath.sizeOf(base) + 1 + suffixLength <= room ? `${base}.` : "."
+    const head = UnixSocket.sizeOf(base) + 1 + suffixLength <= room ? `${base}.` : "."
     for (let i = 0; i < mostRounds; i++) yield head + random(Math.min(suffixLength, room - head.length))
   }
   for (const name of `~+=@%,^-_${random(1)}${letters}`) if (name !== base) yield name

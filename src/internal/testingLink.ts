@@ -15,6 +15,7 @@ const opposite: Record<Side, Side> = { client: "server", server: "client" }
 const lingerMillis = 2000
 
 const reset: Failure = { kind: "Reset", code: "ECONNRESET" }
+const brokenPipe: Failure = { kind: "BrokenPipe", code: "EPIPE" }
 
 const nobody: Handler = {
   onData: () => {},
@@ -35,6 +36,8 @@ export class Link {
   readonly number: number
   readonly clockwork: Clockwork
   readonly recorder: Recorder
+  /** Whether it is a Unix socket, which has no way to tell the peer of a reset. */
+  readonly unix: boolean
   readonly client: LinkEnd
   readonly server: LinkEnd
 
@@ -48,6 +51,7 @@ export class Link {
     this.number = number
     this.clockwork = clockwork
     this.recorder = recorder
+    this.unix = info.client.remote?._tag === "UnixPathAddress"
     const pipe = (from: Side) => new Pipe(clockwork, ways[from].course, ways[from].hitches, this.ends(from))
     const up = pipe("client")
     const down = pipe("server")
@@ -81,7 +85,7 @@ export class Link {
       },
       strayed: (size) => {
         this.record(from, { kind: "stray", size })
-        receiver().strayed()
+        receiver().strayed(this[from])
       },
       struck: (hitch) => this.struck(from, hitch)
     }
@@ -120,6 +124,7 @@ export class LinkEnd implements Transport {
   /** Closed, aborted or lost: nothing has an effect any more. */
   private gone = false
   private closedAt = Infinity
+  private broken = false
 
   constructor(link: Link, info: ConnectionInfo, out: Pipe, incoming: Pipe) {
     this.link = link
@@ -168,6 +173,17 @@ export class LinkEnd implements Transport {
   }
 
   abort(): void {
+    if (this.gone) return
+    // the peer of a Unix socket is only told if something of its own was thrown away
+    if (!this.link.unix || this.incoming.unread) return this.reset()
+    this.ended = true
+    this.out.cut()
+    this.letGo(true)
+    this.closedAt = -Infinity
+  }
+
+  /** As `abort`, and the peer is told in any case. */
+  reset(): void {
     if (this.gone) return
     this.letGo(false)
     this.out.reset(reset)
@@ -225,8 +241,19 @@ export class LinkEnd implements Transport {
     this.finish(failure)
   }
 
-  strayed(): void {
-    if (this.link.clockwork.now - this.closedAt >= lingerMillis) this.out.reset(reset)
+  /** The peer has sent something to what has let go. */
+  strayed(peer: LinkEnd): void {
+    if (this.link.clockwork.now - this.closedAt < lingerMillis) return
+    if (this.link.unix) peer.wasBroken()
+    else this.out.reset(reset)
+  }
+
+  /** Nobody takes what this end of a Unix socket sends. */
+  private wasBroken(): void {
+    if (this.broken || this.gone) return
+    this.broken = true
+    this.handler.onWriteFailure(brokenPipe)
+    if (this.endSeen) this.finish(brokenPipe)
   }
 
   private finishIfOver(): void {

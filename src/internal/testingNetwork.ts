@@ -23,6 +23,7 @@ import type { Course, Hitch } from "./testingPipe.ts"
 import * as Random from "./testingRandom.ts"
 import { Recorder } from "./testingTimeline.ts"
 import { checkConnect, checkListen } from "./tlsOptions.ts"
+import * as UnixSocket from "./unixSocket.ts"
 
 /** See `TestNetwork.Path`. */
 export interface Path {
@@ -247,7 +248,8 @@ class Bound {
 
   close(): void {
     this.closed = true
-    for (const link of this.waiting.splice(0)) link.server.abort()
+    // who was not accepted is told, also over a Unix socket
+    for (const link of this.waiting.splice(0)) link.server.reset()
   }
 }
 
@@ -255,6 +257,8 @@ class Bound {
 type Target =
   | { readonly _tag: "Inet"; readonly address: string; readonly port: number }
   | { readonly _tag: "Unix"; readonly path: string }
+
+const isTooLong = (path: string): boolean => UnixSocket.sizeOf(path) > UnixSocket.longestOnLinux
 
 const listenFailed = (kind: ListenFailed["kind"], address: string, code: string): ListenFailed =>
   new ListenFailed({ kind, address, code })
@@ -271,6 +275,8 @@ export class MemoryNetwork {
   private clientPort = firstClientPort
   private serverPort = firstServerPort
   private readonly names = new Map<string, string>()
+  /** Paths of Unix sockets that their servers have left behind. */
+  private readonly stale = new Set<string>()
   private readonly answers: ReadonlyMap<string, "Refused" | "Timeout" | "Unreachable">
 
   constructor(options: Options) {
@@ -301,10 +307,13 @@ export class MemoryNetwork {
 
   private connectUnix(
     clockwork: Clockwork,
-    path: string,
+    given: string,
     timeout: Duration.Input
   ): Effect.Effect<Transport, ConnectFailed> {
+    const path = Argument.path("openConnection", given)
     const number = ++this.connections
+    // what the queue was too full for, once that has happened
+    const waiting: Array<ConnectAttempt> = []
     const failed = (attempt: ConnectAttempt) =>
       new ConnectFailed({ target: path, kind: attempt.kind, attempts: [attempt] })
     const address = NetAddress.unixPathAddress(path)
@@ -312,11 +321,12 @@ export class MemoryNetwork {
       client: { local: undefined, remote: address },
       server: { local: address, remote: undefined }
     }
-    return this.attempt(clockwork, number, { _tag: "Unix", path }, path, () => info).pipe(
+    const onFull = () => void (waiting[0] = { address: path, kind: "Timeout", code: "EAGAIN" })
+    return this.attempt(clockwork, number, { _tag: "Unix", path }, path, () => info, onFull).pipe(
       Effect.mapError(failed),
       Effect.timeoutOrElse({
         duration: timeout,
-        orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: [], timeout }))
+        orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: waiting, timeout }))
       })
     )
   }
@@ -393,7 +403,8 @@ export class MemoryNetwork {
     number: number,
     target: Target,
     label: string,
-    info: () => Record<Side, ConnectionInfo>
+    info: () => Record<Side, ConnectionInfo>,
+    onFull?: () => void
   ): Effect.Effect<LinkEnd, ConnectAttempt> {
     const { wire } = this
     const there = wire.latency("client")
@@ -406,24 +417,29 @@ export class MemoryNetwork {
         this.record(clockwork, number, "refuse", `${label}: ${code}`)
         clockwork.at(clockwork.now + back, () => resume(Effect.fail({ address: label, kind, code })))
       }
-      const knock = () => {
+      const knock = (pause: number) => {
         if (givenUp) return
         if (answer === "Timeout") return
         if (answer === "Unreachable") return fail("Unreachable", "EHOSTUNREACH")
         const bound = answer === "Refused" ? undefined : this.find(target)
         if (bound === undefined) {
           return target._tag === "Unix" && answer === undefined
-            ? fail("NotFound", "ENOENT")
+            ? fail(...this.missing(target.path))
             : fail("Refused", "ECONNREFUSED")
         }
-        if (bound.full) return void clockwork.at(clockwork.now + knockAgainMillis, knock)
+        if (bound.full) {
+          onFull?.()
+          const next = Math.min(2 * pause, UnixSocket.longestPauseMillis)
+          return void clockwork.at(clockwork.now + pause, () => knock(next))
+        }
         link = wire.link(number, clockwork, info())
         link.record("client", { kind: "connect", detail: label })
         const { client } = link
         clockwork.at(clockwork.now + back, () => resume(Effect.succeed(client)))
         bound.knock(link, wire.fault(number, "AcceptError"))
       }
-      clockwork.at(clockwork.now + there, knock)
+      const pause = target._tag === "Unix" ? UnixSocket.firstPauseMillis : knockAgainMillis
+      clockwork.at(clockwork.now + there, () => knock(pause))
       return Effect.sync(() => {
         givenUp = true
         link?.client.abort()
@@ -435,6 +451,22 @@ export class MemoryNetwork {
     if (this.wire.fault(number, "Refuse") !== undefined) return "Refused"
     if (this.wire.fault(number, "ConnectTimeout") !== undefined) return "Timeout"
     return target._tag === "Inet" ? this.answers.get(target.address) : undefined
+  }
+
+  /** Why nobody is met at a path. */
+  private missing(path: string): readonly [ConnectAttempt["kind"], string] {
+    if (isTooLong(path)) return ["PathTooLong", "ENAMETOOLONG"]
+    if (UnixSocket.isAbstract(path) || this.stale.has(path)) return ["Refused", "ECONNREFUSED"]
+    return this.isBelowSocket(path) ? ["NotADirectory", "ENOTDIR"] : ["NotFound", "ENOENT"]
+  }
+
+  /** Whether there is a socket where a path needs a directory. Nothing else is known of directories here. */
+  private isBelowSocket(path: string): boolean {
+    const parts = UnixSocket.isAbstract(path) ? [] : path.split("/")
+    return parts.some((_, i) => {
+      const above = parts.slice(0, i).join("/")
+      return this.stale.has(above) || this.bounds.some((bound) => bound.serves({ _tag: "Unix", path: above }))
+    })
   }
 
   /** Of several listeners that share a port, each is given every so many connections. */
@@ -491,6 +523,7 @@ export class MemoryNetwork {
         for (const bound of added.splice(0)) {
           this.bounds.splice(this.bounds.indexOf(bound), 1)
           bound.close()
+          if (options.path !== undefined && options.cleanupSocket === false) this.stale.add(options.path)
         }
       })
       return Effect.flatMap(this.places(options), (places) =>
@@ -542,21 +575,24 @@ export class MemoryNetwork {
       : Effect.succeed(addresses)
   }
 
+  private bindUnix(path: string, options: ListenOptions, accepting: Accepting): Bound | ListenFailed {
+    if (isTooLong(path)) return listenFailed("PathTooLong", path, "ENAMETOOLONG")
+    if (this.isBelowSocket(path)) return listenFailed("NotADirectory", path, "ENOTDIR")
+    const serves = (target: Target) => target._tag === "Unix" && target.path === path
+    if (this.bounds.some((bound) => bound.serves({ _tag: "Unix", path }))) {
+      return listenFailed("AddressInUse", path, "EADDRINUSE")
+    }
+    this.stale.delete(path)
+    return new Bound(NetAddress.unixPathAddress(path), serves, options, accepting)
+  }
+
   private *bind(
     options: ListenOptions,
     { addresses, ipv6Only }: Endpoint.Places,
     accepting: Accepting
   ): Generator<Bound | ListenFailed, void> {
     if (options.path !== undefined) {
-      const { path } = options
-      yield this.bounds.some((bound) => bound.serves({ _tag: "Unix", path }))
-        ? listenFailed("AddressInUse", path, "EADDRINUSE")
-        : new Bound(
-            NetAddress.unixPathAddress(path),
-            (target) => target._tag === "Unix" && target.path === path,
-            options,
-            accepting
-          )
+      yield this.bindUnix(Argument.path("startServer", options.path), options, accepting)
       return
     }
     if (options.port === undefined) throw new TypeError("startServer: either port or path is required")

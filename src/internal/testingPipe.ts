@@ -127,6 +127,14 @@ export class Pipe {
     if (this.fate !== "lost") this.enqueueReset(failure)
   }
 
+  /** Ends the output behind what was taken; what is held is dropped. */
+  cut(): void {
+    if (this.ended) return
+    this.held = []
+    this.ending = true
+    this.enqueueEnd(false)
+  }
+
   /** Whether the end of the output is on its way. */
   get ended(): boolean {
     return this.ending && this.held.length === 0
@@ -256,6 +264,11 @@ export class Pipe {
   resume(): void {
     this.flowing = true
     this.arm()
+  }
+
+  /** Whether something was sent that the receiver has yet to take. */
+  get unread(): boolean {
+    return this.items.some((item) => item._tag === "Run")
   }
 
   /**

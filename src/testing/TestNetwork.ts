@@ -261,6 +261,10 @@ const build = (options: Options): Effect.Effect<Context.Context<Network | TestNe
  * conversation through, however often the programs sleep and the network takes
  * its time on the way.
  *
+ * Unix sockets are those of Linux: an abort is a clean end for the peer, unless
+ * something that it had sent was not read, and paths fail for the same reasons.
+ * There are no files and no directories, so that every directory exists.
+ *
  * **Gotchas**
  *
  * A `TestClock` waits for fibers, and for nothing else. While it is adjusted it

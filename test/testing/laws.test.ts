@@ -4,7 +4,7 @@
 import { describe, it } from "@effect/vitest"
 import { Deferred, Effect, Layer, type Scope } from "effect"
 import { Socket } from "effect/socket"
-import { Connection, NodeNetwork } from "effect-byte-streams"
+import { Connection, type Network, NodeNetwork } from "effect-byte-streams"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import * as Net from "node:net"
@@ -101,11 +101,11 @@ const lending = (subject: Subject): Subject => ({
 const hostile: TestNetwork.Path = { chunking: { random: { most: 20_000 } }, capacity: 30_000 }
 
 /** The network is there as long as the two ends are. */
-const overMemory = (name: string, options: TestNetwork.Options) =>
+const overMemory = (name: string, options: TestNetwork.Options, where: Network.ListenOptions = { port: 0 }) =>
   overTransports(
     name,
     Effect.flatMap(Layer.build(TestNetwork.layerWith(options)), (services) =>
-      Effect.provideContext(StreamLaws.overNetwork({ port: 0 }), services)
+      Effect.provideContext(StreamLaws.overNetwork(where), services)
     )
   )
 
@@ -139,6 +139,7 @@ const subjects: ReadonlyArray<Subject> = [
   { name: "memory", pair: (options) => TestNetwork.pair(options) },
   overMemory("a network in memory", {}),
   overMemory("a network in memory, in small pieces, with little room", { fromClient: hostile, fromServer: hostile }),
+  overMemory("a Unix socket in memory", {}, { path: "/run/laws.sock" }),
   { name: "memory, lock-step", pair: (options) => TestNetwork.lockstep(options) },
   tcp,
   lending(tcp),
