@@ -17,6 +17,7 @@ import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import { acquire as acquireConnection, SessionConnection } from "./internal/connection.ts"
 import { checkedDuplex, DuplexTransport } from "./internal/duplexTransport.ts"
+import { checkedPair, PairTransport } from "./internal/pairTransport.ts"
 import type * as InternalSession from "./internal/session.ts"
 import * as Services from "./internal/services.ts"
 import * as SessionOptions from "./internal/sessionOptions.ts"
@@ -355,6 +356,11 @@ export const openUnixConnection = (
  * - The other side may end first, and still be answered: `allowHalfOpen` is set to `true`.
  * - Aborting destroys the stream with an error, and resets a TCP socket.
  *
+ * **Gotchas**
+ *
+ * A stream breaks as a whole. Two one-way streams, such as the pipes of a child
+ * process, are for `fromPair`.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -362,6 +368,63 @@ export const fromDuplex = (duplex: DuplexLike, options?: Options): Effect.Effect
   acquire(
     "Connection.fromDuplex",
     Effect.sync(() => new DuplexTransport(checkedDuplex("Connection.fromDuplex", duplex))),
+    options ?? {}
+  )
+
+/**
+ * A connection over two streams of Node's, one to read and one to write, or
+ * anything that behaves like them: the pipes of a child process, two FIFOs. The
+ * scope owns both.
+ *
+ * **When to use**
+ *
+ * For streams that are not one `Duplex`. Joined to one (`Duplex.from`) they would
+ * break as a whole: the output of a process that does not read its input would be lost.
+ *
+ * **Details**
+ *
+ * The halves end apart, and break apart:
+ *
+ * - A writable that breaks, as that of a process does that has exited, fails writes with `ConnectionLost` (`BrokenPipe`).
+ *   Reading goes on, to the end. Before anybody writes, a writable that is merely closed is no failure.
+ * - A readable that breaks, or is destroyed in front of its end, fails reads with `ConnectionLost`, behind what it had
+ *   read. Writing goes on.
+ * - Either completes `connection.closed` with `Lost`. `close` sends everything written, and ends the writable; it says
+ *   `Reset` if that had broken. What is still said is thrown away for 2 seconds at most, and then the readable is destroyed.
+ * - `abort`, or a scope that fails, destroys both with an error.
+ *
+ * A process is not killed, nor waited for: it sees its input end. `startTls` is
+ * `Unsupported`. What else holds of streams of Node's is said of `fromDuplex`.
+ *
+ * **Example** (A child process)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Connection } from "effect-byte-streams"
+ * import { spawn } from "node:child_process"
+ *
+ * const program = Effect.gen(function* () {
+ *   const child = spawn("sort")
+ *   const { reader, writer } = yield* Connection.fromPair({ readable: child.stdout, writable: child.stdin })
+ *   yield* writer.write("b\na\n")
+ *   yield* writer.writeEof
+ *   return new TextDecoder().decode(yield* reader.readAll({ maxBytes: 1000 }))
+ * })
+ *
+ * const sorted = await Effect.runPromise(Effect.scoped(program))
+ * console.log(JSON.stringify(sorted)) // => "a\nb\n"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromPair = (
+  pair: { readonly readable: ReadableLike; readonly writable: WritableLike },
+  options?: Options
+): Effect.Effect<Connection, never, Scope.Scope> =>
+  acquire(
+    "Connection.fromPair",
+    Effect.sync(() => new PairTransport(checkedPair("Connection.fromPair", pair))),
     options ?? {}
   )
 

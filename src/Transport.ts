@@ -79,6 +79,13 @@ export interface Handler {
    */
   onWriteFailure(failure: Failure): void
   /**
+   * Reading has become impossible, while what is written may still arrive: from
+   * transports whose directions break apart. Nothing is delivered behind it, and
+   * `onEnd` does not come. A handler without it is told by `onClose`, and the
+   * transport is aborted.
+   */
+  onReadFailure?(failure: Failure): void
+  /**
    * The last call. Without a failure both directions ended in good order, and
    * `onEnd` came before: what is merely cut off is not complete.
    */

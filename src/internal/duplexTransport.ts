@@ -5,8 +5,8 @@
 import type { DuplexLike, ReadableLike, WritableLike } from "../Connection.ts"
 import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
-import * as Chunks from "./chunks.ts"
 import { toFailure } from "./failure.ts"
+import { type InputOwner, StreamInput } from "./streamInput.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
 
 /**
@@ -23,8 +23,8 @@ export const nobody: Handler = {
   onClose: () => {}
 }
 
-const readMethods = ["on", "pause", "resume", "read", "destroy"] as const
-const writeMethods = ["on", "write", "end", "destroy"] as const
+export const readMethods = ["on", "pause", "resume", "read", "destroy"] as const
+export const writeMethods = ["on", "write", "end", "destroy"] as const
 
 export const checkedDuplex = (operation: string, duplex: DuplexLike): DuplexLike =>
   Argument.stream(operation, "a Node Duplex", duplex, [...readMethods, ...writeMethods])
@@ -63,7 +63,7 @@ export const breakOff = (stream: ReadableLike | WritableLike): void => {
   stream.destroy(new Error("this side has aborted the connection"))
 }
 
-export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Transport {
+export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Transport, InputOwner {
   readonly info: ConnectionInfo
   protected readonly duplex: D
   protected handler: Handler = nobody
@@ -72,12 +72,8 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   private attached = false
   /** The stream is no more, and that has been told, if only to nobody. */
   private over = false
-  /** The stream is meant to be paused. */
-  private held = false
-  /** Nothing that the stream says is heard: what it had read was taken from it, or makes no sense. */
-  private deaf = false
-  /** See `Chunks.Spelling`. */
-  half = ""
+  /** What is read of the stream. Sockets do without: they say nothing but bytes. */
+  private input: StreamInput | undefined = undefined
   private linger: ReturnType<typeof setTimeout> | undefined = undefined
 
   constructor(duplex: D, info: ConnectionInfo = { local: undefined, remote: undefined }) {
@@ -89,6 +85,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   }
 
   protected listenForErrors(): void {
+    this.input = new StreamInput(this.duplex, this)
     this.duplex.on("error", (error: unknown) => this.broke(error))
   }
 
@@ -126,43 +123,30 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
 
   arrived(chunk: unknown): void {
     // who let go of it does not care what it is
-    if (this.deaf || this.handler === nobody) return
-    if (this.readEnded) return this.refuse(new Error("the stream went on behind its end"))
-    // somebody else has set it going again, as Node does with the output of a process that exits
-    if (this.held) this.pause()
-    this.take(chunk)
+    if (this.handler === nobody) return
+    if (this.readEnded) this.refused(new Error("the stream went on behind its end"))
+    else this.input!.arrived(chunk)
   }
 
-  /** Passes on a chunk, and says whether it could. */
-  private take(chunk: unknown): boolean {
-    let bytes: Uint8Array
-    try {
-      bytes = Chunks.toBytes(chunk, this.duplex, this)
-    } catch (error) {
-      this.refuse(error)
-      return false
-    }
+  received(bytes: Uint8Array): void {
     this.handler.onData(bytes)
-    return true
   }
 
-  /** What the stream says cannot be passed on, and so nothing behind it. */
-  private refuse(error: unknown): void {
-    this.deaf = true
+  refused(error: unknown): void {
     this.broke(error)
     destroyQuietly(this.duplex)
   }
 
   inputEnded(): void {
-    if (this.readEnded) return
-    if (this.half !== "") this.handler.onData(Chunks.restOf(this))
+    if (this.readEnded || this.input?.ended() === false) return
     if (this.endIsReset()) return
     this.readEnded = true
     this.handler.onEnd()
   }
 
   streamClosed(): void {
-    this.rescue()
+    // what a paused stream has read ahead is delivered before its loss
+    if (!this.readEnded && this.handler !== nobody) this.rescue()
     this.gone()
   }
 
@@ -177,8 +161,8 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     this.over = true
     const { handler } = this
     this.handler = nobody
-    if (handler !== nobody)
-      handler.onClose(this.failure ?? (this.complete ? undefined : toFailure(cutOff(this.duplex))))
+    if (handler === nobody) return
+    handler.onClose(this.failure ?? (this.complete ? undefined : toFailure(cutOff(this.duplex))))
   }
 
   /** Whether both directions have ended. */
@@ -186,29 +170,16 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     return this.readEnded && this.duplex.writableFinished !== false
   }
 
-  /** What a paused stream has read ahead is delivered before its loss. */
-  private rescue(): void {
-    if (this.readEnded || this.deaf || this.handler === nobody) return
-    // some say what is read from them as well
-    this.deaf = true
-    try {
-      Chunks.drain(this.duplex, (chunk) => this.take(chunk))
-    } catch (error) {
-      this.failure ??= toFailure(error)
-    }
-    for (const bytes of [Chunks.restOf(this), Chunks.undecoded(this.duplex)]) {
-      if (bytes.length > 0) this.handler.onData(bytes)
-    }
+  protected rescue(): void {
+    this.input!.rescue()
   }
 
   pause(): void {
-    this.held = true
-    this.duplex.pause()
+    this.input!.pause()
   }
 
   resume(): void {
-    this.held = false
-    this.duplex.resume()
+    this.input!.resume()
   }
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {

@@ -143,7 +143,13 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
 
   override resume(): void {
     this.flowing = true
-    super.resume()
+    this.duplex.resume()
+  }
+
+  protected override rescue(): void {
+    const socket = this.duplex
+    let chunk: Uint8Array | null
+    while ((chunk = socket.read()) !== null) this.handler.onData(chunk)
   }
 
   override attach(handler: Handler): void {

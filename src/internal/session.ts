@@ -117,6 +117,15 @@ export class Session implements Handler, Flow, Output, Watched {
     } else this.notify({ _tag: "Lost", error: lost("closed") })
   }
 
+  onReadFailure(failure: Failure): void {
+    if (this.outcome !== undefined) return
+    const lost = connectionLost(failure)
+    this.writes.cork()
+    this.reads.feedLoss(lost)
+    this.writes.uncork()
+    this.notify({ _tag: "Lost", error: lost("closed") })
+  }
+
   onClose(failure: Failure | undefined): void {
     if (this.outcome !== undefined) return
     this.watchdog?.stop()

@@ -53,6 +53,7 @@ class Observed implements Handler {
   drains = 0
   readonly closes: Array<Failure | undefined> = []
   readonly writeFailures: Array<Failure> = []
+  readonly readFailures: Array<Failure> = []
   /** How often `write` answered `false`. */
   holding = 0
   /** The first thing that must not have happened. */
@@ -133,10 +134,12 @@ class Observed implements Handler {
   onData(bytes: Uint8Array): void {
     this.told("onData")
     if (this.ends > 0) this.breach ??= "onData was called after onEnd"
+    if (this.readFailures.length > 0) this.breach ??= "onData was called after onReadFailure"
     this.pieces.push(bytes)
   }
   onEnd(): void {
     this.told("onEnd")
+    if (this.readFailures.length > 0) this.breach ??= "onEnd was called after onReadFailure"
     this.ends++
     if (this.ends > 1) this.breach ??= "onEnd was called twice"
   }
@@ -148,6 +151,12 @@ class Observed implements Handler {
   onWriteFailure(failure: Failure): void {
     this.told("onWriteFailure")
     this.writeFailures.push(failure)
+  }
+  onReadFailure(failure: Failure): void {
+    this.told("onReadFailure")
+    if (this.ends > 0) this.breach ??= "onReadFailure was called after onEnd"
+    if (this.readFailures.length > 0) this.breach ??= "onReadFailure was called twice"
+    this.readFailures.push(failure)
   }
   onClose(failure: Failure | undefined): void {
     this.told("onClose")

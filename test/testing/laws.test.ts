@@ -8,9 +8,11 @@ import { Connection, type Network, NodeNetwork } from "effect-byte-streams"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import * as Net from "node:net"
-import { type Duplex, duplexPair, type DuplexOptions } from "node:stream"
+import { spawn } from "node:child_process"
+import { type Duplex, duplexPair, type DuplexOptions, PassThrough, type Readable, type Writable } from "node:stream"
 import { vi } from "vitest"
 import { DuplexTransport } from "../../src/internal/duplexTransport.ts"
+import { PairTransport } from "../../src/internal/pairTransport.ts"
 import { toTransport } from "../../src/internal/socketBridge.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { lend } from "../support/lending.ts"
@@ -74,6 +76,39 @@ const overDuplexes = (
       )
   }
 }
+
+const overPairs = (
+  name: string,
+  make: Effect.Effect<
+    { readonly [Side in "left" | "right"]: { readonly readable: Readable; readonly writable: Writable } },
+    never,
+    Scope.Scope
+  >
+): Subject => ({
+  name,
+  transports: Effect.map(make, ({ left, right }) => ({
+    left: new PairTransport(left),
+    right: new PairTransport(right)
+  })),
+  pair: (options) =>
+    Effect.flatMap(make, ({ left, right }) =>
+      Effect.all({ left: Connection.fromPair(left, options), right: Connection.fromPair(right, options) })
+    )
+})
+
+const crossed = (there: Duplex, back: Duplex) => ({
+  left: { readable: back, writable: there },
+  right: { readable: there, writable: back }
+})
+
+/** A process that passes on what it is given. */
+const cat = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => spawn("cat", { stdio: ["pipe", "pipe", "ignore"] })),
+    (child) => Effect.sync(() => child.kill("SIGKILL"))
+  ),
+  ({ stdin, stdout }) => ({ stdin, stdout })
+)
 
 const overTransports = (name: string, transports: Effect.Effect<StreamLaws.Transports, unknown, Scope.Scope>) => ({
   name,
@@ -157,6 +192,30 @@ const subjects: ReadonlyArray<Subject> = [
     (duplex) => duplex.setEncoding("latin1")
   ),
   overDuplexes("a socket of Node's", sockets),
+  overPairs(
+    "two PassThroughs",
+    Effect.sync(() => crossed(new PassThrough(), new PassThrough()))
+  ),
+  overPairs(
+    "one Duplex, as both of two",
+    Effect.sync(() => {
+      const [left, right] = linkedPair({ allowHalfOpen: false })
+      return { left: { readable: left, writable: left }, right: { readable: right, writable: right } }
+    })
+  ),
+  {
+    ...overPairs(
+      "the pipes of processes",
+      Effect.map(Effect.all([cat, cat]), ([there, back]) => ({
+        left: { readable: back.stdout, writable: there.stdin },
+        right: { readable: there.stdout, writable: back.stdin }
+      }))
+    ),
+    transportsExcept: {
+      "what is over before attach is told after it":
+        "what a process has said is read to the end by Node when it exits, for nobody if nobody listens"
+    }
+  },
   {
     ...overTransports("an Effect socket", effectSockets),
     except: {
