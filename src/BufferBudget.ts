@@ -60,7 +60,10 @@ export const BufferBudget: Context.Reference<BufferBudget | undefined> = Context
  * @since 0.1.0
  */
 export const make = (options: { readonly bytes: number }): Effect.Effect<BufferBudget> =>
-  Effect.sync(() => new Budget(Argument.limit("BufferBudget.make", options.bytes)))
+  Effect.sync(() => {
+    const { bytes } = Argument.record("BufferBudget.make", "options", options)
+    return new Budget(Argument.limit("BufferBudget.make", bytes, "bytes"))
+  })
 
 /**
  * A budget of `bytes` bytes for everything that is built with this layer.

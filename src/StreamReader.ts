@@ -42,6 +42,7 @@ import type * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { wrongType } from "./internal/argument.ts"
 import * as Lines from "./internal/lines.ts"
 import * as Services from "./internal/services.ts"
 import * as Sources from "./internal/sources.ts"
@@ -404,7 +405,8 @@ export const fromBytes: (
 export const fromPull: <E, R>(
   pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, E, unknown, R>,
   options?: { readonly limit?: number | undefined }
-) => Effect.Effect<StreamReader, never, R | Scope.Scope> = Sources.fromPull
+) => Effect.Effect<StreamReader, never, R | Scope.Scope> = (pull, options) =>
+  Sources.fromPull("StreamReader.fromPull", pull, options)
 
 /**
  * A reader over a stream of bytes. See `fromPull`.
@@ -416,7 +418,10 @@ export const fromStream = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>,
   options?: { readonly limit?: number | undefined }
 ): Effect.Effect<StreamReader, never, R | Scope.Scope> =>
-  Effect.flatMap(Stream.toPull(stream), (pull) => Sources.fromPull(pull, options))
+  Effect.suspend(() => {
+    if (!Stream.isStream(stream)) throw wrongType("StreamReader.fromStream", "stream", "a Stream", stream)
+    return Effect.flatMap(Stream.toPull(stream), (pull) => Sources.fromPull("StreamReader.fromStream", pull, options))
+  })
 
 /**
  * A reader over a web `ReadableStream`, such as the body of a `fetch` response.

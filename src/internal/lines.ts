@@ -54,10 +54,14 @@ class Decoder {
       // a byte order mark is a character like any other here: only the first of a text would be one
       this.text = new TextDecoder(encoding, { ignoreBOM: true, fatal })
     } catch (cause) {
-      throw new RangeError(`lines: encoding must be a label that TextDecoder knows, got ${encoding}`, { cause })
+      throw new RangeError(`lines: encoding must be a label that TextDecoder knows, got ${Argument.shown(encoding)}`, {
+        cause
+      })
     }
     if (this.text.encoding.startsWith("utf-16")) {
-      throw new RangeError(`lines: encoding must be one in which a line feed is one byte, got ${encoding}`)
+      throw new RangeError(
+        `lines: encoding must be one in which a line feed is one byte, got ${Argument.shown(encoding)}`
+      )
     }
     this.stateful = this.text.encoding !== "utf-8"
   }

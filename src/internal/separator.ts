@@ -5,6 +5,7 @@
  * many pieces they come in, and stops at the end that comes first.
  */
 import type { ByteWindow } from "./byteWindow.ts"
+import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
 
 /** Where a separator was found: the bytes before it, and the bytes up to and including it. */
@@ -175,9 +176,7 @@ export const compile = (operation: string, input: Input): Separator => {
   if (typeof input === "string") return prepared.get(input) ?? prepare(operation, input)
   if (Bytes.from(input) !== undefined) return single(toBytes(operation, input as Uint8Array))
   if (!Array.isArray(input)) {
-    throw new TypeError(
-      `${operation}: separator must be a string, a Uint8Array or an array of them, got ${String(input)}`
-    )
+    throw Argument.wrongType(operation, "separator", "a string, a Uint8Array or an array of them", input)
   }
   if (input.length === 0) throw new RangeError(`${operation}: separators must contain at least one element, got []`)
   const all = input.map((one) => toBytes(operation, one))
@@ -195,7 +194,7 @@ const single = (bytes: Uint8Array): Separator => (bytes.length === 1 ? new Singl
 const toBytes = (operation: string, one: string | Uint8Array): Uint8Array => {
   const bytes = typeof one === "string" ? Bytes.encode(one) : Bytes.from(one)
   if (bytes === undefined) {
-    throw new TypeError(`${operation}: separator must be a string or a Uint8Array, got ${String(one)}`)
+    throw Argument.wrongType(operation, "separator", "a string or a Uint8Array", one)
   }
   if (bytes.length === 0) {
     throw new RangeError(`${operation}: separator must be at least one byte long, got an empty one`)

@@ -28,26 +28,33 @@ const defaultHighWaterMark = 65536
 const defaultCloseTimeout = Duration.seconds(10)
 
 /** Throws what CPython raises as `ValueError`. */
-export const resolve = (operation: string, input: SessionInput): SessionOptions => ({
-  limit: input.limit === undefined ? defaultLimit : Argument.limit(operation, input.limit),
-  ...watermarks(operation, input),
-  closeTimeout: input.closeTimeout === undefined ? defaultCloseTimeout : Duration.fromInputUnsafe(input.closeTimeout),
-  onScopeFailure: input.onScopeFailure ?? "abort",
-  timeouts: Watchdog.resolve(operation, input.timeouts)
-})
+export const resolve = (operation: string, input: SessionInput): SessionOptions => {
+  const { closeTimeout, limit, onScopeFailure, timeouts } = Argument.record(operation, "options", input)
+  return {
+    limit: limit === undefined ? defaultLimit : Argument.limit(operation, limit),
+    ...watermarks(operation, input),
+    closeTimeout:
+      closeTimeout === undefined ? defaultCloseTimeout : Argument.duration(operation, "closeTimeout", closeTimeout),
+    onScopeFailure:
+      onScopeFailure === undefined
+        ? "abort"
+        : Argument.oneOf(operation, "onScopeFailure", onScopeFailure, ["abort", "flush"]),
+    timeouts: Watchdog.resolve(operation, timeouts)
+  }
+}
 
 /** The low mark is a quarter of the high one, and the high one four times the low one, where only one is given. */
 const watermarks = (
   operation: string,
   input: Pick<SessionInput, "highWaterMark" | "lowWaterMark">
 ): { readonly highWaterMark: number; readonly lowWaterMark: number } => {
-  const highWaterMark =
-    input.highWaterMark ?? (input.lowWaterMark === undefined ? defaultHighWaterMark : 4 * input.lowWaterMark)
-  const lowWaterMark = input.lowWaterMark ?? Math.floor(highWaterMark / 4)
-  if (!(highWaterMark >= lowWaterMark && lowWaterMark >= 0)) {
-    throw new RangeError(
-      `${operation}: highWaterMark (${highWaterMark}) must be >= lowWaterMark (${lowWaterMark}) must be >= 0`
-    )
+  const given = (name: "highWaterMark" | "lowWaterMark") =>
+    input[name] === undefined ? undefined : Argument.mark(operation, name, input[name])
+  const low = given("lowWaterMark")
+  const highWaterMark = given("highWaterMark") ?? (low === undefined ? defaultHighWaterMark : 4 * low)
+  const lowWaterMark = low ?? Math.floor(highWaterMark / 4)
+  if (lowWaterMark > highWaterMark) {
+    throw new RangeError(`${operation}: highWaterMark (${highWaterMark}) must be >= lowWaterMark (${lowWaterMark})`)
   }
   return { highWaterMark, lowWaterMark }
 }

@@ -17,8 +17,10 @@ interface LimitOption {
   readonly limit?: number | undefined
 }
 
-const makeBuffer = (operation: string, options: LimitOption | undefined, flow: Flow): ReadBuffer =>
-  new ReadBuffer(options?.limit === undefined ? defaultLimit : Argument.limit(operation, options.limit), flow)
+const makeBuffer = (operation: string, options: LimitOption | undefined, flow: Flow): ReadBuffer => {
+  const limit = options === undefined ? undefined : Argument.record(operation, "options", options).limit
+  return new ReadBuffer(limit === undefined ? defaultLimit : Argument.limit(operation, limit), flow)
+}
 
 const nothing = (): void => {}
 
@@ -29,10 +31,9 @@ export const make = (
   }
 ) =>
   Effect.sync(() => {
-    const buffer = makeBuffer("StreamReader.make", options, {
-      pause: options?.onPause ?? nothing,
-      resume: options?.onResume ?? nothing
-    })
+    const told = (name: "onPause" | "onResume") =>
+      options?.[name] === undefined ? nothing : Argument.func("StreamReader.make", name, options[name])
+    const buffer = makeBuffer("StreamReader.make", options, { pause: told("onPause"), resume: told("onResume") })
     return {
       reader: new BufferReader(buffer) as StreamReader,
       feedUnsafe: (bytes: Uint8Array): boolean => {
@@ -64,14 +65,17 @@ export const fromBytes = (
     return new BufferReader(buffer)
   })
 
+/** `operation` is the one that was called. */
 export const fromPull = <E, R>(
+  operation: string,
   pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, E, unknown, R>,
   options?: LimitOption
 ): Effect.Effect<StreamReader, never, R | Scope.Scope> =>
   Effect.gen(function* () {
+    if (!Effect.isEffect(pull)) throw Argument.wrongType(operation, "pull", "an Effect", pull)
     let flowing = true
     const room = Latch.makeUnsafe(true)
-    const buffer = makeBuffer("StreamReader.fromPull", options, {
+    const buffer = makeBuffer(operation, options, {
       pause: () => {
         flowing = false
         room.closeUnsafe()
@@ -89,7 +93,7 @@ export const fromPull = <E, R>(
         room.await,
         // what was pulled is in the buffer before anyone can interrupt
         Effect.map(pull, (pieces) => {
-          for (const piece of pieces) buffer.feed(Argument.bytes("StreamReader.fromPull", piece))
+          for (const piece of pieces) buffer.feed(Argument.bytes(operation, piece))
         })
       )
     )
@@ -123,6 +127,9 @@ export const fromReadableStream = (
   options?: LimitOption
 ): Effect.Effect<StreamReader, never, Scope.Scope> =>
   Effect.gen(function* () {
+    if (typeof (stream as Partial<ReadableStreamLike> | null | undefined)?.getReader !== "function") {
+      throw Argument.wrongType("StreamReader.fromReadableStream", "stream", "a ReadableStream", stream)
+    }
     const source = yield* Effect.acquireRelease(
       Effect.sync(() => stream.getReader()),
       // not waited for: it may never finish, and whatever it says there is nobody to tell
@@ -133,5 +140,5 @@ export const fromReadableStream = (
       (result): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>> =>
         result.done ? Cause.done() : Effect.succeed([result.value ?? Bytes.empty])
     )
-    return yield* fromPull(pull, options)
+    return yield* fromPull("StreamReader.fromReadableStream", pull, options)
   })

@@ -99,15 +99,15 @@ export class BufferReader implements StreamReader {
   ): Effect.Effect<LineResult<Options>, LineError<Options>> {
     return checked((): Effect.Effect<any, any> => {
       const name = "readLineWith"
-      const end = Argument.oneOf(name, "end", options.end ?? "optional", ["optional", "required"])
-      const keepDelimiter = Argument.flag(name, "keepDelimiter", options.keepDelimiter ?? true)
+      const { end = "optional", keepDelimiter = true, onOverrun = "fail" } = Argument.record(name, "options", options)
+      const strict = Argument.oneOf(name, "end", end, ["optional", "required"]) === "required"
       const ask: Read.LineAsk = {
         name,
         limit: this.limitOf(name, options),
-        onOverrun: Argument.oneOf(name, "onOverrun", options.onOverrun ?? "fail", ["fail", "discard"]),
-        strict: end === "required"
+        onOverrun: Argument.oneOf(name, "onOverrun", onOverrun, ["fail", "discard"]),
+        strict
       }
-      if (!keepDelimiter) return new Read.ReadBareLine(this.buffer, ask)
+      if (!Argument.flag(name, "keepDelimiter", keepDelimiter)) return new Read.ReadBareLine(this.buffer, ask)
       return ask.strict ? new Read.ReadStrictLine(this.buffer, ask) : new Read.ReadLine(this.buffer, ask)
     })
   }
@@ -195,7 +195,9 @@ export class BufferReader implements StreamReader {
   }
 
   private limitOf(operation: string, options: { readonly limit?: number | undefined } | undefined): number {
-    return options?.limit === undefined ? this.buffer.limit : Argument.limit(operation, options.limit)
+    if (options === undefined) return this.buffer.limit
+    const { limit } = Argument.record(operation, "options", options)
+    return limit === undefined ? this.buffer.limit : Argument.limit(operation, limit)
   }
 }
 

@@ -12,6 +12,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { StreamTimeout } from "../StreamError.ts"
+import * as Argument from "./argument.ts"
 
 /** The bounds, as a user gives them. */
 export interface Timeouts {
@@ -34,27 +35,28 @@ export interface Bounds {
 /** `undefined` if nothing is bounded. */
 export const resolve = (operation: string, timeouts: Timeouts | undefined): Bounds | undefined => {
   if (timeouts === undefined) return undefined
-  const rate = timeouts.minRate
-  if (rate !== undefined && !(Number.isSafeInteger(rate.bytes) && rate.bytes > 0)) {
-    throw new RangeError(`${operation}: minRate.bytes must be an integer above 0 bytes, got ${String(rate.bytes)}`)
-  }
+  const { idle, minRate, read, total, write } = Argument.record(operation, "timeouts", timeouts)
   const bounds: Bounds = {
-    idle: millis(operation, "idle", timeouts.idle),
-    read: millis(operation, "read", timeouts.read),
-    write: millis(operation, "write", timeouts.write),
-    total: millis(operation, "total", timeouts.total),
-    minRate: rate === undefined ? undefined : { bytes: rate.bytes, per: millis(operation, "minRate.per", rate.per) }
+    idle: millis(operation, "idle", idle),
+    read: millis(operation, "read", read),
+    write: millis(operation, "write", write),
+    total: millis(operation, "total", total),
+    minRate: minRate === undefined ? undefined : resolveRate(operation, minRate)
   }
   const bounded =
     bounds.minRate !== undefined || Math.min(bounds.idle, bounds.read, bounds.write, bounds.total) < Infinity
   return bounded ? bounds : undefined
 }
 
-const millis = (operation: string, name: string, input: Duration.Input | undefined): number => {
-  if (input === undefined) return Infinity
-  const value = Duration.toMillis(Duration.fromInputUnsafe(input))
-  if (!(value > 0)) throw new RangeError(`${operation}: timeouts.${name} must be above 0, got ${String(input)}`)
-  return value
+const millis = (operation: string, name: string, input: unknown): number =>
+  input === undefined ? Infinity : Duration.toMillis(Argument.someTime(operation, `timeouts.${name}`, input))
+
+const resolveRate = (operation: string, input: NonNullable<Timeouts["minRate"]>): NonNullable<Bounds["minRate"]> => {
+  const { bytes, per } = Argument.record(operation, "timeouts.minRate", input)
+  return {
+    bytes: Argument.positive(operation, "timeouts.minRate.bytes", bytes),
+    per: Duration.toMillis(Argument.someTime(operation, "timeouts.minRate.per", per))
+  }
 }
 
 /** The session, as the watchdog sees it. */

@@ -308,7 +308,7 @@ describe("lines: encodings", () => {
         const { feed, reader } = yield* handFed()
         feed("one\n")
         const lines = StreamReader.lines(reader, { encoding })
-        assert.match(String(yield* defectOf(Stream.runDrain(lines))), new RegExp(`lines: encoding .*got ${encoding}`))
+        assert.match(String(yield* defectOf(Stream.runDrain(lines))), new RegExp(`lines: encoding .*got "${encoding}"`))
         assert.strictEqual(yield* held(reader), "one\n")
       })
     )

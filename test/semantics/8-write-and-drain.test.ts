@@ -179,6 +179,7 @@ describe("8 write, drain, watermarks", () => {
 
     const wrong = [
       ["low above high", { highWaterMark: 10, lowWaterMark: 11 }],
+      ["a fraction", { highWaterMark: 10.5 }],
       ["negative high", { highWaterMark: -1 }],
       ["negative low", { lowWaterMark: -1 }],
       ["negative low below high", { highWaterMark: 10, lowWaterMark: -1 }],
@@ -192,10 +193,10 @@ describe("8 write, drain, watermarks", () => {
           assert.instanceOf(defect, RangeError)
           const message = (defect as RangeError).message
           assert.match(message, /^Connection\.fromTransport: /)
-          for (const [option, value] of Object.entries(options)) {
-            assert.include(message, option)
-            assert.include(message, String(value))
-          }
+          // who is right beside a wrong one need not be named
+          const named = Object.entries(options).filter(([option]) => message.includes(option))
+          assert.isNotEmpty(named)
+          for (const [, value] of named) assert.include(message, String(value))
         })
       )
     }
