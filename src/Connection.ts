@@ -20,6 +20,7 @@ import { checkedDuplex, DuplexTransport } from "./internal/duplexTransport.ts"
 import { checkedPair, PairTransport } from "./internal/pairTransport.ts"
 import type * as InternalSession from "./internal/session.ts"
 import * as Services from "./internal/services.ts"
+import * as NetworkOptions from "./internal/networkOptions.ts"
 import * as SessionOptions from "./internal/sessionOptions.ts"
 import type { Timeouts as InternalTimeouts } from "./internal/watchdog.ts"
 import { type ConnectOptions, Network } from "./Network.ts"
@@ -278,15 +279,15 @@ export interface DuplexLike extends ReadableLike, WritableLike {}
  * @since 0.1.0
  */
 export const fromTransport = (transport: Transport, options?: Options): Effect.Effect<Connection, never, Scope.Scope> =>
-  acquire("Connection.fromTransport", Effect.succeed(transport), options ?? {})
+  acquire("Connection.fromTransport", Effect.succeed(transport), options)
 
 const acquire = <E, R>(
   operation: string,
   transport: Effect.Effect<Transport, E, R>,
-  input: Options
+  input: Options | undefined
 ): Effect.Effect<Connection, E, R | Scope.Scope> =>
   Effect.contextWith((services: Context.Context<never>) => {
-    const options = SessionOptions.resolve(operation, input)
+    const options = SessionOptions.resolve(operation, input === undefined ? {} : input)
     return acquireConnection(Effect.map(transport, (transport) => new SessionConnection(transport, options, services)))
   })
 
@@ -322,12 +323,17 @@ const acquire = <E, R>(
 export const openConnection: {
   (options: OpenOptions & { readonly tls?: undefined }): Effect.Effect<Connection, ConnectFailed, Network | Scope.Scope>
   (options: OpenOptions): Effect.Effect<Connection, ConnectFailed | TlsFailed, Network | Scope.Scope>
-} = (options: OpenOptions): Effect.Effect<Connection, any, Network | Scope.Scope> =>
-  acquire(
-    "openConnection",
-    Effect.flatMap(Effect.service(Network), (network) => network.connect(options)),
-    options
-  )
+} = (options: OpenOptions): Effect.Effect<Connection, any, Network | Scope.Scope> => open("openConnection", options)
+
+const open = (operation: string, options: OpenOptions): Effect.Effect<Connection, any, Network | Scope.Scope> =>
+  Effect.suspend(() => {
+    NetworkOptions.connect(operation, options)
+    return acquire(
+      operation,
+      Effect.flatMap(Effect.service(Network), (network) => network.connect(options)),
+      options
+    )
+  })
 
 /**
  * Opens a connection to a Unix socket: asyncio's `open_unix_connection`.
@@ -339,7 +345,7 @@ export const openUnixConnection = (
   path: string,
   options?: Omit<OpenOptions, "host" | "port" | "path" | "localAddress" | "tls">
 ): Effect.Effect<Connection, ConnectFailed, Network | Scope.Scope> =>
-  openConnection({ ...options, tls: undefined, path })
+  Effect.suspend(() => open("openUnixConnection", NetworkOptions.atPath("openUnixConnection", path, options)))
 
 /**
  * A connection over a Node `Duplex`, or anything that behaves like one: an SSH
@@ -368,7 +374,7 @@ export const fromDuplex = (duplex: DuplexLike, options?: Options): Effect.Effect
   acquire(
     "Connection.fromDuplex",
     Effect.sync(() => new DuplexTransport(checkedDuplex("Connection.fromDuplex", duplex))),
-    options ?? {}
+    options
   )
 
 /**
@@ -453,7 +459,7 @@ export const fromSocket = (
   acquire(
     "Connection.fromSocket",
     Effect.flatMap(socketBridge, ({ toTransport }) => toTransport(socket)),
-    options ?? {}
+    options
   )
 
 /**
@@ -501,7 +507,7 @@ export const layerConnection: {
   ): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed, Network>
   (options: OpenOptions): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed | TlsFailed, Network>
 } = (options: OpenOptions): Layer.Layer<Connection | StreamReader | StreamWriter, any, Network> =>
-  Layer.effectContext(Effect.map(openConnection(options), services))
+  Layer.effectContext(Effect.map(open("Connection.layerConnection", options), services))
 
 /**
  * `layerConnection` with every option that is a setting taken from `Config`.

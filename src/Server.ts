@@ -12,11 +12,12 @@
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { SocketAddress } from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import type { Connection, Options as ConnectionOptions } from "./Connection.ts"
+import * as NetworkOptions from "./internal/networkOptions.ts"
 import * as InternalServer from "./internal/server.ts"
 import type { ListenOptions, Network } from "./Network.ts"
 import type { ListenFailed, TlsFailed } from "./StreamError.ts"
@@ -258,7 +259,7 @@ export const startServer = <E, R>(
   options: Options<E>,
   handler: (connection: Connection) => Effect.Effect<unknown, E, R>
 ): Effect.Effect<Server, ListenFailed, Network | Scope.Scope | Exclude<R, HandlerServices>> =>
-  InternalServer.start(options, handler)
+  InternalServer.start("startServer", options, handler)
 
 /**
  * Starts a server on a Unix socket: asyncio's `start_unix_server`. A path that
@@ -294,7 +295,9 @@ export const startUnixServer = <E, R>(
   handler: (connection: Connection) => Effect.Effect<unknown, E, R>,
   options?: Omit<Options<E>, "host" | "port" | "path">
 ): Effect.Effect<Server, ListenFailed, Network | Scope.Scope | Exclude<R, HandlerServices>> =>
-  InternalServer.start({ ...options, path }, handler)
+  Effect.suspend(() =>
+    InternalServer.start("startUnixServer", NetworkOptions.atPath("startUnixServer", path, options), handler)
+  )
 
 /**
  * A server as a layer. `Layer.launch` runs it until the process is told to stop.
@@ -325,7 +328,7 @@ export const layerServer = <E, R>(
   options: Options<E>,
   handler: (connection: Connection) => Effect.Effect<unknown, E, R>
 ): Layer.Layer<Server, ListenFailed, Network | Exclude<R, HandlerServices>> =>
-  Layer.effect(Server)(startServer(options, handler))
+  Layer.effect(Server)(InternalServer.start("Server.layerServer", options, handler))
 
 /**
  * Inside a handler: completes when the server has begun to shut down, for

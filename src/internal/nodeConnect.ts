@@ -6,43 +6,35 @@ import type { ConnectOptions } from "../Network.ts"
 import type { ConnectAttempt, TlsFailed } from "../StreamError.ts"
 import { ConnectFailed } from "./errors.ts"
 import type { Transport } from "../Transport.ts"
-import * as Argument from "./argument.ts"
 import { connectTimedOut } from "./connectTimeout.ts"
 import * as Endpoint from "./endpoint.ts"
 import * as HappyEyeballs from "./happyEyeballs.ts"
+import * as NetworkOptions from "./networkOptions.ts"
 import * as NodeAddress from "./nodeAddress.ts"
 import { type Lookup, lookUp, type Resolved } from "./nodeLookup.ts"
 import { TcpTransport } from "./nodeTcp.ts"
 import * as NodeUnixPath from "./nodeUnixPath.ts"
 import { Opened } from "./opened.ts"
-import { checkConnect } from "./tlsOptions.ts"
 import * as UnixSocket from "./unixSocket.ts"
 
-const defaultConnectTimeout = Duration.seconds(30)
-const defaultAttemptDelay = Duration.millis(250)
-
-export const connect = (lookup: Lookup, options: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
+export const connect = (lookup: Lookup, given: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
   Effect.suspend(() => {
-    checkConnect("openConnection", options)
-    const timeout = options.connectTimeout ?? defaultConnectTimeout
+    const options = NetworkOptions.connect("Network.connect", given)
     const plain =
-      options.path === undefined ? connectTcp(lookup, options, timeout) : connectUnix(options.path, options, timeout)
-    const { path, tls } = options
+      options.path === undefined
+        ? connectTcp(lookup, options, options.host, options.port)
+        : connectUnix(options.path, options)
+    const { tls } = options
     if (tls === undefined) return plain
-    const host = options.host ?? (path === undefined ? "localhost" : undefined)
     // programs without TLS do not load it
     return Effect.promise(() => import("./nodeTls.ts")).pipe(
-      Effect.flatMap(({ client }) => client("openConnection", tls === true ? {} : tls, host)),
+      Effect.flatMap(({ client }) => client("openConnection", tls === true ? {} : tls, options.host)),
       Effect.flatMap((secure) => Effect.flatMap(plain, (transport) => secure(transport)))
     )
   })
 
-const connectUnix = (
-  given: string,
-  options: ConnectOptions,
-  timeout: Duration.Input
-): Effect.Effect<Transport, ConnectFailed> => {
-  const path = Argument.path("openConnection", given)
+const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effect<Transport, ConnectFailed> => {
+  const timeout = options.connectTimeout
   const failed = (attempt: ConnectAttempt) =>
     new ConnectFailed({ target: path, kind: attempt.kind, attempts: [attempt] })
   if (NodeUnixPath.isTooLong(path)) {
@@ -85,12 +77,11 @@ const connectUnix = (
 
 const connectTcp = (
   lookup: Lookup,
-  options: ConnectOptions,
-  timeout: Duration.Input
+  options: NetworkOptions.Connect,
+  host: string,
+  port: number
 ): Effect.Effect<Transport, ConnectFailed> => {
-  if (options.port === undefined) throw new TypeError("openConnection: either port or path is required")
-  const port = Argument.port("openConnection", options.port)
-  const host = options.host ?? "localhost"
+  const timeout = options.connectTimeout
   const target = Endpoint.label(host, port)
   const label = (resolved: Resolved) => Endpoint.label(resolved.address, port)
 
@@ -121,7 +112,7 @@ const connectTcp = (
     Effect.flatMap((addresses) =>
       HappyEyeballs.connect({
         addresses: HappyEyeballs.interleave(addresses),
-        delay: options.attemptDelay ?? defaultAttemptDelay,
+        delay: options.attemptDelay,
         attempt,
         release: (socket) => socket.destroy(),
         onAttempt: (resolved) => {
@@ -145,19 +136,13 @@ const mostTelling = (attempts: ReadonlyArray<ConnectAttempt>): ConnectAttempt["k
     attempts.some((attempt) => attempt.kind === kind)
   ) ?? "Unknown"
 
-export const socketOptions = (options: Pick<ConnectOptions, "noDelay" | "keepAlive">) => {
-  const { keepAlive } = options
-  return {
-    allowHalfOpen: true,
-    noDelay: options.noDelay ?? true,
-    ...(keepAlive === undefined || keepAlive === false
-      ? undefined
-      : {
-          keepAlive: true,
-          keepAliveInitialDelay: keepAlive === true ? 0 : Duration.toMillis(Duration.fromInputUnsafe(keepAlive))
-        })
-  }
-}
+export const socketOptions = ({ keepAlive, noDelay }: Pick<NetworkOptions.Connect, "noDelay" | "keepAlive">) => ({
+  allowHalfOpen: true,
+  noDelay,
+  ...(keepAlive === false
+    ? undefined
+    : { keepAlive: true, keepAliveInitialDelay: keepAlive === true ? 0 : Duration.toMillis(keepAlive) })
+})
 
 const open = (
   options: Net.NetConnectOpts & { readonly allowHalfOpen: boolean },

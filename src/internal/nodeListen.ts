@@ -1,6 +1,6 @@
 /** Listening with `node:net`. */
 import type * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -10,23 +10,22 @@ import * as Net from "node:net"
 import type { Listener, ListenEvents, ListenOptions } from "../Network.ts"
 import { ListenFailed, StreamTimeout } from "./errors.ts"
 import type { Transport } from "../Transport.ts"
-import * as Argument from "./argument.ts"
 import * as Endpoint from "./endpoint.ts"
+import * as NetworkOptions from "./networkOptions.ts"
 import * as NodeAddress from "./nodeAddress.ts"
-import { type Accept, type Bound, defaultBacklog, makeServer, nothing, start } from "./nodeListener.ts"
+import { type Accept, type Bound, makeServer, nothing, start } from "./nodeListener.ts"
 import { bindUnix } from "./nodeListenUnix.ts"
 import { type Lookup, lookUp } from "./nodeLookup.ts"
 import type { Secure } from "./nodeTls.ts"
-import { checkListen } from "./tlsOptions.ts"
 
 export const listen = (
   lookup: Lookup,
-  options: ListenOptions,
+  given: ListenOptions,
   onTransport: (transport: Transport) => void,
   events: ListenEvents
 ): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
   Effect.contextWith((services: Context.Context<never>) => {
-    checkListen("startServer", options)
+    const options = NetworkOptions.listen("Network.listen", given)
     const { tls } = options
     if (tls === undefined) return listenWith(lookup, options, { ...events, onTransport, servers: new Set() }, new Set())
     // programs without TLS do not load it
@@ -42,12 +41,11 @@ export const listen = (
 
 const listenWith = (
   lookup: Lookup,
-  options: ListenOptions,
+  options: NetworkOptions.Listen,
   accept: Accept,
   handshakes: ReadonlySet<Fiber.Fiber<void>>
 ): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
   Effect.suspend(() => {
-    if (options.backlog !== undefined) Argument.amount("startServer", "backlog", options.backlog)
     const bound: Array<Bound> = []
     const close = Effect.sync(() => {
       for (const { cleanup } of bound.splice(0)) cleanup()
@@ -59,7 +57,7 @@ const listenWith = (
     })
     const bind =
       options.path === undefined
-        ? bindTcp(lookup, options, accept, bound)
+        ? bindTcp(lookup, options, options.host, options.port, accept, bound)
         : bindUnix(options.path, options, accept, bound)
     // an interruption in the last step of `bind` is seen outside of it
     return Effect.uninterruptibleMask((restore) =>
@@ -104,20 +102,18 @@ const secured = (
 
 const bindTcp = (
   lookup: Lookup,
-  options: ListenOptions,
+  options: NetworkOptions.Listen,
+  hosts: ReadonlyArray<string>,
+  port: number,
   accept: Accept,
   bound: Array<Bound>
 ): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
-    if (options.port === undefined) throw new TypeError("startServer: either port or path is required")
-    if (Array.isArray(options.host) && options.host.length === 0) {
-      throw new RangeError("startServer: host must name at least one address, got []")
-    }
-    const port = Argument.port("startServer", options.port)
-    const names = typeof options.host === "string" ? [options.host] : (options.host ?? [""])
-    const timeout = Duration.fromInputUnsafe(options.lookupTimeout ?? defaultLookupTimeout)
-    const found = yield* Effect.forEach(names, (name) => find(lookup, name, timeout), { concurrency: "unbounded" })
-    const { addresses, ipv6Only } = Endpoint.places(found, options.ipv6Only ?? false)
+    const { backlog, exclusive, lookupTimeout, reusePort } = options
+    const found = yield* Effect.forEach(hosts, (host) => find(lookup, host, lookupTimeout), {
+      concurrency: "unbounded"
+    })
+    const { addresses, ipv6Only } = Endpoint.places(found, options.ipv6Only)
     const literal = new Set(found.flatMap((one) => (one.literal ? one.addresses.map(Endpoint.canonical) : [])))
     /** Addresses of names that this machine does not have. */
     const missing = new Map<string | undefined, ListenFailed>()
@@ -125,14 +121,7 @@ const bindTcp = (
       const label = Endpoint.label(host, port)
       const listening = start(
         makeServer(options, accept, undefined),
-        {
-          port,
-          backlog: options.backlog ?? defaultBacklog,
-          exclusive: options.exclusive,
-          reusePort: options.reusePort ?? false,
-          ipv6Only,
-          ...(host === undefined ? undefined : { host })
-        },
+        { port, backlog, exclusive, reusePort, ipv6Only, ...(host === undefined ? undefined : { host }) },
         label
       )
       const started = yield* Effect.result(listening)
@@ -153,8 +142,6 @@ const bindTcp = (
       if (failures.every((failure) => failure !== undefined)) return yield* failures[0]!
     }
   })
-
-const defaultLookupTimeout = Duration.seconds(30)
 
 /** The addresses of a host; `undefined` is all interfaces. */
 const find = (lookup: Lookup, name: string, timeout: Duration.Duration): Effect.Effect<Endpoint.Found, ListenFailed> =>

@@ -11,14 +11,12 @@ import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
-import type { ListenOptions } from "../Network.ts"
-import * as Argument from "./argument.ts"
 import type { ListenFailed } from "./errors.ts"
+import type { Listen } from "./networkOptions.ts"
 import * as NodeAddress from "./nodeAddress.ts"
 import {
   type Accept,
   type Bound,
-  defaultBacklog,
   isOnItsOwn,
   listenFailed,
   makeServer,
@@ -37,19 +35,18 @@ interface Binding {
   readonly path: string
   /** The same, whatever becomes of the working directory. */
   readonly absolute: string
-  readonly options: ListenOptions
+  readonly options: Listen
   readonly accept: Accept
   readonly bound: Array<Bound>
 }
 
 export const bindUnix = (
-  given: string,
-  options: ListenOptions,
+  path: string,
+  options: Listen,
   accept: Accept,
   bound: Array<Bound>
 ): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
-    const path = Argument.path("startServer", given)
     if (NodeUnixPath.isTooLong(path)) return yield* listenFailed(path, "ENAMETOOLONG")
     const absolute = yield* attempt(path, () => NodeUnixPath.absolute(path))
     const binding: Binding = { path, absolute, options, accept, bound }
@@ -64,7 +61,7 @@ export const bindUnix = (
   })
 
 /** Whether the primary process of a cluster listens for this one, and for others. */
-const isShared = (options: ListenOptions): Effect.Effect<boolean> =>
+const isShared = (options: Listen): Effect.Effect<boolean> =>
   isOnItsOwn(options)
     ? Effect.succeed(false)
     : Effect.map(
@@ -77,7 +74,7 @@ const listenAs = ({ accept, options, path }: Binding, absolute: string, shared: 
   Effect.suspend(() =>
     start(
       makeServer(options, accept, path),
-      { path: NodeUnixPath.spelled(absolute), backlog: options.backlog ?? defaultBacklog, exclusive: !shared },
+      { path: NodeUnixPath.spelled(absolute), backlog: options.backlog, exclusive: !shared },
       path
     )
   )

@@ -2,15 +2,14 @@
 import * as Effect from "effect/Effect"
 import type { SocketAddress } from "effect/net/NetAddress"
 import * as Net from "node:net"
-import type { ListenEvents, ListenOptions } from "../Network.ts"
+import type { ListenEvents } from "../Network.ts"
 import type { Transport } from "../Transport.ts"
 import { toFailure } from "./failure.ts"
 import { ListenFailed } from "./errors.ts"
+import type { Listen } from "./networkOptions.ts"
 import * as NodeAddress from "./nodeAddress.ts"
 import { socketOptions } from "./nodeConnect.ts"
 import { TcpTransport } from "./nodeTcp.ts"
-
-export const defaultBacklog = 511
 
 /** One address that is listened on. */
 export interface Bound {
@@ -31,7 +30,11 @@ export interface Accept extends ListenEvents {
 
 export const nothing = (): void => {}
 
-export const makeServer = (options: ListenOptions, accept: Accept, unixPath: string | undefined): Net.Server => {
+export const makeServer = (
+  options: Pick<Listen, "noDelay" | "keepAlive">,
+  accept: Accept,
+  unixPath: string | undefined
+): Net.Server => {
   const info = unixPath === undefined ? undefined : { local: NodeAddress.unix(unixPath), remote: undefined }
   let local: ReturnType<typeof NodeAddress.ofEveryConnection>
   const server = Net.createServer({ ...socketOptions(options), pauseOnConnect: true }, (socket) => {
@@ -51,7 +54,7 @@ export const makeServer = (options: ListenOptions, accept: Accept, unixPath: str
  * Whether this process listens for itself: it is no worker of a cluster, or asks for it, or the primary process has let it
  * go. One that is asked for it nevertheless never answers.
  */
-export const isOnItsOwn = (options: Pick<ListenOptions, "exclusive">): boolean =>
+export const isOnItsOwn = (options: Pick<Net.ListenOptions, "exclusive">): boolean =>
   options.exclusive === true || !process.connected
 
 /** Resolves once the server listens; closes it if that fails, or is given up. */

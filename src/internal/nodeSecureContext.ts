@@ -29,7 +29,7 @@ const profileOf = (options: Tls.CommonOptions, asked: string): Profile => {
   if (minVersion > maxVersion) {
     throw new Unusable(`minVersion ${minVersion} is above maxVersion ${maxVersion}`, "ERR_SSL_NO_PROTOCOLS_AVAILABLE")
   }
-  const trusted = ca === undefined ? undefined : trust(typeof ca === "string" || ca instanceof Uint8Array ? [ca] : ca)
+  const trusted = ca === undefined ? undefined : trust(Array.isArray(ca) ? ca : [ca])
   return {
     key: [asked, minVersion, maxVersion, trusted?.digest].join(),
     trusted,

@@ -20,10 +20,8 @@ import { SessionConnection } from "./connection.ts"
 import * as HandlerExit from "./handlerExit.ts"
 import { ServerLog } from "./serverLog.ts"
 import * as Services from "./services.ts"
-import * as SessionOptions from "./sessionOptions.ts"
-
-const defaultGracePeriod = Duration.seconds(5)
-const defaultBacklog = 511
+import * as ServerOptions from "./serverOptions.ts"
+import type { SessionOptions } from "./sessionOptions.ts"
 
 /** The latch that opens when the server begins to shut down; of the server whose handler this is. */
 const Draining = Context.Reference<Latch.Latch | undefined>("effect-byte-streams/Server/Draining", {
@@ -37,14 +35,17 @@ export const draining: Effect.Effect<void> = Effect.flatMap(
 
 type Handler<E, R> = (connection: Connection) => Effect.Effect<unknown, E, R>
 
+/** `operation` is the one that was called. */
 export const start = <E, R>(
+  operation: string,
   options: Options<E>,
   handler: Handler<E, R>
 ): Effect.Effect<Server, ListenFailed, Network | Scope.Scope | Exclude<R, HandlerServices>> =>
   Effect.gen(function* () {
     const network = yield* Network
-    const clients = new Clients(options, handler, withoutSpan(yield* Effect.context<never>()))
-    const gracePeriod = Duration.fromInputUnsafe(options.gracePeriod ?? defaultGracePeriod)
+    const resolved = ServerOptions.resolve(operation, options)
+    Argument.func(operation, "handler", handler)
+    const clients = new Clients(resolved, handler, withoutSpan(yield* Effect.context<never>()))
     const listen = network
       .listen(options, (transport) => clients.accept(transport), {
         onAcceptError: (failure) => clients.acceptFailed(failure),
@@ -56,7 +57,7 @@ export const start = <E, R>(
       restore(listen).pipe(
         // one address may have had clients before another was refused
         Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : clients.shutdown(Duration.zero))),
-        Effect.map((listener) => new ListeningServer(listener, clients, gracePeriod)),
+        Effect.map((listener) => new ListeningServer(listener, clients, resolved.gracePeriod)),
         Effect.tap((server) => Effect.addFinalizer(() => server.shutdown()))
       )
     )
@@ -92,7 +93,7 @@ class Clients<E, R> {
   private readonly idle = Latch.makeUnsafe(true)
   private readonly handler: Handler<E, R>
   private readonly context: Context.Context<never>
-  private readonly sessionOptions: SessionOptions.SessionOptions
+  private readonly sessionOptions: SessionOptions
   private readonly maxConnections: number
   private readonly endsIdleReads: boolean
   private readonly log: ServerLog
@@ -100,19 +101,12 @@ class Clients<E, R> {
   private readonly onHandshakeError: (error: TlsFailed, info: ConnectionInfo) => Effect.Effect<void>
   private readonly onHandlerError: ((failure: HandlerFailure<E>) => Effect.Effect<void>) | undefined
 
-  constructor(options: Options<E>, handler: Handler<E, R>, context: Context.Context<never>) {
+  constructor(options: ServerOptions.ServerOptions<E>, handler: Handler<E, R>, context: Context.Context<never>) {
     this.handler = handler
-    this.sessionOptions = SessionOptions.resolve("startServer", options)
-    this.maxConnections =
-      options.maxConnections === undefined
-        ? Infinity
-        : Argument.positive("startServer", "maxConnections", options.maxConnections)
-    const overflow = Argument.oneOf("startServer", "overflow", options.overflow ?? "wait", ["wait", "reject"])
-    this.waiting = new AdmissionQueue(overflow === "wait" ? (options.backlog ?? defaultBacklog) : 0)
-    const { whenDraining } = options
-    this.endsIdleReads =
-      whenDraining !== undefined &&
-      Argument.oneOf("startServer", "whenDraining", whenDraining, ["endIdleReads"]) === "endIdleReads"
+    this.sessionOptions = options.session
+    this.maxConnections = options.maxConnections
+    this.waiting = new AdmissionQueue(options.mostWaiting)
+    this.endsIdleReads = options.endsIdleReads
     this.context = Context.add(context, Draining, this.draining)
     const log = new ServerLog(this.context)
     this.log = log
@@ -322,7 +316,13 @@ class ListeningServer implements Server {
   }
 
   shutdown(options?: { readonly gracePeriod?: Duration.Input | undefined }): Effect.Effect<ShutdownReport> {
-    return Effect.andThen(this.listener.close, this.clients.shutdown(options?.gracePeriod ?? this.gracePeriod))
+    return Effect.suspend(() => {
+      const given =
+        options === undefined ? undefined : Argument.record("Server.shutdown", "options", options).gracePeriod
+      const gracePeriod =
+        given === undefined ? this.gracePeriod : Argument.duration("Server.shutdown", "gracePeriod", given)
+      return Effect.andThen(this.listener.close, this.clients.shutdown(gracePeriod))
+    })
   }
 
   get closeClients() {

@@ -4,7 +4,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as NetAddress from "effect/net/NetAddress"
-import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { ConnectOptions, Listener, ListenEvents, ListenOptions } from "../Network.ts"
 import type { ConnectAttempt, TlsFailed } from "../StreamError.ts"
@@ -20,9 +19,9 @@ import { type Chunking, cutter } from "./testingChunking.ts"
 import { Clockwork } from "./testingClockwork.ts"
 import { Link, type LinkEnd, loadTls, type Side, type Way } from "./testingLink.ts"
 import type { Course, Hitch } from "./testingPipe.ts"
+import * as NetworkOptions from "./networkOptions.ts"
 import * as Random from "./testingRandom.ts"
 import { Recorder } from "./testingTimeline.ts"
-import { checkConnect, checkListen } from "./tlsOptions.ts"
 import * as UnixSocket from "./unixSocket.ts"
 
 /** See `TestNetwork.Path`. */
@@ -49,10 +48,6 @@ export interface Options extends WireOptions {
 
 const defaultSeed = 1
 const defaultCapacity = 65536
-const defaultConnectTimeout = Duration.seconds(30)
-const defaultAttemptDelay = Duration.millis(250)
-const defaultLookupTimeout = Duration.seconds(30)
-const defaultBacklog = 511
 /** How long a client waits before it knocks again at a full backlog. */
 const knockAgainMillis = 1000
 /** Turns without anything to do after which a network is taken to be at rest. */
@@ -211,13 +206,13 @@ class Bound {
   constructor(
     address: NetAddress.SocketAddress,
     serves: (target: Target) => boolean,
-    options: ListenOptions,
+    options: NetworkOptions.Listen,
     accepting: Accepting
   ) {
     this.address = address
     this.serves = serves
-    this.shared = options.reusePort ?? false
-    this.backlog = options.backlog ?? defaultBacklog
+    this.shared = options.reusePort
+    this.backlog = options.backlog
     this.accepting = accepting
   }
 
@@ -287,30 +282,27 @@ export class MemoryNetwork {
     )
   }
 
-  readonly connect = (options: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
+  readonly connect = (given: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
     Effect.contextWith((context: Context.Context<never>) => {
-      checkConnect("openConnection", options)
+      const options = NetworkOptions.connect("Network.connect", given)
       const clockwork = this.wire.clockwork(context)
-      const timeout = options.connectTimeout ?? defaultConnectTimeout
       const plain =
         options.path === undefined
-          ? this.connectInet(clockwork, options, timeout)
-          : this.connectUnix(clockwork, options.path, timeout)
-      const { path, tls } = options
+          ? this.connectInet(clockwork, options, options.host, options.port)
+          : this.connectUnix(clockwork, options.path, options.connectTimeout)
+      const { tls } = options
       if (tls === undefined) return plain
-      const host = options.host ?? (path === undefined ? "localhost" : undefined)
       return loadTls.pipe(
-        Effect.flatMap(({ client }) => client("openConnection", tls === true ? {} : tls, host)),
+        Effect.flatMap(({ client }) => client("openConnection", tls === true ? {} : tls, options.host)),
         Effect.flatMap((secure) => Effect.flatMap(plain, (transport) => secure(transport)))
       )
     })
 
   private connectUnix(
     clockwork: Clockwork,
-    given: string,
-    timeout: Duration.Input
+    path: string,
+    timeout: Duration.Duration
   ): Effect.Effect<Transport, ConnectFailed> {
-    const path = Argument.path("openConnection", given)
     const number = ++this.connections
     // what the queue was too full for, once that has happened
     const waiting: Array<ConnectAttempt> = []
@@ -333,12 +325,11 @@ export class MemoryNetwork {
 
   private connectInet(
     clockwork: Clockwork,
-    options: ConnectOptions,
-    timeout: Duration.Input
+    options: NetworkOptions.Connect,
+    host: string,
+    port: number
   ): Effect.Effect<Transport, ConnectFailed> {
-    if (options.port === undefined) throw new TypeError("openConnection: either port or path is required")
-    const port = Argument.port("openConnection", options.port)
-    const host = options.host ?? "localhost"
+    const timeout = options.connectTimeout
     const target = Endpoint.label(host, port)
     const number = ++this.connections
     // what is known of each address so far, in the order tried
@@ -364,7 +355,7 @@ export class MemoryNetwork {
       addresses: HappyEyeballs.interleave(
         addresses.map((address) => ({ address, family: address.includes(":") ? 6 : 4 }))
       ),
-      delay: options.attemptDelay ?? defaultAttemptDelay,
+      delay: options.attemptDelay,
       attempt: ({ address }) =>
         this.attempt(
           clockwork,
@@ -482,7 +473,7 @@ export class MemoryNetwork {
 
   /** Every name has an address, the same for everyone, unless the options say otherwise. `undefined`: nobody ever says. */
   private resolve(host: string): ReadonlyArray<string> | undefined {
-    if (isAddress(host)) return [host]
+    if (NetworkOptions.isAddress(host)) return [host]
     const known = this.options.hosts?.[host]
     if (known === "Timeout") return undefined
     if (known !== undefined) return typeof known === "string" ? [known] : known
@@ -500,12 +491,12 @@ export class MemoryNetwork {
   }
 
   readonly listen = (
-    options: ListenOptions,
+    given: ListenOptions,
     onTransport: (transport: Transport) => void,
     events?: ListenEvents
   ): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
     Effect.contextWith((context: Context.Context<never>) => {
-      checkListen("startServer", options)
+      const options = NetworkOptions.listen("Network.listen", given)
       const { tls } = options
       if (tls === undefined) return this.listenWith(options, { ...events, onTransport })
       return loadTls.pipe(
@@ -516,7 +507,10 @@ export class MemoryNetwork {
       )
     })
 
-  private listenWith(options: ListenOptions, accepting: Accepting): Effect.Effect<Listener, ListenFailed, Scope.Scope> {
+  private listenWith(
+    options: NetworkOptions.Listen,
+    accepting: Accepting
+  ): Effect.Effect<Listener, ListenFailed, Scope.Scope> {
     return Effect.suspend(() => {
       const added: Array<Bound> = []
       const close = Effect.sync(() => {
@@ -544,20 +538,19 @@ export class MemoryNetwork {
   }
 
   /** Where to listen, if it is on addresses. */
-  private places(options: ListenOptions): Effect.Effect<Endpoint.Places, ListenFailed> {
+  private places(options: NetworkOptions.Listen): Effect.Effect<Endpoint.Places, ListenFailed> {
     if (options.path !== undefined) return Effect.succeed({ addresses: [], ipv6Only: false })
-    const names = typeof options.host === "string" ? [options.host] : (options.host ?? [""])
-    const timeout = Duration.fromInputUnsafe(options.lookupTimeout ?? defaultLookupTimeout)
+    const { host, ipv6Only, lookupTimeout } = options
     return Effect.map(
       Effect.forEach(
-        names,
+        host,
         (name): Effect.Effect<Endpoint.Found, ListenFailed> =>
           name === ""
             ? Effect.succeed({ addresses: [undefined], literal: true })
-            : Effect.map(this.lookUpToListen(name, timeout), (addresses) => ({ addresses, literal: false })),
+            : Effect.map(this.lookUpToListen(name, lookupTimeout), (addresses) => ({ addresses, literal: false })),
         { concurrency: "unbounded" }
       ),
-      (found) => Endpoint.places(found, options.ipv6Only ?? false)
+      (found) => Endpoint.places(found, ipv6Only)
     )
   }
 
@@ -575,7 +568,7 @@ export class MemoryNetwork {
       : Effect.succeed(addresses)
   }
 
-  private bindUnix(path: string, options: ListenOptions, accepting: Accepting): Bound | ListenFailed {
+  private bindUnix(path: string, options: NetworkOptions.Listen, accepting: Accepting): Bound | ListenFailed {
     if (isTooLong(path)) return listenFailed("PathTooLong", path, "ENAMETOOLONG")
     if (this.isBelowSocket(path)) return listenFailed("NotADirectory", path, "ENOTDIR")
     const serves = (target: Target) => target._tag === "Unix" && target.path === path
@@ -587,23 +580,22 @@ export class MemoryNetwork {
   }
 
   private *bind(
-    options: ListenOptions,
+    options: NetworkOptions.Listen,
     { addresses, ipv6Only }: Endpoint.Places,
     accepting: Accepting
   ): Generator<Bound | ListenFailed, void> {
     if (options.path !== undefined) {
-      yield this.bindUnix(Argument.path("startServer", options.path), options, accepting)
+      yield this.bindUnix(options.path, options, accepting)
       return
     }
-    if (options.port === undefined) throw new TypeError("startServer: either port or path is required")
-    const wanted = Argument.port("startServer", options.port)
+    const wanted = options.port
     for (const host of addresses) {
       const address = host ?? "::"
       const port = wanted === 0 ? this.serverPort++ : wanted
       const serves = servesInet(address, port, ipv6Only)
       const taken = this.bounds.some(
         (bound) =>
-          !(bound.shared && options.reusePort === true) &&
+          !(bound.shared && options.reusePort) &&
           bound.address._tag !== "UnixPathAddress" &&
           (bound.serves({ _tag: "Inet", address, port }) ||
             serves({ _tag: "Inet", address: NetAddress.formatIp(bound.address.address), port: bound.address.port }))
@@ -631,8 +623,6 @@ const secured =
       })
     )
   }
-
-const isAddress = (host: string): boolean => Result.isSuccess(NetAddress.ipFromString(host))
 
 /** Addresses in the spelling that `Endpoint.canonical` gives them. */
 const servesInet =

@@ -415,7 +415,7 @@ export const listen = (
       {
         ...options,
         host: options?.host ?? "127.0.0.1",
-        port: options?.port ?? 0,
+        port: options?.path === undefined ? (options?.port ?? 0) : undefined,
         gracePeriod: 0,
         onHandlerError: () => Effect.void
       },

@@ -445,9 +445,12 @@ describe("openUnixConnection", () => {
 
   it.live("what can be no path dies, and says so", () =>
     Effect.gen(function* () {
-      assert.include(yield* deathOf(openUnixConnection("")), "openConnection: path must be")
+      assert.include(yield* deathOf(openUnixConnection("")), "openUnixConnection: path must be")
       assert.include(yield* deathOf(openUnixConnection("/tmp/a\0b")), "/tmp/a\\u0000b")
-      assert.include(yield* deathOf(openUnixConnection(5 as never)), "path must be a string, got number")
+      assert.include(
+        yield* deathOf(openUnixConnection(5 as never)),
+        "path must be text that is not empty, without a NUL but in front, got 5"
+      )
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })

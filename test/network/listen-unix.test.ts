@@ -485,9 +485,12 @@ describe("rank 25 the path before the start", () => {
 
   it.live("rank 25 what can be no path dies, and says so", () =>
     Effect.gen(function* () {
-      assert.include(yield* deathOf(startUnixServer("", greet())), "startServer: path must be")
+      assert.include(yield* deathOf(startUnixServer("", greet())), "startUnixServer: path must be")
       assert.include(yield* deathOf(startUnixServer("/tmp/a\0b", greet())), "/tmp/a\\u0000b")
-      assert.include(yield* deathOf(startUnixServer(5 as never, greet())), "path must be a string, got number")
+      assert.include(
+        yield* deathOf(startUnixServer(5 as never, greet())),
+        "path must be text that is not empty, without a NUL but in front, got 5"
+      )
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })

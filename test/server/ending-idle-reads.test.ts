@@ -376,7 +376,7 @@ describe('whenDraining: "endIdleReads"', () => {
       const defect = yield* defectOf(Effect.scoped(startServer(options, () => Effect.void)))
       assert.strictEqual(
         (defect as Error).message,
-        "startServer: whenDraining must be one of endIdleReads, got endReads"
+        'startServer: whenDraining must be one of "endIdleReads", got "endReads" (string)'
       )
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
