@@ -22,7 +22,7 @@ import type { ConnectionInfo, Failure, Transport } from "./Transport.ts"
 export interface ConnectOptions {
   /** A name or an IP address. Default `"localhost"`. */
   readonly host?: string | undefined
-  /** A TCP port. Either this or `path` is required. */
+  /** A TCP port. Either this or `path` is required, and not both. */
   readonly port?: number | undefined
   /**
    * The path of a Unix socket; on Linux a leading `"\0"` names an abstract one.
@@ -43,7 +43,10 @@ export interface ConnectOptions {
   readonly localAddress?: { readonly host?: string | undefined; readonly port?: number | undefined } | undefined
   /** Whether small writes go out without waiting for acknowledgements (TCP_NODELAY). Default `true`. */
   readonly noDelay?: boolean | undefined
-  /** Probes an idle connection: `true`, or the idle time before the first probe. Default off. */
+  /**
+   * Probes an idle connection, so that a peer that is gone without a word is found out. The idle time before the first
+   * probe, in whole seconds, rounded up, 32,767 at most; or `true` for the system's own, two hours on Linux. Default off.
+   */
   readonly keepAlive?: boolean | Duration.Input | undefined
   /** Speaks TLS; `true` with the defaults: the host's name, Node's authorities. Default: plain. */
   readonly tls?: true | Tls.ClientOptions | undefined
@@ -66,7 +69,7 @@ export interface ListenOptions {
    * addresses is IPv6 alone, so that `["::", "0.0.0.0"]` is both, as in asyncio.
    */
   readonly host?: string | ReadonlyArray<string> | undefined
-  /** A TCP port; 0 lets the system choose, one for each address. Either this or `path` is required. */
+  /** A TCP port; 0 lets the system choose, one for each address. Either this or `path` is required, and not both. */
   readonly port?: number | undefined
   /**
    * The path of a Unix socket; on Linux a leading `"\0"` names an abstract one.

@@ -5,6 +5,7 @@
  */
 import * as Layer from "effect/Layer"
 import * as Dns from "node:dns/promises"
+import * as Argument from "./internal/argument.ts"
 import { connect } from "./internal/nodeConnect.ts"
 import { listen } from "./internal/nodeListen.ts"
 import type { Lookup } from "./internal/nodeLookup.ts"
@@ -36,7 +37,8 @@ const systemLookup: Lookup = (host) =>
  * @since 0.1.0
  */
 export const make = (options?: Options): Network["Service"] => {
-  const lookup = options?.lookup ?? systemLookup
+  const given = options === undefined ? undefined : Argument.record("NodeNetwork.make", "options", options).lookup
+  const lookup = given === undefined ? systemLookup : Argument.func("NodeNetwork.make", "lookup", given)
   return Network.of({
     connect: (connectOptions) => connect(lookup, connectOptions),
     listen: (listenOptions, onTransport, events) => listen(lookup, listenOptions, onTransport, events ?? {})
@@ -49,7 +51,7 @@ export const make = (options?: Options): Network["Service"] => {
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<Network> = Layer.sync(Network)(make)
+export const layer: Layer.Layer<Network> = Layer.sync(Network)(() => make())
 
 /**
  * Real sockets, with settings.

@@ -9,7 +9,7 @@ import { checkConnect as checkConnectTls, checkListen as checkListenTls } from "
 const defaultConnectTimeout = Duration.seconds(30)
 const defaultAttemptDelay = Duration.millis(250)
 const defaultLookupTimeout = Duration.seconds(30)
-export const defaultBacklog = 511
+const defaultBacklog = 511
 
 /** The longest that Linux waits in front of the first probe, in seconds; others take at least as much. */
 const longestKeepAlive = 32_767
@@ -18,7 +18,7 @@ const mostBacklog = 2 ** 31 - 1
 const mostMode = 0o7777
 
 /** Where to: a port of a host, or the path of a Unix socket. */
-export type Place<Host> =
+type Place<Host> =
   | { readonly path: string; readonly host: Host | undefined; readonly port: undefined }
   | { readonly path: undefined; readonly host: Host; readonly port: number }
 
@@ -45,7 +45,7 @@ export type Listen = Omit<ListenOptions, keyof Place<string>> &
   }
 
 /** Whole seconds; `true` is what the system does of itself. */
-export type KeepAlive = boolean | Duration.Duration
+type KeepAlive = boolean | Duration.Duration
 
 export const connect = (operation: string, options: ConnectOptions): Connect => {
   const { attemptDelay, connectTimeout, host, localAddress, tls } = Argument.record(operation, "options", options)
