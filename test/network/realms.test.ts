@@ -3,15 +3,17 @@
  * `instanceof`. They are bytes wherever bytes are taken, and nothing else is.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Redacted, Stream } from "effect"
 import { Connection, NodeNetwork, openConnection, startServer, StreamReader, StreamWriter } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Duplex, duplexPair } from "node:stream"
 import { createContext, runInContext } from "node:vm"
 import { bytes, text } from "../support/bytes.ts"
+import { authority, certificates } from "../support/certificates.ts"
 import { defectOf } from "../support/fibers.ts"
 import { handFed, held } from "../support/handFed.ts"
 import { everyKind } from "../support/kinds.ts"
+import { eventually } from "../support/wait.ts"
 
 const realm = createContext({})
 const Foreign = runInContext("Uint8Array", realm) as Uint8ArrayConstructor
@@ -204,6 +206,41 @@ describe("bytes of another realm are taken by the writer", () => {
     })
   )
 })
+
+it.live("certificates, keys and sessions of another realm are taken", () =>
+  Effect.gen(function* () {
+    const { cert, key } = certificates.server
+    const sessions: Array<Uint8Array> = []
+    const server = yield* startServer(
+      {
+        host: "127.0.0.1",
+        port: 0,
+        tls: {
+          identity: { cert: foreign(cert), key: Redacted.make(foreign(key)) },
+          ca: foreign(authority.cert),
+          clientCertificate: "request"
+        }
+      },
+      ({ writer }) => writer.write("hello\n")
+    )
+    const resumed: Array<boolean | undefined> = []
+    for (const ca of [foreign(authority.cert), [foreign(authority.cert)]]) {
+      const connection = yield* openConnection({
+        host: "127.0.0.1",
+        port: server.port,
+        tls: {
+          ca,
+          ...(sessions[0] === undefined ? undefined : { session: Foreign.from(sessions[0]) }),
+          onSession: (session) => void sessions.push(session)
+        }
+      })
+      assert.strictEqual(text(yield* connection.reader.readLine), "hello\n")
+      resumed.push(connection.info.tls?.resumed)
+      yield* eventually("the session comes", () => sessions.length > 0)
+    }
+    assert.deepStrictEqual(resumed, [false, true])
+  }).pipe(Effect.provide(NodeNetwork.layer))
+)
 
 describe("what only looks like bytes is refused as before", () => {
   const imitations: ReadonlyArray<readonly [string, unknown]> = [

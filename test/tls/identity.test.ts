@@ -289,23 +289,78 @@ describe("a client that cannot speak TLS", () => {
 })
 
 describe("options that no program can mean", () => {
-  const wrong: ReadonlyArray<readonly [options: object, said: string]> = [
-    [{ minVersion: "TLSv1.1" }, "minVersion must be one of TLSv1.2, TLSv1.3"],
-    [{ maxVersion: "1.3" }, "maxVersion must be one of TLSv1.2, TLSv1.3"],
-    [{ alpnProtocols: ["h2", ""] }, 'each of alpnProtocols must be text of 1 to 255 bytes, got ""'],
-    [{ alpnProtocols: ["ü".repeat(128)] }, "each of alpnProtocols must be text of 1 to 255 bytes"],
-    [{ handshakeTimeout: "10 secs" }, 'handshakeTimeout must be a duration, got "10 secs"'],
+  type Table = ReadonlyArray<readonly [options: object, said: string]>
+  const flags = (name: string): Table =>
+    (
+      [
+        ["false", '"false" (string)'],
+        [1, "1"],
+        [null, "null"]
+      ] as const
+    ).map(([value, shown]) => [{ [name]: value }, `${name} must be true or false, got ${shown}`])
+
+  /** Each option has its rows: one that is added without any does not compile. */
+  const common: { readonly [K in keyof Required<Tls.CommonOptions>]: Table } = {
+    ca: [
+      [{ ca: 5 }, "ca must be text or a Uint8Array, or an array of them, got 5"],
+      [{ ca: [authority.cert, null] }, "ca must be text or a Uint8Array, or an array of them, got null"]
+    ],
+    minVersion: [[{ minVersion: "TLSv1.1" }, 'minVersion must be one of "TLSv1.2", "TLSv1.3", got "TLSv1.1" (string)']],
+    maxVersion: [[{ maxVersion: 1.3 }, 'maxVersion must be one of "TLSv1.2", "TLSv1.3", got 1.3']],
+    alpnProtocols: [
+      [{ alpnProtocols: ["h2", ""] }, 'alpnProtocols must be text of 1 to 255 bytes each, got ""'],
+      [{ alpnProtocols: ["ü".repeat(128)] }, "alpnProtocols must be text of 1 to 255 bytes each"],
+      [{ alpnProtocols: [5] }, "alpnProtocols must be text of 1 to 255 bytes each, got 5"],
+      [{ alpnProtocols: "h2" }, 'alpnProtocols must be an array of text, got "h2" (string)']
+    ],
+    handshakeTimeout: [
+      [{ handshakeTimeout: "10 secs" }, "handshakeTimeout must be a duration of 0 or more"],
+      [{ handshakeTimeout: -1 }, "handshakeTimeout must be a duration of 0 or more"]
+    ],
+    allowTruncation: flags("allowTruncation"),
+    stoppable: flags("stoppable")
+  }
+  const identities: Table = [
     [{ identity: { cert, key } }, "identity.key must be Redacted, got a string"],
+    [
+      { identity: { cert, key: Redacted.make(5) } },
+      "identity.key must be Redacted text or a Redacted Uint8Array, got a"
+    ],
     [{ identity: { ...lockedServer.identity, passphrase } }, "identity.passphrase must be Redacted, got a string"],
-    [{ identity: cert }, "identity must be an Identity, got a string"]
+    [
+      { identity: { ...lockedServer.identity, passphrase: Redacted.make(null) } },
+      "identity.passphrase must be Redacted text, got null"
+    ],
+    [{ identity: { ...lockedServer.identity, cert: 5 } }, "identity.cert must be text or a Uint8Array, got a number"],
+    [{ identity: cert }, "identity must be an Identity, got a string"],
+    [{ identity: null }, "identity must be an Identity, got null"]
   ]
-  const wrongOfServer: typeof wrong = [
-    [{ clientCertificate: "required" }, "clientCertificate must be one of none, request, require"],
-    [{ identity: undefined }, "identity must be an Identity, got undefined"]
-  ]
-  const wrongOfUpgrade: typeof wrong = [
-    [{ side: "sever" }, "side must be one of client, server"],
-    [{ leftover: "feedTLS" }, "leftover must be one of fail, feedTls"]
+  const ofClient: { readonly [K in Exclude<keyof Required<Tls.ClientOptions>, keyof typeof common>]: Table } = {
+    // those of a name are in names.test.ts
+    serverName: [[{ serverName: "" }, "serverName must be the name of a host or an IP address"]],
+    identity: identities,
+    dangerouslyAcceptAnyCertificate: flags("dangerouslyAcceptAnyCertificate"),
+    session: [
+      [{ session: "text" }, "session must be a Uint8Array, got a string"],
+      [{ session: [1] }, "session must be a Uint8Array, got an object (Array)"]
+    ],
+    onSession: [[{ onSession: {} }, "onSession must be a function, got [object Object] (Object)"]]
+  }
+  const ofServer: { readonly [K in Exclude<keyof Required<Tls.ServerOptions>, keyof typeof common>]: Table } = {
+    identity: [...identities, [{ identity: undefined }, "identity must be an Identity, got undefined"]],
+    clientCertificate: [
+      [{ clientCertificate: "required" }, 'clientCertificate must be one of "none", "request", "require"'],
+      [{ clientCertificate: true }, 'clientCertificate must be one of "none", "request", "require", got true (boolean)']
+    ]
+  }
+  const all = (...tables: ReadonlyArray<Readonly<Record<string, Table>>>): Table =>
+    tables.flatMap((table) => Object.values(table).flat())
+  const wrongOfClient = all(common, ofClient)
+  const wrongOfServer = all(common, ofServer)
+  const wrongOfUpgrade: Table = [
+    [{ side: "sever" }, 'side must be one of "client", "server", got "sever" (string)'],
+    [{ side: undefined }, 'side must be one of "client", "server", got undefined'],
+    [{ leftover: "feedTLS" }, 'leftover must be one of "fail", "feedTls", got "feedTLS" (string)']
   ]
 
   /** What an effect dies with. */
@@ -315,14 +370,13 @@ describe("options that no program can mean", () => {
       return String(Cause.squash(exit.cause))
     })
   const saysWithPrefix = (defect: string, operation: string, said: string): void => {
-    const [option] = said.match(/(minVersion|maxVersion|alpnProtocols|handshakeTimeout|identity|clientCertificate)/)!
-    assert.include(defect, `${operation}: ${said.replace(option, `tls.${option}`)}`)
+    assert.include(defect, `${operation}: tls.${said}`)
   }
 
   it.live("are wrong arguments of startServer", () =>
     Effect.gen(function* () {
       for (const network of [NodeNetwork.layer, TestNetwork.layer]) {
-        for (const [options, said] of [...wrong, ...wrongOfServer]) {
+        for (const [options, said] of wrongOfServer) {
           const tls = { identity: certificates.server.identity, ...options } as Tls.ServerOptions
           const start = startServer({ host, port: 0, tls }, () => Effect.never)
           saysWithPrefix(yield* defectOf(Effect.provide(start, network)), "startServer", said)
@@ -335,7 +389,7 @@ describe("options that no program can mean", () => {
     Effect.gen(function* () {
       const server = yield* serveRaw()
       for (const network of [NodeNetwork.layer, TestNetwork.layer]) {
-        for (const [options, said] of wrong) {
+        for (const [options, said] of wrongOfClient) {
           const open = openConnection({ host, port: server.port, tls: options as Tls.ClientOptions })
           saysWithPrefix(yield* defectOf(Effect.provide(open, network)), "openConnection", said)
         }
@@ -347,16 +401,49 @@ describe("options that no program can mean", () => {
   it.live("are wrong arguments of startTls, and nothing happens to the connection", () =>
     Effect.gen(function* () {
       const { client, peer } = yield* plainPair()
-      for (const [options, said] of [...wrong, ...wrongOfUpgrade]) {
+      for (const [options, said] of [...wrongOfClient, ...wrongOfUpgrade]) {
         const asClient = { side: "client", ...options } as Tls.StartTlsOptions
         assert.include(yield* defectOf(client.startTls(asClient)), `startTls: ${said}`)
       }
-      for (const [options, said] of [...wrong, ...wrongOfServer, ...wrongOfUpgrade]) {
+      for (const [options, said] of [...wrongOfServer, ...wrongOfUpgrade]) {
         const asServer = { side: "server", identity: certificates.server.identity, ...options } as Tls.StartTlsOptions
         assert.include(yield* defectOf(client.startTls(asServer)), `startTls: ${said}`)
       }
+      assert.include(
+        yield* defectOf(client.startTls(undefined as never)),
+        "startTls: options must be an object, got undefined"
+      )
       yield* client.writer.write("still here\n")
       assert.strictEqual(text(yield* peer.reader.readLine), "still here\n")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("tls itself is one: what is neither true nor an object would be taken for plain text, or for TLS", () =>
+    Effect.gen(function* () {
+      for (const [tls, shown] of [
+        [false, "false (boolean)"],
+        ["yes", '"yes" (string)'],
+        [null, "null"],
+        [[], "[] (Array)"]
+      ] as const) {
+        const open = openConnection({ host, port: 1, tls: tls as never })
+        assert.include(yield* defectOf(open), "openConnection: tls must be ")
+        assert.include(yield* defectOf(open), shown)
+        const start = startServer({ host, port: 0, tls: tls as never }, () => Effect.never)
+        assert.include(yield* defectOf(start), "startServer: tls must be an object, got ")
+        assert.include(yield* defectOf(start), shown)
+      }
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("what is secret is in no message", () =>
+    Effect.gen(function* () {
+      for (const given of [key, { cert, key }, { ...lockedServer.identity, passphrase }]) {
+        const identity = given as never
+        const defect = yield* defectOf(startServer({ host, port: 0, tls: { identity } }, () => Effect.never))
+        assert.notInclude(defect, passphrase)
+        for (const line of key.split("\n")) if (line.length > 5) assert.notInclude(defect, line)
+      }
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })
