@@ -19,7 +19,8 @@ export interface ServerOptions<E> extends Pick<Options<E>, "onAcceptError" | "on
 export const resolve = <E>(operation: string, options: Options<E>): ServerOptions<E> => {
   const session = SessionOptions.resolve(operation, options)
   const { backlog } = NetworkOptions.listen(operation, options)
-  const { gracePeriod, maxConnections, onAcceptError, onHandlerError, onHandshakeError, overflow, whenDraining } = options
+  const { gracePeriod, maxConnections, onAcceptError, onHandlerError, onHandshakeError, overflow, whenDraining } =
+    options
   const waits = overflow === undefined || Argument.oneOf(operation, "overflow", overflow, ["wait", "reject"]) === "wait"
   for (const [name, told] of Object.entries({ onAcceptError, onHandlerError, onHandshakeError })) {
     if (told !== undefined) Argument.func(operation, name, told)

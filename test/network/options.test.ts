@@ -144,6 +144,7 @@ const server: Rows<Omit<Server.Options, keyof Connection.Options | keyof Network
   maxConnections: [option("maxConnections", [...count, ...numbers(0)])],
   overflow: [option("overflow", [text("drop"), text(""), nothing])],
   whenDraining: [option("whenDraining", [text("endReads"), nothing, [true, "got true (boolean)"]])],
+  onAcceptError: [option("onAcceptError", func)],
   onHandlerError: [option("onHandlerError", func)],
   onHandshakeError: [option("onHandshakeError", func)]
 }
