@@ -1,10 +1,12 @@
 /** Laws of how a stream ends: in good order, half, by force, by loss, and how long it may take. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type { StreamReader } from "../StreamReader.ts"
 import type { CloseOutcome } from "../StreamWriter.ts"
 import {
   areBytes,
   aWhile,
+  type Broken,
   bytes,
   concat,
   eventually,
@@ -137,18 +139,7 @@ const dataBeforeLoss = law(
       const { a, b } = yield* connect()
       const sent = "the reply\nand more"
       const writing = yield* meanwhile(Effect.andThen(a.writer.write(sent), a.writer.flush))
-      // without any buffer between the two, nothing is there yet, and that is fine too
-      yield* within(
-        "the bytes arrive",
-        Effect.raceFirst(
-          eventually(
-            "they are buffered",
-            Effect.map(b.reader.buffered, (n) => n === sent.length)
-          ),
-          aWhile
-        )
-      )
-      const there = yield* b.reader.buffered
+      const there = yield* arrived(b.reader, sent)
       yield* succeeds("abort", a.abort)
       yield* within("the other end notices", b.closed)
       const got = yield* succeeds("reading what was there", collect(b.reader))
@@ -161,6 +152,51 @@ const dataBeforeLoss = law(
         else yield* isLoss(again, exit)
       }
       yield* outcome("the write", writing)
+    })
+)
+
+/** Waits until all of it lies there. Without any buffer between the two nothing does, and that is fine too. */
+const arrived = (reader: StreamReader, sent: string): Effect.Effect<number, Broken> =>
+  Effect.andThen(
+    within(
+      "the bytes arrive",
+      Effect.raceFirst(
+        eventually(
+          "they are buffered",
+          Effect.map(reader.buffered, (n) => n === sent.length)
+        ),
+        aWhile
+      )
+    ),
+    reader.buffered
+  )
+
+const resetIsNoEnd = law(
+  "a reset is never an end, whoever hears of it first",
+  "When the peer breaks off, what had arrived is read, and then ConnectionLost, every time: whether a read, a write or the end of the output meets it first, and also when the output had ended before.",
+  (connect) =>
+    Effect.gen(function* () {
+      for (const first of ["a read", "a write", "writeEof", "a write and writeEof", "a read, after writeEof"]) {
+        const { a, b } = yield* connect()
+        const sent = "all of it\n"
+        const writing = yield* meanwhile(Effect.andThen(a.writer.write(sent), a.writer.flush))
+        const there = yield* arrived(b.reader, sent)
+        if (first.includes("after")) yield* succeeds("writeEof", b.writer.writeEof)
+        yield* succeeds("abort", a.abort)
+        // in the same turn, before anybody has come to look
+        if (first.startsWith("a write")) yield* Effect.ignore(Effect.try(() => b.writer.writeUnsafe("x")))
+        const ending = first.includes("writeEof") ? yield* meanwhile(b.writer.writeEof) : undefined
+        const got = yield* succeeds("reading what was there", collect(b.reader))
+        yield* holds(got.length >= there, `${there} bytes were buffered, ${got.length} could be read`)
+        yield* isText("what was there", got, sent.slice(0, got.length))
+        for (const again of ["then", "again"]) {
+          yield* failsWith(`${again}, when ${first} met the reset`, b.reader.read(1), "ConnectionLost")
+        }
+        const closed = yield* within(`closed, when ${first} met the reset`, b.closed)
+        yield* holds(closed._tag === "Lost", `closed is ${closed._tag}, when ${first} met the reset`)
+        if (ending !== undefined) yield* outcome("writeEof", ending)
+        yield* outcome("the write", writing)
+      }
     })
 )
 
@@ -400,6 +436,7 @@ export const lawsOfEnding: ReadonlyArray<Law> = [
   receiverAborts,
   senderAborts,
   dataBeforeLoss,
+  resetIsNoEnd,
   cancelledClose,
   cancelledRead,
   closeWakesReader,

@@ -121,6 +121,7 @@ const overNode = (name: string, ...where: Parameters<typeof StreamLaws.overNetwo
 
 /** The same, reading into memory that is used again. */
 const lending = (subject: Subject): Subject => ({
+  ...subject,
   name: `${subject.name}, lending`,
   pair: (options) => Effect.tap(subject.pair(options), ({ left, right }) => Effect.andThen(lend(left), lend(right))),
   transports: Effect.tap(subject.transports!, ({ left, right }) =>
@@ -155,15 +156,19 @@ const effectSockets = Effect.gen(function* () {
     )
   return { left: yield* end(back, there), right: yield* end(there, back) }
 })
+const neverAnEnd = "a reset is never an end, whoever hears of it first"
 const goneAsAWhole = "an Effect socket that has come to its end is gone as a whole: it knows no half-close"
 
 const tcp = overNode("TCP", { host, port: 0 })
-const unix = overTransports(
-  "a Unix socket",
-  Effect.flatMap(socketPath("laws.sock"), (path) => StreamLaws.overNetwork({ path })).pipe(
-    Effect.provide(NodeNetwork.layer)
-  )
-)
+const unix: Subject = {
+  ...overTransports(
+    "a Unix socket",
+    Effect.flatMap(socketPath("laws.sock"), (path) => StreamLaws.overNetwork({ path })).pipe(
+      Effect.provide(NodeNetwork.layer)
+    )
+  ),
+  except: { [neverAnEnd]: "who breaks off a Unix socket ends it in good order, unless something is left unread" }
+}
 const tls = overNode(
   "TLS",
   { host, port: 0, tls: { identity: certificates.server.identity } },
@@ -219,6 +224,7 @@ const subjects: ReadonlyArray<Subject> = [
   {
     ...overTransports("an Effect socket", effectSockets),
     except: {
+      [neverAnEnd]: "an Effect socket can be closed, and not broken off",
       "half-close: x, then the end, and the other direction goes on (trio L26, L29)": goneAsAWhole,
       "what was written before a close arrives, then the end (trio L12, L25)": goneAsAWhole
     },

@@ -57,7 +57,41 @@ const plainAgain = (options?: Connection.Options) =>
     Effect.all({ left: left.stopTls, right: right.stopTls }, { concurrency: 2 })
   )
 
+const neverAnEnd = StreamLaws.all.find(({ name }) => name === "a reset is never an end, whoever hears of it first")!
+
+/** Over TLS that takes what was cut for its end, of either version, with a way back and without, from the start and later. */
+const lenient: ReadonlyArray<readonly [string, Effect.Effect<void, StreamLaws.LawViolation>]> = [
+  ...(["TLSv1.2", "TLSv1.3"] as const).flatMap((version) =>
+    [false, true].map((stoppable) => {
+      const common = { allowTruncation: true, stoppable, minVersion: version, maxVersion: version } as const
+      const transports = StreamLaws.overNetwork(
+        { host, port: 0, tls: { identity: certificates.server.identity, ...common } },
+        { host, tls: { ca: authority.cert, ...common } }
+      )
+      const name = `${version}${stoppable ? " with a way back" : ""}`
+      return [
+        name,
+        neverAnEnd.check(StreamLaws.fromTransports(transports.pipe(Effect.provide(NodeNetwork.layer))))
+      ] as const
+    })
+  ),
+  ...[false, true].map((stoppable) => {
+    const common = { allowTruncation: true, stoppable }
+    const pair = (options?: Connection.Options) =>
+      Effect.flatMap(plainPair(options), ({ client, peer }) =>
+        Effect.all(
+          { left: client.startTls({ ...asClient, ...common }), right: peer.startTls({ ...asServer, ...common }) },
+          { concurrency: 2 }
+        )
+      ).pipe(Effect.provide(NodeNetwork.layer))
+    return [`TLS made by startTls${stoppable ? " with a way back" : ""}`, neverAnEnd.check(pair)] as const
+  })
+]
+
 describe.concurrent("laws over TLS", () => {
+  describe("allowTruncation", () => {
+    for (const [name, checked] of lenient) it(`${neverAnEnd.name}: ${name}`, () => Effect.runPromise(checked))
+  })
   describe("streams: TLS 1.2", () => {
     StreamLaws.suite(it, StreamLaws.fromTransports(twelve))
   })
