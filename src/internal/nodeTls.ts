@@ -142,7 +142,13 @@ const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Se
           : Effect.contextWith((services: Context.Context<never>) =>
               Effect.map(identity(undefined), (first) =>
                 serverEngine(cipher, options, contexts.of(first), (name) =>
-                  Effect.runForkWith(services)(Effect.map(identity(name), (one) => contexts.of(one)))
+                  // suspended: not every version of Node survives what is thrown in its call
+                  Effect.runForkWith(services)(
+                    Effect.map(
+                      Effect.suspend(() => identity(name)),
+                      (one) => contexts.of(one)
+                    )
+                  )
                 )
               )
             )

@@ -611,6 +611,27 @@ describe("an identity that is chosen", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
+  it.live("that throws fails that handshake, and no other", () =>
+    Effect.gen(function* () {
+      for (const bad of [undefined, "alpha.test"]) {
+        let calm = false
+        const server = yield* serveTls({
+          identity: (name) => {
+            if (name === bad && !calm) throw new Error("disk on fire")
+            return Effect.succeed(certificates.server.identity)
+          }
+        })
+        yield* Effect.flip(connectTls(server.port, { serverName: "alpha.test" }))
+        const failure = yield* server.failure
+        assert.strictEqual(failure.kind, "Handshake")
+        const who = bad === undefined ? "" : "no identity for alpha.test: "
+        assert.strictEqual(failure.message, `startServer: TLS failed: ${who}disk on fire`)
+        calm = true
+        assert.strictEqual(yield* subject(server.port), "CN=localhost")
+      }
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
   it.live("that dies for everybody is told to onHandshakeError, each time", () =>
     Effect.gen(function* () {
       const server = yield* serveTls({ identity: () => Effect.die(new Error("disk on fire")) })
