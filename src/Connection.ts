@@ -96,8 +96,9 @@ export interface Connection {
    * **Details**
    *
    * Where the transport cannot do it, it is `Unsupported`, and nothing has
-   * happened. Fails with `TlsFailed`, as its kinds say, and with `ClosedStream`
-   * where this side has ended its output, or closes or aborts the connection
+   * happened; nor has it where the options are wrong arguments, such as a
+   * `serverName` of `""`, with which it dies. Fails with `TlsFailed`, as its kinds
+   * say, and with `ClosedStream` where this side has ended its output, or closes or aborts the connection
    * meanwhile. Interrupting it while it waits for what was written changes nothing. Once TLS
    * has begun there is no way back to plain text: whatever fails, and whoever
    * interrupts it, resets the connection.
