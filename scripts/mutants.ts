@@ -203,6 +203,12 @@ const faults: ReadonlyArray<Fault> = [
     replace: "\n"
   },
   {
+    name: "a timeout is judged before what has come is read",
+    file: "internal/watchdog.ts",
+    find: "    if (atEndOfTurn !== undefined || Deadline.isReal(this.clock)) Deadline.afterRound(looked, atEndOfTurn)\n    else looked()\n",
+    replace: "    looked()\n"
+  },
+  {
     name: "a reset looks like an end",
     file: "internal/session.ts",
     find: "    if (failure === undefined && this.peerEnded && this.writes.ended) {",

@@ -42,6 +42,8 @@ export interface Cipher {
   readonly stream: Duplex
   /** Why the transport broke, or cannot send. */
   readonly failure: Failure | undefined
+  /** How many bytes have arrived. */
+  readonly heard: number
   /** To be called in the very call in which the engine is made. */
   engage(engine: NodeTls.TLSSocket): void
   /** From now on the engine gets what arrives; not from within this call. */
@@ -61,6 +63,7 @@ export class CipherDuplex extends Duplex implements Cipher, Handler {
   transportClosed = false
   /** Why it broke, or cannot send. */
   failure: Failure | undefined = undefined
+  heard = 0
   /** Set once the engine has seen the last record: what follows is kept. */
   tlsEnded = false
   /** Whether the end of the engine's output leaves the transport's open: the session goes on in plain text. */
@@ -95,6 +98,7 @@ export class CipherDuplex extends Duplex implements Cipher, Handler {
   // ------------------------------------------------------------------------
 
   onData(bytes: Uint8Array): void {
+    this.heard += bytes.length
     if (this.discarding || bytes.length === 0) return
     this.queue.push(bytes)
     this.give()

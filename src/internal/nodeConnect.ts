@@ -7,6 +7,7 @@ import type { ConnectAttempt, TlsFailed } from "../StreamError.ts"
 import { ConnectFailed } from "./errors.ts"
 import type { Transport } from "../Transport.ts"
 import { connectTimedOut } from "./connectTimeout.ts"
+import * as Deadline from "./deadline.ts"
 import * as Endpoint from "./endpoint.ts"
 import * as HappyEyeballs from "./happyEyeballs.ts"
 import * as NetworkOptions from "./networkOptions.ts"
@@ -46,8 +47,12 @@ const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effe
     try: () => NodeUnixPath.absolute(path),
     catch: (error) => failed(toAttempt(path, error))
   })
+  const steps = new Deadline.Steps()
   const knock = (absolute: string, pause: number): Effect.Effect<Net.Socket, ConnectAttempt> =>
-    Effect.suspend(() => open({ path: NodeUnixPath.spelled(absolute), ...socketOptions(options) }, path)).pipe(
+    Effect.suspend(() => {
+      steps.note()
+      return open({ path: NodeUnixPath.spelled(absolute), ...socketOptions(options) }, path)
+    }).pipe(
       Effect.catch((attempt) => {
         if (attempt.code !== "EAGAIN") return Effect.fail(attempt)
         // of many who try again none should do it in step with the others: the queue would be full each time
@@ -67,8 +72,9 @@ const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effe
       )
     )
   ).pipe(
-    Effect.timeoutOrElse({
+    Deadline.timeoutOrElse({
       duration: timeout,
+      progress: steps.progress,
       orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: waiting, timeout }))
     }),
     Effect.map((socket) => new TcpTransport(socket, { local: undefined, remote: NodeAddress.unix(path) }))
@@ -104,6 +110,7 @@ const connectTcp = (
       label(resolved)
     )
 
+  const steps = new Deadline.Steps()
   return lookUp(lookup, host).pipe(
     Effect.mapError((failure) => {
       attempts.set(host, { address: host, ...failure })
@@ -116,14 +123,16 @@ const connectTcp = (
         attempt,
         release: (socket) => socket.destroy(),
         onAttempt: (resolved) => {
+          steps.note()
           // stands unless a failure replaces it
           attempts.set(label(resolved), { address: label(resolved), kind: "Timeout" })
         },
         onFailure: (resolved, error) => attempts.set(label(resolved), error)
       }).pipe(Effect.mapError((errors) => failed(mostTelling(errors))))
     ),
-    Effect.timeoutOrElse({
+    Deadline.timeoutOrElse({
       duration: timeout,
+      progress: steps.progress,
       orElse: () => Effect.fail(connectTimedOut({ target, host, attempts: Array.from(attempts.values()), timeout }))
     }),
     Effect.map((socket) => new TcpTransport(socket, NodeAddress.infoOf(socket), host))

@@ -92,6 +92,11 @@ export class DirectCipher implements Cipher, Handler {
     this.ahead = [...leftover]
   }
 
+  /** Also what the engine has read. */
+  get heard(): number {
+    return this.transport.socket.bytesRead
+  }
+
   onData(bytes: Uint8Array): void {
     this.ahead.push(bytes)
     this.size += bytes.length

@@ -10,6 +10,7 @@ import * as Net from "node:net"
 import type { Listener, ListenEvents, ListenOptions } from "../Network.ts"
 import { ListenFailed, StreamTimeout } from "./errors.ts"
 import type { Transport } from "../Transport.ts"
+import * as Deadline from "./deadline.ts"
 import * as Endpoint from "./endpoint.ts"
 import * as NetworkOptions from "./networkOptions.ts"
 import * as NodeAddress from "./nodeAddress.ts"
@@ -149,7 +150,7 @@ const find = (lookup: Lookup, name: string, timeout: Duration.Duration): Effect.
     ? Effect.succeed({ addresses: [undefined], literal: true })
     : lookUp(lookup, name).pipe(
         Effect.mapError((failure) => new ListenFailed({ address: name, ...failure })),
-        Effect.timeoutOrElse({
+        Deadline.timeoutOrElse({
           duration: timeout,
           orElse: () =>
             Effect.fail(

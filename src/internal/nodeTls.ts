@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as NodeTls from "node:tls"
 import type { ListenOptions } from "../Network.ts"
+import * as Deadline from "./deadline.ts"
 import { ListenFailed, StreamTimeout, TlsFailed } from "./errors.ts"
 import type * as Tls from "../Tls.ts"
 import type { Transport } from "../Transport.ts"
@@ -284,8 +285,9 @@ const handshake = (
       Effect.flatMap((engine) => finish(operation, cipher, engine, options)),
       // an identity that could not be found, or cannot be used
       Effect.catchDefect((defect) => Effect.fail(ownSideFailed(operation, defect))),
-      Effect.timeoutOrElse({
+      Deadline.timeoutOrElse({
         duration: timeout,
+        progress: Deadline.growing(() => cipher.heard),
         orElse: () =>
           Effect.fail(
             new TlsFailed({

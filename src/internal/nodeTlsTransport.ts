@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as NodeTls from "node:tls"
 import type * as Tls from "../Tls.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
+import * as Deadline from "./deadline.ts"
 import { StreamTimeout, TlsFailed } from "./errors.ts"
 import { lingerMillis, nobody } from "./duplexTransport.ts"
 import { toFailure } from "./failure.ts"
@@ -222,14 +223,17 @@ export class TlsTransport implements Transport {
   }
 
   readonly stopTls = (): Effect.Effect<Stopped, TlsFailed> =>
-    Effect.timeoutOrElse(this.agreed, {
-      duration: this.patience,
-      orElse: () => {
-        this.abort()
-        const timeout = new StreamTimeout({ operation: "stopTls", kind: "Handshake", duration: this.patience })
-        return Effect.fail(new TlsFailed({ operation: "stopTls", kind: "Timeout", cause: timeout }))
-      }
-    })
+    Effect.suspend(() =>
+      Deadline.timeoutOrElse({
+        duration: this.patience,
+        progress: Deadline.growing(() => this.cipher.heard),
+        orElse: () => {
+          this.abort()
+          const timeout = new StreamTimeout({ operation: "stopTls", kind: "Handshake", duration: this.patience })
+          return Effect.fail(new TlsFailed({ operation: "stopTls", kind: "Timeout", cause: timeout }))
+        }
+      })(this.agreed)
+    )
 
   /** Both sides have ended TLS. */
   private get agreed(): Effect.Effect<Stopped, TlsFailed> {

@@ -17,6 +17,7 @@ import type { ConnectionInfo, Failure, Transport } from "../Transport.ts"
 import { AdmissionQueue } from "./admission.ts"
 import * as Argument from "./argument.ts"
 import { SessionConnection } from "./connection.ts"
+import * as Deadline from "./deadline.ts"
 import * as HandlerExit from "./handlerExit.ts"
 import { ServerLog } from "./serverLog.ts"
 import * as Services from "./services.ts"
@@ -89,6 +90,8 @@ class Clients<E, R> {
 
   /** Those of `active`, and failed handlers that are being told of. */
   private running = 0
+  /** How many are not any more. */
+  private ends = 0
   /** Open while `running` is 0. */
   private readonly idle = Latch.makeUnsafe(true)
   private readonly handler: Handler<E, R>
@@ -147,7 +150,8 @@ class Clients<E, R> {
       this.draining.openUnsafe()
       if (this.endsIdleReads) for (const { connection } of before) connection.session.endIdleReads()
       this.waiting.clear()
-      return Effect.timeoutOption(this.idle.await, gracePeriod).pipe(
+      const ending = Deadline.growing(() => this.ends)
+      return Deadline.timeoutOption(this.idle.await, gracePeriod, ending).pipe(
         Effect.andThen(this.abortHandlers),
         Effect.map(() => {
           this.finish()
@@ -245,6 +249,7 @@ class Clients<E, R> {
   }
 
   private done(): void {
+    this.ends++
     if (--this.running > 0) return
     this.idle.openUnsafe()
     if (this.draining.isOpen()) this.finish()

@@ -16,6 +16,7 @@ import { ClosedStream, ConnectionLost, IncompleteRead, StreamTimeout, TlsFailed 
 import type { CloseOutcome } from "../StreamWriter.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import type { Budget } from "./budget.ts"
+import * as Deadline from "./deadline.ts"
 import { toFailure } from "./failure.ts"
 import { type Flow, ReadBuffer } from "./readBuffer.ts"
 import type { SessionOptions } from "./sessionOptions.ts"
@@ -95,6 +96,7 @@ export class Session implements Handler, Flow, Output, Watched {
 
   onEnd(): void {
     this.peerEnded = true
+    this.watchdog?.inputEnded()
     this.writes.cork()
     this.reads.feedEnd()
     this.writes.uncork()
@@ -218,8 +220,20 @@ export class Session implements Handler, Flow, Output, Watched {
     return this.reads.operation?.framed === true
   }
 
+  get heard(): number {
+    return this.reads.received
+  }
+
   get taken(): number {
     return this.reads.received - this.reads.size
+  }
+
+  get heldBack(): boolean {
+    return this.reads.paused
+  }
+
+  get atEndOfTurn(): Transport["atEndOfTurn"] {
+    return this.writes.atEndOfTurn
   }
 
   get sent(): number {
@@ -255,7 +269,10 @@ export class Session implements Handler, Flow, Output, Watched {
       // a fiber of its own, from the start: who waits for the close may give up at any moment, the bound stays
       this.closeTimer ??= Effect.runForkWith(services)(
         Effect.andThen(
-          Effect.sleep(this.closeTimeout),
+          Deadline.reached(
+            this.closeTimeout,
+            Deadline.growing(() => this.sent)
+          ),
           Effect.sync(() => this.closeTimedOut())
         )
       )

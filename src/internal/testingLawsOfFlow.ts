@@ -23,6 +23,7 @@ import {
 } from "./testingLaw.ts"
 import { receive } from "./testingLawsOfBytes.ts"
 import { stuck } from "./testingLawsOfEnding.ts"
+import { standStill } from "./testingPatience.ts"
 
 const marks = { limit: 4096, highWaterMark: 4096, lowWaterMark: 1024 }
 /** More than any system takes for a peer that does not read. */
@@ -273,6 +274,22 @@ const onAndOff = law(
     })
 )
 
+const heardFirst = law(
+  "what came while the event loop stood still is in time",
+  "A bound on waiting is judged once what had come by then has been read, also where the event loop stood still for longer than the bound.",
+  (connect) =>
+    Effect.gen(function* () {
+      const { a, b } = yield* connect({ timeouts: { read: 50 } })
+      const sent = pattern(20_000)
+      const reading = yield* meanwhile(b.reader.readExactly(sent.length))
+      yield* Effect.sync(() => {
+        a.writer.writeUnsafe(sent)
+        standStill(150)
+      })
+      yield* areBytes("what came", yield* finishes("the read", reading), sent)
+    })
+)
+
 export const lawsOfFlow: ReadonlyArray<Law> = [
   notClogged,
   heldBack,
@@ -282,5 +299,6 @@ export const lawsOfFlow: ReadonlyArray<Law> = [
   peerAbortUnblocks,
   ownCloseUnblocks,
   flushHandsOver,
-  onAndOff
+  onAndOff,
+  heardFirst
 ]

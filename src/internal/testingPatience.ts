@@ -1,15 +1,17 @@
 /** Bounds on waiting in tests: in real time, whatever clock the program goes by. */
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-
-/** The clock of those who have not been given another. */
-const realClock = Context.get(Context.empty(), Clock.Clock)
+import { realClock } from "./deadline.ts"
 
 /** Real time passes. */
 export const realSleep = (duration: Duration.Input): Effect.Effect<void> =>
   realClock.sleep(Duration.fromInputUnsafe(duration))
+
+/** Real time passes, and nothing else happens meanwhile. */
+export const standStill = (millis: number): void => {
+  const since = Date.now()
+  while (Date.now() - since < millis);
+}
 
 /** Fails with `onTimeout` if real time runs out first. */
 export const within = <A, E, R, E2, R2>(

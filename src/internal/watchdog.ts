@@ -5,6 +5,10 @@
  * activity moves deadlines on: when it rings too early it is armed anew. A
  * session without timeouts has no watchdog, and a session with them has one
  * timer at most.
+ *
+ * A bound that is reached is judged as of the time at which the timer rang, by
+ * what had happened then: once what had come was read, and what could be sent
+ * was sent.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -12,7 +16,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { StreamTimeout } from "../StreamError.ts"
+import type { Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
+import * as Deadline from "./deadline.ts"
 
 /** The bounds, as a user gives them. */
 export interface Timeouts {
@@ -65,15 +71,29 @@ export interface Watched {
   readonly readsPartly: boolean
   /** Whether the read that waits knows where its message begins: where the one before ended. */
   readonly readsFramed: boolean
+  /** How many bytes have arrived. */
+  readonly heard: number
   /** How many bytes the program has taken. */
   readonly taken: number
+  /** Whether the peer is held back: it may speak, but nobody listens. */
+  readonly heldBack: boolean
   /** How many bytes the system has taken. */
   readonly sent: number
+  /** As of the transport. */
+  readonly atEndOfTurn: Transport["atEndOfTurn"]
   /** A read has waited too long. The session goes on. */
   expireRead(duration: Duration.Duration): void
   /** The session is over. */
   expire(kind: StreamTimeout["kind"], duration: Duration.Duration): void
 }
+
+/** A read of so many bytes has possibly left some behind. */
+const largeRead = 32768
+/** How often is looked for more, lest a peer that sends without end be waited for without one. */
+const mostLooks = 32
+
+/** The waits that take more than a word of the peer, or more than it may say. */
+type Excusable = "Idle" | "Read" | "MinRate"
 
 export class Watchdog {
   private readonly watched: Watched
@@ -96,7 +116,13 @@ export class Watchdog {
   private rateTaken = 0
   private timer: Fiber.Fiber<unknown> | undefined = undefined
   private armedFor = Infinity
+  /** The timer has rung, and what came by then is being read. */
+  private judging = false
   private stopped = false
+  /** How much the program had taken when silence was judged last. */
+  private takenThen = 0
+  /** What was given back to waits of each kind; made when the event loop first stands still for too long. */
+  private excuses: Readonly<Record<Excusable, Deadline.Excuses>> | undefined = undefined
 
   constructor(watched: Watched, bounds: Bounds, services: Context.Context<never>) {
     this.watched = watched
@@ -120,6 +146,11 @@ export class Watchdog {
       if (this.readingSince === Infinity) this.restingSince = now
       else this.arm()
     } else this.rateBytes += bytes
+  }
+
+  /** The peer has ended its output. */
+  inputEnded(): void {
+    this.activeAt = this.now()
   }
 
   /** A read has begun to wait. */
@@ -179,7 +210,7 @@ export class Watchdog {
   }
 
   private now(): number {
-    return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
+    return Deadline.timeOf(this.clock)
   }
 
   private deadline(): number {
@@ -200,7 +231,8 @@ export class Watchdog {
 
   private arm(): void {
     const deadline = this.deadline()
-    if (this.stopped || deadline === Infinity || (this.timer !== undefined && this.armedFor <= deadline)) return
+    if (this.stopped || this.judging || deadline === Infinity) return
+    if (this.timer !== undefined && this.armedFor <= deadline) return
     this.timer?.interruptUnsafe()
     this.armedFor = deadline
     // rounded up: ringing a fraction early would only mean ringing twice
@@ -217,34 +249,96 @@ export class Watchdog {
   }
 
   private ring(): void {
+    const rang = this.now()
+    // moved on in the meantime
+    if (rang < this.deadline()) return this.arm()
+    this.judging = true
+    this.look(rang, Deadline.stall(this.armedFor, rang), mostLooks)
+  }
+
+  /** Reads what has come, and then judges. `stall`: how long the event loop stood still before the timer rang. */
+  private look(rang: number, stall: number, looks: number): void {
+    const { atEndOfTurn, heard } = this.watched
+    const looked = (): void => {
+      if (this.stopped) return
+      const came = this.watched.heard - heard
+      // in memory a piece may be all that comes in a turn
+      if (came >= (atEndOfTurn === undefined ? largeRead : 1) && looks > 1) return this.look(rang, stall, looks - 1)
+      this.judging = false
+      this.judge(rang, stall)
+    }
+    if (atEndOfTurn !== undefined || Deadline.isReal(this.clock)) Deadline.afterRound(looked, atEndOfTurn)
+    else looked()
+  }
+
+  /** `stall`: how long the event loop stood still before the timer rang at `rang`; or 0. */
+  private judge(rang: number, stall: number): void {
     const now = this.now()
     const { bounds, watched } = this
-    if (now >= this.startedAt + bounds.total) return this.expire("Total", bounds.total)
-    if (now >= this.activeAt + bounds.idle) {
+    if (rang >= this.startedAt + bounds.total) return this.expire("Total", bounds.total)
+    if (rang >= this.activeAt + bounds.idle) {
       const { sent } = watched
-      if (sent === this.activeFrom) return this.expire("Idle", bounds.idle)
-      this.activeAt = now
+      const since = sent === this.activeFrom ? this.heldBackSince(now, stall) : now
+      if (since === undefined) return this.expire("Idle", bounds.idle)
+      this.activeAt = since
       this.activeFrom = sent
     }
-    if (now >= this.unsentSince + bounds.write) {
+    if (rang >= this.unsentSince + bounds.write) {
       const { sent } = watched
       if (sent === this.unsentFrom) return this.expire("Write", bounds.write)
       // a little of it went out since
       this.unsentSince = now
       this.unsentFrom = sent
     }
-    if (bounds.minRate !== undefined && now >= this.rateDeadline) {
-      const within = watched.readsPartly
-      if (within && this.rateBytes < bounds.minRate.bytes) return this.expire("MinRate", bounds.minRate.per)
-      // the next span begins at once, or with the next message: silence between two messages is what `idle` is for
-      this.rateSince = within ? now : Infinity
-      this.rateBytes = 0
+    const { heard, readsPartly } = watched
+    if (bounds.minRate !== undefined && rang >= this.rateDeadline) {
+      const { bytes, per } = bounds.minRate
+      if (readsPartly && this.rateBytes < bytes) {
+        const since = this.excused("MinRate", stall, heard, this.rateSince, per, now)
+        if (since === undefined) return this.expire("MinRate", per)
+        this.rateSince = since
+      } else {
+        // the next span begins at once, or with the next message: silence between two messages is what `idle` is for
+        this.rateSince = readsPartly ? now : Infinity
+        this.rateBytes = 0
+      }
     }
-    if (now >= this.readingSince + bounds.read) {
-      this.readEnded()
-      watched.expireRead(Duration.millis(bounds.read))
+    if (rang >= this.readingSince + bounds.read) {
+      const since = readsPartly ? this.excused("Read", stall, heard, this.readingSince, bounds.read, now) : undefined
+      if (since !== undefined) this.readingSince = since
+      else {
+        this.readEnded()
+        watched.expireRead(Duration.millis(bounds.read))
+      }
     }
     this.arm()
+  }
+
+  /** Since when a peer is taken to be silent that is held back: by a program that goes on, or that had no time to. */
+  private heldBackSince(now: number, stall: number): number | undefined {
+    const { heldBack, taken } = this.watched
+    const goesOn = taken !== this.takenThen
+    this.takenThen = taken
+    if (!heldBack) return undefined
+    return goesOn ? now : this.excused("Idle", stall, taken, this.activeAt, this.bounds.idle, now)
+  }
+
+  /** When a wait is taken to have begun that is given back the time of a stall, if it is. */
+  private excused(
+    kind: Excusable,
+    stall: number,
+    progress: number,
+    since: number,
+    bound: number,
+    now: number
+  ): number | undefined {
+    if (stall === 0) return undefined
+    this.excuses ??= {
+      Idle: new Deadline.Excuses(),
+      Read: new Deadline.Excuses(),
+      MinRate: new Deadline.Excuses()
+    }
+    return this.excuses[kind].move(since, stall, progress, bound, now)
   }
 
   private expire(kind: StreamTimeout["kind"], bound: number): void {

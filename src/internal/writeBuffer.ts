@@ -10,6 +10,7 @@
 import type { ClosedStream, WriteError } from "../StreamError.ts"
 import type { Transport } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
+import { nextTurn } from "./turn.ts"
 import type { Watchdog } from "./watchdog.ts"
 
 /** Where the bytes go: the sending half of a transport. */
@@ -32,8 +33,6 @@ const mostInFlight = 262144
 
 /** What one connection may send before others have their turn. */
 const mostATurn = 1048576
-const nextTurn: (task: () => void) => void =
-  typeof globalThis.setImmediate === "function" ? (task) => void setImmediate(task) : (task) => void setTimeout(task, 0)
 
 const slabBytes = 65536
 /** The slab that small writes of all connections are copied into, from the front. */

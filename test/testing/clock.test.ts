@@ -74,6 +74,38 @@ describe("one adjustment of the clock", () => {
     )
   }
 
+  const latency = 1000
+  for (const timeouts of [
+    { read: latency },
+    { idle: latency },
+    { total: latency },
+    { minRate: { bytes: 60_000, per: latency } }
+  ]) {
+    it.effect(`what arrives at the very moment of a deadline is in time: ${JSON.stringify(timeouts)}`, () =>
+      Effect.gen(function* () {
+        yield* startServer({ port: 80, gracePeriod: 0 }, ({ reader, writer }) =>
+          Effect.andThen(writer.write("x"), Effect.andThen(reader.readLine, writer.write(pattern(59_999))))
+        )
+        const connecting = yield* start(openConnection({ port: 80, timeouts }))
+        yield* TestNetwork.settled
+        yield* TestClock.adjust(latency)
+        const { reader, writer } = yield* Fiber.join(connecting)
+        const reading = yield* start(reader.readExactly(60_000))
+        yield* writer.write("?\n")
+        yield* TestNetwork.settled
+        yield* TestClock.adjust(latency)
+        assert.isFalse(waits(reading))
+        assert.strictEqual((yield* Fiber.join(reading)).length, 60_000)
+      }).pipe(
+        TestNetwork.explain,
+        Effect.scoped,
+        Effect.provide(
+          TestNetwork.layerWith({ fromServer: { latency, chunking: { random: { most: 20_000 } } }, fromClient: {} })
+        )
+      )
+    )
+  }
+
   it.effect("no further than it says", () =>
     Effect.gen(function* () {
       const talking = yield* start(conversation(minuteEach(10)))

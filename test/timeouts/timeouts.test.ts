@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { startServer } from "effect-byte-streams"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { text } from "../support/bytes.ts"
+import { pattern, text } from "../support/bytes.ts"
 import { onFakeNetwork } from "../support/fakeNetwork.ts"
 import { fake } from "../support/fakeTransport.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
@@ -81,6 +81,52 @@ describe("idle", () => {
       assert.strictEqual(error._tag === "StreamTimeout" && error.kind, "Idle")
       const failure = yield* Effect.flip(writer.write("more"))
       assert.strictEqual(failure._tag === "StreamTimeout" && failure.kind, "Idle")
+    })
+  )
+
+  it.effect("does not end one on which the peer has just ended its output", () =>
+    Effect.gen(function* () {
+      const { transport, writer } = yield* fake({ timeouts: { idle: "1 minute" } })
+      yield* TestClock.adjust("50 seconds")
+      transport.pushEnd()
+      yield* TestClock.adjust("50 seconds")
+      yield* writer.write("the answer")
+      yield* TestClock.adjust("50 seconds")
+      assert.strictEqual(transport.count("abort"), 0)
+      assert.strictEqual(transport.sentText, "the answer")
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(transport.count("abort"), 1)
+    })
+  )
+
+  it.effect("a peer that is held back is not silent, as long as the program goes on", () =>
+    Effect.gen(function* () {
+      const { reader, transport } = yield* fake({ limit: 10, timeouts: { idle: "1 minute" } })
+      transport.push(pattern(100))
+      assert.strictEqual(transport.calls.at(-1), "pause")
+      for (let i = 0; i < 9; i++) {
+        yield* TestClock.adjust("50 seconds")
+        yield* reader.readExactly(10)
+      }
+      assert.strictEqual(transport.count("abort"), 0)
+      assert.strictEqual(transport.calls.at(-1), "resume")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(transport.count("abort"), 1)
+    })
+  )
+
+  it.effect("a peer that is held back by a program that does not go on is given up", () =>
+    Effect.gen(function* () {
+      const { reader, transport } = yield* fake({ limit: 10, timeouts: { idle: "1 minute" } })
+      transport.push(pattern(100))
+      yield* reader.readExactly(10)
+      assert.strictEqual(transport.calls.at(-1), "pause")
+      // once more for what was read, and then no more
+      yield* TestClock.adjust("119 seconds")
+      assert.strictEqual(transport.count("abort"), 0)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(transport.count("abort"), 1)
+      assert.strictEqual((yield* reader.readExactly(90)).length, 90)
     })
   )
 
