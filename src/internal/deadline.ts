@@ -27,7 +27,7 @@ export const isReal = (clock: Clock.Clock): boolean => clock === realClock
 export const timeOf = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /** The time by which waits are judged. */
-export const now = (): number => timeOf(realClock)
+const now = (): number => timeOf(realClock)
 
 /** How late a timer rings if the event loop stood still, in milliseconds; less is what a busy one takes anyway. */
 const shortestStall = 20
