@@ -60,9 +60,9 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
    * What becomes of reads that wait for a client's next request when the server
    * shuts down. Default: nothing, they go on. With `"endIdleReads"` those that
    * know an answer for the end of the stream are given that answer where nothing
-   * is buffered: `None` by `readOption`, `readLineOption` and
-   * `readExactlyOption`, and the end of the stream by `StreamReader.lines`. So is
-   * one that begins to wait later. A handler that loops on such a read ends after
+   * is buffered: `None` by `readLineText` and the reads whose names end in
+   * `Option`, an empty line by `readLineWith({ end: "required" })`, and the end of
+   * the stream by `StreamReader.lines`. So is one that begins to wait later. A handler that loops on such a read ends after
    * the request that it is busy with, its connection is closed in good order, and
    * the shutdown need not wait for its client.
    *

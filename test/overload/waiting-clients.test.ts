@@ -147,7 +147,7 @@ for (const { kind, rawClient, serve } of everyKind) {
       }).pipe(Effect.provide([NodeNetwork.layer, BufferBudget.layer({ bytes: 1_000_000_000 })]))
     )
 
-    it.live("one that is served after another runs in the async context of the server", () =>
+    it.live("those who come at once, and those who waited, run in the async context of the server", () =>
       Effect.gen(function* () {
         const storage = new AsyncLocalStorage<string>()
         const seen: Array<string | undefined> = []
@@ -160,11 +160,14 @@ for (const { kind, rawClient, serve } of everyKind) {
               yield* writer.write(yield* reader.readLine)
               storage.enterWith("a client's, at its end")
             }),
-          { maxConnections: 1 }
+          { maxConnections: 3 }
         )
         storage.enterWith("the test's")
-        const peers = yield* Effect.all(Array.from({ length: 4 }, () => rawClient(at)))
-        yield* becomes("wait", server.waiting, 3)
+        const peers = yield* Effect.all(
+          Array.from({ length: 9 }, () => rawClient(at)),
+          { concurrency: "unbounded" }
+        )
+        yield* becomes("wait", server.waiting, 6)
         for (const peer of peers) {
           yield* peer.send("line\n")
           yield* peer.awaitText("line\n")
@@ -172,7 +175,7 @@ for (const { kind, rawClient, serve } of everyKind) {
         }
         assert.deepStrictEqual(
           seen,
-          Array.from({ length: 4 }, () => "the server's")
+          Array.from({ length: 9 }, () => "the server's")
         )
       }).pipe(Effect.provide(NodeNetwork.layer))
     )

@@ -33,6 +33,22 @@ const asText = Effect.map(Option.map(text))
 const idleReads: ReadonlyArray<readonly [name: string, next: Next]> = [
   ["readOption", (reader) => asText(reader.readOption(100))],
   ["readLineOption", (reader) => asText(reader.readLineOption)],
+  ["readUntilOption", (reader) => asText(reader.readUntilOption("\n"))],
+  [
+    "readLineText",
+    (reader) =>
+      Effect.map(
+        reader.readLineText,
+        Option.map((line) => `${line}\n`)
+      )
+  ],
+  [
+    "readLineWith",
+    (reader) =>
+      Effect.map(reader.readLineWith({ end: "required" }), (line) =>
+        line.length === 0 ? Option.none() : Option.some(text(line))
+      )
+  ],
   ["readExactlyOption", (reader) => asText(reader.readExactlyOption(3))],
   ["lines", (reader) => Stream.runHead(StreamReader.lines(reader)).pipe(Effect.map(Option.map((line) => `${line}\n`)))]
 ]
