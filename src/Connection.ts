@@ -19,12 +19,13 @@ import { acquire as acquireConnection, SessionConnection } from "./internal/conn
 import { checkedDuplex, DuplexTransport } from "./internal/duplexTransport.ts"
 import { checkedPair, PairTransport } from "./internal/pairTransport.ts"
 import type * as InternalSession from "./internal/session.ts"
+import * as Relay from "./internal/relay.ts"
 import * as Services from "./internal/services.ts"
 import * as NetworkOptions from "./internal/networkOptions.ts"
 import * as SessionOptions from "./internal/sessionOptions.ts"
 import type { Timeouts as InternalTimeouts } from "./internal/watchdog.ts"
 import { type ConnectOptions, Network } from "./Network.ts"
-import type { ConnectFailed, TlsFailed, WriteError } from "./StreamError.ts"
+import type { ConnectFailed, ReadError, TlsFailed, WriteError } from "./StreamError.ts"
 import type { StartTlsOptions } from "./Tls.ts"
 import type { StreamReader } from "./StreamReader.ts"
 import type { StreamWriter } from "./StreamWriter.ts"
@@ -487,6 +488,54 @@ export const toSocket = (self: Connection): Socket.Socket => ({
   reader: Effect.flatMap(socketBridge, ({ reader }) => reader(self)),
   writer: Effect.flatMap(socketBridge, ({ writer }) => writer(self))
 })
+
+/**
+ * How many bytes a relay has passed on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Relayed {
+  /** From the first connection to the second, in bytes. */
+  readonly forward: number
+  /** From the second to the first, in bytes. */
+  readonly backward: number
+}
+
+/**
+ * Passes on what either connection brings to the other, until both have ended:
+ * a proxy, once it has decided whom to connect.
+ *
+ * **Details**
+ *
+ * An end passes on as an end, and the other direction goes on (half-close).
+ * Where one connection is lost the other is reset, so that nobody takes a cut for
+ * an end, and the relay fails with the error. At most 64 KiB a direction are on
+ * their way here, beside what the buffers of the connections hold: a slow side
+ * slows the other one down.
+ *
+ * Interrupting it loses no byte: what was read and not written is back in the
+ * reader it came from. Both connections stay open, and end with their scopes.
+ *
+ * **Example** (A proxy)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Connection, openConnection, startServer } from "effect-byte-streams"
+ *
+ * const proxy = startServer({ port: 0 }, (client) =>
+ *   Effect.flatMap(openConnection({ host: "backend.example", port: 7000 }), (backend) =>
+ *     Connection.relay(client, backend)
+ *   ).pipe(Effect.scoped)
+ * )
+ *
+ * console.log(typeof proxy) // => object
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const relay: (a: Connection, b: Connection) => Effect.Effect<Relayed, ReadError | WriteError> = Relay.relay
 
 /** `effect/socket/Socket` loads `Stream`, `Channel` and more: it is loaded when it is used. */
 const socketBridge = Effect.promise(() => import("./internal/socketBridge.ts"))

@@ -44,6 +44,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { wrongType } from "./internal/argument.ts"
 import * as Lines from "./internal/lines.ts"
+import * as Parts from "./internal/parts.ts"
 import * as Services from "./internal/services.ts"
 import * as Sources from "./internal/sources.ts"
 import { type ReadableStreamLike } from "./internal/sources.ts"
@@ -448,6 +449,58 @@ export const fromReadableStream: (
  */
 export const stream = (self: StreamReader): Stream.Stream<Uint8Array, ReadError> =>
   Stream.fromPull(Effect.succeed(self instanceof BufferReader ? self.pullPiece : self.pull))
+
+/**
+ * The next `count` bytes as a stream of the pieces that arrive, and then its end:
+ * a body whose length is known. What follows stays in the reader.
+ *
+ * **Details**
+ *
+ * Fails with `IncompleteRead` if the stream ends first. What the consumer does
+ * not take stays in the reader as well.
+ *
+ * **Example** (A body, and what follows it)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { StreamReader } from "effect-byte-streams"
+ *
+ * const program = Effect.gen(function* () {
+ *   const reader = yield* StreamReader.fromBytes("hello, next")
+ *   const body = yield* StreamReader.take(reader, 5).pipe(Stream.decodeText, Stream.mkString)
+ *   return [body, new TextDecoder().decode(yield* reader.readAll({ maxBytes: 100 }))]
+ * })
+ *
+ * console.log(await Effect.runPromise(program)) // => [ 'hello', ', next' ]
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const take = (self: StreamReader, count: number): Stream.Stream<Uint8Array, ReadError | IncompleteRead> =>
+  Stream.fromPull(Effect.sync(() => Parts.take(self, count)))
+
+/**
+ * A reader of the next `count` bytes, which ends behind them: for a body that is
+ * read in pieces of its own, whoever wrote what reads it.
+ *
+ * **Details**
+ *
+ * What it has not read when its scope closes is back in the reader that it is a
+ * part of. Until then that reader is to be left alone. If the stream ends in
+ * front of the end of the part, reads of the part fail with `ConnectionLost`,
+ * whose `cause` is an `IncompleteRead`: a part that was cut off does not look
+ * complete. It has the limit of the other reader, and its timeouts.
+ *
+ * **Gotchas**
+ *
+ * Only for readers of this library.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const limited: (self: StreamReader, count: number) => Effect.Effect<StreamReader, never, Scope.Scope> =
+  Parts.limited
 
 /**
  * How `lines` cuts and decodes.

@@ -61,6 +61,16 @@ describe("examples", () => {
     })
   )
 
+  it.live("proxy", () =>
+    Effect.gen(function* () {
+      // the proxy and the client speak for themselves, whoever comes first
+      assert.sameMembers(
+        [...(yield* linesOf("proxy"))],
+        ["answered: HELLO", "answered: PROXY", "passed on 12 bytes, and 12 back"]
+      )
+    })
+  )
+
   it.live("echo --serve", () =>
     Effect.gen(function* () {
       const { port, program } = yield* serving("echo", "--serve")

@@ -1,0 +1,129 @@
+/** Parts of a reader: the next so many bytes, as a stream or as a reader of their own. */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import type { ReadError } from "../StreamError.ts"
+import type { StreamReader } from "../StreamReader.ts"
+import * as Argument from "./argument.ts"
+import * as Bytes from "./bytes.ts"
+import { ConnectionLost, IncompleteRead } from "./errors.ts"
+import { notNow } from "./operation.ts"
+import { ReadBuffer, ReadOperation } from "./readBuffer.ts"
+import { BufferReader } from "./streamReader.ts"
+
+/** What is read at a time. */
+const pieceBytes = 65536
+
+const cutShort = (operation: string, count: number): IncompleteRead =>
+  new IncompleteRead({ operation, partial: Bytes.empty, expected: count })
+
+/** The next `count` bytes, as they come. */
+export const take = (
+  reader: StreamReader,
+  count: number
+): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, ReadError | IncompleteRead> => {
+  let left = Argument.count("take", "count", count)
+  return Effect.suspend((): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, ReadError | IncompleteRead> => {
+    if (left === 0) return Cause.done()
+    return Effect.flatMap(reader.read(Math.min(left, pieceBytes)), (bytes) => {
+      if (bytes.length === 0) return Effect.fail(cutShort("take", count))
+      left -= bytes.length
+      return Effect.succeed([bytes] as const)
+    })
+  })
+}
+
+const nothing = (): void => {}
+const still = { pause: nothing, resume: nothing }
+const exitVoid: Exit.Exit<void> = Exit.void
+
+/** Holds what was moved over from the reader that it is a part of: never more than the part has. */
+class PartBuffer extends ReadBuffer {
+  private readonly whole: ReadBuffer
+  private readonly total: number
+  /** How many bytes of the part the other still has, or has yet to get. */
+  private left: number
+
+  constructor(whole: ReadBuffer, count: number) {
+    super(whole.limit, still)
+    this.whole = whole
+    this.total = count
+    this.left = count
+    if (count === 0) this.feedEnd()
+  }
+
+  /** Waits in the other reader, and tries again. */
+  override park<A, E>(operation: ReadOperation<A, E>): Effect.Effect<A, E> {
+    return Effect.flatMap(new Move(this.whole, this, operation.name), () => operation) as Effect.Effect<A, E>
+  }
+
+  /** Takes over what the other has of the part, or its end. Whether there was anything. */
+  move(): boolean {
+    const { whole } = this
+    const { window } = whole
+    if (window.length > 0) {
+      while (this.left > 0 && window.length > 0) {
+        const size = Math.min(this.left, window.end - window.position)
+        this.left -= size
+        this.feed(whole.take(size))
+      }
+      if (this.left === 0) this.feedEnd()
+      return true
+    }
+    const { end } = whole
+    if (end === undefined) return false
+    if (typeof end === "function") this.feedLoss(end)
+    else {
+      // a part that was cut off must not look complete
+      const cause = cutShort("limited", this.total)
+      this.feedLoss((operation) => new ConnectionLost({ operation, kind: "Unknown", cause }))
+    }
+    return true
+  }
+
+  /** What was moved over and not read goes back, in front of what follows. */
+  giveBack(): void {
+    const pieces = this.takePieces()
+    this.close("Closed")
+    if (this.whole.closed !== undefined) return
+    for (let i = pieces.length - 1; i >= 0; i--) if (pieces[i]!.length > 0) this.whole.unread(pieces[i]!)
+  }
+}
+
+/** What a read of a part waits for in the reader that has the bytes. */
+class Move extends ReadOperation<void, ReadError> {
+  readonly name: string
+  declare private readonly part: PartBuffer
+  constructor(buffer: ReadBuffer, part: PartBuffer, name: string) {
+    super(buffer)
+    this.part = part
+    this.name = name
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  ready(): boolean {
+    return this.buffer.window.length > 0 || this.over()
+  }
+  settle(): Exit.Exit<void, ReadError> | undefined {
+    if (this.buffer.closed !== undefined) return this.broken()
+    return this.part.move() ? exitVoid : undefined
+  }
+}
+
+/** A reader of the next `count` bytes, and of nothing else. */
+export const limited = (reader: StreamReader, count: number): Effect.Effect<StreamReader, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    const size = Argument.count("limited", "count", count)
+    if (!(reader instanceof BufferReader)) throw new TypeError("limited: expected a reader of this library")
+    return Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => new PartBuffer(reader.buffer, size)),
+        (part) => Effect.sync(() => part.giveBack())
+      ),
+      (part) => new BufferReader(part)
+    )
+  })

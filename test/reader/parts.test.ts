@@ -1,0 +1,196 @@
+/** Parts of a reader: `StreamReader.take` and `StreamReader.limited`. */
+import { assert, describe, it } from "@effect/vitest"
+import { StreamError, StreamReader } from "effect-byte-streams"
+import { Effect, Exit, Fiber, Scope, Stream } from "effect"
+import * as fc from "fast-check"
+import { text } from "../support/bytes.ts"
+import { chunkings } from "../support/chunkings.ts"
+import { defectOf, start, waits } from "../support/fibers.ts"
+import { handFed, held, outcome } from "../support/handFed.ts"
+import { forAll } from "../support/property.ts"
+import { allOrNothing, letterText, type Outcome, perform, requests } from "../support/readRequests.ts"
+
+const collected = (chunks: ReadonlyArray<Uint8Array>): string => text(Buffer.concat(chunks))
+
+describe("take", () => {
+  it.effect("gives so many bytes as they come, and leaves what follows", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const taking = yield* start(Stream.runCollect(StreamReader.take(reader, 6)))
+      feed("ab")
+      feed("cd")
+      assert.isTrue(waits(taking))
+      feed("efgh")
+      assert.strictEqual(collected(yield* Fiber.join(taking)), "abcdef")
+      assert.strictEqual(yield* held(reader), "gh")
+    })
+  )
+
+  it.effect("of nothing it ends at once, also on a stream that brings nothing", () =>
+    Effect.gen(function* () {
+      const { reader } = yield* handFed()
+      assert.strictEqual((yield* Stream.runCollect(StreamReader.take(reader, 0))).length, 0)
+    })
+  )
+
+  it.effect("the end of the stream in front of its own is IncompleteRead, behind the bytes that came", () =>
+    Effect.gen(function* () {
+      const { end, feed, reader } = yield* handFed()
+      feed("abc")
+      end()
+      const taken: Array<Uint8Array> = []
+      const error = yield* Effect.flip(
+        Stream.runForEach(StreamReader.take(reader, 4), (chunk) => Effect.sync(() => void taken.push(chunk)))
+      )
+      assert.strictEqual(collected(taken), "abc")
+      assert.instanceOf(error, StreamError.IncompleteRead)
+      assert.strictEqual(error.expected, 4)
+    })
+  )
+
+  it.effect("interrupted it has lost nothing", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const taken: Array<Uint8Array> = []
+      const taking = yield* start(
+        Stream.runForEach(StreamReader.take(reader, 100), (chunk) => Effect.sync(() => void taken.push(chunk)))
+      )
+      feed("abc")
+      yield* Fiber.interrupt(taking)
+      feed("def")
+      assert.strictEqual(collected(taken) + (yield* held(reader)), "abcdef")
+    })
+  )
+
+  it.effect("what is no count dies", () =>
+    Effect.gen(function* () {
+      const { reader } = yield* handFed()
+      assert.match(String(yield* defectOf(Stream.runDrain(StreamReader.take(reader, -1)))), /take: count must be/)
+      assert.match(String(yield* defectOf(Effect.scoped(StreamReader.limited(reader, 0.5)))), /limited: count must be/)
+    })
+  )
+})
+
+describe("limited", () => {
+  it.effect("ends behind its bytes, and leaves what follows", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      feed("one\ntwo\nthree\n")
+      const lines = yield* Effect.scoped(
+        Effect.flatMap(StreamReader.limited(reader, 10), (part) => Stream.runCollect(StreamReader.lines(part)))
+      )
+      assert.deepStrictEqual(lines, ["one", "two", "th"])
+      assert.strictEqual(yield* held(reader), "ree\n")
+    })
+  )
+
+  it.effect("what it has not read is back when its scope closes, in front of what follows", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      feed("abcdef", "gh")
+      const first = yield* Effect.scoped(Effect.flatMap(StreamReader.limited(reader, 7), (part) => part.readExactly(2)))
+      assert.strictEqual(text(first), "ab")
+      assert.strictEqual(yield* held(reader), "cdefgh")
+    })
+  )
+
+  it.effect("a read of it that waits is interrupted without a loss", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const scope = yield* Scope.make()
+      const part = yield* Scope.provide(StreamReader.limited(reader, 10), scope)
+      const reading = yield* start(part.readExactly(5))
+      feed("abc")
+      yield* Fiber.interrupt(reading)
+      feed("defgh")
+      assert.strictEqual(text(yield* part.readExactly(4)), "abcd")
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(yield* held(reader), "efgh")
+    })
+  )
+
+  it.effect("a part that was cut off does not look complete", () =>
+    Effect.gen(function* () {
+      const { end, feed, reader } = yield* handFed()
+      feed("abc")
+      end()
+      const part = yield* StreamReader.limited(reader, 4)
+      assert.strictEqual(text(yield* part.read(10)), "abc")
+      const error = yield* Effect.flip(part.read(10))
+      assert.instanceOf(error, StreamError.ConnectionLost)
+      assert.instanceOf(error.cause, StreamError.IncompleteRead)
+      assert.isFalse(yield* part.atEof)
+    })
+  )
+
+  it.effect("a loss is the part's loss, behind what came before it", () =>
+    Effect.gen(function* () {
+      const { feed, lose, reader } = yield* handFed()
+      feed("abc")
+      lose()
+      const part = yield* StreamReader.limited(reader, 4)
+      assert.strictEqual(text(yield* part.read(10)), "abc")
+      assert.deepInclude(yield* outcome(part.read(10)), { error: "ConnectionLost", kind: "Reset" })
+    })
+  )
+
+  it.effect("takes no more from a peer than a read needs: the transport is held back as without it", () =>
+    Effect.gen(function* () {
+      const { feed, flow, reader } = yield* handFed({ limit: 4 })
+      const part = yield* StreamReader.limited(reader, 1_000_000)
+      assert.isFalse(feed("123456789"))
+      assert.deepStrictEqual(flow, ["pause"])
+      assert.strictEqual(text(yield* part.readExactly(9)), "123456789")
+      assert.deepStrictEqual(flow, ["pause", "resume"])
+    })
+  )
+
+  it.effect("two at a time is Busy", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const part = yield* StreamReader.limited(reader, 10)
+      const first = yield* start(part.readExactly(2))
+      assert.deepInclude(yield* outcome(part.read(1)), { error: "StreamBusy" })
+      feed("ab")
+      assert.strictEqual(text(yield* Fiber.join(first)), "ab")
+    })
+  )
+
+  it.effect("every read of a part comes to what it comes to on a stream of its bytes, whatever the chunks", () =>
+    forAll(
+      letterText({ maxLength: 30 }).chain((all) =>
+        fc.record({
+          all: fc.constant(all),
+          count: fc.nat({ max: all.length }),
+          chunks: chunkings(all),
+          reads: fc.array(
+            requests(12).map((request) => allOrNothing(request, 6)),
+            { minLength: 1, maxLength: 6 }
+          )
+        })
+      ),
+      ({ all, chunks, count, reads }) =>
+        Effect.gen(function* () {
+          const whole = yield* handFed({ limit: 6 })
+          const own = yield* handFed({ limit: 6 })
+          own.feed(all.slice(0, count))
+          own.end()
+          whole.feed(...chunks)
+          const scope = yield* Scope.make()
+          const part = yield* Scope.provide(StreamReader.limited(whole.reader, count), scope)
+          const shown: Array<Outcome> = []
+          const expected: Array<Outcome> = []
+          for (const request of reads) {
+            // what it returns depends on how the bytes were cut, with and without a part
+            if (request.name === "pull" || request.name === "unread") continue
+            yield* perform(part, request, (seen) => shown.push(seen))
+            yield* perform(own.reader, request, (seen) => expected.push(seen))
+          }
+          assert.deepStrictEqual(shown, expected)
+          const left = yield* held(own.reader).pipe(Effect.orElseSucceed(() => ""))
+          yield* Scope.close(scope, Exit.void)
+          assert.strictEqual(yield* held(whole.reader), left + all.slice(count))
+        })
+    )
+  )
+})
