@@ -42,9 +42,7 @@ const handler = Effect.fnUntraced(function* ({ reader, writer }: Connection.Conn
   }
 })
 
-const ServerLive = Layer.unwrap(Effect.map(socketPath, (path) => Server.layerServer({ path }, handler))).pipe(
-  Layer.provide(Words.layer)
-)
+const ServerLive = Server.layerConfig({ path: socketPath }, handler).pipe(Layer.provide(Words.layer))
 
 // ---------------------------------------------------------------------------
 // a service on top of a connection

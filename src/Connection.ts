@@ -23,6 +23,7 @@ import * as Relay from "./internal/relay.ts"
 import * as Services from "./internal/services.ts"
 import * as NetworkOptions from "./internal/networkOptions.ts"
 import * as SessionOptions from "./internal/sessionOptions.ts"
+import * as InternalSettings from "./internal/settings.ts"
 import type { Timeouts as InternalTimeouts } from "./internal/watchdog.ts"
 import { type ConnectOptions, Network } from "./Network.ts"
 import type { ConnectFailed, ReadError, TlsFailed, WriteError } from "./StreamError.ts"
@@ -560,7 +561,26 @@ export const layerConnection: {
   Layer.effectContext(Effect.map(open("Connection.layerConnection", options), services))
 
 /**
- * `layerConnection` with every option that is a setting taken from `Config`.
+ * The options of `openConnection` as settings: all of them as one `Config`, or
+ * each as its own. Records, such as `timeouts` and `tls`, may be records of
+ * them. What comes from nowhere else is `Config.succeed`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Settings =
+  | Config.Config<OpenOptions>
+  | (InternalSettings.Settings<Omit<OpenOptions, "tls">> & { readonly tls?: InternalSettings.ClientTls })
+
+/**
+ * `layerConnection` with its options taken from `Config`.
+ *
+ * **Details**
+ *
+ * A setting that is missing, or is not of its type, fails with `ConfigError`;
+ * all are read before anything is connected to. A value that no connection can
+ * have, such as a `limit` of 0, dies as it does from `layerConnection`. With
+ * `tls` it can fail with `TlsFailed` too.
  *
  * **Example** (Settings from the environment)
  *
@@ -571,7 +591,12 @@ export const layerConnection: {
  * const UpstreamLive = Connection.layerConfig({
  *   host: Config.String("UPSTREAM_HOST"),
  *   port: Config.Port("UPSTREAM_PORT"),
- *   limit: Config.Int("UPSTREAM_LIMIT").pipe(Config.withDefault(65536))
+ *   limit: Config.Int("UPSTREAM_LIMIT").pipe(Config.withDefault(65536)),
+ *   timeouts: { read: Config.Duration("UPSTREAM_TIMEOUT") },
+ *   tls: {
+ *     ca: Config.String("UPSTREAM_CA"),
+ *     identity: { cert: Config.String("CLIENT_CERT"), key: Config.Redacted("CLIENT_KEY") }
+ *   }
  * })
  *
  * console.log(typeof UpstreamLive) // => object
@@ -580,13 +605,17 @@ export const layerConnection: {
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = (
-  options: Config.Wrap<Omit<OpenOptions, "tls">>
-): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed | Config.ConfigError, Network> =>
+export const layerConfig: {
+  (
+    settings: InternalSettings.Settings<Omit<OpenOptions, "tls">> & { readonly tls?: never }
+  ): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed | Config.ConfigError, Network>
+  (
+    settings: Settings
+  ): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed | TlsFailed | Config.ConfigError, Network>
+} = (settings: Settings): Layer.Layer<Connection | StreamReader | StreamWriter, any, Network> =>
   Layer.effectContext(
-    Effect.promise(() => import("effect/Config")).pipe(
-      Effect.flatMap((Config) => Config.unwrap(options)),
-      Effect.flatMap((options) => Effect.map(openConnection({ ...options, tls: undefined }), services))
+    Effect.flatMap(InternalSettings.read<OpenOptions>(settings), (options) =>
+      Effect.map(open("Connection.layerConfig", options), services)
     )
   )
 

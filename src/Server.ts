@@ -10,6 +10,7 @@
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,6 +20,7 @@ import type * as Scope from "effect/Scope"
 import type { Connection, Options as ConnectionOptions } from "./Connection.ts"
 import * as NetworkOptions from "./internal/networkOptions.ts"
 import * as InternalServer from "./internal/server.ts"
+import * as InternalSettings from "./internal/settings.ts"
 import type { ListenOptions, Network } from "./Network.ts"
 import type { ListenFailed, TlsFailed } from "./StreamError.ts"
 import type { StreamReader } from "./StreamReader.ts"
@@ -329,6 +331,59 @@ export const layerServer = <E, R>(
   handler: (connection: Connection) => Effect.Effect<unknown, E, R>
 ): Layer.Layer<Server, ListenFailed, Network | Exclude<R, HandlerServices>> =>
   Layer.effect(Server)(InternalServer.start("Server.layerServer", options, handler))
+
+/**
+ * The options of `startServer` as settings: all of them as one `Config`, or each
+ * as its own. Records, such as `timeouts` and `tls`, may be records of them.
+ * What comes from nowhere else is `Config.succeed`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Settings<E = any> =
+  | Config.Config<Options<E>>
+  | (InternalSettings.Settings<Omit<Options<E>, "tls">> & { readonly tls?: InternalSettings.ServerTls })
+
+/**
+ * `layerServer` with its options taken from `Config`.
+ *
+ * **Details**
+ *
+ * A setting that is missing, or is not of its type, fails with `ConfigError`;
+ * all are read before anything is listened on. A value that no server can have,
+ * such as a `limit` of 0, dies as it does from `layerServer`.
+ *
+ * **Example** (Settings from the environment)
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { Server } from "effect-byte-streams"
+ *
+ * const GreeterLive = Server.layerConfig(
+ *   {
+ *     host: Config.String("HOST").pipe(Config.withDefault("127.0.0.1")),
+ *     port: Config.Port("PORT"),
+ *     timeouts: { idle: Config.Duration("IDLE").pipe(Config.withDefault("1 minute")) },
+ *     tls: { identity: { cert: Config.String("TLS_CERT"), key: Config.Redacted("TLS_KEY") } }
+ *   },
+ *   ({ writer }) => writer.write("hello\n")
+ * )
+ *
+ * console.log(typeof GreeterLive) // => object
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = <E, R>(
+  settings: Settings<E>,
+  handler: (connection: Connection) => Effect.Effect<unknown, E, R>
+): Layer.Layer<Server, ListenFailed | Config.ConfigError, Network | Exclude<R, HandlerServices>> =>
+  Layer.effect(Server)(
+    Effect.flatMap(InternalSettings.read<Options<E>>(settings), (options) =>
+      InternalServer.start("Server.layerConfig", options, handler)
+    )
+  )
 
 /**
  * Inside a handler: completes when the server has begun to shut down, for
