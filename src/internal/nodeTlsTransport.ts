@@ -243,6 +243,8 @@ export class TlsTransport implements Transport {
       const late: Array<Uint8Array> = []
       let size = 0
       let said = false
+      /** Why this side cannot end TLS. Where the peer has, nobody is missing its word, and what it said behind is read. */
+      let unsaid: Failure | undefined
       const fail = (failure: Failure | undefined) => {
         this.abort()
         const kind = failure?.tls ?? "Truncated"
@@ -264,10 +266,18 @@ export class TlsTransport implements Transport {
           size += bytes.length
           if (size > mostBeforeStop) fail({ kind: "Unknown", tls: "Handshake", cause: tooMuch() })
         },
-        onEnd: () => (this.notified ? check() : fail(undefined)),
+        onEnd: () => (this.notified ? check() : fail(unsaid)),
         onDrain: () => {},
-        onWriteFailure: fail,
-        onClose: fail
+        onWriteFailure: (failure) => {
+          unsaid = failure
+          said = true
+          check()
+        },
+        onClose: (failure) => {
+          said = true
+          if (this.notified) check()
+          else fail(failure)
+        }
       }
       cipher.flow()
       socket.end(() => {

@@ -260,6 +260,27 @@ describe("the bytes that follow", () => {
       assert.strictEqual(yield* line(plain), "")
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
+
+  it.live.each(sides.flatMap((side) => ([true, false] as const).map((first) => [side, first] as const)))(
+    "reads what follows the end of TLS up to where it is reset, for a %s; the peer ends first: %s",
+    ([side, first]) =>
+      Effect.gen(function* () {
+        const { connection, peer } = yield* facing(side, stoppable)
+        const stopping = first ? undefined : yield* start(connection.stopTls)
+        if (stopping !== undefined) yield* peer.secure.awaitEnd
+        // there is nobody any more who could be told that this side ends TLS as well
+        peer.wire.socket.write(yield* ends(peer, "secret\n", "in plain text\n"))
+        yield* peer.wire.reset
+        const plain = yield* within("TLS ends", stopping === undefined ? connection.stopTls : Fiber.join(stopping))
+        yield* lines(plain, ["secret\n", "in plain text\n"])
+        for (let i = 0; i < 2; i++) {
+          const error = yield* within("the loss", Effect.flip(plain.reader.read(1)))
+          assert(error._tag === "ConnectionLost" && error.kind === "Reset", String(error))
+        }
+        const error = yield* within("a write fails", Effect.flip(Effect.forever(plain.writer.write("anyone?"))))
+        assert.strictEqual(error._tag, "ConnectionLost")
+      }).pipe(Effect.provide(NodeNetwork.layer))
+  )
 })
 
 describe("TLS once more", () => {
