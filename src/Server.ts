@@ -72,7 +72,8 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
    *
    * The connection itself has not ended: `atEof` and `closed` do not say so, and
    * what the client still sends is there for other reads, which wait for it as
-   * before. A read that has a part of its item in the buffer waits for the rest.
+   * before. A read that has a part of its item in the buffer waits for the rest, and
+   * so does one of a part of a reader (`StreamReader.limited`).
    * The same holds after `startTls` and `stopTls`. Costs nothing while reads do
    * not wait; racing each of them with `Server.draining` costs 3 to 4
    * microseconds.

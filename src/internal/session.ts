@@ -362,6 +362,8 @@ export class Session implements Handler, Flow, Output, Watched {
   /** Whether an error says how the peer, or a bound on waiting for it, ended this connection or one of its reads. */
   isEnd(error: unknown): boolean {
     if (this.successor?.isEnd(error) === true) return true
+    // what a part of a reader says that was cut off
+    if (error instanceof ConnectionLost && error.cause instanceof IncompleteRead) return this.isEnd(error.cause)
     return (error instanceof IncompleteRead && this.peerEnded) || ends.get(error as object) === this
   }
 

@@ -279,6 +279,32 @@ describe('whenDraining: "endIdleReads"', () => {
         )
       }
 
+      it.effect("a part of a reader that is not complete is waited for, and does not look complete", () =>
+        onFakeNetwork((network) =>
+          Effect.gen(function* () {
+            const { connections, server } = yield* serving({ whenDraining })
+            const client = network.accept()
+            const { reader } = connections[0]!
+            const body = yield* StreamReader.limited(reader, 4)
+            const waiting = yield* run(body.readOption(100))
+            yield* shutdown(server)
+            yield* TestClock.adjust("1 minute")
+            assert.isTrue(waits(waiting))
+            client.push("12")
+            yield* TestClock.adjust(0)
+            assert.deepStrictEqual(yield* asText(Fiber.join(waiting)), Option.some("12"))
+            const rest = yield* run(body.readOption(100))
+            yield* TestClock.adjust("1 minute")
+            assert.isTrue(waits(rest))
+            client.push("34next")
+            yield* TestClock.adjust(0)
+            assert.deepStrictEqual(yield* asText(Fiber.join(rest)), Option.some("34"))
+            assert.deepStrictEqual(yield* body.readOption(100), Option.none())
+            assert.deepStrictEqual(yield* asText(reader.readOption(100)), Option.some("next"))
+          })
+        )
+      )
+
       it.effect("the connection has not ended: atEof and closed do not say so, and writing goes on", () =>
         onFakeNetwork((network) =>
           Effect.gen(function* () {

@@ -1,6 +1,6 @@
 /** What a server logs by itself: whose fault it was says the level, and nobody can fill a log. */
 import { assert, describe, it } from "@effect/vitest"
-import { Connection, NodeNetwork, openConnection, startServer, StreamError } from "effect-byte-streams"
+import { Connection, NodeNetwork, openConnection, startServer, StreamError, StreamReader } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Data, Effect, References } from "effect"
 import { NetAddress } from "effect/net"
@@ -164,6 +164,25 @@ describe("an end that the peer caused", () => {
         network.accept().pushEnd()
         yield* eventually("it is logged", () => lines.length > 0)
         assert.deepStrictEqual(lines, ["Debug the connection of a client ended: 1000"])
+      })
+    ).pipe(Effect.provide(layer))
+  })
+})
+
+describe("an end that the peer caused, of a part of a reader", () => {
+  it.effect("is one line at level Debug", () => {
+    const { layer, lines } = logged()
+    return onFakeNetwork((network) =>
+      Effect.gen(function* () {
+        yield* startServer({ host, port: 0 }, ({ reader }) =>
+          Effect.scoped(Effect.flatMap(StreamReader.limited(reader, 100), (body) => body.readAll({ maxBytes: 100 })))
+        )
+        const client = network.accept()
+        client.push("not all of it")
+        client.pushEnd()
+        yield* TestClock.adjust(0)
+        assert.strictEqual(lines.length, 1)
+        assert.match(lines[0]!, /^Debug the connection of a client ended: readAll: /)
       })
     ).pipe(Effect.provide(layer))
   })
