@@ -155,7 +155,7 @@ class DirectTlsTransport extends NodeTransport {
   private fault: unknown = undefined
   /** It was told of, and the connection is being closed. */
   private ending = false
-  /** The input has ended, and whether in good order is known at the end of the turn. */
+  /** The input has ended, and whether in good order is known in two turns. */
   private endWaits = false
   /** How every socket reads. */
   private readonly read: Net.Socket["_read"]
@@ -197,7 +197,8 @@ class DirectTlsTransport extends NodeTransport {
     this.duplex._read = this.read
     super.attach(handler)
     // what the engine sent at the end of the handshake; who only writes would wait for ever behind it
-    this.checkSending()
+    const handle = handleOf(this.duplex)
+    if (handle !== null && keepsUnsent(handle)) inTwoTurns(() => this.checkSending())
     if (!this.duplex.destroyed) this.duplex._read(0)
     if (this.fault !== undefined) process.nextTick(() => this.failed())
   }
@@ -229,37 +230,40 @@ class DirectTlsTransport extends NodeTransport {
   // ------------------------------------------------------------------------
 
   /**
-   * Finds out whether the engine could not send something of its own, and has writing fail if so. What it has sent it
-   * forgets at the end of the turn, and what it could not send stays: to be asked only behind the end of a turn.
+   * Finds out whether the engine could not send something of its own, and has writing fail if so. To be asked two turns
+   * later: what it has sent it forgets at the end of a turn, or is told of in the next, and what it could not send stays.
    */
   private checkSending(): void {
     const handle = handleOf(this.duplex)
     if (handle === null || !keepsUnsent(handle)) return
-    const code = hasPeer(handle) ? "EPIPE" : "ECONNRESET"
+    const lost = hasLostPeer(handle)
+    if (lost === false) return
+    const code = lost === true ? "ECONNRESET" : "EPIPE"
     this.failWriting(Object.assign(new Error(`write ${code}`), { code, syscall: "write" }))
   }
 
-  /** Ends TLS and the output, behind all that the engine still has to send itself. */
-  private endOutput(end: Net.Socket["_final"], callback: (error?: Error | null) => void): void {
+  /**
+   * Ends TLS and the output, behind all that the engine still has to send itself: it would end the output of the socket
+   * even before that, such as tickets, and the close_notify would wait behind it, and then be too late.
+   */
+  private endOutput(end: Net.Socket["_final"], callback: (error?: Error | null) => void, again = false): void {
     const { duplex } = this
     const handle = handleOf(duplex)
     // There is nobody to say goodbye to, and saying it would hear of the reset in the place of the next read.
-    if (handle === null || !hasPeer(handle)) return callback()
+    if (handle === null || hasLostPeer(handle) === true) return callback()
     if (handle.writeQueueSize > 0) {
-      // The engine ends the socket's output even before what it still has to send itself, such as tickets: the
-      // close_notify would wait behind that, and then be too late.
-      const again = () => {
-        this.checkSending()
+      const goOn = () => {
+        if (again) this.checkSending()
         if (this.writeFailed) callback()
-        else this.endOutput(end, callback)
+        else this.endOutput(end, callback, true)
       }
-      if (handle._parent.writeQueueSize === 0) setImmediate(again)
-      else setTimeout(setImmediate, 5, again)
+      if (again) setTimeout(setImmediate, 5, goOn)
+      else setImmediate(goOn)
       return
     }
     end.call(duplex, (error) => {
       if ((handleOf(duplex)?.writeQueueSize ?? 0) === 0) return callback(error)
-      setImmediate(() => {
+      inTwoTurns(() => {
         this.checkSending()
         callback(error)
       })
@@ -268,15 +272,19 @@ class DirectTlsTransport extends NodeTransport {
 
   override inputEnded(): void {
     const handle = handleOf(this.duplex)
-    if (this.notified || handle === null || hasPeer(handle) || !keepsUnsent(handle)) return super.inputEnded()
+    if (this.notified || handle === null || hasLostPeer(handle) !== true || !keepsUnsent(handle)) {
+      return super.inputEnded()
+    }
     this.endWaits = true
-    setImmediate(() => this.endInput())
+    inTwoTurns(() => {
+      this.checkSending()
+      this.endInput()
+    })
   }
 
   private endInput(): void {
     if (!this.endWaits) return
     this.endWaits = false
-    this.checkSending()
     super.inputEnded()
   }
 
@@ -309,8 +317,13 @@ class DirectTlsTransport extends NodeTransport {
 /** Whether there is something that the engine wants to send, and the system has not been given. */
 const keepsUnsent = (handle: EngineHandle): boolean => handle.writeQueueSize > 0 && handle._parent.writeQueueSize === 0
 
-/** Whether the connection still has two ends. That of a Unix socket always has: there no write hears of a reset. */
-const hasPeer = ({ _parent: socket }: EngineHandle): boolean => (socket.getpeername?.({}) ?? 0) === 0
+/** Whether the other end of the connection is gone. Not known of a Unix socket, where no write hears of a reset. */
+const hasLostPeer = ({ _parent: socket }: EngineHandle): boolean | undefined => {
+  const answer = socket.getpeername?.({})
+  return answer === undefined ? undefined : answer !== 0
+}
+
+const inTwoTurns = (task: () => void): void => void setImmediate(setImmediate, task)
 
 /**
  * Whether what the engine calls the end is that of TLS, and not that of the connection; to be asked in the very call.

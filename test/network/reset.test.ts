@@ -10,7 +10,7 @@ import { pattern } from "../support/bytes.ts"
 import { type Leaving, type LeavingPeer, leavingWays } from "../support/leaving.ts"
 import { serveRaw } from "../support/rawPeer.ts"
 import { connectTls } from "../support/tlsPair.ts"
-import { type Side, tlsServerOn } from "../support/tlsPeer.ts"
+import { facing, type Side, tlsServerOn } from "../support/tlsPeer.ts"
 import { turns, within } from "../support/wait.ts"
 
 const sides: ReadonlyArray<Side> = ["client", "server"]
@@ -324,19 +324,19 @@ const departures = (leave: (peer: LeavingPeer) => void): ReadonlyArray<Manner> =
 ]
 
 const meet = (
-  { facing, unix }: Leaving,
+  leaving: Leaving,
   side: Side,
   { act, atOnce, limit, sent }: Manner,
   allowTruncation: boolean,
   unread = false
 ) =>
   Effect.gen(function* () {
-    const { connection, peer } = yield* facing(side, {
+    const { connection, peer } = yield* leaving.facing(side, {
       allowTruncation,
       connection: limit === undefined ? {} : { limit },
       ...(atOnce === undefined ? {} : { atOnce: { say: sent, act: atOnce } })
     })
-    if (unix && unread) {
+    if (leaving.unix && unread) {
       // without it leaving is no reset
       peer.deafen()
       yield* connection.writer.write("unread")
@@ -347,7 +347,7 @@ const meet = (
   })
 
 for (const leaving of leavingWays) {
-  const { facing, tls, unix, way } = leaving
+  const { tls, unix, way } = leaving
   const tolerance = tls ? [false, true] : [false]
 
   describe(`${way}: a peer that resets`, () => {
@@ -380,7 +380,11 @@ for (const leaving of leavingWays) {
             const atOnce = { say: many, act: (peer: LeavingPeer) => peer.reset() }
             yield* Effect.scoped(
               Effect.gen(function* () {
-                const { connection } = yield* facing(side, { allowTruncation, connection: { limit: 100 }, atOnce })
+                const { connection } = yield* leaving.facing(side, {
+                  allowTruncation,
+                  connection: { limit: 100 },
+                  atOnce
+                })
                 yield* isLostForWriters(connection)
               })
             )
@@ -438,6 +442,30 @@ for (const leaving of leavingWays) {
     }
   })
 }
+
+// What the system has taken the engine still has to be told of, which looks as if nobody had taken it.
+it.live.each(sides)("what the engine of TLS seems to keep is not lost while there is a peer, for a %s", (side) =>
+  Effect.gen(function* () {
+    for (const told of ["in time", "late"]) {
+      const { connection, peer } = yield* facing(side)
+      const { session } = connection as unknown as { readonly session: { readonly transport: { duplex: object } } }
+      const { _handle: handle } = session.transport.duplex as { readonly _handle: object }
+      let asked = 0
+      const kept = told === "in time" ? 3 : 20
+      Object.defineProperty(handle, "writeQueueSize", { get: () => (asked++ < kept ? 100 : 0) })
+      yield* connection.writer.write("all of it")
+      yield* within("writeEof", connection.writer.writeEof)
+      yield* peer.secure.awaitEnd
+      assert.strictEqual(peer.secure.text, "all of it")
+      assert.isAtLeast(asked, kept)
+      peer.tls.end("and back")
+      const { bytes, error } = yield* readOut(connection)
+      assert.strictEqual(bytes.toString(), "and back")
+      assert.strictEqual(error, undefined)
+      assert.strictEqual((yield* connection.writer.close)._tag, "Graceful")
+    }
+  }).pipe(Effect.provide(NodeNetwork.layer))
+)
 
 // A server has said all that it has to say before the client has, and the client is done when it has said its last word.
 for (const stoppable of [false, true]) {
