@@ -188,7 +188,7 @@ describe("keepDelimiter (rank 33)", () => {
       const { reader } = yield* handFed()
       assert.match(
         String(yield* defectOf(reader.readUntil("\n", { keepDelimiter: "no" as never }))),
-        /readUntil: keepDelimiter must be true or false, got no \(string\)/
+        /readUntil: keepDelimiter must be true or false, got "no" \(string\)/
       )
       assert.match(
         String(yield* defectOf(reader.readLineWith({ end: "always" as never }))),
