@@ -5,6 +5,7 @@
 import type { DuplexLike, ReadableLike, WritableLike } from "../Connection.ts"
 import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
+import { afterRound } from "./deadline.ts"
 import { toFailure } from "./failure.ts"
 import { type InputOwner, StreamInput } from "./streamInput.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
@@ -14,6 +15,13 @@ import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.t
  * system need not reset the connection under a peer that is still reading.
  */
 export const lingerMillis = 2000
+
+/**
+ * Lets go once that is over. What came while the event loop stood still is thrown away before: the system resets a
+ * connection that is let go of with something unread, and drops what it has yet to send.
+ */
+export const afterLinger = (letGo: () => void): ReturnType<typeof setTimeout> =>
+  setTimeout(() => afterRound(letGo), lingerMillis)
 
 export const nobody: Handler = {
   onData: () => {},
@@ -210,7 +218,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     this.end()
     if (this.readEnded) this.destroyWhenFinished()
     else this.duplex.resume()
-    this.linger = setTimeout(() => destroyQuietly(this.duplex), lingerMillis)
+    this.linger = afterLinger(() => destroyQuietly(this.duplex))
   }
 
   /** Both directions are over: streams that do not let go by themselves are made to. */

@@ -8,11 +8,11 @@ import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.t
 import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
 import {
+  afterLinger,
   breakOff,
   cutOff,
   destroyQuietly,
   keepHalfOpen,
-  lingerMillis,
   nobody,
   readMethods,
   writeMethods
@@ -245,11 +245,11 @@ export class PairTransport implements Transport, InputOwner {
     this.end()
     // thrown away, so that whoever still writes is not cut off
     if (!this.readable.destroyed) this.resume()
-    this.linger = setTimeout(() => {
+    this.linger = afterLinger(() => {
       destroyQuietly(this.readable)
       if (this.writing === "open") destroyQuietly(this.writable)
       else this.letGoOfWritable()
-    }, lingerMillis)
+    })
     this.settle()
   }
 

@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type { Connection } from "../Connection.ts"
 import type { ReadError, WriteError } from "../StreamError.ts"
+import * as Deadline from "./deadline.ts"
 import { ClosedStream } from "./errors.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
@@ -117,7 +118,7 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
         // what still arrives is thrown away for a while, lest the peer be reset before it has read what was sent
         flowing.openUnsafe()
         ending = true
-        release(Effect.andThen(Effect.sleep(lingerMillis), Scope.close(scope, Exit.void)))
+        release(Effect.andThen(Deadline.reached(lingerMillis), Scope.close(scope, Exit.void)))
       },
       abort() {
         letGo()

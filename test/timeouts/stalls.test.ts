@@ -305,6 +305,26 @@ describe("the event loop stands still for longer than a bound", () => {
       .pipe(Effect.provide(NodeNetwork.layer))
   )
 
+  for (const { use, way } of ways.filter(({ way }) => way === "TCP, as client" || way === "fromSocket")) {
+    it.live(`what the system took before a close arrives, whatever the peer says meanwhile: ${way}`, () =>
+      use(
+        {},
+        ({ writer }, peer) =>
+          Effect.gen(function* () {
+            const sent = pattern(500_000)
+            yield* writer.write(sent)
+            assert.deepStrictEqual(yield* within("the close", writer.close), { _tag: "Graceful" })
+            // for longer than what the peer still says is thrown away
+            peer.stallWhileTalking(2200, 5)
+            yield* turns(few)
+            peer.read()
+            yield* eventually("everything is read", () => peer.heard === sent.length)
+          }),
+        { reads: false }
+      ).pipe(Effect.provide(NodeNetwork.layer))
+    )
+  }
+
   it.live("thirty clients of one server do not pay for a handler that computes", () =>
     Effect.gen(function* () {
       const failures: Array<Server.HandlerFailure["cause"]> = []
