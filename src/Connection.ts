@@ -143,24 +143,19 @@ export const Connection: Context.Service<Connection, Connection> = Services.Conn
  *
  * **Details**
  *
- * - `read`: the most that one read may wait. That read fails; it has taken nothing, what has arrived of its message
- *   stays in the buffer, and the connection goes on. Time in which nobody reads does not count.
- *
- * The others end the connection: it is reset (for Unix sockets see
- * `Connection.abort`) and its descriptor is free, writes fail with `StreamTimeout`, and so do
- * reads, once they have delivered what arrived in time. What was written and not sent is dropped; `close` then answers
+ * `read` fails one read, and the connection goes on. The others (`idle`,
+ * `write`, `total`, `minRate`) end the connection: it is reset (for Unix sockets
+ * see `Connection.abort`) and its descriptor is free, writes fail with
+ * `StreamTimeout`, and so do reads, once they have delivered what arrived in
+ * time. What was written and not sent is dropped; `close` then answers
  * `TimedOut`, with how much that was.
  *
- * - `idle`: the most that may pass without a byte in either direction, whoever's turn it is. A program that works
- *   for longer than that between two bytes is cut off too.
- * - `write`: the most that output may wait without the system taking any of it: a peer that stopped reading. Whoever
- *   waits in `write`, `drain` or `flush` is freed; it strikes also when nobody does. (Over TLS, and transports that
- *   cannot tell, output goes out in pieces of at most 256 KiB, and a whole one counts.)
- * - `total`: the most that the connection may last. It begins anew with `startTls` and `stopTls`.
- * - `minRate`: at least `bytes` bytes must arrive in every `per` in which a read waits for the rest of a message, from
- *   the message's first byte on. Silence between two messages is left to `idle`. `readLine`, `readExactly`,
- *   `readUntil` and the like know where a message begins: where the one before ended. `read` and `pull` know no
- *   messages: with them any wait counts once a first byte has come. Time in which nobody reads does not count.
+ * A bound that is reached is judged once what had arrived by then was read, and
+ * what could be sent was sent. So the peer does not pay for an event loop that
+ * stood still (a long computation, a garbage collection): a peer that spoke
+ * meanwhile is heard, and one that was silent is cut off soon afterwards. A
+ * message of which a part came (`read`, `minRate`) is given the time of the
+ * stall for the rest.
  *
  * Closing stops them all; from then on `closeTimeout` is the bound.
  *
@@ -185,7 +180,11 @@ export interface Options {
   readonly highWaterMark?: number | undefined
   /** At this many unsent bytes or fewer they go on. Default a quarter of the high-water mark. */
   readonly lowWaterMark?: number | undefined
-  /** The most that closing may take before what is unsent is dropped. Default 10 seconds. */
+  /**
+   * The most that closing may take before what is unsent is dropped. Default 10
+   * seconds. Time in which the event loop stands still does not count for a peer
+   * that reads.
+   */
   readonly closeTimeout?: Duration.Input | undefined
   /** Bounds on waiting. Default: none. */
   readonly timeouts?: Timeouts | undefined

@@ -32,7 +32,11 @@ export interface ConnectOptions {
    * `connectTimeout`.
    */
   readonly path?: string | undefined
-  /** The most that connecting may take, all attempts together. Default 30 seconds. */
+  /**
+   * The most that connecting may take, all attempts together. Default 30
+   * seconds. Where the event loop stands still for longer, what came meanwhile
+   * is looked at first, and steps that could not be made have that time.
+   */
   readonly connectTimeout?: Duration.Input | undefined
   /**
    * How long one address is tried alone before the next one is tried beside it

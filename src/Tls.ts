@@ -69,7 +69,8 @@ export interface CommonOptions {
   /**
    * The most that the handshake may take, from the first byte of it on; and the
    * most that `stopTls` waits for the peer to agree. What takes longer fails with
-   * `TlsFailed`, kind `Timeout`. Default 60 seconds, as in CPython.
+   * `TlsFailed`, kind `Timeout`. Default 60 seconds, as in CPython. Time in which
+   * the event loop stands still does not count for a peer that does its part.
    */
   readonly handshakeTimeout?: Duration.Input | undefined
   /**

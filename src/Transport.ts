@@ -149,7 +149,8 @@ export interface Transport {
   abort(): void
   /**
    * Does something at the end of the turn: what was written in small pieces is
-   * sent as one then. Only for transports that go by a clock which is moved by
+   * sent as one then, and timeouts count by it the turns in which what has come
+   * is read before they are judged. Only for transports that go by a clock which is moved by
    * hand, and which has to know of everything that is left to do; without it, it
    * is done in a microtask.
    */

@@ -22,10 +22,31 @@ import * as Deadline from "./deadline.ts"
 
 /** The bounds, as a user gives them. */
 export interface Timeouts {
+  /**
+   * The most that may pass without a byte in either direction, whoever's turn it is; the peer's end counts as a byte. A
+   * program that works for longer than that between two bytes is cut off too. While the read buffer is full and the peer
+   * held back, a byte that the program takes counts.
+   */
   readonly idle?: Duration.Input | undefined
+  /**
+   * The most that one read may wait. That read fails; it has taken nothing, what has arrived of its message stays in the
+   * buffer, and the connection goes on. Time in which nobody reads does not count.
+   */
   readonly read?: Duration.Input | undefined
+  /**
+   * The most that output may wait without the system taking any of it: a peer that stopped reading. Whoever waits in
+   * `write`, `drain` or `flush` is freed; it strikes also when nobody does. (Over TLS, and transports that cannot tell,
+   * output goes out in pieces of at most 256 KiB, and a whole one counts.)
+   */
   readonly write?: Duration.Input | undefined
+  /** The most that the connection may last. It begins anew with `startTls` and `stopTls`. */
   readonly total?: Duration.Input | undefined
+  /**
+   * At least `bytes` bytes must arrive in every `per` in which a read waits for the rest of a message, from the message's
+   * first byte on. Silence between two messages is left to `idle`. `readLine`, `readExactly`, `readUntil` and the like
+   * know where a message begins: where the one before ended. `read` and `pull` know no messages: with them any wait
+   * counts once a first byte has come. Time in which nobody reads does not count.
+   */
   readonly minRate?: { readonly bytes: number; readonly per: Duration.Input } | undefined
 }
 
