@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
+import * as Argument from "./internal/argument.ts"
 import { acquire as acquireConnection, SessionConnection } from "./internal/connection.ts"
 import { checkedDuplex, DuplexTransport } from "./internal/duplexTransport.ts"
 import { checkedPair, PairTransport } from "./internal/pairTransport.ts"
@@ -281,7 +282,13 @@ export interface DuplexLike extends ReadableLike, WritableLike {}
  * @since 0.1.0
  */
 export const fromTransport = (transport: Transport, options?: Options): Effect.Effect<Connection, never, Scope.Scope> =>
-  acquire("Connection.fromTransport", Effect.succeed(transport), options)
+  acquire(
+    "Connection.fromTransport",
+    Effect.sync(() => Argument.stream("Connection.fromTransport", "a Transport", transport, transportMethods)),
+    options
+  )
+
+const transportMethods = ["attach", "pause", "resume", "write", "end", "close", "abort"] as const
 
 const acquire = <E, R>(
   operation: string,
@@ -433,7 +440,7 @@ export const fromPair = (
   acquire(
     "Connection.fromPair",
     Effect.sync(() => new PairTransport(checkedPair("Connection.fromPair", pair))),
-    options ?? {}
+    options
   )
 
 /**
@@ -460,7 +467,12 @@ export const fromSocket = (
 ): Effect.Effect<Connection, Socket.SocketError, Scope.Scope> =>
   acquire(
     "Connection.fromSocket",
-    Effect.flatMap(socketBridge, ({ toTransport }) => toTransport(socket)),
+    Effect.suspend(() => {
+      if (typeof socket !== "object" || socket === null || !("~effect/socket/Socket" in socket)) {
+        throw Argument.wrongType("Connection.fromSocket", "socket", "a Socket of effect/socket", socket)
+      }
+      return Effect.flatMap(socketBridge, ({ toTransport }) => toTransport(socket))
+    }),
     options
   )
 

@@ -91,6 +91,18 @@ export const amount = (operation: string, name: string, value: unknown): number 
 export const positive = (operation: string, name: string, value: unknown): number =>
   integer(operation, name, "an integer above 0", value, 1)
 
+/** Any number but those without a value or an end. */
+export const finite = (operation: string, name: string, value: unknown): number => {
+  if (typeof value === "number" && Number.isFinite(value)) return value
+  throw wrong(operation, name, "a finite number", value, "number")
+}
+
+/** How much in a unit of time, without a bound if it is `Infinity`. */
+export const rate = (operation: string, name: string, value: unknown): number => {
+  if (typeof value === "number" && value > 0) return value
+  throw wrong(operation, name, "a number above 0 bytes a second", value, "number")
+}
+
 /** An integer within bounds. */
 export const between = (operation: string, name: string, value: unknown, least: number, most: number): number =>
   integer(operation, name, `an integer from ${least} to ${most}`, value, least, most)

@@ -20,7 +20,7 @@ export type Cutter = (offset: number, left: number, length: number) => number
 const defaultMost = 4096
 
 /** `seed` is that of the network, for those who give none of their own. */
-export const cutter = (operation: string, chunking: Chunking, seed: number): Cutter => {
+export const cutter = (operation: string, name: string, chunking: Chunking, seed: number): Cutter => {
   if (typeof chunking === "string") {
     switch (chunking) {
       case "asIs":
@@ -32,11 +32,15 @@ export const cutter = (operation: string, chunking: Chunking, seed: number): Cut
       case "random":
         return random(seed, defaultMost)
       default:
-        throw new RangeError(`${operation}: unknown chunking ${String(chunking)}`)
+        throw Argument.wrongType(operation, name, kinds, chunking)
     }
   }
+  if (typeof chunking !== "object" || chunking === null) throw Argument.wrongType(operation, name, kinds, chunking)
   if ("offsets" in chunking) {
-    const offsets = chunking.offsets.map((offset) => Argument.count(operation, "chunking.offsets", offset))
+    if (!Array.isArray(chunking.offsets)) {
+      throw Argument.wrongType(operation, `${name}.offsets`, "an array of numbers", chunking.offsets)
+    }
+    const offsets = chunking.offsets.map((offset) => Argument.count(operation, `${name}.offsets`, offset))
     offsets.sort((a, b) => a - b)
     let next = 0
     return (offset, left) => {
@@ -44,12 +48,14 @@ export const cutter = (operation: string, chunking: Chunking, seed: number): Cut
       return next < offsets.length ? Math.min(left, offsets[next]! - offset) : left
     }
   }
-  const { most = defaultMost } = chunking.random
-  if (Argument.count(operation, "chunking.random.most", most) === 0) {
-    throw new RangeError(`${operation}: chunking.random.most must be above 0`)
-  }
-  return random(chunking.random.seed ?? seed, most)
+  const { most = defaultMost, seed: own = seed } = Argument.record(operation, `${name}.random`, chunking.random)
+  return random(
+    Argument.finite(operation, `${name}.random.seed`, own),
+    Argument.positive(operation, `${name}.random.most`, most)
+  )
 }
+
+const kinds = `"asIs", "oneByte", "halves", "random", or an object with random or offsets`
 
 const random = (seed: number, most: number): Cutter => {
   const next = Random.make(seed)

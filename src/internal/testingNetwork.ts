@@ -70,11 +70,13 @@ export class Wire {
 
   /** `room` replaces the capacity of the options, by who sends. */
   constructor(operation: string, options: WireOptions, room?: Record<Side, Course["room"]>) {
+    const { faults = [], seed = defaultSeed } = Argument.record(operation, "options", options)
     this.operation = operation
     this.options = options
     this.room = room
-    this.seed = options.seed ?? defaultSeed
-    this.faults = options.faults ?? []
+    this.seed = Argument.finite(operation, "seed", seed)
+    if (!Array.isArray(faults)) throw Argument.wrongType(operation, "faults", "an array", faults)
+    this.faults = faults
     // wrong settings are found when they are made, not when they are first used
     this.faults.forEach((fault, index) => checkFault(operation, `faults[${index}]`, fault))
     this.way("client", 1)
@@ -101,7 +103,9 @@ export class Wire {
 
   latency(from: Side): number {
     const { latency } = this.path(from)
-    return latency === undefined ? 0 : Duration.toMillis(Duration.fromInputUnsafe(latency))
+    return latency === undefined
+      ? 0
+      : Duration.toMillis(Argument.duration(this.operation, `${pathOf(from)}.latency`, latency))
   }
 
   fault<Tag extends Faults.Fault["_tag"]>(
@@ -140,26 +144,31 @@ export class Wire {
   }
 
   private path(from: Side): Path {
-    return (from === "client" ? this.options.fromClient : this.options.fromServer) ?? {}
+    const path = this.options[pathOf(from)]
+    return path === undefined ? {} : Argument.record(this.operation, pathOf(from), path)
   }
 
   private way(from: Side, number: number): Way {
     const { bandwidth, capacity = defaultCapacity, chunking = "asIs" } = this.path(from)
-    if (bandwidth !== undefined && !(bandwidth > 0)) {
-      throw new RangeError(`${this.operation}: bandwidth must be above 0 bytes a second, got ${bandwidth}`)
-    }
-    if (capacity !== Infinity && !(Number.isSafeInteger(capacity) && capacity > 0)) {
-      throw new RangeError(`${this.operation}: capacity must be an integer above 0 bytes, got ${capacity}`)
-    }
+    const name = (option: string) => `${pathOf(from)}.${option}`
+    if (bandwidth !== undefined) Argument.rate(this.operation, name("bandwidth"), bandwidth)
+    Argument.limit(this.operation, capacity, name("capacity"))
     const course: Course = {
       latency: this.latency(from),
       millisPerByte: bandwidth === undefined ? 0 : 1000 / bandwidth,
-      cut: cutter(this.operation, chunking, Random.derive(this.seed, number, from === "client" ? 1 : 2)),
+      cut: cutter(
+        this.operation,
+        name("chunking"),
+        chunking,
+        Random.derive(this.seed, number, from === "client" ? 1 : 2)
+      ),
       room: this.room?.[from] ?? ((occupied) => capacity - occupied)
     }
     return { course, hitches: this.faults.flatMap((fault) => hitchOf(fault, number, from)) }
   }
 }
+
+const pathOf = (from: Side): "fromClient" | "fromServer" => (from === "client" ? "fromClient" : "fromServer")
 
 const hitchOf = (fault: Faults.Fault, number: number, from: Side): ReadonlyArray<Hitch> => {
   if (fault.connection !== number || !("from" in fault) || fault.from !== from) return []
@@ -278,8 +287,19 @@ export class MemoryNetwork {
     this.wire = new Wire("TestNetwork", options)
     this.options = options
     this.answers = new Map(
-      Object.entries(options.addresses ?? {}).map(([address, answer]) => [Endpoint.canonical(address), answer])
+      Object.entries(options.addresses ?? {}).map(([address, answer]) => {
+        Argument.oneOf("TestNetwork", `addresses[${JSON.stringify(address)}]`, answer, [
+          "Refused",
+          "Timeout",
+          "Unreachable"
+        ])
+        return [checkAddress("addresses", address), answer]
+      })
     )
+    for (const [name, found] of Object.entries(options.hosts ?? {})) {
+      if (found === "Timeout") continue
+      for (const one of typeof found === "string" ? [found] : found) checkAddress(`hosts[${JSON.stringify(name)}]`, one)
+    }
   }
 
   readonly connect = (given: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
@@ -623,6 +643,11 @@ const secured =
       })
     )
   }
+
+const checkAddress = (name: string, address: unknown): string => {
+  if (typeof address === "string" && NetworkOptions.isAddress(address)) return Endpoint.canonical(address)
+  throw Argument.wrongType("TestNetwork", name, "IP addresses", address)
+}
 
 /** Addresses in the spelling that `Endpoint.canonical` gives them. */
 const servesInet =

@@ -39,6 +39,7 @@ import type { SocketAddress } from "effect/net/NetAddress"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type Connection, openConnection, type OpenOptions } from "../Connection.ts"
+import * as Argument from "../internal/argument.ts"
 import * as Bytes from "../internal/bytes.ts"
 import * as HexDump from "../internal/testingHexDump.ts"
 import * as Patience from "../internal/testingPatience.ts"
@@ -214,12 +215,15 @@ export interface RunOptions {
  */
 export const run = (self: Script, connection: Connection, options?: RunOptions): Effect.Effect<void, PeerFailed> =>
   Effect.suspend(() => {
-    const patience = Duration.fromInputUnsafe(options?.patience ?? defaultPatience)
+    const patience = patienceOf("TestPeer.run", options)
     const actor = new Actor(connection, self.steps, patience)
     return Effect.forEach(self.steps, (step, index) => actor.perform(step, index), { discard: true })
   })
 
 const defaultPatience = Duration.seconds(5)
+
+const patienceOf = (operation: string, options: RunOptions | undefined): Duration.Duration =>
+  options?.patience === undefined ? defaultPatience : Argument.someTime(operation, "patience", options.patience)
 
 class Actor {
   private readonly connection: Connection
@@ -397,7 +401,7 @@ export const listen = (
     const scripts = "steps" in self ? [self] : self
     const done = yield* Deferred.make<void, PeerFailed>()
     if (scripts.length === 0) yield* Deferred.succeed(done, undefined)
-    const patience = Duration.fromInputUnsafe(options?.patience ?? defaultPatience)
+    const patience = patienceOf("TestPeer.listen", options)
     let served = 0
     let followed = 0
     /** Each step is bounded by itself; what is not is a client that never comes. */

@@ -231,6 +231,12 @@ const cases: ReadonlyArray<Case> = [
     rows: rows(session)
   },
   {
+    operation: "Connection.fromPair",
+    call: (options) => Connection.fromPair({ readable: duplexPair()[0], writable: duplexPair()[0] }, options),
+    base: {},
+    rows: rows(session)
+  },
+  {
     operation: "Connection.fromSocket",
     call: (options) =>
       Effect.flatMap(TestNetwork.pair(), ({ left }) => Connection.fromSocket(Connection.toSocket(left), options)),
@@ -329,6 +335,24 @@ describe("a wrong option dies, and is named with its operation and its value", (
           const message = yield* dies(start)
           assert.include(message, `${operation}: handler must be a function`)
           assert.include(message, shown)
+        }
+      }
+    })
+  )
+
+  it.live("what is no transport, no stream and no socket", () =>
+    Effect.gen(function* () {
+      for (const wrong of [undefined, null, 5, "socket", {}, new FakeTransport().attach] as ReadonlyArray<unknown>) {
+        for (const [operation, make] of [
+          ["Connection.fromTransport", Connection.fromTransport(wrong as never)],
+          ["Connection.fromDuplex", Connection.fromDuplex(wrong as never)],
+          ["Connection.fromPair", Connection.fromPair({ readable: duplexPair()[0], writable: wrong as never })],
+          ["Connection.fromPair", Connection.fromPair(wrong as never)],
+          ["Connection.fromSocket", Connection.fromSocket(wrong as never)]
+        ] as const) {
+          const message = yield* dies(make)
+          assert.include(message, `${operation}: `)
+          assert.match(message, /: .* got ./)
         }
       }
     })

@@ -136,6 +136,10 @@ const wrong: ReadonlyArray<Wrong> = [
   { operation: "readAll", shown: "undefined", call: (reader) => reader.readAll(undefined as never) },
   { operation: "readAll", shown: "undefined", call: (reader) => reader.readAll({} as never) },
   { operation: "readAll", shown: "undefined", call: (reader) => reader.readAll(100 as never) },
+  { operation: "readLineWith", shown: "undefined", call: (reader) => reader.readLineWith(undefined as never) },
+  { operation: "readLineWith", shown: "5", call: (reader) => reader.readLineWith(5 as never) },
+  { operation: "readUntil", shown: "5", call: (reader) => reader.readUntil("\n", 5 as never) },
+  { operation: "readUntil", shown: "null", call: (reader) => reader.readUntil("\n", null as never) },
   { operation: "readAll", shown: "all", call: (reader) => reader.readAll({ maxBytes: "all" as never }) }
 ]
 
@@ -229,6 +233,54 @@ describe("wrong arguments of the constructors", () => {
       })
     )
   }
+
+  it.effect("options that are none, and functions and sources that are none", () =>
+    Effect.gen(function* () {
+      type Make = readonly [string, Effect.Effect<unknown, never, Scope.Scope>]
+      const wrongOptions = [5, "fast", null, []]
+      const shown = ["5", '"fast" (string)', "null", "[] (Array)"]
+      for (const [index, options] of wrongOptions.entries()) {
+        const makes: ReadonlyArray<Make> = [
+          ["make", StreamReader.make(options as never)],
+          ["fromBytes", StreamReader.fromBytes("", options as never)],
+          ["fromPull", StreamReader.fromPull(Effect.never, options as never)],
+          ["fromStream", StreamReader.fromStream(Stream.never, options as never)],
+          ["fromReadableStream", StreamReader.fromReadableStream(new ReadableStream(), options as never)]
+        ]
+        for (const [name, make] of makes) {
+          assert.include(
+            String(yield* defectOf(make)),
+            `StreamReader.${name}: options must be an object, got ${shown[index]}`
+          )
+        }
+      }
+      const makes: ReadonlyArray<Make> = [
+        ['make: onPause must be a function, got "stop" (string)', StreamReader.make({ onPause: "stop" as never })],
+        ["make: onResume must be a function, got null", StreamReader.make({ onResume: null as never })],
+        ["fromPull: pull must be an Effect, got 5", StreamReader.fromPull(5 as never as Effect.Effect<never>)],
+        [
+          "fromPull: pull must be an Effect, got undefined",
+          StreamReader.fromPull(undefined as never as Effect.Effect<never>)
+        ],
+        [
+          "fromStream: stream must be a Stream, got [1] (Array)",
+          StreamReader.fromStream([1] as never as Stream.Stream<never>)
+        ],
+        [
+          "fromStream: stream must be a Stream, got",
+          StreamReader.fromStream(Effect.never as never as Stream.Stream<never>)
+        ],
+        [
+          "fromReadableStream: stream must be a ReadableStream, got null",
+          StreamReader.fromReadableStream(null as never)
+        ],
+        ["fromReadableStream: stream must be a ReadableStream, got", StreamReader.fromReadableStream({} as never)]
+      ]
+      for (const [message, make] of makes) {
+        assert.include(String(yield* defectOf(make)), `StreamReader.${message}`)
+      }
+    })
+  )
 
   it.effect("fromBytes dies of what is not bytes", () =>
     Effect.gen(function* () {

@@ -278,19 +278,41 @@ describe("connecting that fails", () => {
 
   it.effect("wrong settings die, and name what is wrong", () =>
     Effect.gen(function* () {
+      const made = (options: object) => deathOf(Effect.provide(Effect.void, TestNetwork.layerWith(options)))
       for (const [path, message] of [
-        [{ bandwidth: 0 }, "bandwidth"],
-        [{ capacity: 0 }, "capacity"],
-        [{ capacity: 1.5 }, "capacity"],
-        [{ chunking: "sideways" as "asIs" }, "sideways"],
-        [{ chunking: { offsets: [-1] } }, "offsets"],
-        [{ chunking: { random: { most: 0 } } }, "most"]
+        [5, " must be an object, got 5"],
+        [{ latency: "slow" }, '.latency must be a duration of 0 or more, such as "5 seconds"'],
+        [{ latency: -1 }, ".latency must be a duration of 0 or more"],
+        [{ bandwidth: 0 }, ".bandwidth must be a number above 0 bytes a second, got 0"],
+        [{ bandwidth: "10" }, '.bandwidth must be a number above 0 bytes a second, got "10" (string)'],
+        [{ capacity: 0 }, ".capacity must be an integer above 0 bytes, got 0"],
+        [{ capacity: 1.5 }, ".capacity must be an integer above 0 bytes, got 1.5"],
+        [{ capacity: null }, ".capacity must be an integer above 0 bytes, got null"],
+        [{ chunking: "sideways" }, '.chunking must be "asIs", "oneByte"'],
+        [{ chunking: "sideways" }, 'got "sideways" (string)'],
+        [{ chunking: 5 }, "got 5"],
+        [{ chunking: {} }, ".chunking.random must be an object, got undefined"],
+        [{ chunking: { offsets: [-1] } }, ".chunking.offsets must be an integer of 0 or more bytes, got -1"],
+        [{ chunking: { offsets: 5 } }, ".chunking.offsets must be an array of numbers, got 5"],
+        [{ chunking: { random: { most: 0 } } }, ".chunking.random.most must be an integer above 0, got 0"],
+        [{ chunking: { random: { seed: NaN } } }, ".chunking.random.seed must be a finite number, got NaN"]
       ] as const) {
-        assert.include(yield* deathOf(Effect.scoped(TestNetwork.pair({ fromServer: path }))), message)
-        assert.include(
-          yield* deathOf(Effect.provide(Effect.void, TestNetwork.layerWith({ fromClient: path }))),
-          message
-        )
+        const pair = yield* deathOf(Effect.scoped(TestNetwork.pair({ fromServer: path as never })))
+        assert.include(pair, message)
+        assert.match(pair, /TestNetwork\.pair: fromServer[. ]/)
+        const network = yield* made({ fromClient: path })
+        assert.include(network, message)
+        assert.match(network, /TestNetwork: fromClient[. ]/)
+      }
+      for (const [options, message] of [
+        [{ seed: "1" }, 'seed must be a finite number, got "1" (string)'],
+        [{ faults: Faults.refuse() }, "faults must be an array, got"],
+        [{ addresses: { "192.0.2.1": "Silent" } }, 'addresses["192.0.2.1"] must be one of "Refused", "Timeout"'],
+        [{ addresses: { "a.example": "Refused" } }, 'addresses must be IP addresses, got "a.example" (string)'],
+        [{ hosts: { "a.example": "b.example" } }, 'hosts["a.example"] must be IP addresses, got "b.example" (string)'],
+        [{ hosts: { "a.example": ["127.0.0.1", 5] } }, 'hosts["a.example"] must be IP addresses, got 5']
+      ] as const) {
+        assert.include(yield* made(options), `TestNetwork: ${message}`)
       }
       const client = "client" as const
       for (const [fault, message] of [
