@@ -3,8 +3,8 @@
  *
  * A fault is a text that stands once in a file, and what it is replaced by. Where it no longer stands there, the source
  * has moved on and the fault has to follow: the others are checked all the same, and the run fails. It also fails where
- * no law notices a fault, and where a law is broken without any. The laws of streams run over memory, lock-step and a
- * Node Duplex, those of transports over the last.
+ * no law notices a fault, and where a law is broken without any. The laws of streams run over memory, lock-step, a Node
+ * Duplex and two of Node's streams, those of transports over the last two.
  *
  * Usage: npm run mutants [-- [--list | --write] [PART...]]
  *
@@ -17,9 +17,10 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join, resolve } from "node:path"
-import { duplexPair } from "node:stream"
+import { duplexPair, PassThrough } from "node:stream"
 import type * as Connection from "../src/Connection.ts"
 import type * as Duplex from "../src/internal/duplexTransport.ts"
+import type * as Pair from "../src/internal/pairTransport.ts"
 import type * as StreamLaws from "../src/testing/StreamLaws.ts"
 import type * as TestNetwork from "../src/testing/TestNetwork.ts"
 
@@ -259,15 +260,33 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "onData is called from inside resume",
     file: "internal/duplexTransport.ts",
-    find: "  resume(): void {\n    this.held = false\n    this.duplex.resume()\n",
+    find: "  resume(): void {\n    this.input!.resume()\n",
     replace:
-      "  resume(): void {\n    this.held = false\n    this.duplex.resume()\n    for (let chunk; (chunk = this.duplex.read()) !== null; ) this.handler.onData(chunk as Uint8Array)\n"
+      "  resume(): void {\n    this.input!.resume()\n    for (let chunk; (chunk = this.duplex.read()) !== null; ) this.input!.arrived(chunk)\n"
   },
   {
     name: "pause is ignored",
-    file: "internal/duplexTransport.ts",
-    find: "    this.duplex.pause()\n",
+    file: "internal/streamInput.ts",
+    find: "    this.held = true\n    this.stream.pause()\n",
     replace: ""
+  },
+  {
+    name: "text that a stream has decoded is not what it was decoded from",
+    file: "internal/streamInput.ts",
+    find: "return Bytes.encodeAs(chunk, encoding)",
+    replace: "return Bytes.encode(chunk)"
+  },
+  {
+    name: "one half of two destroys what the other has yet to read",
+    file: "internal/pairTransport.ts",
+    find: "    if ((this.writable as Partial<{ readonly readable: unknown }>).readable !== true) destroyQuietly(this.writable)\n",
+    replace: "    destroyQuietly(this.writable)\n"
+  },
+  {
+    name: "a half that is cut off looks complete",
+    file: "internal/pairTransport.ts",
+    find: "    handler.onClose(this.readFailure ?? this.writeFailure)\n",
+    replace: "    handler.onClose(undefined)\n"
   }
 ]
 
@@ -287,9 +306,11 @@ interface Finding {
   readonly found: string
 }
 
-/** Two ends of which neither outlives the other: Node's own pair leaves the one waiting for ever when the other is gone. */
+/** Two ends that decode what they say, and of which neither outlives the other: Node's own pair leaves the one waiting for ever when the other is gone. */
 const linkedPair = () => {
   const [left, right] = duplexPair({ allowHalfOpen: false })
+  left.setEncoding("latin1")
+  right.setEncoding("latin1")
   left.on("close", () => right.destroy())
   right.on("close", () => left.destroy())
   return [left, right] as const
@@ -303,8 +324,9 @@ const checkCopy = async (folder: string): Promise<void> => {
   const load = (file: string) => import(join(folder, "src", file))
   const laws: typeof StreamLaws = await load("testing/StreamLaws.ts")
   const network: typeof TestNetwork = await load("testing/TestNetwork.ts")
-  const { fromDuplex }: typeof Connection = await load("Connection.ts")
+  const { fromDuplex, fromPair }: typeof Connection = await load("Connection.ts")
   const { DuplexTransport }: typeof Duplex = await load("internal/duplexTransport.ts")
+  const { PairTransport }: typeof Pair = await load("internal/pairTransport.ts")
   process.stdout.write(loaded)
 
   const duplex: StreamLaws.MakePair = (options) =>
@@ -316,10 +338,24 @@ const checkCopy = async (folder: string): Promise<void> => {
     const [left, right] = linkedPair()
     return { left: new DuplexTransport(left), right: new DuplexTransport(right) }
   })
+  const crossed = (there: PassThrough, back: PassThrough) => ({
+    left: { readable: back, writable: there },
+    right: { readable: there, writable: back }
+  })
+  const halves: StreamLaws.MakePair = (options) =>
+    Effect.suspend(() => {
+      const { left, right } = crossed(new PassThrough(), new PassThrough())
+      return Effect.all({ left: fromPair(left, options), right: fromPair(right, options) })
+    })
+  const transportsOfHalves = Effect.sync(() => {
+    const { left, right } = crossed(new PassThrough(), new PassThrough())
+    return { left: new PairTransport(left), right: new PairTransport(right) }
+  })
   const pairs: ReadonlyArray<StreamLaws.MakePair> = [
     (options) => network.pair(options),
     (options) => network.lockstep(options),
-    duplex
+    duplex,
+    halves
   ]
 
   const findings: Array<Finding> = []
@@ -329,7 +365,7 @@ const checkCopy = async (folder: string): Promise<void> => {
     Effect.catch(check, ({ found }) => Effect.sync(() => findings.push({ law, found })))
   const checks = [
     ...laws.all.flatMap((law) => pairs.map((pair) => note(law.name, law.check(pair)))),
-    ...laws.transport.map((law) => note(law.name, law.check(transports)))
+    ...laws.transport.flatMap((law) => [transports, transportsOfHalves].map((made) => note(law.name, law.check(made))))
   ]
   await Effect.runPromise(
     Effect.all(checks, { concurrency: lawsAtATime, discard: true }).pipe(Effect.provideService(laws.patience, patience))

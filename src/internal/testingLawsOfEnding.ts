@@ -306,6 +306,25 @@ const halfClose = law(
     })
 )
 
+const lateReader = law(
+  "the answer to a half-close is whole, however late it is read",
+  "When one end has ended its output, and the other has answered and closed, all of the answer is read, and then the end, also by a reader that takes its time.",
+  (connect) =>
+    Effect.gen(function* () {
+      const { a, b } = yield* connect({ limit: 1024 })
+      const asking = yield* meanwhile(Effect.andThen(a.writer.write("question"), a.writer.writeEof))
+      yield* isText("the question", yield* succeeds("reading it", receive(b.reader, 3)), "question")
+      yield* finishes("writeEof", asking)
+      const sent = pattern(10_000)
+      const answering = yield* meanwhile(Effect.andThen(b.writer.write(sent), b.writer.close))
+      yield* aWhile
+      yield* areBytes("the answer", yield* succeeds("reading it", receive(a.reader, 1000)), sent)
+      yield* isOutcome("close", yield* finishes("answer and close", answering), "Graceful")
+      const closed = yield* succeeds("closed", a.closed)
+      yield* holds(closed._tag === "PeerEof", () => `closed is ${closed._tag}`)
+    })
+)
+
 const afterEof = law(
   "after writeEof writing is over, and writeEof may be repeated (trio L27, L28)",
   "Writes fail with ClosedStream, reason Eof, from the moment it is run; it may be called again; after close it does nothing.",
@@ -442,6 +461,7 @@ export const lawsOfEnding: ReadonlyArray<Law> = [
   closeWakesReader,
   closeUndisturbed,
   halfClose,
+  lateReader,
   afterEof,
   boundedClose,
   closedIsSeen,

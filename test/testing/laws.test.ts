@@ -226,6 +226,7 @@ const subjects: ReadonlyArray<Subject> = [
     except: {
       [neverAnEnd]: "an Effect socket can be closed, and not broken off",
       "half-close: x, then the end, and the other direction goes on (trio L26, L29)": goneAsAWhole,
+      "the answer to a half-close is whole, however late it is read": goneAsAWhole,
       "what was written before a close arrives, then the end (trio L12, L25)": goneAsAWhole
     },
     transportsExcept: {
