@@ -25,11 +25,12 @@ export const pull = (
   reader: StreamReader,
   options: LinesOptions = {}
 ): Pull.Pull<NonEmptyReadonlyArray<string>, Failure> => {
-  const limit = options.limit === undefined ? reader.limit : Argument.limit("lines", options.limit)
-  const onOverrun = Argument.oneOf("lines", "onOverrun", options.onOverrun ?? "fail", ["fail", "discard"])
-  const end = Argument.oneOf("lines", "end", options.end ?? "optional", ["optional", "required"])
-  const fatal = Argument.flag("lines", "fatal", options.fatal ?? false)
-  const decoder = new Decoder(options.encoding ?? "utf-8", fatal)
+  const given = Argument.record("lines", "options", options)
+  const { encoding = "utf-8", end = "optional", fatal = false, onOverrun = "fail" } = given
+  const limit = given.limit === undefined ? reader.limit : Argument.limit("lines", given.limit)
+  Argument.oneOf("lines", "onOverrun", onOverrun, ["fail", "discard"])
+  Argument.oneOf("lines", "end", end, ["optional", "required"])
+  const decoder = new Decoder(encoding, Argument.flag("lines", "fatal", fatal))
   if (reader instanceof BufferReader) return new TakeLines(reader.buffer, { limit, onOverrun, end, decoder })
   // a reader of somebody else's making: one line at a time
   return Effect.flatMap(

@@ -186,7 +186,8 @@ export class BufferReader implements StreamReader {
     options: UntilOptions | undefined
   ): A {
     const limit = this.limitOf(name, options)
-    const keepDelimiter = Argument.flag(name, "keepDelimiter", options?.keepDelimiter ?? true)
+    const { keepDelimiter = true } = options ?? {}
+    Argument.flag(name, "keepDelimiter", keepDelimiter)
     return new Operation(this.buffer, Separator.compile(name, separator), limit, keepDelimiter)
   }
 

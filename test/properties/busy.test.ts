@@ -79,6 +79,41 @@ const holders: ReadonlyArray<Holder> = [
     outcome: { value: "e\n" },
     left: ""
   },
+  {
+    request: { name: "readUntilOption", separators: [";"], limit: undefined },
+    buffered: "abc",
+    awaited: "d;e",
+    outcome: { value: { some: "abcd;" } },
+    left: "e"
+  },
+  {
+    request: { name: "readLineText" },
+    buffered: "abc",
+    awaited: "d\r\ne",
+    outcome: { value: { some: "abcd" } },
+    left: "e"
+  },
+  {
+    request: { name: "readLineWith", limit: 10, onOverrun: "fail", end: "required" },
+    buffered: "abc",
+    awaited: "d\ne",
+    outcome: { value: "abcd\n" },
+    left: "e"
+  },
+  {
+    request: { name: "readLineWith", limit: 2, onOverrun: "discard", end: "required", keepDelimiter: false },
+    buffered: "abc",
+    awaited: "d\ne\n",
+    outcome: { value: { some: "e" } },
+    left: ""
+  },
+  {
+    request: { name: "lines", limit: 10, onOverrun: "fail", end: "required" },
+    buffered: "abc",
+    awaited: "d\ne",
+    outcome: { value: ["abcd"] },
+    left: "e"
+  },
   { request: { name: "pull" }, buffered: "", awaited: "abc", outcome: { value: "abc" }, left: "" },
   {
     request: { name: "readAll", maxBytes: 10 },
@@ -113,6 +148,13 @@ const contenders: ReadonlyArray<Request> = [
   { name: "readLineOption" },
   { name: "readLineWith", limit: 1, onOverrun: "fail" },
   { name: "readLineWith", limit: 1, onOverrun: "discard" },
+  { name: "readUntilOption", separators: ["b"], limit: undefined },
+  { name: "readUntilOption", separators: ["x", "y"], limit: 1, keepDelimiter: false },
+  { name: "readLineText" },
+  { name: "readLineWith", limit: 1, onOverrun: "fail", end: "required" },
+  { name: "readLineWith", limit: 1, onOverrun: "discard", end: "required", keepDelimiter: false },
+  { name: "lines", limit: 1, onOverrun: "fail", end: "required" },
+  { name: "lines", limit: undefined, onOverrun: "discard", end: "optional" },
   { name: "pull" },
   { name: "readAll", maxBytes: 1 },
   { name: "readAll", maxBytes: "unbounded" },

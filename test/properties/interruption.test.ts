@@ -39,7 +39,7 @@ import { SteppingScheduler } from "../support/steppingScheduler.ts"
 
 /** Reads that drop nothing unsaid: `discard` and `discardUntil` have properties of their own. */
 const accounted = (request: Request): boolean =>
-  request.name !== "discardUntil" && !(request.name === "readLineWith" && request.onOverrun === "discard")
+  request.name !== "discardUntil" && !("onOverrun" in request && request.onOverrun === "discard")
 
 interface Read {
   readonly request: Request

@@ -12,14 +12,14 @@ import { BufferReader } from "../../src/internal/streamReader.ts"
 import { bytes } from "../support/bytes.ts"
 import { start } from "../support/fibers.ts"
 import { forAll } from "../support/property.ts"
-import { type End, ReaderModel } from "../support/readerModel.ts"
-import { allOrNothing, letterText, type Outcome, perform, type Request, requests } from "../support/readRequests.ts"
+import { type End, isModelled, type Modelled, ReaderModel } from "../support/readerModel.ts"
+import { allOrNothing, letterText, type Outcome, perform, requests } from "../support/readRequests.ts"
 
 type Step =
   | { readonly feed: string }
   | { readonly end: Exclude<End, "open"> }
   /** `inGenerator`: with `yield*`, where a read may answer without becoming an effect. */
-  | { readonly request: Request; readonly inGenerator: boolean }
+  | { readonly request: Modelled; readonly inGenerator: boolean }
   | { readonly interrupt: true }
   | { readonly ask: "atEof" }
 
@@ -38,7 +38,7 @@ class Comparison {
   private ended = false
   private paused = false
   private waiting:
-    | { readonly request: Request; readonly fiber: Fiber.Fiber<void>; seen: Outcome | undefined }
+    | { readonly request: Modelled; readonly fiber: Fiber.Fiber<void>; seen: Outcome | undefined }
     | undefined
 
   constructor(limit: number) {
@@ -93,9 +93,9 @@ class Comparison {
     this.settle()
   }
 
-  private ask(request: Request, inGenerator: boolean): Effect.Effect<void, never, Scope.Scope> {
+  private ask(request: Modelled, inGenerator: boolean): Effect.Effect<void, never, Scope.Scope> {
     return Effect.gen({ self: this }, function* () {
-      const mine: { request: Request; fiber: Fiber.Fiber<void>; seen: Outcome | undefined } = {
+      const mine: { request: Modelled; fiber: Fiber.Fiber<void>; seen: Outcome | undefined } = {
         request,
         fiber: undefined as never,
         seen: undefined
@@ -182,7 +182,7 @@ const largeChunk: fc.Arbitrary<string> = fc
 
 const feeds = (chunks: fc.Arbitrary<string>) => chunks.map((feed): Step => ({ feed }))
 const asks = (most: number) =>
-  fc.record({ request: requests(most), inGenerator: fc.boolean() }).map((step): Step => step)
+  fc.record({ request: requests(most).filter(isModelled), inGenerator: fc.boolean() }).map((step): Step => step)
 const ends = fc
   .constantFrom<Exclude<End, "open">>("eof", "eof", "eof", "lost", "lost", "closed")
   .map((end): Step => ({ end }))

@@ -90,6 +90,14 @@ const itemFrom = (source: Pick<Source, "ask">, item: Item): Effect.Effect<unknow
         joined += outcome.value as string
       }
     }
+    if (item.name === "lines") {
+      const lines: Array<string> = []
+      while (true) {
+        const outcome = yield* source.ask(item)
+        if ("error" in outcome) return [lines, outcome.error === "LimitOverrun" ? "LimitOverrun" : outcome]
+        lines.push(...(outcome.value as ReadonlyArray<string>))
+      }
+    }
     const outcome = yield* source.ask(item)
     if (!("error" in outcome)) return outcome
     if (outcome.error === "LimitOverrun" && item.name !== "readAll") return "LimitOverrun"
@@ -374,15 +382,17 @@ it.effect("rank 37: the lines of a stream do not depend on where its bytes are c
     fc.record({
       cut: bytesChunked,
       limit: fc.oneof(callLimit, fc.constant(40)),
-      onOverrun: fc.constantFrom("discard", "fail")
+      onOverrun: fc.constantFrom("discard", "fail"),
+      last: fc.constantFrom("optional", "required")
     }),
-    ({ cut, limit, onOverrun }) =>
+    ({ cut, last, limit, onOverrun }) =>
       Effect.gen(function* () {
         const reader = yield* StreamReader.fromStream(Stream.fromIterable(cut.chunks), { limit: 30 })
         const lines: Array<string> = []
         const stream: Stream.Stream<string, { readonly _tag: string }> = StreamReader.lines(reader, {
           limit,
-          onOverrun
+          onOverrun,
+          end: last
         })
         const end = yield* Stream.runForEach(stream, (line) => Effect.sync(() => void lines.push(line))).pipe(
           Effect.match({ onSuccess: () => "end", onFailure: (error) => error._tag })
@@ -390,15 +400,15 @@ it.effect("rank 37: the lines of a stream do not depend on where its bytes are c
         const all = linesOf(cut.text)
         const tooLong = (line: string) => bytes(line.replace("\n", "")).length > (limit ?? 30)
         const firstTooLong = all.findIndex(tooLong)
-        const expected =
-          onOverrun === "discard" || firstTooLong === -1
-            ? all.filter((line) => !tooLong(line))
-            : all.slice(0, firstTooLong)
+        const overrun = onOverrun === "fail" && firstTooLong !== -1
+        const whole = overrun ? all.slice(0, firstTooLong) : all.filter((line) => !tooLong(line))
+        const half = last === "required" && !overrun && whole.at(-1)?.endsWith("\n") === false
+        const expected = half ? whole.slice(0, -1) : whole
         assert.deepStrictEqual(
           lines,
           expected.map((line) => line.replace(/\r?\n$/, ""))
         )
-        assert.strictEqual(end, onOverrun === "fail" && firstTooLong !== -1 ? "LimitOverrun" : "end")
+        assert.strictEqual(end, overrun ? "LimitOverrun" : half ? "IncompleteRead" : "end")
       }),
     { numRuns: 300 }
   )

@@ -56,7 +56,9 @@ const wrongLimits: ReadonlyArray<readonly [unknown, string]> = [
 
 const limited: ReadonlyArray<readonly [string, (reader: Reader, limit: never) => Effect.Effect<unknown, unknown>]> = [
   ["readUntil", (reader, limit) => reader.readUntil("\n", { limit })],
+  ["readUntilOption", (reader, limit) => reader.readUntilOption("\n", { limit })],
   ["readLineWith", (reader, limit) => reader.readLineWith({ limit })],
+  ["readLineWith", (reader, limit) => reader.readLineWith({ limit, end: "required", keepDelimiter: false })],
   ["readLineWith", (reader, limit) => reader.readLineWith({ limit, onOverrun: "discard" })],
   ["lines", (reader, limit) => Stream.runCollect(StreamReader.lines(reader, { limit }))]
 ]
@@ -82,6 +84,7 @@ const separated: ReadonlyArray<
   readonly [string, (reader: Reader, separator: never) => Effect.Effect<unknown, unknown>]
 > = [
   ["readUntil", (reader, separator) => reader.readUntil(separator)],
+  ["readUntilOption", (reader, separator) => reader.readUntilOption(separator)],
   ["discardUntil", (reader, separator) => reader.discardUntil(separator)]
 ]
 
@@ -125,6 +128,40 @@ const wrong: ReadonlyArray<Wrong> = [
       operation: "lines",
       shown: String(onOverrun),
       call: (reader) => Stream.runCollect(StreamReader.lines(reader, { onOverrun: onOverrun as never }))
+    }
+  ]),
+  ...["always", true, "", 1].flatMap((end): ReadonlyArray<Wrong> => [
+    {
+      operation: "readLineWith",
+      shown: String(end),
+      call: (reader) => reader.readLineWith({ end: end as never })
+    },
+    {
+      operation: "lines",
+      shown: String(end),
+      call: (reader) => Stream.runCollect(StreamReader.lines(reader, { end: end as never }))
+    }
+  ]),
+  ...["no", 0, null].flatMap((flag): ReadonlyArray<Wrong> => [
+    {
+      operation: "readUntil",
+      shown: String(flag),
+      call: (reader) => reader.readUntil("\n", { keepDelimiter: flag as never })
+    },
+    {
+      operation: "readUntilOption",
+      shown: String(flag),
+      call: (reader) => reader.readUntilOption("\n", { keepDelimiter: flag as never })
+    },
+    {
+      operation: "readLineWith",
+      shown: String(flag),
+      call: (reader) => reader.readLineWith({ keepDelimiter: flag as never })
+    },
+    {
+      operation: "lines",
+      shown: String(flag),
+      call: (reader) => Stream.runCollect(StreamReader.lines(reader, { fatal: flag as never }))
     }
   ]),
   ...["utf-16", "utf-16le", "utf-16be", "ucs-2", "no-such-encoding", ""].map((encoding): Wrong => ({

@@ -150,6 +150,32 @@ describe("types of the reader", () => {
     }>()
   })
 
+  it("readUntilOption", () => {
+    expectTypeOf<ReturnType<Reader["readUntilOption"]>>().toEqualTypeOf<
+      Read<Option.Option<Uint8Array>, ReadError | IncompleteRead | LimitOverrun>
+    >()
+    expectTypeOf<Parameters<Reader["readUntilOption"]>>().toEqualTypeOf<Parameters<Reader["readUntil"]>>()
+  })
+
+  it("readLineText", () => {
+    expectTypeOf<Reader["readLineText"]>().toEqualTypeOf<
+      Read<Option.Option<string>, ReadError | IncompleteRead | LimitOverrun>
+    >()
+  })
+
+  it("readLineWith and lines fail with IncompleteRead where the end is required, or may be", () => {
+    const strict = (reader: Reader) => reader.readLineWith({ end: "required", keepDelimiter: false })
+    const either = (reader: Reader, end: "optional" | "required") => reader.readLineWith({ end })
+    const some = (reader: Reader, keepDelimiter: boolean) => reader.readLineWith({ keepDelimiter })
+    const lines = (reader: Reader, end: "optional" | "required") => StreamReader.lines(reader, { end })
+    expectTypeOf(strict).returns.toEqualTypeOf<
+      Read<Option.Option<Uint8Array>, ReadError | LimitOverrun | IncompleteRead>
+    >()
+    expectTypeOf(either).returns.toEqualTypeOf<Read<Uint8Array, ReadError | LimitOverrun | IncompleteRead>>()
+    expectTypeOf(some).returns.toEqualTypeOf<Read<Uint8Array | Option.Option<Uint8Array>, ReadError | LimitOverrun>>()
+    expectTypeOf(lines).returns.toEqualTypeOf<Stream.Stream<string, ReadError | LimitOverrun | IncompleteRead>>()
+  })
+
   it("readLine and readLineOption", () => {
     expectTypeOf<Reader["readLine"]>().toEqualTypeOf<Read<Uint8Array, ReadError | LimitOverrun>>()
     expectTypeOf<Reader["readLineOption"]>().toEqualTypeOf<Read<Option.Option<Uint8Array>, ReadError | LimitOverrun>>()

@@ -5,6 +5,7 @@ import * as fc from "fast-check"
 import { notNow } from "../../src/internal/operation.ts"
 import { ReadInto } from "../../src/internal/readOperations.ts"
 import type { BufferReader } from "../../src/internal/streamReader.ts"
+import * as Lines from "../../src/internal/lines.ts"
 import { bytes, text } from "./bytes.ts"
 
 /** A read that may wait, fail and be refused. */
@@ -16,18 +17,35 @@ type PlainRequest =
       readonly count: number
     }
   | {
-      readonly name: "readUntil"
+      readonly name: "readUntil" | "readUntilOption"
       readonly separators: ReadonlyArray<string>
       readonly limit: number | undefined
+      readonly keepDelimiter?: boolean | undefined
     }
   | { readonly name: "discardUntil"; readonly separators: ReadonlyArray<string> }
-  | { readonly name: "readLine" | "readLineOption" | "pull" }
-  | { readonly name: "readLineWith"; readonly limit: number | undefined; readonly onOverrun: "fail" | "discard" }
+  | { readonly name: "readLine" | "readLineOption" | "readLineText" | "pull" }
+  | {
+      readonly name: "readLineWith"
+      readonly limit: number | undefined
+      readonly onOverrun: "fail" | "discard"
+      readonly end?: "optional" | "required" | undefined
+      readonly keepDelimiter?: boolean | undefined
+    }
+  /** What the stream of lines takes at a time. */
+  | {
+      readonly name: "lines"
+      readonly limit: number | undefined
+      readonly onOverrun: "fail" | "discard"
+      readonly end: "optional" | "required"
+    }
   | { readonly name: "readAll"; readonly maxBytes: number | "unbounded" }
   | { readonly name: "unread"; readonly bytes: string }
 
-/** What came of a read: a value, with bytes as text and `None` as `null`, or an error with its fields. */
-export type Outcome = { readonly value: string | { readonly some: string } | null | undefined } | Failed
+/** What a read succeeds with: bytes as text, `None` as `null`; several lines as they are. */
+export type Value = string | { readonly some: string } | ReadonlyArray<string> | null | undefined
+
+/** What came of a read: a value, or an error with its fields. */
+export type Outcome = { readonly value: Value } | Failed
 
 export interface Failed {
   readonly error: string
@@ -75,15 +93,23 @@ const plainReadOf = (reader: StreamReader.StreamReader, request: PlainRequest): 
     case "skip":
       return reader[request.name](request.count)
     case "readUntil":
-      return reader.readUntil(separatorOf(request.separators), { limit: request.limit })
+    case "readUntilOption": {
+      const { keepDelimiter, limit, name, separators } = request
+      return reader[name](separatorOf(separators), { limit, keepDelimiter })
+    }
     case "discardUntil":
       return reader.discardUntil(separatorOf(request.separators))
     case "readLine":
     case "readLineOption":
+    case "readLineText":
     case "pull":
       return reader[request.name]
-    case "readLineWith":
-      return reader.readLineWith({ limit: request.limit, onOverrun: request.onOverrun })
+    case "readLineWith": {
+      const { end, keepDelimiter, limit, onOverrun } = request
+      return reader.readLineWith({ limit, onOverrun, end, keepDelimiter })
+    }
+    case "lines":
+      return Lines.pull(reader, request)
     case "readAll":
       return reader.readAll({ maxBytes: request.maxBytes })
     case "unread":
@@ -97,10 +123,14 @@ const separatorOf = (separators: ReadonlyArray<string>) => (separators.length ==
 export const succeeded = (value: unknown): Outcome => {
   if (value === undefined) return { value: undefined }
   if (Option.isOption(value)) {
-    return { value: Option.isNone(value) ? null : { some: text(value.value as Uint8Array) } }
+    return { value: Option.isNone(value) ? null : { some: textOf(value.value as string | Uint8Array) } }
   }
-  return { value: text(Array.isArray(value) ? joined(value as Array<Uint8Array>) : (value as Uint8Array)) }
+  if (!Array.isArray(value)) return { value: text(value as Uint8Array) }
+  if (value.length > 0 && value.every((line) => typeof line === "string")) return { value }
+  return { value: text(joined(value as Array<Uint8Array>)) }
 }
+
+const textOf = (value: string | Uint8Array): string => (typeof value === "string" ? value : text(value))
 
 const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
   if (pieces.length === 0 || pieces.some((piece) => piece.length === 0)) throw new Error("pull: an empty piece")
@@ -147,7 +177,7 @@ export const perform = (
 // ---------------------------------------------------------------------------
 
 /** Few characters, so that separators are met, overlap and are cut often. */
-const letters = ["a", "b", "\n"] as const
+const letters = ["a", "b", "\n", "a", "b", "\n", "\r"] as const
 
 /** Text over few letters. */
 export const letterText = (length: { readonly minLength?: number; readonly maxLength: number }): fc.Arbitrary<string> =>
@@ -176,7 +206,7 @@ export const callLimit: fc.Arbitrary<number | undefined> = fc.oneof(
 )
 
 /** The request, but for a `skip` of more than the reader's limit: that drops bytes as they arrive, and is tested by itself. */
-export const allOrNothing = (request: Request, limit: number): Request =>
+export const allOrNothing = <R extends Request>(request: R, limit: number): R =>
   request.name === "skip" && request.count > limit ? { ...request, count: limit } : request
 
 /** Any read, of up to `most` bytes where it names a number. */
@@ -187,13 +217,26 @@ export const requests = (most: number): fc.Arbitrary<Request> =>
       count: count(most)
     }),
     fc.record({ name: fc.constant("readInto" as const), count: count(most) }),
-    fc.record({ name: fc.constant("readUntil" as const), separators, limit: callLimit }),
+    fc.record({
+      name: fc.constantFrom("readUntil", "readUntilOption"),
+      separators,
+      limit: callLimit,
+      keepDelimiter: fc.constantFrom(undefined, true, false)
+    }),
     fc.record({ name: fc.constant("discardUntil" as const), separators }),
-    fc.record({ name: fc.constantFrom("readLine", "readLineOption", "pull") }),
+    fc.record({ name: fc.constantFrom("readLine", "readLineOption", "readLineText", "pull") }),
     fc.record({
       name: fc.constant("readLineWith" as const),
       limit: callLimit,
-      onOverrun: fc.constantFrom("fail", "discard")
+      onOverrun: fc.constantFrom("fail", "discard"),
+      end: fc.constantFrom(undefined, "optional", "required"),
+      keepDelimiter: fc.constantFrom(undefined, true, false)
+    }),
+    fc.record({
+      name: fc.constant("lines" as const),
+      limit: callLimit,
+      onOverrun: fc.constantFrom("fail", "discard"),
+      end: fc.constantFrom("optional", "required")
     }),
     fc.record({
       name: fc.constant("readAll" as const),

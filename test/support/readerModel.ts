@@ -6,6 +6,11 @@ import type { Outcome, Request } from "./readRequests.ts"
 
 export type End = "open" | "eof" | "lost" | "closed"
 
+/** All reads but `lines`: how many of them are handed on at a time is up to the chunks. */
+export type Modelled = Exclude<Request, { readonly name: "lines" }>
+
+export const isModelled = (request: Request): request is Modelled => request.name !== "lines"
+
 export class ReaderModel {
   /** What has arrived and was not read. */
   rest = ""
@@ -41,7 +46,7 @@ export class ReaderModel {
   }
 
   /** What comes of a read now; `undefined` if it has to wait. */
-  attempt(request: Request): Outcome | undefined {
+  attempt(request: Modelled): Outcome | undefined {
     if (this.end === "closed") return { error: "ClosedStream", operation: request.name, reason: "Closed" }
     switch (request.name) {
       case "read":
@@ -81,17 +86,22 @@ export class ReaderModel {
         return this.lost(request.name) ?? (this.end === "eof" ? { value: this.take(this.rest.length) } : undefined)
       }
       case "readUntil":
-        return this.until(request.name, request.separators, request.limit ?? this.limit)
+        return this.until(request, (bytes) => ({ value: bytes }))
+      case "readUntilOption":
+        if (this.atEof) return { value: null }
+        return this.until(request, (bytes) => ({ value: { some: bytes } }))
       case "discardUntil":
         return this.discard(request.name, request.separators)
       case "readLine":
-        return this.line(request.name, this.limit, "fail", (bytes) => ({ value: bytes }))
-      case "readLineWith":
-        return this.line(request.name, request.limit ?? this.limit, request.onOverrun, (bytes) => ({ value: bytes }))
+        return this.line({ name: request.name }, (bytes) => ({ value: bytes }))
+      case "readLineWith": {
+        const { keepDelimiter = true } = request
+        return this.line(request, keepDelimiter ? (bytes) => ({ value: bytes }) : bareLine)
+      }
       case "readLineOption":
-        return this.line(request.name, this.limit, "fail", (bytes) => ({
-          value: bytes === "" ? null : { some: bytes }
-        }))
+        return this.line({ name: request.name }, (bytes) => ({ value: bytes === "" ? null : { some: bytes } }))
+      case "readLineText":
+        return this.line({ name: request.name, end: "required" }, bareLine)
     }
   }
 
@@ -125,12 +135,18 @@ export class ReaderModel {
   }
 
   /** CPython 3.13, `StreamReader.readuntil`. */
-  private until(operation: string, separators: ReadonlyArray<string>, limit: number): Outcome | undefined {
+  private until(
+    request: Extract<Request, { readonly name: "readUntil" | "readUntilOption" }>,
+    answer: (bytes: string) => Outcome
+  ): Outcome | undefined {
+    const { keepDelimiter = true, limit = this.limit, name: operation, separators } = request
     const match = firstMatch(this.rest, separators)
     if (match !== undefined) {
-      return match.start > limit
-        ? { error: "LimitOverrun", operation, consumed: match.start, limit, found: true }
-        : { value: this.take(match.end) }
+      if (match.start > limit) {
+        return { error: "LimitOverrun", operation, consumed: match.start, limit, found: true }
+      }
+      const taken = this.take(match.end)
+      return answer(keepDelimiter ? taken : taken.slice(0, match.start))
     }
     const offset = safeOffset(this.rest, separators)
     if (offset > limit) return { error: "LimitOverrun", operation, consumed: offset, limit, found: false }
@@ -155,11 +171,15 @@ export class ReaderModel {
   }
 
   private line(
-    operation: string,
-    limit: number,
-    onOverrun: "fail" | "discard",
+    asked: {
+      readonly name: string
+      readonly limit?: number | undefined
+      readonly onOverrun?: "fail" | "discard"
+      readonly end?: "optional" | "required" | undefined
+    },
     answer: (bytes: string) => Outcome
   ): Outcome | undefined {
+    const { end = "optional", limit = this.limit, name: operation, onOverrun = "fail" } = asked
     while (true) {
       const feed = this.rest.indexOf("\n")
       const consumed = feed === -1 ? this.rest.length : feed
@@ -172,10 +192,14 @@ export class ReaderModel {
       if (feed !== -1) return answer(this.take(feed + 1))
       const lost = this.lost(operation)
       if (lost !== undefined) return lost
+      if (end === "required" && this.rest !== "") return this.incomplete(operation)
       return this.end === "eof" ? answer(this.take(this.rest.length)) : undefined
     }
   }
 }
+
+/** A line without its end; where there is nothing at all, the end of the stream. */
+const bareLine = (bytes: string): Outcome => ({ value: bytes === "" ? null : { some: bytes.replace(/\r?\n$/, "") } })
 
 export interface Match {
   readonly start: number

@@ -68,11 +68,38 @@ export const reads: ReadonlyArray<Read> = [
       title: "readUntil one of several separators"
     }
   ),
+  read(
+    { name: "readUntil", separators: ["d\n"], limit: undefined, keepDelimiter: false },
+    value("abc"),
+    incomplete("readUntil", ""),
+    { title: "readUntil without the delimiter" }
+  ),
+  read({ name: "readUntilOption", separators: ["\n"], limit: undefined }, some(line), none),
+  read({ name: "readUntilOption", separators: ["x", "d\n", "\r"], limit: 3, keepDelimiter: false }, some("abc"), none, {
+    title: "readUntilOption one of several separators, without it"
+  }),
   read({ name: "readLine" }, value(line), value("")),
   read({ name: "readLineOption" }, some(line), none),
+  read({ name: "readLineText" }, some("abcd"), none),
   read({ name: "readLineWith", limit: undefined, onOverrun: "fail" }, value(line), value("")),
   read({ name: "readLineWith", limit: undefined, onOverrun: "discard" }, value(line), value(""), {
     title: "readLineWith discard"
+  }),
+  read({ name: "readLineWith", limit: undefined, onOverrun: "fail", end: "required" }, value(line), value(""), {
+    title: "readLineWith, the end required"
+  }),
+  read({ name: "readLineWith", limit: undefined, onOverrun: "fail", keepDelimiter: false }, some("abcd"), none, {
+    title: "readLineWith without the delimiter"
+  }),
+  read(
+    { name: "readLineWith", limit: 4, onOverrun: "discard", end: "required", keepDelimiter: false },
+    some("abcd"),
+    none,
+    { title: "readLineWith discard, the end required, without the delimiter" }
+  ),
+  read({ name: "lines", limit: undefined, onOverrun: "fail", end: "optional" }, { value: ["abcd"] }, done),
+  read({ name: "lines", limit: 4, onOverrun: "discard", end: "required" }, { value: ["abcd"] }, done, {
+    title: "lines discard, the end required"
   }),
   read({ name: "peek", count: 5 }, value(line), value(""), { leaves: line }),
   read({ name: "skip", count: 5 }, value(), incomplete("skip", "", 5)),
