@@ -53,8 +53,32 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "off by one in the limit of a line",
     file: "internal/readOperations.ts",
-    find: "if (match.start <= this.limit) return this.line(",
-    replace: "if (match.start < this.limit) return this.line("
+    find: "if (match.start <= this.limit) return Exit.succeed(this.line(",
+    replace: "if (match.start < this.limit) return Exit.succeed(this.line("
+  },
+  {
+    name: "half a line at the end of the stream is taken for a whole one",
+    file: "internal/readOperations.ts",
+    find: "    return this.strict ? this.incomplete() : Exit.succeed(",
+    replace: "    return Exit.succeed("
+  },
+  {
+    name: "half a line at the end of the stream is taken for a whole one, by lines",
+    file: "internal/lines.ts",
+    find: "    return this.strict ? Exit.fail(new IncompleteRead({ operation: this.name, partial: rest })) : this.lines(",
+    replace: "    return this.lines("
+  },
+  {
+    name: "half an item at the end of the stream is taken for nothing, up to a separator",
+    file: "internal/readOperations.ts",
+    find: "    return this.buffer.window.length === 0 ? this.atEnd() : this.incomplete()",
+    replace: "    return this.atEnd()"
+  },
+  {
+    name: "half an item at the end of the stream is taken for nothing, of known length",
+    file: "internal/readOperations.ts",
+    find: "    return held === 0 ? this.cleanEnd : this.incomplete(held)",
+    replace: "    return this.cleanEnd"
   },
   {
     name: "the rest of an overlong line comes back as the next one",
@@ -96,8 +120,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "what arrives is handed over before what arrived",
     file: "internal/readBuffer.ts",
-    find: "this.queued || this.window.length > 0 || ",
-    replace: "this.queued || "
+    find: "!parking.suspended || this.queued || this.window.length > 0",
+    replace: "!parking.suspended || this.queued"
   },
   {
     name: "bytes in the air: a result is delivered in a step of its own",
@@ -175,9 +199,9 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "writeAll is not one run: the first chunk goes out alone",
     file: "internal/writeBuffer.ts",
-    find: "    let size = 0\n    for (let i = 0; i < chunks.length; i++) {\n      const chunk",
+    find: '    let size = 0\n    let half = ""\n',
     replace:
-      "    const [head, ...tail] = chunks\n    if (tail.length > 0) {\n      this.appendAll([head!])\n      setTimeout(() => this.appendAll(tail), 1)\n      return\n    }\n    let size = 0\n    for (let i = 0; i < chunks.length; i++) {\n      const chunk"
+      "    const [head, ...tail] = chunks\n    if (tail.length > 0) {\n      this.appendAll([head!])\n      setTimeout(() => this.appendAll(tail), 1)\n      return\n    }\n    let size = 0\n    let half = ''\n"
   },
   {
     name: "flush returns before everything is handed over",

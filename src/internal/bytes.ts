@@ -169,7 +169,7 @@ export const halfAtEnd = (text: string): string => {
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** Above so many bytes the engine's own decoder is the faster one. */
-const mostByHand = 32
+const mostByHand = 12
 
 /** The text of UTF-8 from `start` on and before `end`. What is none becomes U+FFFD; a byte order mark stays. */
 export const decode = (bytes: Uint8Array, start: number, end: number): string => {

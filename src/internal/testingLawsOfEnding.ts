@@ -1,8 +1,12 @@
 /** Laws of how a stream ends: in good order, half, by force, by loss, and how long it may take. */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type { StreamReader } from "../StreamReader.ts"
 import type { CloseOutcome } from "../StreamWriter.ts"
+import * as Lines from "./lines.ts"
 import {
   areBytes,
   aWhile,
@@ -22,6 +26,7 @@ import {
   outcome,
   pattern,
   succeeds,
+  text,
   turns,
   waits,
   within
@@ -198,6 +203,76 @@ const resetIsNoEnd = law(
         yield* outcome("the write", writing)
       }
     })
+)
+
+/** The reads of whole items of the text "ab\n", each with what it makes of one. */
+const strictReads: ReadonlyArray<{
+  readonly name: string
+  readonly read: (reader: StreamReader) => Effect.Effect<unknown, unknown>
+  readonly whole: string
+}> = [
+  { name: "readExactlyOption(3)", read: (reader) => reader.readExactlyOption(3), whole: "ab\n" },
+  { name: 'readUntilOption("\\n")', read: (reader) => reader.readUntilOption("\n"), whole: "ab\n" },
+  { name: "readLineText", read: (reader) => reader.readLineText, whole: "ab" },
+  {
+    name: 'readLineWith({ end: "required" })',
+    read: (reader) => reader.readLineWith({ end: "required" }),
+    whole: "ab\n"
+  },
+  {
+    name: 'readLineWith({ end: "required", keepDelimiter: false })',
+    read: (reader) => reader.readLineWith({ end: "required", keepDelimiter: false }),
+    whole: "ab"
+  },
+  { name: 'lines({ end: "required" })', read: (reader) => Lines.pull(reader, { end: "required" }), whole: "ab" }
+]
+
+/** What a read of an item answered: the item as text, or "" for a clean end. */
+const itemOf = (answer: unknown): string => {
+  if (Option.isOption(answer)) return Option.isNone(answer) ? "" : itemOf(answer.value)
+  if (Array.isArray(answer)) return answer.join("")
+  return answer instanceof Uint8Array ? text(answer) : String(answer)
+}
+
+const wholeItems = law(
+  "half an item at the end is never a whole one, nor nothing",
+  "The reads of whole items return each item that came whole. One that the end of the stream, or a loss, has cut off fails; a clean end is only told in front of an item.",
+  (connect) =>
+    Effect.gen(function* () {
+      for (const { name, read, whole } of strictReads) {
+        for (const [how, half] of [
+          ["writeEof", ""],
+          ["writeEof", "a"],
+          ["close", "ab"],
+          ["abort", "ab"]
+        ] as const) {
+          const { a, b } = yield* connect()
+          const sent = `ab\n${half}`
+          const writing = yield* meanwhile(Effect.andThen(a.writer.write(sent), a.writer.flush))
+          const ending = how === "abort" ? a.abort : how === "close" ? Effect.asVoid(a.writer.close) : a.writer.writeEof
+          const there = how === "abort" ? yield* arrived(b.reader, sent) : sent.length
+          const end = yield* meanwhile(ending)
+          // the end of a stream of lines is an error of its own
+          const next = Effect.map(
+            Effect.catchIf(read(b.reader), Cause.isDone, () => Effect.succeed("")),
+            itemOf
+          )
+          const what = `${name}, and ${how} behind ${JSON.stringify(sent)}`
+          if (there >= 3) yield* holds((yield* succeeds(what, next)) === whole, `${what}: not the first item`)
+          const exit = yield* succeeds(what, Effect.exit(next))
+          if (there === 3 && half === "") {
+            yield* holds(Exit.isSuccess(exit) && exit.value === "", `${what}: no clean end`)
+          } else if (there === sent.length) {
+            if (how === "abort") yield* holds(Exit.isFailure(exit), `${what}: half an item, or a clean end`)
+            else yield* isFailure(what, exit, "IncompleteRead")
+          }
+          if (how !== "abort") yield* holds((yield* succeeds(what, next)) === "", `${what}: no clean end behind it`)
+          yield* outcome(how, end)
+          yield* outcome("the write", writing)
+        }
+      }
+    }),
+  { oneWay: true }
 )
 
 const cancelledClose = law(
@@ -456,6 +531,7 @@ export const lawsOfEnding: ReadonlyArray<Law> = [
   senderAborts,
   dataBeforeLoss,
   resetIsNoEnd,
+  wholeItems,
   cancelledClose,
   cancelledRead,
   closeWakesReader,
