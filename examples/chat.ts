@@ -9,8 +9,8 @@
  *        npm run example:chat -- --serve      (a room for `nc`, on PORT or 7007, until ctrl-C)
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Config, Console, Effect, Queue } from "effect"
-import { type Connection, NodeNetwork, openConnection, Server, startServer } from "effect-byte-streams"
+import { Config, Console, Effect, Option, Queue } from "effect"
+import { type Connection, NodeNetwork, openConnection, startServer } from "effect-byte-streams"
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trimEnd()
 
@@ -40,9 +40,9 @@ const startRoom = (port: number) => {
 
   /** From the member to all others. */
   const listen = Effect.fnUntraced(function* (member: Member, { reader }: Connection.Connection) {
-    const nextLine = reader.readLineWith({ onOverrun: "discard" })
-    for (let line = yield* nextLine; line.length > 0; line = yield* nextLine) {
-      yield* tellAllBut(member, `${member.name}: ${text(line)}\n`)
+    const nextLine = reader.readLineWith({ onOverrun: "discard", end: "required", keepDelimiter: false })
+    for (let line = yield* nextLine; Option.isSome(line); line = yield* nextLine) {
+      yield* tellAllBut(member, `${member.name}: ${text(line.value)}\n`)
     }
   })
 
@@ -57,16 +57,18 @@ const startRoom = (port: number) => {
   })
 
   return startServer(
-    { host: "127.0.0.1", port },
+    // when the room closes, a member who says nothing has left
+    { host: "127.0.0.1", port, whenDraining: "endIdleReads" },
     Effect.fnUntraced(
       function* (connection: Connection.Connection) {
         yield* connection.writer.write("your name?\n")
-        const name = text(yield* connection.reader.readLine)
+        const line = yield* connection.reader.readLineText
+        if (Option.isNone(line)) return
+        const name = line.value.trimEnd()
         const member: Member = { name, outbox: yield* Queue.sliding<string>(outboxSize), missed: 0 }
         members.add(member)
         yield* tellAllBut(undefined, `* ${name} is here\n`)
         yield* Effect.raceFirst(listen(member, connection), deliver(member, connection)).pipe(
-          Effect.raceFirst(Server.draining),
           Effect.ensuring(
             Effect.suspend(() => {
               members.delete(member)
@@ -75,8 +77,8 @@ const startRoom = (port: number) => {
           )
         )
       },
-      // a member may leave in any way
-      Effect.catchTag("ConnectionLost", () => Effect.void)
+      // a member may leave in any way, also in the middle of a line
+      Effect.catchTag(["ConnectionLost", "IncompleteRead"], () => Effect.void)
     )
   )
 }
@@ -87,7 +89,7 @@ const startRoom = (port: number) => {
 
 const join = Effect.fnUntraced(function* (port: number, name: string) {
   const connection = yield* openConnection({ host: "127.0.0.1", port })
-  yield* connection.reader.readLine
+  yield* connection.reader.readUntil("\n")
   yield* connection.writer.write(`${name}\n`)
   yield* connection.reader.readUntil(`* ${name} is here\n`)
   return connection
@@ -106,14 +108,14 @@ const conversation = Effect.gen(function* () {
   let heard = 0
   for (let number = 1; number <= count; number++) {
     yield* alice.writer.write(`${number} ${long}\n`)
-    if (text(yield* bob.reader.readLine).startsWith(`alice: ${number} `)) heard++
+    if (text(yield* bob.reader.readUntil("\n")).startsWith(`alice: ${number} `)) heard++
   }
   yield* Console.log(`bob has heard ${heard} of them, each as it was said`)
 
   let received = 0
   let missed = 0
   while (received + missed < count) {
-    const line = text(yield* carol.reader.readLine)
+    const line = text(yield* carol.reader.readUntil("\n"))
     const notice = /^\* you missed (\d+) messages$/.exec(line)
     if (notice !== null) missed += Number(notice[1])
     else if (line.startsWith("alice: ")) received++

@@ -6,7 +6,7 @@
  * Usage: npm start
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Console, Deferred, Effect, Fiber } from "effect"
+import { Console, Deferred, Effect, Fiber, Option } from "effect"
 import { type Connection, NodeNetwork, openConnection, Server, startServer } from "effect-byte-streams"
 import { randomBytes } from "node:crypto"
 
@@ -28,13 +28,13 @@ const connect = (server: Server.Server, options?: Connection.Options) =>
 const greeting = Effect.gen(function* () {
   const server = yield* startServer(loopback, ({ reader, writer }) =>
     Effect.gen(function* () {
-      yield* writer.write(`Hello, ${text(yield* reader.readLine)}!\n`)
+      yield* writer.write(`Hello, ${text(yield* reader.readUntil("\n"))}!\n`)
     })
   )
   const greet = Effect.fnUntraced(function* (name: string) {
     const { reader, writer } = yield* connect(server)
     yield* writer.write(`${name}\n`)
-    return text(yield* reader.readLine)
+    return text(yield* reader.readUntil("\n"))
   })
   const answers = yield* Effect.forEach(["Ada", "Barbara", "Grace"], greet, { concurrency: "unbounded" })
   yield* say(`three clients at once are told: ${answers.join(" ")}`)
@@ -43,8 +43,8 @@ const greeting = Effect.gen(function* () {
 const pipelinedBurst = Effect.gen(function* () {
   const server = yield* startServer(loopback, ({ reader, writer }) =>
     Effect.gen(function* () {
-      for (let line = yield* reader.readLine; line.length > 0; line = yield* reader.readLine) {
-        yield* writer.write(`${Number(text(line)) ** 2}\n`)
+      for (let line = yield* reader.readLineText; Option.isSome(line); line = yield* reader.readLineText) {
+        yield* writer.write(`${Number(line.value) ** 2}\n`)
       }
     })
   )
@@ -55,7 +55,7 @@ const pipelinedBurst = Effect.gen(function* () {
 
   let right = 0
   for (const number of numbers) {
-    if (Number(text(yield* reader.readLine)) === number ** 2) right++
+    if (Number(text(yield* reader.readUntil("\n"))) === number ** 2) right++
   }
   yield* say(`${right} answers come back, each the right one for its place`)
 })
@@ -138,7 +138,7 @@ const slowReader = Effect.gen(function* () {
 const dataBeforeReset = Effect.gen(function* () {
   const server = yield* startServer(loopback, ({ abort, reader, writer }) =>
     Effect.gen(function* () {
-      const request = text(yield* reader.readLine)
+      const request = text(yield* reader.readUntil("\n"))
       yield* writer.write(`${request}: done\n`)
       yield* writer.flush
       yield* abort
@@ -147,10 +147,10 @@ const dataBeforeReset = Effect.gen(function* () {
   const { closed, reader, writer } = yield* connect(server)
   yield* writer.write("last order\n")
   yield* say(`before the client reads, the connection is gone: ${(yield* closed)._tag}`)
-  yield* say(`what came before that is read all the same: "${text(yield* reader.readLine)}"`)
-  yield* reader.readLine.pipe(
-    Effect.catchTag("ConnectionLost", (error) => say(`and only then: ${error._tag} (${error.message})`))
-  )
+  yield* say(`what came before that is read all the same: "${text(yield* reader.readUntil("\n"))}"`)
+  yield* reader
+    .readUntil("\n")
+    .pipe(Effect.catchTag("ConnectionLost", (error) => say(`and only then: ${error._tag} (${error.message})`)))
 })
 
 // ---------------------------------------------------------------------------

@@ -28,7 +28,9 @@ const client = Effect.fnUntraced(function* (port: number) {
   yield* writer.write("ee\n")
   yield* writer.writeEof
 
-  yield* StreamReader.lines(reader).pipe(Stream.runForEach((line) => Console.log(`echoed: ${line}`)))
+  yield* StreamReader.lines(reader, { end: "required" }).pipe(
+    Stream.runForEach((line) => Console.log(`echoed: ${line}`))
+  )
   yield* Console.log(`end of stream: ${yield* reader.atEof}`)
 })
 

@@ -37,8 +37,8 @@ class Words extends Context.Service<Words, { readonly meanings: ReadonlyMap<stri
 
 const handler = Effect.fnUntraced(function* ({ reader, writer }: Connection.Connection) {
   const { meanings } = yield* Words
-  for (let line = yield* reader.readLine; line.length > 0; line = yield* reader.readLine) {
-    yield* writer.write(`${meanings.get(text(line)) ?? ""}\n`)
+  for (let word = yield* reader.readLineText; Option.isSome(word); word = yield* reader.readLineText) {
+    yield* writer.write(`${meanings.get(word.value) ?? ""}\n`)
   }
 })
 

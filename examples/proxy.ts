@@ -32,7 +32,7 @@ const demo = Effect.gen(function* () {
   yield* writer.write("hello\nproxy\n")
   // the end goes through as well, and the answers still come back
   yield* writer.writeEof
-  yield* Stream.runForEach(StreamReader.lines(reader), (line) => Console.log(`answered: ${line}`))
+  yield* Stream.runForEach(StreamReader.lines(reader, { end: "required" }), (line) => Console.log(`answered: ${line}`))
 })
 
 const serve = Effect.fnUntraced(function* (host: string, port: number) {

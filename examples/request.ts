@@ -68,7 +68,7 @@ const askAndExplain = (port: number, question: string): Effect.Effect<string, ne
 const makeHandler = () => {
   let flakyAsked = 0
   const answer = Effect.fnUntraced(function* ({ abort, reader, writer }: Connection.Connection) {
-    switch (text(yield* reader.readLine)) {
+    switch (text(yield* reader.readUntil("\n"))) {
       case "plain":
         return yield* writer.write("42\n")
       case "flaky":

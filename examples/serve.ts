@@ -4,8 +4,8 @@
  * Usage: npm run serve             (or PORT=9000 npm run serve; PORT=0 takes a free port)
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Config, Console, Effect } from "effect"
-import { type Connection, NodeNetwork, Server, startServer } from "effect-byte-streams"
+import { Config, Console, Effect, Option } from "effect"
+import { type Connection, NodeNetwork, startServer } from "effect-byte-streams"
 
 const limit = 100
 
@@ -13,27 +13,23 @@ const answer = (line: string) => `${line.length} ${[...line].toReversed().join("
 
 const serveLines = Effect.fnUntraced(function* ({ reader, writer }: Connection.Connection) {
   yield* writer.write("Type lines; an empty one says goodbye.\n")
-  while (true) {
-    const line = yield* reader.readLine.pipe(
-      Effect.map((bytes) => new TextDecoder().decode(bytes).trimEnd()),
-      Effect.catchTag("LimitOverrun", () => Effect.succeed(undefined))
-    )
-    if (line === "") break
-    yield* writer.write(line === undefined ? `more than ${limit} bytes: dropped\n` : answer(line))
-  }
+  const nextAnswer = reader.readLineText.pipe(
+    Effect.map(Option.filter((line) => line !== "")),
+    Effect.map(Option.map(answer)),
+    Effect.catchTags({
+      LimitOverrun: () => Effect.succeedSome(`more than ${limit} bytes: dropped\n`),
+      IncompleteRead: ({ partial }) => Effect.succeedSome(`${partial.length} bytes without a line end: dropped\n`)
+    })
+  )
+  // until an empty line, the end of what the client says, or ctrl-C
+  for (let line = yield* nextAnswer; Option.isSome(line); line = yield* nextAnswer) yield* writer.write(line.value)
   yield* writer.write("Goodbye.\n")
 })
 
-const handler = (connection: Connection.Connection) =>
-  Effect.raceFirst(
-    serveLines(connection),
-    // ctrl-C: say so, instead of keeping the server waiting for a client who may never type again
-    Effect.andThen(Server.draining, connection.writer.write("The server is going down.\n"))
-  )
-
 const program = Effect.gen(function* () {
   const port = yield* Config.Int("PORT").pipe(Config.withDefault(7007))
-  const server = yield* startServer({ host: "127.0.0.1", port, limit }, handler)
+  // ctrl-C does not wait for a client who may never type again
+  const server = yield* startServer({ host: "127.0.0.1", port, limit, whenDraining: "endIdleReads" }, serveLines)
   yield* Console.log(`listening on 127.0.0.1:${server.port}; in another terminal:
 
   nc 127.0.0.1 ${server.port}                                      a conversation

@@ -319,7 +319,7 @@ const acquire = <E, R>(
  * const program = Effect.gen(function* () {
  *   const server = yield* startServer({ host: "127.0.0.1", port: 0 }, ({ writer }) => writer.write("welcome\n"))
  *   const { reader } = yield* openConnection({ host: "127.0.0.1", port: server.port, connectTimeout: "5 seconds" })
- *   return new TextDecoder().decode(yield* reader.readLine)
+ *   return new TextDecoder().decode(yield* reader.readUntil("\n"))
  * })
  *
  * const line = await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(NodeNetwork.layer)))

@@ -316,7 +316,7 @@ export const startUnixServer = <E, R>(
  * const program = Effect.gen(function* () {
  *   const { port } = yield* Server.Server
  *   const { reader } = yield* openConnection({ host: "127.0.0.1", port })
- *   console.log(new TextDecoder().decode(yield* reader.readLine).trimEnd()) // => hello
+ *   console.log(new TextDecoder().decode(yield* reader.readUntil("\n")).trimEnd()) // => hello
  * })
  *
  * await Effect.runPromise(

@@ -157,7 +157,7 @@ describe("npm run serve", () => {
 
       assert.strictEqual(yield* interrupt(program), 130)
       yield* peer.awaitEnd
-      assert.match(peer.text, /The server is going down\.\n$/)
+      assert.match(peer.text, /Goodbye\.\n$/)
       assert.match(program.stdout, /going down\n$/)
       assert.strictEqual(program.stderr, "")
     })
@@ -212,7 +212,7 @@ describe("npm start", () => {
         "7. Data before a reset",
         "before the client reads, the connection is gone: Lost",
         'what came before that is read all the same: "last order: done"',
-        "and only then: ConnectionLost (readLine: the connection was lost (Reset, ECONNRESET))"
+        "and only then: ConnectionLost (readUntil: the connection was lost (Reset, ECONNRESET))"
       ])
     })
   )

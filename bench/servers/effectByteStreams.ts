@@ -8,6 +8,7 @@ import type { Connection } from "effect-byte-streams/Connection"
 import * as NodeNetwork from "effect-byte-streams/NodeNetwork"
 import * as Server from "effect-byte-streams/Server"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { announce, identity, service } from "./support/announce.ts"
 import { block, readFrameLength, readLength, Receipt } from "./support/service.ts"
@@ -27,21 +28,18 @@ const rawInto = Effect.fnUntraced(function* ({ reader, writer }: Connection) {
 })
 
 const line = Effect.fnUntraced(function* ({ reader, writer }: Connection) {
-  for (let bytes = yield* reader.readLine; bytes.length > 0; bytes = yield* reader.readLine) {
-    yield* writer.write(bytes)
-  }
+  const next = reader.readLineWith({ end: "required" })
+  for (let bytes = yield* next; bytes.length > 0; bytes = yield* next) yield* writer.write(bytes)
 })
 
-const frame = Effect.fnUntraced(
-  function* ({ reader, writer }: Connection) {
-    while (true) {
-      const header = yield* reader.readExactly(4)
-      const body = yield* reader.readExactly(readFrameLength(header))
-      yield* writer.writeAll([header, body])
-    }
-  },
-  Effect.catchTag("IncompleteRead", () => Effect.void)
-)
+const frame = Effect.fnUntraced(function* ({ reader, writer }: Connection) {
+  while (true) {
+    const header = yield* reader.readExactlyOption(4)
+    if (Option.isNone(header)) return
+    const body = yield* reader.readExactly(readFrameLength(header.value))
+    yield* writer.writeAll([header.value, body])
+  }
+})
 
 const sink = Effect.fnUntraced(
   function* ({ reader, writer }: Connection) {

@@ -274,7 +274,7 @@ const build = (options: Options): Effect.Effect<Context.Context<Network | TestNe
  * **Example** (Twenty minutes in one step)
  *
  * ```ts
- * import { Effect, Fiber } from "effect"
+ * import { Effect, Fiber, Option } from "effect"
  * import { openConnection, startServer } from "effect-byte-streams"
  * import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
  * import { TestClock } from "effect/testing"
@@ -284,16 +284,16 @@ const build = (options: Options): Effect.Effect<Context.Context<Network | TestNe
  *   for (let i = 0; i < 10; i++) {
  *     yield* Effect.sleep("1 minute")
  *     yield* writer.write(`${i}\n`)
- *     yield* reader.readLine
+ *     yield* reader.readUntil("\n")
  *   }
  * })
  *
  * const test = Effect.gen(function* () {
  *   yield* startServer({ port: 7000, gracePeriod: 0 }, ({ reader, writer }) =>
  *     Effect.gen(function* () {
- *       for (let line = yield* reader.readLine; line.length > 0; line = yield* reader.readLine) {
+ *       for (let line = yield* reader.readLineText; Option.isSome(line); line = yield* reader.readLineText) {
  *         yield* Effect.sleep("1 minute")
- *         yield* writer.write(line)
+ *         yield* writer.write(`${line.value}\n`)
  *       }
  *     })
  *   )
@@ -405,7 +405,7 @@ export const explain = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
  * const program = Effect.gen(function* () {
  *   yield* startServer({ port: 7000 }, ({ writer }) => writer.write("good morning\n"))
  *   const { reader } = yield* openConnection({ port: 7000, connectTimeout: "2 days" })
- *   return new TextDecoder().decode(yield* reader.readLine)
+ *   return new TextDecoder().decode(yield* reader.readUntil("\n"))
  * })
  *
  * const line = await Effect.runPromise(TestNetwork.simulate(program, { fromServer: { latency: "1 day" } }))
@@ -467,8 +467,8 @@ const deadlock = "every fiber waits, and nothing is on its way that could wake o
  * const program = Effect.gen(function* () {
  *   const { left, right } = yield* TestNetwork.pair({ fromClient: { chunking: "oneByte" } })
  *   yield* left.writer.write("one\ntwo\n")
- *   yield* right.reader.readLine
- *   return new TextDecoder().decode(yield* right.reader.readLine)
+ *   yield* right.reader.readUntil("\n")
+ *   return new TextDecoder().decode(yield* right.reader.readUntil("\n"))
  * })
  *
  * console.log((await Effect.runPromise(Effect.scoped(program))).trim()) // => two

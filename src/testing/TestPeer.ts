@@ -19,9 +19,9 @@
  * const test = Effect.gen(function* () {
  *   const peer = yield* TestPeer.listen(server, { port: 25 })
  *   const { reader, writer } = yield* openConnection({ port: 25 })
- *   yield* reader.readLine
+ *   yield* reader.readUntil("\n")
  *   yield* writer.write("HELO me\r\n")
- *   console.log(new TextDecoder().decode(yield* reader.readLine).trim()) // => 250 hello
+ *   console.log(new TextDecoder().decode(yield* reader.readUntil("\n")).trim()) // => 250 hello
  *   yield* writer.close
  *   yield* peer.done
  * })
