@@ -167,6 +167,11 @@ export class FakeTransport implements Transport.Transport {
     this.deliver((handler) => handler.onWriteFailure(failure))
   }
 
+  /** Reading has become impossible; writing goes on. */
+  failReading(failure: Transport.Failure = reset): void {
+    this.deliver((handler) => handler.onReadFailure?.(failure))
+  }
+
   /** The connection is gone: in good order, or for a reason. */
   lose(failure: Transport.Failure | undefined = reset): void {
     this.gone(failure)
