@@ -249,8 +249,17 @@ class DirectTlsTransport extends NodeTransport {
   private endOutput(end: Net.Socket["_final"], callback: (error?: Error | null) => void, again = false): void {
     const { duplex } = this
     const handle = handleOf(duplex)
-    // There is nobody to say goodbye to, and saying it would hear of the reset in the place of the next read.
-    if (handle === null || hasLostPeer(handle) === true) return callback()
+    if (handle === null) return callback()
+    const checked = (error?: Error | null) => {
+      this.checkSending()
+      callback(error)
+    }
+    if (hasLostPeer(handle) === true) {
+      // There is nobody to say goodbye to, and saying it would hear of the reset in the place of the next read.
+      if (keepsUnsent(handle)) inTwoTurns(checked)
+      else callback()
+      return
+    }
     if (handle.writeQueueSize > 0) {
       const goOn = () => {
         if (again) this.checkSending()
@@ -263,10 +272,7 @@ class DirectTlsTransport extends NodeTransport {
     }
     end.call(duplex, (error) => {
       if ((handleOf(duplex)?.writeQueueSize ?? 0) === 0) return callback(error)
-      inTwoTurns(() => {
-        this.checkSending()
-        callback(error)
-      })
+      inTwoTurns(() => checked(error))
     })
   }
 
@@ -277,19 +283,17 @@ class DirectTlsTransport extends NodeTransport {
     }
     this.endWaits = true
     inTwoTurns(() => {
+      if (!this.endWaits) return
+      this.endWaits = false
       this.checkSending()
-      this.endInput()
+      super.inputEnded()
     })
   }
 
-  private endInput(): void {
-    if (!this.endWaits) return
-    this.endWaits = false
-    super.inputEnded()
-  }
-
   override streamClosed(): void {
-    this.endInput()
+    // what is not known to be the end is none
+    if (this.endWaits) this.failure ??= { kind: "Reset", code: "ECONNRESET" }
+    this.endWaits = false
     super.streamClosed()
   }
 

@@ -73,6 +73,8 @@ interface Manner {
   readonly crosses?: boolean
   /** What the peer does at once, behind what it sends, and then nothing else happens. */
   readonly atOnce?: (peer: LeavingPeer) => void
+  /** What this side does as soon as there is a connection. */
+  readonly first?: (connection: Connection.Connection) => Effect.Effect<unknown>
   readonly act?: (connection: Connection.Connection, peer: LeavingPeer) => Effect.Effect<unknown, unknown>
 }
 
@@ -81,6 +83,18 @@ const resets: ReadonlyArray<Manner> = [
     how: "behind its handshake",
     sent: few,
     atOnce: (peer) => peer.reset()
+  },
+  {
+    how: "behind its handshake, and writeEof comes next",
+    sent: few,
+    atOnce: (peer) => peer.reset(),
+    first: (connection) => sayEof(connection)
+  },
+  {
+    how: "behind its handshake, and a write comes next",
+    sent: few,
+    atOnce: (peer) => peer.reset(),
+    first: (connection) => poke(connection)
   },
   {
     how: "at any time, and the read hears of it",
@@ -326,7 +340,7 @@ const departures = (leave: (peer: LeavingPeer) => void): ReadonlyArray<Manner> =
 const meet = (
   leaving: Leaving,
   side: Side,
-  { act, atOnce, limit, sent }: Manner,
+  { act, atOnce, first, limit, sent }: Manner,
   allowTruncation: boolean,
   unread = false
 ) =>
@@ -334,6 +348,7 @@ const meet = (
     const { connection, peer } = yield* leaving.facing(side, {
       allowTruncation,
       connection: limit === undefined ? {} : { limit },
+      ...(first === undefined ? {} : { first }),
       ...(atOnce === undefined ? {} : { atOnce: { say: sent, act: atOnce } })
     })
     if (leaving.unix && unread) {

@@ -61,6 +61,8 @@ export class LeavingPeer {
 }
 
 interface Options {
+  /** What this side does as soon as there is a connection, over TLS. */
+  readonly first?: (connection: Connection.Connection) => Effect.Effect<unknown>
   readonly allowTruncation?: boolean
   readonly connection?: Connection.Options
   /**
@@ -169,13 +171,17 @@ const overTls = (
     unix,
     facing: (side, options = {}) =>
       Effect.gen(function* () {
+        const { first = () => Effect.void } = options
         if (upgraded) {
           const { connection: bare, peer: raw } = yield* plainFacing(unix, side, options)
           const engine = side === "server" ? tlsClientOn(raw) : tlsServerOn(raw)
           const { peer, wait } = secured(side, version, raw, engine, options)
-          const connection = yield* side === "server"
-            ? bare.startTls({ side, identity, ...common(options) })
-            : bare.startTls({ side, ...asClient, ...common(options) })
+          const connection = yield* Effect.tap(
+            side === "server"
+              ? bare.startTls({ side, identity, ...common(options) })
+              : bare.startTls({ side, ...asClient, ...common(options) }),
+            first
+          )
           yield* wait
           return { connection, peer }
         }
@@ -183,7 +189,10 @@ const overTls = (
           const server = yield* serveRaw({ halfOpen: true })
           const { port } = server
           const opening = yield* Effect.forkChild(
-            openConnection({ host, port, ...options.connection, tls: { ...asClient, ...common(options) } })
+            Effect.tap(
+              openConnection({ host, port, ...options.connection, tls: { ...asClient, ...common(options) } }),
+              first
+            )
           )
           const raw = yield* server.accept
           const engine = tlsServerOn(raw)
@@ -197,7 +206,7 @@ const overTls = (
           { host, port: 0, gracePeriod: 0, ...options.connection, tls: { identity, ...common(options) } },
           (connection) => {
             accepted.push(connection)
-            return Effect.never
+            return Effect.andThen(first(connection), Effect.never)
           }
         )
         const engine = yield* connectTlsPeer(server.port)
