@@ -5,23 +5,11 @@
 import type { DuplexLike, ReadableLike, WritableLike } from "../Connection.ts"
 import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
-import { afterRound } from "./deadline.ts"
 import { toFailure } from "./failure.ts"
+import { Linger } from "./linger.ts"
 import { type InputOwner, StreamInput } from "./streamInput.ts"
+import { nextTurn } from "./turn.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
-
-/**
- * How long input is still thrown away once this side has closed, so that the
- * system need not reset the connection under a peer that is still reading.
- */
-export const lingerMillis = 2000
-
-/**
- * Lets go once that is over. What came while the event loop stood still is thrown away before: the system resets a
- * connection that is let go of with something unread, and drops what it has yet to send.
- */
-export const afterLinger = (letGo: () => void): ReturnType<typeof setTimeout> =>
-  setTimeout(() => afterRound(letGo), lingerMillis)
 
 export const nobody: Handler = {
   onData: () => {},
@@ -71,6 +59,13 @@ export const breakOff = (stream: ReadableLike | WritableLike): void => {
   stream.destroy(new Error("this side has aborted the connection"))
 }
 
+/** Whether the process stays for what a stream stands for. Not all of them say that it does. */
+export const holdProcess = (stream: object, held: boolean): void => {
+  const { ref, unref } = stream as { ref?(): unknown; unref?(): unknown }
+  if (held) ref?.call(stream)
+  else unref?.call(stream)
+}
+
 export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Transport, InputOwner {
   readonly info: ConnectionInfo
   protected readonly duplex: D
@@ -82,7 +77,8 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   private over = false
   /** What is read of the stream. Sockets do without: they say nothing but bytes. */
   private input: StreamInput | undefined = undefined
-  private linger: ReturnType<typeof setTimeout> | undefined = undefined
+  /** Set once this side has closed: nobody else hears of it then. */
+  protected linger: Linger | undefined = undefined
 
   constructor(duplex: D, info: ConnectionInfo = { local: undefined, remote: undefined }) {
     this.duplex = duplex
@@ -132,7 +128,8 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   arrived(chunk: unknown): void {
     // who let go of it does not care what it is
     if (this.handler === nobody) return
-    if (this.readEnded) this.refused(new Error("the stream went on behind its end"))
+    if (this.linger !== undefined) this.linger.onData()
+    else if (this.readEnded) this.refused(new Error("the stream went on behind its end"))
     else this.input!.arrived(chunk)
   }
 
@@ -146,15 +143,20 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   }
 
   inputEnded(): void {
-    if (this.readEnded || this.input?.ended() === false) return
-    if (this.endIsReset()) return
+    if (this.readEnded) return
+    if (this.linger !== undefined) {
+      this.readEnded = true
+      // a stream may not be destroyed from within what it calls
+      return nextTurn(() => this.destroyWhenFinished())
+    }
+    if (this.input?.ended() === false || this.endIsReset()) return
     this.readEnded = true
     this.handler.onEnd()
   }
 
   streamClosed(): void {
     // what a paused stream has read ahead is delivered before its loss
-    if (!this.readEnded && this.handler !== nobody) this.rescue()
+    if (!this.readEnded && this.handler !== nobody && this.linger === undefined) this.rescue()
     this.gone()
   }
 
@@ -165,7 +167,6 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
 
   /** The stream is no more. */
   private gone(): void {
-    clearTimeout(this.linger)
     this.over = true
     const { handler } = this
     this.handler = nobody
@@ -214,18 +215,34 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
 
   close(): void {
     this.handler = nobody
-    if (this.duplex.destroyed) return
+    const { duplex } = this
+    if (duplex.destroyed || this.linger !== undefined) return
+    const linger = new Linger({
+      safe: this.safeToLetGo,
+      holdProcess: (held) => holdProcess(duplex, held),
+      letGo: () => destroyQuietly(duplex)
+    })
+    this.linger = linger
+    this.handler = linger
     this.end()
-    if (this.readEnded) this.destroyWhenFinished()
-    else this.duplex.resume()
-    this.linger = afterLinger(() => destroyQuietly(this.duplex))
+    if (this.readEnded) return this.destroyWhenFinished()
+    duplex.resume()
+    this.whenFinished(() => linger.everythingSent())
+  }
+
+  private whenFinished(act: () => void): void {
+    if (this.duplex.writableFinished === true) act()
+    else this.duplex.on("finish", act)
   }
 
   /** Both directions are over: streams that do not let go by themselves are made to. */
   private destroyWhenFinished(): void {
-    const { duplex } = this
-    if (duplex.writableFinished === true) destroyQuietly(duplex)
-    else duplex.on("finish", () => destroyQuietly(duplex))
+    this.whenFinished(() => destroyQuietly(this.duplex))
+  }
+
+  /** Whether what the system has been given arrives, whatever the peer still sends. */
+  protected get safeToLetGo(): boolean {
+    return false
   }
 
   abort(): void {

@@ -212,7 +212,7 @@ class DirectTlsTransport extends NodeTransport {
   private failed(): void {
     const { duplex, handler } = this
     // one that broke has said so itself
-    if (this.ending || handler === nobody || duplex.destroyed) return
+    if (this.ending || handler === nobody || this.linger !== undefined || duplex.destroyed) return
     // what came before, and waits: reading it delivers it
     while (duplex.read() !== null);
     const failure = toFailure(this.fault)

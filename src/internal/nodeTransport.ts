@@ -211,11 +211,15 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     return socket.writableEnded && !socket.writableFinished
   }
 
+  /** Over a path nothing is on its way: what was sent lies with the peer, and there is no reset. */
+  protected override get safeToLetGo(): boolean {
+    return this.info.remote?._tag === "UnixPathAddress" || this.info.local?._tag === "UnixPathAddress"
+  }
+
   protected override reset(): void {
     const socket = this.duplex
-    const unix = this.info.remote?._tag === "UnixPathAddress" || this.info.local?._tag === "UnixPathAddress"
     // it only marks the socket, and then waits for a peer that may never read
-    if (!unix && !this.shuttingDown(socket)) socket.resetAndDestroy()
+    if (!this.safeToLetGo && !this.shuttingDown(socket)) socket.resetAndDestroy()
     socket.destroy()
   }
 }

@@ -8,16 +8,17 @@ import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.t
 import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
 import {
-  afterLinger,
   breakOff,
   cutOff,
   destroyQuietly,
+  holdProcess,
   keepHalfOpen,
   nobody,
   readMethods,
   writeMethods
 } from "./duplexTransport.ts"
 import { toFailure } from "./failure.ts"
+import { Linger } from "./linger.ts"
 import { type InputOwner, StreamInput } from "./streamInput.ts"
 
 export interface StreamPair {
@@ -46,7 +47,8 @@ export class PairTransport implements Transport, InputOwner {
   /** The writable has yet to pass on what it was given last. */
   private holding = false
   private closing = false
-  private linger: ReturnType<typeof setTimeout> | undefined = undefined
+  /** Set once this side has closed: nobody else hears of it then. */
+  private linger: Linger | undefined = undefined
 
   constructor({ readable, writable }: StreamPair) {
     this.readable = readable
@@ -79,7 +81,8 @@ export class PairTransport implements Transport, InputOwner {
 
   private arrived(chunk: unknown): void {
     // who let go of it does not care what it is
-    if (this.handler !== nobody && this.reading === "open") this.input.arrived(chunk)
+    if (this.linger !== undefined) this.linger.onData()
+    else if (this.handler !== nobody && this.reading === "open") this.input.arrived(chunk)
   }
 
   received(bytes: Uint8Array): void {
@@ -191,6 +194,7 @@ export class PairTransport implements Transport, InputOwner {
   private outputFinished(): void {
     if (this.writing !== "open") return
     this.writing = "finished"
+    this.linger?.everythingSent()
     this.settle()
   }
 
@@ -221,7 +225,7 @@ export class PairTransport implements Transport, InputOwner {
   /** The last call, once both halves are over. */
   private settle(): void {
     if (this.reading === "open" || this.writing === "open") return
-    clearTimeout(this.linger)
+    this.linger?.over()
     this.letGoOfReadable()
     this.letGoOfWritable()
     const { handler } = this
@@ -242,21 +246,30 @@ export class PairTransport implements Transport, InputOwner {
   close(): void {
     this.handler = nobody
     this.closing = true
-    this.end()
-    // thrown away, so that whoever still writes is not cut off
-    if (!this.readable.destroyed) this.resume()
-    this.linger = afterLinger(() => {
-      destroyQuietly(this.readable)
-      if (this.writing === "open") destroyQuietly(this.writable)
-      else this.letGoOfWritable()
+    const { readable, writable } = this
+    this.linger ??= new Linger({
+      safe: false,
+      holdProcess: (held) => {
+        holdProcess(readable, held)
+        holdProcess(writable, held)
+      },
+      letGo: () => {
+        destroyQuietly(readable)
+        if (this.writing === "open") destroyQuietly(writable)
+        else this.letGoOfWritable()
+      }
     })
+    if (this.writing === "open") this.end()
+    else this.linger.everythingSent()
+    // thrown away, so that whoever still writes is not cut off
+    if (!readable.destroyed) this.resume()
     this.settle()
   }
 
   abort(): void {
     this.handler = nobody
     this.closing = true
-    clearTimeout(this.linger)
+    this.linger?.over()
     try {
       breakOff(this.readable)
     } finally {

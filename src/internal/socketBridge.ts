@@ -9,14 +9,11 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type { Connection } from "../Connection.ts"
 import type { ReadError, WriteError } from "../StreamError.ts"
-import * as Deadline from "./deadline.ts"
 import { ClosedStream } from "./errors.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
+import { Linger } from "./linger.ts"
 import { BufferReader } from "./streamReader.ts"
-
-/** How long input is still thrown away once this side has closed. */
-const lingerMillis = 2000
 
 const info = { local: undefined, remote: undefined }
 
@@ -34,8 +31,13 @@ const cleanClose = 1000
  */
 export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Socket.SocketError, Scope.Scope> =>
   Effect.gen(function* () {
-    // closed as soon as the connection lets go, and with the scope it was opened in at the latest
-    const scope = yield* Scope.fork(yield* Effect.scope)
+    // closed as soon as the connection lets go, and with the scope that it was opened in at the latest, unless the peer
+    // speaks then, who might lose what was sent
+    const scope = yield* Scope.make()
+    let linger: Linger | undefined
+    yield* Effect.addFinalizer((exit) =>
+      Effect.suspend(() => (linger === undefined ? Scope.close(scope, exit) : Effect.sync(() => linger?.release())))
+    )
     const pull = yield* Scope.provide(Socket.readerBytes(socket), scope)
     const writerScope = yield* Scope.fork(scope)
     const writer = yield* Scope.provide(socket.writer, writerScope)
@@ -43,7 +45,8 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
 
     let handler: Handler | undefined
     let over = false
-    let ending = false
+    /** The socket reads no more, and writes no more. */
+    const ended = { input: false, output: false }
     const attached = Latch.makeUnsafe(false)
     const flowing = Latch.makeUnsafe(true)
     const output = yield* Queue.unbounded<NonEmptyReadonlyArray<Uint8Array>, Cause.Done>()
@@ -58,13 +61,14 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
       Effect.andThen(
         flowing.await,
         Effect.map(pull, (pieces) => {
-          for (const piece of pieces) handler?.onData(Bytes.copy(piece))
+          for (const piece of pieces) (handler ?? linger)?.onData(Bytes.copy(piece))
         })
       )
     )
     const reading = Effect.onExit(Effect.andThen(attached.await, pump), (exit) =>
       Effect.sync(() => {
-        if (ending) release(Scope.close(scope, Exit.void))
+        ended.input = true
+        if (linger !== undefined) letGo()
         if (over) return
         const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
         if (isCleanClose(error)) {
@@ -86,7 +90,13 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
         if (!over && Exit.isFailure(exit) && !isDone(exit.cause)) {
           handler?.onWriteFailure({ kind: "BrokenPipe", cause: Cause.squash(exit.cause) })
         }
-        return Scope.close(writerScope, Exit.void)
+        return Effect.andThen(
+          Scope.close(writerScope, Exit.void),
+          Effect.sync(() => {
+            ended.output = true
+            linger?.everythingSent()
+          })
+        )
       })
     )
 
@@ -94,10 +104,14 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
     yield* fork(reading)
     yield* fork(writing)
 
-    const letGo = () => {
+    const stop = () => {
       over = true
       handler = undefined
       Queue.endUnsafe(output)
+    }
+    const letGo = () => {
+      linger?.over()
+      release(Scope.close(scope, Exit.void))
     }
     const transport: Transport = {
       info,
@@ -114,14 +128,17 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
       },
       end: () => void Queue.endUnsafe(output),
       close() {
-        letGo()
-        // what still arrives is thrown away for a while, lest the peer be reset before it has read what was sent
+        stop()
+        if (ended.input) return letGo()
+        // what still arrives is thrown away
         flowing.openUnsafe()
-        ending = true
-        release(Effect.andThen(Deadline.reached(lingerMillis), Scope.close(scope, Exit.void)))
+        // a socket of Effect's holds the process, and cannot be told not to
+        linger ??= new Linger({ safe: false, holdProcess: () => {}, letGo })
+        if (ended.output) linger.everythingSent()
       },
       abort() {
-        letGo()
+        stop()
+        linger?.over()
         release(Scope.close(scope, Exit.interrupt()))
       }
     }

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import type { TlsFailed } from "../StreamError.ts"
 import type { StartTlsOptions } from "../Tls.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../Transport.ts"
+import { lingerMillis, listenMillis, quietMillis } from "./linger.ts"
 import type { Clockwork } from "./testingClockwork.ts"
 import { type Course, type Ends, type Hitch, Pipe } from "./testingPipe.ts"
 import { type Recorder, shownBytes } from "./testingTimeline.ts"
@@ -10,9 +11,6 @@ import { type Recorder, shownBytes } from "./testingTimeline.ts"
 export type Side = "client" | "server"
 
 const opposite: Record<Side, Side> = { client: "server", server: "client" }
-
-/** How long what still arrives is thrown away after a close, before the sender is told: as on real sockets. */
-const lingerMillis = 2000
 
 const reset: Failure = { kind: "Reset", code: "ECONNRESET" }
 const brokenPipe: Failure = { kind: "BrokenPipe", code: "EPIPE" }
@@ -123,6 +121,8 @@ export class LinkEnd implements Transport {
   private endSeen = false
   /** Closed, aborted or lost: nothing has an effect any more. */
   private gone = false
+  /** Until when what still arrives is thrown away, after which the sender is told: as on real sockets. */
+  private lingersUntil = Infinity
   private closedAt = Infinity
   private broken = false
 
@@ -170,6 +170,7 @@ export class LinkEnd implements Transport {
     this.out.end()
     this.letGo(true)
     this.closedAt = this.link.clockwork.now
+    this.lingersUntil = this.closedAt + (this.link.unix ? listenMillis : lingerMillis)
   }
 
   abort(): void {
@@ -179,7 +180,7 @@ export class LinkEnd implements Transport {
     this.ended = true
     this.out.cut()
     this.letGo(true)
-    this.closedAt = -Infinity
+    this.lingersUntil = -Infinity
   }
 
   /** As `abort`, and the peer is told in any case. */
@@ -243,7 +244,12 @@ export class LinkEnd implements Transport {
 
   /** The peer has sent something to what has let go. */
   strayed(peer: LinkEnd): void {
-    if (this.link.clockwork.now - this.closedAt < lingerMillis) return
+    const { now } = this.link.clockwork
+    if (now < this.lingersUntil) {
+      // who speaks is listened to for longer
+      this.lingersUntil = Math.min(this.closedAt + lingerMillis, Math.max(this.lingersUntil, now + quietMillis))
+      return
+    }
     if (this.link.unix) peer.wasBroken()
     else this.out.reset(reset)
   }
