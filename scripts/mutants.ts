@@ -260,8 +260,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "listener left behind: a closed transport goes on calling",
     file: "internal/duplexTransport.ts",
-    find: "  close(): void {\n    this.handler = nobody\n",
-    replace: "  close(): void {\n"
+    find: "    this.handler = linger\n",
+    replace: ""
   },
   {
     name: "a transport keeps the memory that it gave back",

@@ -135,6 +135,11 @@ export interface StreamWriter {
    * the end. Other fibers find their streams closed, and fail with
    * `ClosedStream`. A handler or a scope that ends because of that, or for any
    * other reason, waits for the close and does not abort the connection.
+   *
+   * Where the peer keeps its own side open, what it still sends is thrown away
+   * for up to 2 seconds, lest it be reset before it has received everything. That
+   * keeps neither the process nor the descriptor of a Unix socket, unless the
+   * peer speaks; the descriptor of a TCP connection stays until then.
    */
   readonly close: Effect.Effect<CloseOutcome>
 

@@ -142,9 +142,10 @@ export interface Transport {
    * Lets go of the connection in good order. Everything written has been handed
    * over; the output is ended if it was not, and input that still arrives is
    * thrown away, for a bounded time, so that the system has no reason to reset
-   * the connection while the peer still reads.
+   * the connection while the peer still reads. `unread`: some was thrown away
+   * already, and so the peer may be in the middle of something.
    */
-  close(): void
+  close(unread?: boolean): void
   /** Drops everything and resets the connection, or ends it where the transport knows no reset, such as a Unix socket. */
   abort(): void
   /**

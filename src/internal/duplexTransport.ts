@@ -128,7 +128,8 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   arrived(chunk: unknown): void {
     // who let go of it does not care what it is
     if (this.handler === nobody) return
-    if (this.linger !== undefined) this.linger.onData()
+    const { linger } = this
+    if (linger !== undefined && this.handler === linger) linger.onData()
     else if (this.readEnded) this.refused(new Error("the stream went on behind its end"))
     else this.input!.arrived(chunk)
   }
@@ -213,17 +214,18 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     if (!this.duplex.writableEnded) this.duplex.end()
   }
 
-  close(): void {
-    this.handler = nobody
+  close(unread = false): void {
     const { duplex } = this
-    if (duplex.destroyed || this.linger !== undefined) return
+    if (this.linger !== undefined) return
     const linger = new Linger({
+      heard: unread,
       safe: this.safeToLetGo,
       holdProcess: (held) => holdProcess(duplex, held),
       letGo: () => destroyQuietly(duplex)
     })
     this.linger = linger
     this.handler = linger
+    if (duplex.destroyed) return linger.over()
     this.end()
     if (this.readEnded) return this.destroyWhenFinished()
     duplex.resume()

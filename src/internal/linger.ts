@@ -7,7 +7,7 @@
  * The process does not stay for it, unless the peer speaks: it may be in the middle of something, and read afterwards.
  */
 import type { Handler } from "../Transport.ts"
-import { nextTurn } from "./turn.ts"
+import { afterRound } from "./deadline.ts"
 
 /** How long input is thrown away at most. */
 export const lingerMillis = 2000
@@ -20,6 +20,8 @@ export const quietMillis = 500
 
 /** What lingers. */
 export interface Lingering {
+  /** Whether the peer had spoken, and was not listened to. */
+  readonly heard: boolean
   /** Whether all that was sent lies with the peer, and no reset can come behind it: a silent peer is not waited for. */
   readonly safe: boolean
   /** Whether the process has to stay for it. It has to in the beginning. */
@@ -34,7 +36,7 @@ export class Linger implements Handler {
   private readonly bound: ReturnType<typeof setTimeout>
   private quiet: ReturnType<typeof setTimeout> | undefined = undefined
   /** Something was said since it was looked at last. */
-  private heard = false
+  private heard: boolean
   private held = true
   private sent = false
   /** It was looked at once everything had been sent. */
@@ -44,19 +46,20 @@ export class Linger implements Handler {
 
   constructor(what: Lingering) {
     this.what = what
-    this.bound = setTimeout(() => this.end(), lingerMillis)
+    this.heard = what.heard
+    // not before what came while the event loop stood still was thrown away as well
+    this.bound = setTimeout(() => afterRound(() => this.end()), lingerMillis)
   }
 
   /** The system has everything that was sent, and the end behind it. */
   everythingSent(): void {
     if (this.sent) return
     this.sent = true
-    nextTurn(() => this.listenSoon())
+    this.listenSoon()
   }
 
-  /** Not before what has arrived by now was read, which it is in this turn. */
   private listenSoon(): void {
-    nextTurn(() => this.listen())
+    afterRound(() => this.listen())
   }
 
   /** Whoever owns it is done with it: it stays only for a peer that speaks. */

@@ -40,8 +40,8 @@ export class TcpTransport extends NodeTransport {
     if (this.engine === undefined) super.lend()
   }
 
-  override close(): void {
-    if (!this.readEnded || this.holding || this.engine !== undefined) return super.close()
+  override close(unread?: boolean): void {
+    if (!this.readEnded || this.holding || this.engine !== undefined) return super.close(unread)
     // Nothing is left that could arrive, and the system goes on sending what it was given, with the end of the output
     // behind it: there is nothing to wait for.
     this.handler = nobody

@@ -183,7 +183,7 @@ export class TlsTransport implements Transport {
   // letting go
   // ------------------------------------------------------------------------
 
-  close(): void {
+  close(unread?: boolean): void {
     if (this.over) return
     const { cipher, socket } = this
     this.over = true
@@ -196,7 +196,7 @@ export class TlsTransport implements Transport {
       timer = undefined
       socket.off("finish", done)
       this.letGo()
-      transport.close()
+      transport.close(unread)
     }
     if (socket.writableFinished || socket.destroyed) return done()
     // the close_notify has yet to go out, and the peer may not read: from here on nobody listens to what it says

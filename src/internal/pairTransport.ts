@@ -243,11 +243,12 @@ export class PairTransport implements Transport, InputOwner {
     if ((this.writable as Partial<{ readonly readable: unknown }>).readable !== true) destroyQuietly(this.writable)
   }
 
-  close(): void {
+  close(unread = false): void {
     this.handler = nobody
     this.closing = true
     const { readable, writable } = this
     this.linger ??= new Linger({
+      heard: unread,
       safe: false,
       holdProcess: (held) => {
         holdProcess(readable, held)

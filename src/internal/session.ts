@@ -41,6 +41,8 @@ export class Session implements Handler, Flow, Output, Watched {
   private closed: Closed | undefined = undefined
   private outcome: CloseOutcome | undefined = undefined
   private closing = false
+  /** How many bytes had been read when it began to. */
+  private read = 0
   private closeTimer: Fiber.Fiber<unknown> | undefined = undefined
   private waiters: Set<() => void> | undefined = undefined
   /** Set once the transport was given up to another session. */
@@ -410,6 +412,7 @@ export class Session implements Handler, Flow, Output, Watched {
     if (this.detached) return this.abortNow()
     this.closing = true
     this.watchdog?.stop()
+    this.read = this.reads.received - this.reads.size
     // before anyone wakes to a failed read, and writes
     this.writes.ending = "Closed"
     this.reads.close("Closed")
@@ -430,7 +433,7 @@ export class Session implements Handler, Flow, Output, Watched {
 
   private release(): void {
     try {
-      this.transport.close()
+      this.transport.close(this.reads.received > this.read)
     } catch {
       this.abortTransport()
       return this.finish({ _tag: "Reset" })

@@ -127,13 +127,13 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
         return false
       },
       end: () => void Queue.endUnsafe(output),
-      close() {
+      close(unread = false) {
         stop()
         if (ended.input) return letGo()
         // what still arrives is thrown away
         flowing.openUnsafe()
         // a socket of Effect's holds the process, and cannot be told not to
-        linger ??= new Linger({ safe: false, holdProcess: () => {}, letGo })
+        linger ??= new Linger({ heard: unread, safe: false, holdProcess: () => {}, letGo })
         if (ended.output) linger.everythingSent()
       },
       abort() {

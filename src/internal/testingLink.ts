@@ -164,13 +164,14 @@ export class LinkEnd implements Transport {
     this.finishIfOver()
   }
 
-  close(): void {
+  close(unread?: boolean): void {
     if (this.gone) return
     this.ended = true
     this.out.end()
     this.letGo(true)
     this.closedAt = this.link.clockwork.now
-    this.lingersUntil = this.closedAt + (this.link.unix ? listenMillis : lingerMillis)
+    const quiet = unread === true ? quietMillis : listenMillis
+    this.lingersUntil = this.closedAt + (this.link.unix ? quiet : lingerMillis)
   }
 
   abort(): void {

@@ -4,12 +4,13 @@
  */
 import { NodeSocket } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Connection, NodeNetwork } from "effect-byte-streams"
-import { Effect, Exit, Fiber, Redacted, Scope } from "effect"
+import { Connection, NodeNetwork, openConnection, startServer } from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { Deferred, Effect, Exit, Fiber, Redacted, Scope } from "effect"
 import type * as Net from "node:net"
 import * as NodeTls from "node:tls"
 import { fileURLToPath } from "node:url"
-import { pattern } from "../support/bytes.ts"
+import { pattern, text } from "../support/bytes.ts"
 import { certificates } from "../support/certificates.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { bothKinds, everyKind } from "../support/kinds.ts"
@@ -17,7 +18,7 @@ import { start } from "../support/program.ts"
 import { connectRaw, RawPeer, serveRaw } from "../support/rawPeer.ts"
 import { socketPath } from "../support/temporary.ts"
 import { facing } from "../support/tlsPeer.ts"
-import { eventually, turns, within } from "../support/wait.ts"
+import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
 const program = fileURLToPath(new URL("./programs/lingers.ts", import.meta.url))
 
@@ -29,9 +30,11 @@ const listenMillis = 100
 const kinds = ["TCP", "Unix", "TLS", "TLS with a way back", "fromDuplex", "fromPair", "fromSocket", "a server"] as const
 
 /** What that program talks to: a peer that keeps its own side open. */
-const peerOf = (kind: (typeof kinds)[number], size: number, paused: boolean) =>
+const peerOf = (kind: (typeof kinds)[number], size: number, speaks: boolean) =>
   Effect.gen(function* () {
-    const run = (at: string | number) => start(process.execPath, [program, kind, String(at), String(size)])
+    const paused = speaks
+    const run = (at: string | number) =>
+      start(process.execPath, [program, kind, String(at), String(size), speaks ? "spoken to" : "silent"])
     if (kind === "a server") {
       const child = yield* run("")
       const peer = yield* connectRaw(Number(yield* child.line), { halfOpen: true, paused })
@@ -168,6 +171,11 @@ for (const { kind, toRaw } of everyKind) {
     it.live("now and then is not reset, and reads everything, and the end", () =>
       Effect.gen(function* () {
         const { connection, peer } = yield* toRaw(undefined, { halfOpen: true })
+        yield* peer.send("one thing\n")
+        yield* eventuallyEffect(
+          "it is there",
+          Effect.map(connection.reader.buffered, (buffered) => buffered > 0)
+        )
         connection.writer.writeUnsafe(large)
         yield* Effect.forkChild(connection.writer.close)
         yield* within("the close", connection.closed)
@@ -223,6 +231,55 @@ describe("TLS", () => {
         assert.strictEqual(peer.wire.error, undefined)
         assert.isTrue(peer.secure.received.equals(large))
       }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+})
+
+describe("in memory", () => {
+  /** Whether a peer that says something so many milliseconds after the close is told that nobody is there. */
+  const told = (at: { readonly port: number } | { readonly path: string }, unread: boolean, ...times: Array<number>) =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        const go = yield* Deferred.make<void>()
+        yield* startServer(at, ({ writer }) => Effect.andThen(Deferred.await(go), writer.write("bye")))
+        const { reader, writer } = yield* openConnection(at)
+        if (unread) yield* Effect.andThen(writer.write("hello"), Effect.sleep(10))
+        yield* Deferred.succeed(go, undefined)
+        assert.strictEqual(text(yield* reader.readAll({ maxBytes: 100 })), "bye")
+        const answers: Array<boolean> = []
+        let now = 0
+        for (const time of times) {
+          yield* Effect.sleep(time - now)
+          yield* writer.write("anybody?")
+          // it is told on the way back
+          yield* Effect.sleep(1)
+          now = time + 1
+          answers.push(yield* writer.isClosing)
+          if (answers.at(-1) === true) break
+        }
+        return answers
+      })
+    )
+
+  it.effect("TCP: who speaks is refused after two seconds", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* told({ port: 1 }, false, 1, 1000, 1990, 2010), [false, false, false, true])
+      assert.deepStrictEqual(yield* told({ port: 1 }, true, 1990, 2010), [false, true])
+    })
+  )
+
+  it.effect(
+    "a Unix socket: who is silent is refused after a moment, who has spoken when it has been silent for longer",
+    () =>
+      Effect.gen(function* () {
+        const at = { path: "/run/some.sock" }
+        assert.deepStrictEqual(yield* told(at, false, listenMillis + 10), [true])
+        assert.deepStrictEqual(yield* told(at, true, listenMillis + 10, 600, 1200), [false, false, true])
+        const oftenEnough = [90, 500, 900, 1300, 1700, 1990]
+        assert.deepStrictEqual(yield* told(at, false, ...oftenEnough, lingerMillis + 10), [
+          ...oftenEnough.map(() => false),
+          true
+        ])
+      })
   )
 })
 

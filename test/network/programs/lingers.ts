@@ -1,6 +1,7 @@
 /**
  * A program that says something and closes, and then has nothing left to do. Arguments: the kind of its connection, where
- * the other end listens (a server instead takes a client itself, and prints its port), and how many bytes it says.
+ * the other end listens (a server instead takes a client itself, and prints its port), how many bytes it says, and
+ * "spoken to" if it does not before it was told something, which it does not read.
  *
  * Prints how the close went as soon as it is done, and keeps nothing alive from then on.
  */
@@ -9,7 +10,7 @@ import { Deferred, Effect, type Scope } from "effect"
 import { Connection, type Network, NodeNetwork, openConnection, startServer } from "effect-byte-streams"
 import * as Net from "node:net"
 
-const [kind, at = "", size] = process.argv.slice(2)
+const [kind, at = "", size, first] = process.argv.slice(2)
 const tcp = { host: "127.0.0.1", port: Number(at) }
 const tls = { dangerouslyAcceptAnyCertificate: true }
 
@@ -34,8 +35,9 @@ const open = (): Effect.Effect<Connection.Connection, unknown, Network.Network |
   }
 }
 
-const speak = ({ writer }: Connection.Connection) =>
+const speak = ({ reader, writer }: Connection.Connection) =>
   Effect.gen(function* () {
+    if (first === "spoken to") while ((yield* reader.buffered) === 0) yield* Effect.sleep(1)
     writer.writeUnsafe(new Uint8Array(Number(size)).fill(120))
     return (yield* writer.close)._tag
   })
