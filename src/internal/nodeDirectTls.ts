@@ -278,9 +278,8 @@ class DirectTlsTransport extends NodeTransport {
 
   override inputEnded(): void {
     const handle = handleOf(this.duplex)
-    if (this.notified || handle === null || hasLostPeer(handle) !== true || !keepsUnsent(handle)) {
-      return super.inputEnded()
-    }
+    const doubtful = handle !== null && hasLostPeer(handle) === true && keepsUnsent(handle)
+    if (this.notified || !doubtful || this.isReset()) return super.inputEnded()
     this.endWaits = true
     inTwoTurns(() => {
       if (!this.endWaits) return

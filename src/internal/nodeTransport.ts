@@ -77,6 +77,8 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   /** The system has yet to take what was written last. */
   protected holding = false
   protected writeFailed = false
+  /** The system has said so, behind what it had reported as the end. */
+  private wasReset = false
   /** Reads in a row that brought few bytes. */
   private smallReads = 0
   /** What the socket calls with each write, made with the first. */
@@ -183,14 +185,21 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     })
   }
 
-  protected override endIsReset(): boolean {
+  /** Whether what was reported as the end is a reset. To be asked while there is a socket. */
+  protected isReset(): boolean {
     // A write was told of the reset, and so the read is not any more. (A peer that had left in good order before we wrote to
     // it is a broken pipe, and its end is one.)
-    if (!this.writeFailed || this.failure?.kind !== "Reset") {
-      const error = resetLooksLikeEnd ? behindTheEnd(this.duplex) : undefined
-      if (error === undefined) return false
-      this.failure ??= toFailure(error)
-    }
+    if (this.wasReset || (this.writeFailed && this.failure?.kind === "Reset")) return true
+    const error = resetLooksLikeEnd ? behindTheEnd(this.duplex) : undefined
+    if (error === undefined) return false
+    // the system says it once
+    this.wasReset = true
+    this.failure ??= toFailure(error)
+    return true
+  }
+
+  protected override endIsReset(): boolean {
+    if (!this.isReset()) return false
     this.duplex.destroy()
     return true
   }

@@ -62,6 +62,8 @@ const poke = ({ writer }: Connection.Connection) =>
     )
   )
 
+const nextTick = Effect.callback<void>((resume) => process.nextTick(() => resume(Effect.void)))
+
 const sayEof = ({ writer }: Connection.Connection) =>
   Effect.asVoid(Effect.forkChild(Effect.ignore(writer.writeEof), { startImmediately: true }))
 
@@ -154,6 +156,17 @@ const resets: ReadonlyArray<Manner> = [
       Effect.gen(function* () {
         yield* connection.writer.writeEof
         yield* turns(10)
+        peer.say(few)
+        peer.reset()
+      })
+  },
+  {
+    how: "in the turn of this side's end, and behind it",
+    sent: few,
+    act: (connection, peer) =>
+      Effect.gen(function* () {
+        yield* sayEof(connection)
+        for (let i = 0; i < 10; i++) yield* nextTick
         peer.say(few)
         peer.reset()
       })
