@@ -99,7 +99,10 @@ export type ClosedStream = Errors.ClosedStream
  * Bytes that arrived before the loss are delivered before this error. `code` is
  * the system's own word for it (`ECONNRESET`), where there is one. `cause` is the
  * error that the system, or the stream below, gave for it. Where the kind is
- * `Unknown`, the message has the message of the cause.
+ * `Unknown`, the message has the message of the cause. `peer` is the address of
+ * the other side, such as `127.0.0.1:7000` or the path of a Unix socket, where it
+ * has one: a reader without a connection has none, nor has a client of a Unix
+ * socket.
  *
  * @category errors
  * @since 0.1.0
@@ -108,6 +111,7 @@ export const ConnectionLost = withSchema(Errors.ConnectionLost, "ConnectionLost"
   operation: Schema.String,
   kind: Schema.Literals(["Reset", "BrokenPipe", "TimedOut", "Unreachable", "Unknown"]),
   code: Schema.optional(Schema.String),
+  peer: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())
 })
 export type ConnectionLost = Errors.ConnectionLost
@@ -134,11 +138,14 @@ export type StreamBusy = Errors.StreamBusy
  *
  * **Details**
  *
- * - `Read`: this read waited too long. It has taken nothing, and the connection goes on.
+ * - `Read`: this read waited too long, by `timeouts.read` or `reader.within`. It has taken nothing, and the connection
+ *   goes on.
  * - `Idle`, `Write`, `Total`, `MinRate`: the connection was reset. What arrived in time is read before the error.
  * - `Connect`, `Handshake`: there is no connection. They are the `cause` within `ConnectFailed` and `TlsFailed`, of
  *   kind `Timeout` both.
  * - `Lookup`: there is no server. It is the `cause` within `ListenFailed`, of kind `Timeout`.
+ *
+ * `duration` is the bound, and `peer` the address of the other side, where it has one.
  *
  * A close that takes too long does not fail: its outcome is `TimedOut`.
  *
@@ -148,7 +155,8 @@ export type StreamBusy = Errors.StreamBusy
 export const StreamTimeout = withSchema(Errors.StreamTimeout, "StreamTimeout", {
   operation: Schema.String,
   kind: Schema.Literals(["Idle", "Read", "Write", "Total", "MinRate", "Lookup", "Connect", "Handshake"]),
-  duration: Schema.Duration
+  duration: Schema.Duration,
+  peer: Schema.optional(Schema.String)
 })
 export type StreamTimeout = Errors.StreamTimeout
 
@@ -268,7 +276,7 @@ export type ListenFailed = Errors.ListenFailed
  * `operation` is the one that met it: `openConnection`, `startTls`, `stopTls`, a read; and `startServer` for a
  * handshake with a client of a server. `code` is OpenSSL's, the system's, or that of the peer's alert. Where OpenSSL
  * refuses a certificate for a reason that Node has no code for, `code` is the reason in words, such as
- * `permitted subtree violation`.
+ * `permitted subtree violation`. `peer` is the address of the other side, where there was one and it has one.
  *
  * - `Certificate`: one side does not accept the other's certificate.
  * - `Handshake`: they could not agree on anything else, the peer left meanwhile, or this side's own `identity`, `ca`
@@ -285,6 +293,7 @@ export const TlsFailed = withSchema(Errors.TlsFailed, "TlsFailed", {
   operation: Schema.optional(Schema.String),
   kind: Schema.Literals(["Certificate", "Handshake", "Timeout", "InjectedPlaintext", "Truncated", "Unsupported"]),
   code: Schema.optional(Schema.String),
+  peer: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())
 })
 export type TlsFailed = Errors.TlsFailed

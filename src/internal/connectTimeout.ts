@@ -15,7 +15,7 @@ export const connectTimedOut = (options: {
     address,
     kind: "Timeout",
     ...(code === undefined ? undefined : { code }),
-    cause: new StreamTimeout({ operation: "openConnection", kind: "Connect", duration })
+    cause: new StreamTimeout({ operation: "openConnection", kind: "Connect", duration, peer: address })
   })
   const attempts = options.attempts.map((attempt) =>
     // the system has a timeout of its own, which is told as an error

@@ -72,7 +72,9 @@ export class SessionConnection implements Connection {
       if (startTls === undefined) return unsupported("startTls")
       return this.handOver("startTls", (leftover) => {
         if (leftover.length > 0 && options.leftover !== "feedTls") {
-          return Effect.fail(new TlsFailed({ operation: "startTls", kind: "InjectedPlaintext" }))
+          return Effect.fail(
+            new TlsFailed({ operation: "startTls", kind: "InjectedPlaintext", peer: this.session.peer })
+          )
         }
         return Effect.map(startTls(options, leftover), (transport) => ({ transport, leftover: () => [] }))
       })

@@ -1,9 +1,24 @@
 /** Addresses to connect to and to listen on, as text. */
 import * as NetAddress from "effect/net/NetAddress"
+import type { ConnectionInfo } from "../Transport.ts"
 
 /** As people write it. `undefined` is all interfaces. */
 export const label = (host: string | undefined, port: number): string =>
   host?.includes(":") === true ? `[${host}]:${port}` : `${host ?? "*"}:${port}`
+
+const peers = new WeakMap<ConnectionInfo, string>()
+
+/** The other side of a connection, for those who read of its errors; formatted once. */
+export const peerOf = (info: ConnectionInfo): string | undefined => {
+  const { remote } = info
+  if (remote === undefined) return undefined
+  let peer = peers.get(info)
+  if (peer === undefined) {
+    peer = remote._tag === "UnixPathAddress" ? remote.path : NetAddress.formatInet(remote)
+    peers.set(info, peer)
+  }
+  return peer
+}
 
 /** What one host comes to. */
 export interface Found {

@@ -5,7 +5,7 @@
  * anywhere. So the classes are made here, and `StreamError` makes schemas of the same classes where it is imported.
  */
 import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 
 export class IncompleteRead extends Data.TaggedError("IncompleteRead")<{
   readonly operation: string
@@ -66,10 +66,11 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly operation: string
   readonly kind: "Reset" | "BrokenPipe" | "TimedOut" | "Unreachable" | "Unknown"
   readonly code?: string | undefined
+  readonly peer?: string | undefined
   readonly cause?: unknown
 }> {
   override get message(): string {
-    const lost = `${this.operation}: the connection was lost (${this.kind}${
+    const lost = `${this.operation}: the connection ${this.peer === undefined ? "" : `to ${this.peer} `}was lost (${this.kind}${
       this.code === undefined || this.code === "" ? "" : `, ${this.code}`
     })`
     // the kind says nothing: whoever broke it does
@@ -90,9 +91,11 @@ export class StreamTimeout extends Data.TaggedError("StreamTimeout")<{
   readonly operation: string
   readonly kind: "Idle" | "Read" | "Write" | "Total" | "MinRate" | "Lookup" | "Connect" | "Handshake"
   readonly duration: Duration.Duration
+  readonly peer?: string | undefined
 }> {
   override get message(): string {
-    return `${this.operation}: the ${this.kind} timeout expired`
+    const { duration, kind, operation, peer } = this
+    return `${operation}: the ${kind} timeout of ${Duration.format(duration)} expired${peer === undefined ? "" : ` (${peer})`}`
   }
 }
 
@@ -153,6 +156,7 @@ export class TlsFailed extends Data.TaggedError("TlsFailed")<{
   readonly operation?: string | undefined
   readonly kind: "Certificate" | "Handshake" | "Timeout" | "InjectedPlaintext" | "Truncated" | "Unsupported"
   readonly code?: string | undefined
+  readonly peer?: string | undefined
   readonly cause?: unknown
 }> {
   override get message(): string {
@@ -160,27 +164,34 @@ export class TlsFailed extends Data.TaggedError("TlsFailed")<{
   }
 }
 
-const tlsFailure = ({ cause, code, kind, operation }: TlsFailed): string => {
+const tlsFailure = ({ cause, code, kind, operation, peer }: TlsFailed): string => {
+  const who = peer ?? "the peer"
   switch (kind) {
     case "Certificate": {
       // an alert is the peer's word
       const refused = code?.includes("_ALERT_") === true
       const whose = refused
-        ? "the peer does not accept this side's certificate"
-        : "the peer's certificate is not accepted"
+        ? `${who} does not accept this side's certificate`
+        : `${peer === undefined ? "the peer's certificate" : `the certificate of ${peer}`} is not accepted`
       return detailed(whose, code, cause)
     }
     case "Handshake":
-      return detailed("TLS failed", code, cause)
+      return detailed(peer === undefined ? "TLS failed" : `TLS with ${peer} failed`, code, cause)
     case "Timeout":
-      return "the peer took longer than handshakeTimeout"
+      return `${who} took longer than handshakeTimeout${boundOf(cause)}`
     case "InjectedPlaintext":
-      return "bytes came along with the request to upgrade, and were not asked for"
+      return `bytes came along with the request to upgrade, and were not asked for${peer === undefined ? "" : ` (${peer})`}`
     case "Truncated":
-      return "the connection was cut without a close_notify"
+      return `the connection ${peer === undefined ? "" : `to ${peer} `}was cut without a close_notify`
     case "Unsupported":
       return operation === "stopTls" ? "there is no TLS that could be ended" : "this transport cannot begin TLS"
   }
+}
+
+/** How long was waited, by what a timeout says of it: one that has come as JSON says nothing else. */
+const boundOf = (cause: unknown): string => {
+  const bound = cause instanceof Error ? /timeout of (.+?) expired/.exec(cause.message)?.[1] : undefined
+  return bound === undefined ? "" : ` (${bound})`
 }
 
 /** What went wrong, with the code for it and what the cause says. */

@@ -19,7 +19,7 @@ import { clientContext, ServerContexts, Unusable } from "./nodeSecureContext.ts"
 import { TcpTransport } from "./nodeTcp.ts"
 import { nameAskedFor, verificationError } from "./nodeTlsInfo.ts"
 import { handshakeTimeout } from "./nodeTlsTransport.ts"
-import { certificateFailed, engineFailed, ownSideFailed, peerLeft } from "./tlsFailure.ts"
+import { certificateFailed, engineFailed, ownSideFailed, peerLeft, withPeer } from "./tlsFailure.ts"
 
 const alpn = (options: Tls.CommonOptions) =>
   options.alpnProtocols === undefined ? {} : { ALPNProtocols: [...options.alpnProtocols] }
@@ -281,6 +281,7 @@ const handshake = (
     cipher.stream.on("error", ignore)
     transport.attach(cipher)
     const timeout = handshakeTimeout(options)
+    const peer = () => Endpoint.peerOf(transport.info)
     return Effect.raceFirst(start(cipher), left(operation, cipher)).pipe(
       Effect.flatMap((engine) => finish(operation, cipher, engine, options)),
       // an identity that could not be found, or cannot be used
@@ -293,10 +294,11 @@ const handshake = (
             new TlsFailed({
               operation,
               kind: "Timeout",
-              cause: new StreamTimeout({ operation, kind: "Handshake", duration: timeout })
+              cause: new StreamTimeout({ operation, kind: "Handshake", duration: timeout, peer: peer() })
             })
           )
       }),
+      Effect.mapError((error) => withPeer(error, peer())),
       Effect.onExit((exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit)) return

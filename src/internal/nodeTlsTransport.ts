@@ -19,6 +19,7 @@ import { toFailure } from "./failure.ts"
 import { lingerMillis } from "./linger.ts"
 import type { CipherDuplex } from "./nodeCipher.ts"
 import { tlsInfo } from "./nodeTlsInfo.ts"
+import * as Endpoint from "./endpoint.ts"
 import { kindOf } from "./tlsFailure.ts"
 
 /** How long a handshake may take, be it about the beginning of TLS or about its end. As in CPython. */
@@ -230,8 +231,9 @@ export class TlsTransport implements Transport {
         progress: Deadline.growing(() => this.cipher.heard),
         orElse: () => {
           this.abort()
-          const timeout = new StreamTimeout({ operation: "stopTls", kind: "Handshake", duration: this.patience })
-          return Effect.fail(new TlsFailed({ operation: "stopTls", kind: "Timeout", cause: timeout }))
+          const peer = Endpoint.peerOf(this.info)
+          const timeout = new StreamTimeout({ operation: "stopTls", kind: "Handshake", duration: this.patience, peer })
+          return Effect.fail(new TlsFailed({ operation: "stopTls", kind: "Timeout", peer, cause: timeout }))
         }
       })(this.agreed)
     )
@@ -249,7 +251,9 @@ export class TlsTransport implements Transport {
       const fail = (failure: Failure | undefined) => {
         this.abort()
         const kind = failure?.tls ?? "Truncated"
-        resume(Effect.fail(new TlsFailed({ operation: "stopTls", kind, code: failure?.code, cause: failure?.cause })))
+        const { cause, code } = failure ?? {}
+        const peer = Endpoint.peerOf(this.info)
+        resume(Effect.fail(new TlsFailed({ operation: "stopTls", kind, code, peer, cause })))
       }
       const check = () => {
         if (this.over || !said || !this.notified) return

@@ -9,6 +9,7 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as References from "effect/References"
 import type { TlsFailed } from "../StreamError.ts"
 import type { ConnectionInfo, Failure } from "../Transport.ts"
+import * as Endpoint from "./endpoint.ts"
 import * as HandlerExit from "./handlerExit.ts"
 
 const spanMillis = 1000
@@ -113,7 +114,9 @@ export class ServerLog {
         return Effect.void
       case "Peer": {
         const ended = HandlerExit.described(cause)
-        return this.ends.log((others) => [`the connection of ${describe(info)} ended: ${ended}${others}`])
+        return this.ends.log((others) => [
+          `${about("a connection", "the connection of", ended, info)} ended: ${ended}${others}`
+        ])
       }
       case "Handshake":
         return this.handshakeLost(HandlerExit.described(cause), info)
@@ -127,7 +130,9 @@ export class ServerLog {
   }
 
   private handshakeLost(reason: string, info: ConnectionInfo): Effect.Effect<void> {
-    return this.handshakes.log((others) => [`handshake with ${describe(info)} failed: ${reason}${others}`])
+    return this.handshakes.log((others) => [
+      `${about("handshake", "handshake with", reason, info)} failed: ${reason}${others}`
+    ])
   }
 
   /** The system could not accept, and goes on trying. */
@@ -139,6 +144,12 @@ export class ServerLog {
   flush(): void {
     for (const lines of [this.ends, this.failures, this.handshakes]) lines.flush()
   }
+}
+
+/** What ended or failed, and whose it was, unless the reason says so as well. */
+const about = (what: string, of: string, reason: string, info: ConnectionInfo): string => {
+  const peer = Endpoint.peerOf(info)
+  return peer !== undefined && reason.includes(peer) ? what : `${of} ${describe(info)}`
 }
 
 const describe = (info: ConnectionInfo): string => {

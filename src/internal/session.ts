@@ -17,6 +17,7 @@ import type { CloseOutcome } from "../StreamWriter.ts"
 import type { Failure, Handler, Transport } from "../Transport.ts"
 import type { Budget } from "./budget.ts"
 import * as Deadline from "./deadline.ts"
+import * as Endpoint from "./endpoint.ts"
 import { toFailure } from "./failure.ts"
 import { type Flow, ReadBuffer } from "./readBuffer.ts"
 import type { SessionOptions } from "./sessionOptions.ts"
@@ -113,7 +114,7 @@ export class Session implements Handler, Flow, Output, Watched {
     if (this.outcome !== undefined) return
     // reading goes on, and is watched
     this.watchdog?.outputEnded()
-    const lost = this.telling(connectionLost(failure))
+    const lost = this.telling(this.lost(failure))
     this.writes.break(lost)
     if (this.closing) {
       this.abortTransport()
@@ -123,7 +124,7 @@ export class Session implements Handler, Flow, Output, Watched {
 
   onReadFailure(failure: Failure): void {
     if (this.outcome !== undefined) return
-    const lost = connectionLost(failure)
+    const lost = this.lost(failure)
     this.writes.cork()
     this.reads.feedLoss(lost)
     this.writes.uncork()
@@ -139,10 +140,10 @@ export class Session implements Handler, Flow, Output, Watched {
       else this.notify(peerEof)
       return
     }
-    const lost = this.telling(connectionLost(failure ?? { kind: "Unknown" }))
+    const lost = this.telling(this.lost(failure ?? { kind: "Unknown" }))
     // in this order: whoever wakes to a failed read finds that writing is over as well
     this.writes.break(lost)
-    this.reads.feedLoss(failure?.tls === undefined ? lost : this.telling(tlsFailed(failure, failure.tls)))
+    this.reads.feedLoss(failure?.tls === undefined ? lost : this.telling(this.tlsFailed(failure, failure.tls)))
     if (this.closing) this.finish({ _tag: "Reset" })
     else this.notify({ _tag: "Lost", error: lost("closed") })
   }
@@ -200,7 +201,7 @@ export class Session implements Handler, Flow, Output, Watched {
     if (this.outcome !== undefined || this.failing) return
     this.failing = true
     const failure = toFailure(cause)
-    this.writes.break(connectionLost(failure))
+    this.writes.break(this.lost(failure))
     // what calls this is in the middle of something; and whoever wakes to a loss may do anything
     queueMicrotask(() => {
       // a good end would make what was sent look complete
@@ -244,12 +245,14 @@ export class Session implements Handler, Flow, Output, Watched {
   }
 
   expireRead(duration: Duration.Duration): void {
-    this.reads.failWaiting(this.telling((operation) => new StreamTimeout({ operation, kind: "Read", duration })))
+    this.reads.failWaiting(
+      this.telling((operation) => new StreamTimeout({ operation, kind: "Read", duration, peer: this.peer }))
+    )
   }
 
   expire(kind: StreamTimeout["kind"], duration: Duration.Duration): void {
     if (this.outcome !== undefined) return
-    const expired = this.telling((operation) => new StreamTimeout({ operation, kind, duration }))
+    const expired = this.telling((operation) => new StreamTimeout({ operation, kind, duration, peer: this.peer }))
     this.closed ??= { _tag: "Lost", error: expired("closed") }
     const outcome = this.drop("TimedOut")
     this.writes.break(expired)
@@ -344,6 +347,25 @@ export class Session implements Handler, Flow, Output, Watched {
   /** All bytes that were written, sent or not; before and after as well. */
   get written(): number {
     return this.writes.accepted + (this.successor?.written ?? 0)
+  }
+
+  // ------------------------------------------------------------------------
+  // errors
+  // ------------------------------------------------------------------------
+
+  /** The other side, as errors name it. */
+  get peer(): string | undefined {
+    return Endpoint.peerOf(this.transport.info)
+  }
+
+  private lost(failure: Failure): (operation: string) => ConnectionLost & WriteError {
+    const { cause, code, kind } = failure
+    return (operation) => new ConnectionLost({ operation, kind, code, peer: this.peer, cause })
+  }
+
+  private tlsFailed(failure: Failure, kind: TlsFailed["kind"]): (operation: string) => TlsFailed {
+    const { cause, code } = failure
+    return (operation) => new TlsFailed({ operation, kind, code, peer: this.peer, cause })
   }
 
   // ------------------------------------------------------------------------
@@ -502,13 +524,3 @@ export class Session implements Handler, Flow, Output, Watched {
 
 const graceful: CloseOutcome = { _tag: "Graceful" }
 const peerEof: Closed = { _tag: "PeerEof" }
-
-const tlsFailed =
-  (failure: Failure, kind: TlsFailed["kind"]) =>
-  (operation: string): TlsFailed =>
-    new TlsFailed({ operation, kind, code: failure.code, cause: failure.cause })
-
-const connectionLost =
-  (failure: Failure) =>
-  (operation: string): ConnectionLost & WriteError =>
-    new ConnectionLost({ operation, kind: failure.kind, code: failure.code, cause: failure.cause })

@@ -43,7 +43,14 @@ export const make = (
       endUnsafe: () => buffer.feedEnd(),
       failUnsafe: (error: ConnectionLost) =>
         buffer.feedLoss(
-          (operation) => new ConnectionLost({ operation, kind: error.kind, code: error.code, cause: error.cause })
+          (operation) =>
+            new ConnectionLost({
+              operation,
+              kind: error.kind,
+              code: error.code,
+              peer: error.peer,
+              cause: error.cause
+            })
         )
     }
   })

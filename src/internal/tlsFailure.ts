@@ -2,6 +2,12 @@
 import type { Failure } from "../Transport.ts"
 import { TlsFailed } from "./errors.ts"
 
+/** The same failure of TLS with somebody. */
+export const withPeer = (error: TlsFailed, peer: string | undefined): TlsFailed => {
+  const { cause, code, kind, operation } = error
+  return peer === undefined ? error : new TlsFailed({ operation, kind, code, peer, cause })
+}
+
 /** The peer's certificate is not accepted: whatever the code, for there is not one for every reason. */
 export const certificateFailed = (operation: string, error: unknown): TlsFailed =>
   new TlsFailed({ operation, kind: "Certificate", code: certificateCode(error), cause: plain(error) })

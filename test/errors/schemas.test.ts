@@ -15,6 +15,13 @@ const AnyError = Schema.Union([
   StreamError.TlsFailed
 ])
 
+const peer = "127.0.0.1:7000"
+const late = new StreamError.StreamTimeout({
+  operation: "startServer",
+  kind: "Handshake",
+  duration: Duration.minutes(1)
+})
+
 const samples: ReadonlyArray<typeof AnyError.Type> = [
   new StreamError.IncompleteRead({ operation: "readExactly", partial: Uint8Array.of(1, 2, 255), expected: 4 }),
   new StreamError.IncompleteRead({ operation: "readUntil", partial: new Uint8Array(0) }),
@@ -57,7 +64,17 @@ const samples: ReadonlyArray<typeof AnyError.Type> = [
     kind: "Certificate",
     code: "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA",
     cause: new Error("0A:error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:rec_layer_s3.c:918:\n")
-  })
+  }),
+  new StreamError.TlsFailed({ operation: "startServer", kind: "Timeout", peer, cause: late }),
+  new StreamError.TlsFailed({ operation: "read", kind: "Truncated", peer }),
+  new StreamError.TlsFailed({ operation: "startTls", kind: "InjectedPlaintext", peer }),
+  new StreamError.TlsFailed({ operation: "openConnection", kind: "Handshake", code: "ECONNRESET", peer }),
+  new StreamError.TlsFailed({ operation: "openConnection", kind: "Certificate", code: "CERT_HAS_EXPIRED", peer }),
+  new StreamError.TlsFailed({ operation: "read", kind: "Certificate", code: "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA", peer }),
+  new StreamError.ConnectionLost({ operation: "readLine", kind: "Reset", code: "ECONNRESET", peer }),
+  new StreamError.ConnectionLost({ operation: "readLine", kind: "Reset" }),
+  new StreamError.StreamTimeout({ operation: "read", kind: "Read", duration: Duration.seconds(5), peer }),
+  new StreamError.StreamTimeout({ operation: "write", kind: "Write", duration: Duration.millis(1500) })
 ]
 
 /** What each of the last ones says. */
@@ -71,7 +88,17 @@ const said = [
   "startServer: the peer took longer than handshakeTimeout",
   "openConnection: TLS failed: the peer left during the handshake",
   "openConnection: the peer's certificate is not accepted (CERT_HAS_EXPIRED): certificate has expired",
-  "read: the peer does not accept this side's certificate (ERR_SSL_TLSV1_ALERT_UNKNOWN_CA): tlsv1 alert unknown ca"
+  "read: the peer does not accept this side's certificate (ERR_SSL_TLSV1_ALERT_UNKNOWN_CA): tlsv1 alert unknown ca",
+  "startServer: 127.0.0.1:7000 took longer than handshakeTimeout (1m)",
+  "read: the connection to 127.0.0.1:7000 was cut without a close_notify",
+  "startTls: bytes came along with the request to upgrade, and were not asked for (127.0.0.1:7000)",
+  "openConnection: TLS with 127.0.0.1:7000 failed (ECONNRESET)",
+  "openConnection: the certificate of 127.0.0.1:7000 is not accepted (CERT_HAS_EXPIRED)",
+  "read: 127.0.0.1:7000 does not accept this side's certificate (ERR_SSL_TLSV1_ALERT_UNKNOWN_CA)",
+  "readLine: the connection to 127.0.0.1:7000 was lost (Reset, ECONNRESET)",
+  "readLine: the connection was lost (Reset)",
+  "read: the Read timeout of 5s expired (127.0.0.1:7000)",
+  "write: the Write timeout of 1s 500ms expired"
 ]
 
 describe("the errors as schemas", () => {

@@ -29,7 +29,10 @@ const clientHello = Effect.scoped(
 
 const timedOut = (error: StreamError.TlsFailed | StreamError.ConnectFailed): void => {
   assert(error._tag === "TlsFailed", String(error))
-  assert.match(error.message, /^(openConnection|startServer): the peer took longer than handshakeTimeout$/)
+  assert.match(
+    error.message,
+    /^(openConnection|startServer): (127\.0\.0\.1:\d+|the peer) took longer than handshakeTimeout \((1m|\d+ms)\)$/
+  )
   assert.strictEqual(error.kind, "Timeout")
   assert(error.cause instanceof StreamError.StreamTimeout)
   assert.strictEqual(error.cause.kind, "Handshake")
@@ -181,7 +184,7 @@ describe("a handshake that is given up", () => {
             assert.strictEqual(failure.kind, "Handshake")
             assert.match(
               failure.message,
-              /^startServer: TLS failed( \(ECONNRESET\))?: the peer left during the handshake$/
+              /^startServer: TLS with 127\.0\.0\.1:\d+ failed( \(ECONNRESET\))?: the peer left during the handshake$/
             )
           }
         })

@@ -247,14 +247,17 @@ describe("a server that cannot speak TLS", () => {
       yield* Effect.flip(connectTls(server.port, { serverName: "alpha.test" }))
       const byName = yield* server.failure
       assert.strictEqual(byName.kind, "Handshake")
-      assert.strictEqual(byName.message, `startServer: TLS failed (${code}): no identity for alpha.test: ${said}`)
+      assert.strictEqual(
+        byName.message,
+        `startServer: TLS with ${byName.peer} failed (${code}): no identity for alpha.test: ${said}`
+      )
       yield* connectTls(server.port)
 
       const always = yield* serveTls({ identity: () => Effect.succeed(identity as Tls.Identity) })
       yield* Effect.flip(connectTls(always.port))
       const first = yield* always.failure
       assert.strictEqual(first.kind, "Handshake")
-      assert.strictEqual(first.message, `startServer: TLS failed (${code}): ${said}`)
+      assert.strictEqual(first.message, `startServer: TLS with ${first.peer} failed (${code}): ${said}`)
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })
@@ -625,7 +628,7 @@ describe("an identity that is chosen", () => {
         const failure = yield* server.failure
         assert.strictEqual(failure.kind, "Handshake")
         const who = bad === undefined ? "" : "no identity for alpha.test: "
-        assert.strictEqual(failure.message, `startServer: TLS failed: ${who}disk on fire`)
+        assert.strictEqual(failure.message, `startServer: TLS with ${failure.peer} failed: ${who}disk on fire`)
         calm = true
         assert.strictEqual(yield* subject(server.port), "CN=localhost")
       }

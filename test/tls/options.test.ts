@@ -541,7 +541,7 @@ describe("a peer that speaks no TLS", () => {
       assert.strictEqual(error.code, "ERR_SSL_WRONG_VERSION_NUMBER")
       assert.strictEqual(
         error.message,
-        "openConnection: TLS failed (ERR_SSL_WRONG_VERSION_NUMBER): wrong version number"
+        `openConnection: TLS with ${host}:${server.port} failed (ERR_SSL_WRONG_VERSION_NUMBER): wrong version number`
       )
       yield* (yield* server.accept).awaitClosed
     }).pipe(Effect.provide(NodeNetwork.layer))
@@ -554,13 +554,19 @@ describe("a peer that speaks no TLS", () => {
       assert(first._tag === "TlsFailed")
       assert.strictEqual(first.kind, "Handshake")
       assert.strictEqual(first.code, undefined)
-      assert.strictEqual(first.message, "openConnection: TLS failed: the peer left during the handshake")
+      assert.strictEqual(
+        first.message,
+        `openConnection: TLS with ${host}:${leaves.port} failed: the peer left during the handshake`
+      )
       const resets = yield* serveRaw({}, (peer) => peer.socket.once("data", () => peer.socket.resetAndDestroy()))
       const second = yield* Effect.flip(connectTls(resets.port))
       assert(second._tag === "TlsFailed")
       assert.strictEqual(second.kind, "Handshake")
       assert.strictEqual(second.code, "ECONNRESET")
-      assert.strictEqual(second.message, "openConnection: TLS failed (ECONNRESET): the peer left during the handshake")
+      assert.strictEqual(
+        second.message,
+        `openConnection: TLS with ${host}:${resets.port} failed (ECONNRESET): the peer left during the handshake`
+      )
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 

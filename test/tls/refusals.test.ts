@@ -24,7 +24,10 @@ for (const { connectTls, serveTls, tlsPair, way } of tlsWays) {
             assert(error._tag === "TlsFailed", String(error))
             assert.strictEqual(error.kind, "Certificate")
             assert.strictEqual(error.code, reason)
-            assert.strictEqual(error.message, `openConnection: the peer's certificate is not accepted (${reason})`)
+            assert.strictEqual(
+              error.message,
+              `openConnection: the certificate of ${error.peer} is not accepted (${reason})`
+            )
           })
         )
         yield* backTo(before)
@@ -49,7 +52,7 @@ for (const { connectTls, serveTls, tlsPair, way } of tlsWays) {
         const error = yield* server.failure
         assert.strictEqual(error.kind, "Certificate")
         assert.strictEqual(error.code, reason)
-        assert.strictEqual(error.message, `startServer: the peer's certificate is not accepted (${reason})`)
+        assert.strictEqual(error.message, `startServer: the certificate of ${error.peer} is not accepted (${reason})`)
         assert.strictEqual(server.connections.length, 0)
       }).pipe(Effect.provide(NodeNetwork.layer))
     )
