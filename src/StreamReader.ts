@@ -27,6 +27,7 @@
  * - **One at a time.** A read that begins while another fiber's waits fails with `StreamBusy`; the first is not disturbed.
  * - **`limit`** (default 65,536 bytes) bounds what a separator is searched in. Above `2 * limit` buffered bytes the
  *   transport is paused, at `limit` or below it is resumed. A read of more than that raises the threshold while it waits.
+ * - **`within(duration)`** is the same reader with a bound of its own for each read.
  * - A count is an integer of 0 or more; anything else dies, and names the operation and the value. A count of 0 never
  *   waits, but still fails if the stream is closed, or lost with nothing left to read.
  * - The result may be a view of a larger piece of memory, which is kept alive as long as the result is, and may hold
@@ -37,6 +38,7 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
@@ -294,6 +296,58 @@ export interface StreamReader {
    * interrupting it leaves the stream somewhere before the separator.
    */
   discardUntil(separator: Separator): Effect.Effect<void, ReadError | IncompleteRead>
+
+  /**
+   * The same reader, each of whose reads waits for `duration` at the most, and
+   * then fails with `StreamTimeout` of kind `Read`: a bound for one read, as
+   * `timeouts.read` is one for all. It replaces that one for the reads of the
+   * view, and so does `"Infinity"`, which is no bound; `within` of a view replaces
+   * the bound of the view.
+   *
+   * **Details**
+   *
+   * A view has the same buffer, and sees the same bytes: a read that times out
+   * has taken none of them, two reads at a time are `StreamBusy` whichever of the
+   * two asks, and `limit` is the same. What reads through a view is bounded as
+   * well: `StreamReader.lines`, `stream`, `take` and `limited`, each pull for
+   * itself. The time is that in which a read waits, so that one that is answered
+   * from the buffer costs what it costs without. The other timeouts of the
+   * connection hold as before.
+   *
+   * It costs far less than `Effect.timeout`: the connection's one timer is used,
+   * which is there while such a read waits. The time goes by the clock of the
+   * fiber that reads, or, where the connection has `timeouts`, by that of who
+   * opened it.
+   *
+   * **Gotchas**
+   *
+   * A view is made once for each phase of a protocol, not for each read: making
+   * one costs an object, and with it what it remembers of reads. `discardUntil`,
+   * and a `skip` of more than `limit`, drop bytes as they arrive, and what was
+   * dropped before they time out is gone. A duration that is none, or not above
+   * 0, throws.
+   *
+   * **Example** (A bound for each phase)
+   *
+   * ```ts
+   * import { Effect, Option } from "effect"
+   * import { StreamReader } from "effect-byte-streams"
+   *
+   * const program = Effect.gen(function* () {
+   *   const { feedUnsafe, reader } = yield* StreamReader.make()
+   *   const idle = reader.within("1 minute")
+   *   const body = reader.within("20 millis")
+   *   feedUnsafe(new TextEncoder().encode("5\nhel"))
+   *   const length = Number(Option.getOrThrow(yield* idle.readLineText))
+   *   const late = yield* Effect.flip(body.readExactly(length))
+   *   feedUnsafe(new TextEncoder().encode("lo"))
+   *   return [late.message, new TextDecoder().decode(yield* body.readExactly(length))]
+   * })
+   *
+   * console.log(await Effect.runPromise(program)) // => [ 'readExactly: the Read timeout of 20ms expired', 'hello' ]
+   * ```
+   */
+  within(duration: Duration.Input): StreamReader
 
   /** Puts bytes back in front of everything buffered; the next read starts with them. The array is copied. */
   unread(bytes: Uint8Array): Effect.Effect<void, ReadError>

@@ -15,7 +15,7 @@ import type { LinesOptions, StreamReader } from "../StreamReader.ts"
 import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
 import { notNow } from "./operation.ts"
-import { type ReadBuffer, ReadOperation } from "./readBuffer.ts"
+import { ReadOperation, type Source } from "./readBuffer.ts"
 import * as Separator from "./separator.ts"
 import { BufferReader } from "./streamReader.ts"
 
@@ -31,7 +31,7 @@ export const pull = (
   Argument.oneOf("lines", "onOverrun", onOverrun, ["fail", "discard"])
   Argument.oneOf("lines", "end", end, ["optional", "required"])
   const decoder = new Decoder(encoding, Argument.flag("lines", "fatal", fatal))
-  if (reader instanceof BufferReader) return new TakeLines(reader.buffer, { limit, onOverrun, end, decoder })
+  if (reader instanceof BufferReader) return new TakeLines(reader, { limit, onOverrun, end, decoder })
   // a reader of somebody else's making: one line at a time
   return Effect.flatMap(
     reader.readLineWith({ limit, onOverrun, end }),
@@ -118,8 +118,8 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, Failure | C
   private readonly strict: boolean
   private readonly decoder: Decoder
 
-  constructor(buffer: ReadBuffer, ask: Ask) {
-    super(buffer)
+  constructor(source: Source, ask: Ask) {
+    super(source)
     this.limit = ask.limit
     this.discards = ask.onOverrun === "discard"
     this.strict = ask.end === "required"

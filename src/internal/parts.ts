@@ -2,14 +2,14 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import type { ReadError } from "../StreamError.ts"
 import type { StreamReader } from "../StreamReader.ts"
 import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
-import { ConnectionLost, IncompleteRead } from "./errors.ts"
+import { ClosedStream, ConnectionLost, IncompleteRead } from "./errors.ts"
 import { notNow } from "./operation.ts"
 import { ReadBuffer, ReadOperation } from "./readBuffer.ts"
 import { BufferReader } from "./streamReader.ts"
@@ -38,7 +38,6 @@ export const take = (
 
 const nothing = (): void => {}
 const still = { pause: nothing, resume: nothing }
-const exitVoid: Exit.Exit<void> = Exit.void
 
 /** Holds what was moved over from the reader that it is a part of: never more than the part has. */
 class PartBuffer extends ReadBuffer {
@@ -55,15 +54,16 @@ class PartBuffer extends ReadBuffer {
     if (count === 0) this.feedEnd()
   }
 
-  /** Waits in the other reader, and tries again. */
+  /** Waits in the other reader. */
   override park<A, E>(operation: ReadOperation<A, E>): Effect.Effect<A, E> {
-    return Effect.flatMap(new Move(this.whole, this, operation.name), () => operation) as Effect.Effect<A, E>
+    return new Move(this.whole, this, operation) as Effect.Effect<A, E>
   }
 
-  /** Takes over what the other has of the part, or its end. Whether there was anything. */
-  move(): boolean {
+  /** Takes over what the other has of the part, or its end. */
+  move(): void {
     const { whole } = this
     const { window } = whole
+    if (this.closed !== undefined) return
     if (window.length > 0) {
       while (this.left > 0 && window.length > 0) {
         const size = Math.min(this.left, window.end - window.position)
@@ -71,17 +71,16 @@ class PartBuffer extends ReadBuffer {
         this.feed(whole.take(size))
       }
       if (this.left === 0) this.feedEnd()
-      return true
+      return
     }
     const { end } = whole
-    if (end === undefined) return false
+    if (end === undefined) return
     if (typeof end === "function") this.feedLoss(end)
     else {
       // a part that was cut off must not look complete
       const cause = cutShort("limited", this.total)
       this.feedLoss((operation) => new ConnectionLost({ operation, kind: "Unknown", cause }))
     }
-    return true
   }
 
   /** What was moved over and not read goes back, in front of what follows. */
@@ -89,28 +88,43 @@ class PartBuffer extends ReadBuffer {
     const pieces = this.takePieces()
     this.close("Closed")
     if (this.whole.closed !== undefined) return
+    const { operation } = this.whole
+    if (operation instanceof Move && operation.part === this) {
+      this.whole.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
+    }
     for (let i = pieces.length - 1; i >= 0; i--) if (pieces[i]!.length > 0) this.whole.unread(pieces[i]!)
   }
 }
 
-/** What a read of a part waits for in the reader that has the bytes. */
-class Move extends ReadOperation<void, ReadError> {
+/** A read of a part, as it waits in the reader that has the bytes: once, until it is over. */
+class Move<A, E> extends ReadOperation<A, E> {
   readonly name: string
-  declare private readonly part: PartBuffer
-  constructor(buffer: ReadBuffer, part: PartBuffer, name: string) {
-    super(buffer)
+  declare readonly part: PartBuffer
+  declare private readonly operation: ReadOperation<A, E>
+  constructor(whole: ReadBuffer, part: PartBuffer, operation: ReadOperation<A, E>) {
+    super({ buffer: whole, bound: operation.bound })
     this.part = part
-    this.name = name
+    this.operation = operation
+    this.name = operation.name
+  }
+  /** The part is of a message: any wait within it is one for the rest. */
+  override get framed() {
+    return false
   }
   tryNow(): typeof notNow {
     return notNow
   }
+  /** What belongs to the part moves there, where it is as safe: none of it is taken by this read before it is over. */
   ready(): boolean {
-    return this.buffer.window.length > 0 || this.over()
+    if (this.buffer.closed !== undefined) return true
+    this.part.move()
+    this.part.absorb()
+    return this.part.closed !== undefined || this.operation.ready()
   }
-  settle(): Exit.Exit<void, ReadError> | undefined {
+  settle(): Exit.Exit<A, E | ReadError> | undefined {
     if (this.buffer.closed !== undefined) return this.broken()
-    return this.part.move() ? exitVoid : undefined
+    this.part.move()
+    return this.part.settle(this.operation)
   }
 }
 
@@ -124,6 +138,6 @@ export const limited = (reader: StreamReader, count: number): Effect.Effect<Stre
         Effect.sync(() => new PartBuffer(reader.buffer, size)),
         (part) => Effect.sync(() => part.giveBack())
       ),
-      (part) => new BufferReader(part)
+      (part) => new BufferReader(part, reader.bound)
     )
   })

@@ -16,18 +16,22 @@
  * caller. What arrives and is the answer as it is, it is handed at once.
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import type { Duration } from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
+import * as Scheduler from "effect/Scheduler"
 import type { ReadError } from "../StreamError.ts"
-import { ClosedStream, StreamBusy } from "./errors.ts"
+import { ClosedStream, StreamBusy, StreamTimeout } from "./errors.ts"
 import type { Budget } from "./budget.ts"
 import { ByteWindow } from "./byteWindow.ts"
 import * as Bytes from "./bytes.ts"
 import { handOver, interrupted, nothing, notNow, Operation } from "./operation.ts"
 import { Parking, type Waiting } from "./parking.ts"
-import type { Watchdog } from "./watchdog.ts"
+import { unbounded, Watchdog, type Watched } from "./watchdog.ts"
 
 /** Why a stream broke, as an error made anew for each operation that meets it. */
 export type Loss<E> = (operation: string) => E
@@ -38,6 +42,15 @@ export interface Flow {
   resume(): void
   /** What arrives may be lent from now on (`feedLent`). */
   lend?(): void
+  /** Whose reads they are, where that is a session. */
+  readonly watched?: Watched | undefined
+}
+
+/** What reads are made of. */
+export interface Source {
+  readonly buffer: ReadBuffer
+  /** How many milliseconds each of them may wait, where they have a bound of their own. */
+  readonly bound: number | undefined
 }
 
 /** The default limit of a read buffer in bytes, as in CPython. */
@@ -359,7 +372,9 @@ export class ReadBuffer implements Waiting {
   /** Waits, as the one operation that does, until the feeding side has what it needs. */
   park<A, E>(operation: ReadOperation<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
     this.operation = operation
-    this.watchdog?.readStarted()
+    const { bound } = operation
+    if (this.watchdog !== undefined) this.watchdog.readStarted(bound)
+    else if (bound !== undefined) this.watch(bound, fiber)
     if (operation.target !== undefined) this.borrow()
     const threshold = operation.threshold()
     if (threshold > this.threshold) this.threshold = threshold
@@ -369,6 +384,37 @@ export class ReadBuffer implements Waiting {
       if (operation.ready()) return handOver(this.settle(operation)!, fiber) as Effect.Effect<A, E>
     }
     return (this.parking ??= new Parking(this)).begin(fiber)
+  }
+
+  /** A read waits that has a bound of its own, and there is no other: there is a watchdog for as long as there are such. */
+  private watch(bound: number, fiber: Fiber.Fiber<any, any>): void {
+    if (bound === Infinity) return
+    const watched = this.flow.watched ?? new WatchedReads(this)
+    // nothing else of the fiber's is kept
+    const services = Context.make(Clock.Clock, fiber.getRef(Clock.Clock)).pipe(
+      Context.add(Scheduler.Scheduler, fiber.getRef(Scheduler.Scheduler))
+    )
+    const watchdog = new Watchdog(watched, unbounded, services as Context.Context<never>, () => {
+      if (this.watchdog === watchdog) this.watchdog = undefined
+    })
+    this.watchdog = watchdog
+    watchdog.readStarted(bound)
+  }
+
+  /** Whether a read waits in the middle of a message: with part of it buffered, or, if it knows no messages, behind any byte. */
+  get readsPartly(): boolean {
+    const { operation, received, window } = this
+    return operation !== undefined && (operation.framed ? window.length > 0 : received > 0)
+  }
+
+  /** Whether the read that waits knows where its message begins: where the one before ended. */
+  get readsFramed(): boolean {
+    return this.operation?.framed === true
+  }
+
+  /** How many bytes were read. */
+  get taken(): number {
+    return this.received - this.size
   }
 
   /** What arrives is to be copied anyway, to the memory of a read that waits: the transport need not allocate any. */
@@ -457,18 +503,52 @@ export class ReadBuffer implements Waiting {
   }
 }
 
+/** A reader of its own, as its watchdog sees it: nothing is bounded but its reads. */
+class WatchedReads implements Watched {
+  private readonly buffer: ReadBuffer
+  readonly sent = 0
+  readonly atEndOfTurn = undefined
+
+  constructor(buffer: ReadBuffer) {
+    this.buffer = buffer
+  }
+
+  get readsPartly(): boolean {
+    return this.buffer.readsPartly
+  }
+  get readsFramed(): boolean {
+    return this.buffer.readsFramed
+  }
+  get heard(): number {
+    return this.buffer.received
+  }
+  get taken(): number {
+    return this.buffer.taken
+  }
+  get heldBack(): boolean {
+    return this.buffer.paused
+  }
+  expireRead(duration: Duration): void {
+    this.buffer.failWaiting((operation) => new StreamTimeout({ operation, kind: "Read", duration }))
+  }
+  expire(): void {}
+}
+
 /** A read: what it needs, how it answers. */
 export abstract class ReadOperation<A, E> extends Operation<A, E> {
   // declared only: what is made for each call would pay for the definition of each field
   declare readonly buffer: ReadBuffer
   /** How many bytes were asked for, where a number was: exactly, or at most. */
   declare readonly count: number
+  /** How many milliseconds it may wait, if it has a bound of its own: only those that have one have the field. */
+  declare readonly bound: number | undefined
   abstract readonly name: string
 
-  constructor(buffer: ReadBuffer, count = 0) {
+  constructor(source: Source, count = 0) {
     super()
-    this.buffer = buffer
+    this.buffer = source.buffer
     this.count = count
+    if (source.bound !== undefined) this.bound = source.bound
   }
 
   /** Whether `settle` would have a result now. Takes nothing. */

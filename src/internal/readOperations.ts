@@ -6,7 +6,7 @@ import type { ReadError } from "../StreamError.ts"
 import { IncompleteRead, LimitOverrun } from "./errors.ts"
 import * as Bytes from "./bytes.ts"
 import { notNow } from "./operation.ts"
-import { type ReadBuffer, ReadOperation } from "./readBuffer.ts"
+import { ReadOperation, type Source } from "./readBuffer.ts"
 import * as Separator from "./separator.ts"
 
 const exitVoid: Exit.Exit<void> = Exit.void
@@ -51,8 +51,8 @@ export class Read extends ReadOperation<Uint8Array, ReadError> {
 /** `readInto`: `read`, into memory of the caller's. */
 export class ReadInto extends ReadOperation<number, ReadError> {
   declare private readonly memory: Uint8Array
-  constructor(buffer: ReadBuffer, memory: Uint8Array) {
-    super(buffer, memory.length)
+  constructor(source: Source, memory: Uint8Array) {
+    super(source, memory.length)
     this.memory = memory
   }
   get name() {
@@ -295,8 +295,8 @@ export class Skip extends Exactly<void, ReadError | IncompleteRead> {
  */
 export class SkipMany extends ReadOperation<void, ReadError | IncompleteRead> {
   private left: number
-  constructor(buffer: ReadBuffer, count: number) {
-    super(buffer, count)
+  constructor(source: Source, count: number) {
+    super(source, count)
     this.left = count
   }
   get name() {
@@ -351,8 +351,8 @@ export class Unread extends ReadOperation<void, ReadError> {
     return "unread"
   }
   readonly bytes: Uint8Array
-  constructor(buffer: ReadBuffer, bytes: Uint8Array) {
-    super(buffer)
+  constructor(source: Source, bytes: Uint8Array) {
+    super(source)
     this.bytes = bytes
   }
   tryNow(): typeof notNow {
@@ -373,8 +373,8 @@ abstract class Until<A, E> extends ReadOperation<A, E> {
   readonly separator: Separator.Separator
   readonly limit: number
   protected match: Separator.Match | undefined = undefined
-  constructor(buffer: ReadBuffer, separator: Separator.Separator, limit: number) {
-    super(buffer)
+  constructor(source: Source, separator: Separator.Separator, limit: number) {
+    super(source)
     this.separator = separator
     this.limit = limit
   }
@@ -424,8 +424,8 @@ abstract class Until<A, E> extends ReadOperation<A, E> {
 abstract class UntilSeparator<A> extends Until<A, ReadError | IncompleteRead | LimitOverrun> {
   /** Whether the separator is part of the result. */
   declare private readonly keepsDelimiter: boolean
-  constructor(buffer: ReadBuffer, separator: Separator.Separator, limit: number, keepsDelimiter: boolean) {
-    super(buffer, separator, limit)
+  constructor(source: Source, separator: Separator.Separator, limit: number, keepsDelimiter: boolean) {
+    super(source, separator, limit)
     this.keepsDelimiter = keepsDelimiter
   }
   protected abstract answer(bytes: Uint8Array): A
@@ -508,8 +508,8 @@ export class DiscardUntil extends Until<void, ReadError | IncompleteRead> {
   override get framed() {
     return false
   }
-  constructor(buffer: ReadBuffer, separator: Separator.Separator) {
-    super(buffer, separator, Infinity)
+  constructor(source: Source, separator: Separator.Separator) {
+    super(source, separator, Infinity)
   }
   override threshold(): number {
     return this.separator.longest
@@ -554,8 +554,8 @@ abstract class Line<A> extends Until<A, ReadError | LimitOverrun | IncompleteRea
   readonly name: string
   private readonly discards: boolean
   private readonly strict: boolean
-  constructor(buffer: ReadBuffer, { limit, name, onOverrun, strict }: LineAsk) {
-    super(buffer, Separator.lineFeed, limit)
+  constructor(source: Source, { limit, name, onOverrun, strict }: LineAsk) {
+    super(source, Separator.lineFeed, limit)
     this.name = name
     this.discards = onOverrun === "discard"
     this.strict = strict

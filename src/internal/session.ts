@@ -214,13 +214,16 @@ export class Session implements Handler, Flow, Output, Watched {
   // what the watchdog calls
   // ------------------------------------------------------------------------
 
+  get watched(): Watched {
+    return this
+  }
+
   get readsPartly(): boolean {
-    const { operation, received, window } = this.reads
-    return operation !== undefined && (operation.framed ? window.length > 0 : received > 0)
+    return this.reads.readsPartly
   }
 
   get readsFramed(): boolean {
-    return this.reads.operation?.framed === true
+    return this.reads.readsFramed
   }
 
   get heard(): number {
@@ -228,7 +231,7 @@ export class Session implements Handler, Flow, Output, Watched {
   }
 
   get taken(): number {
-    return this.reads.received - this.reads.size
+    return this.reads.taken
   }
 
   get heldBack(): boolean {

@@ -1,19 +1,21 @@
 /** A reader over a `ReadBuffer`: every reader of this library is one. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import type * as Option from "effect/Option"
 import type { IncompleteRead, LimitOverrun, ReadError } from "../StreamError.ts"
 import type { LineError, LineOptions, LineResult, StreamReader, UntilOptions } from "../StreamReader.ts"
 import * as Argument from "./argument.ts"
-import type { ReadBuffer } from "./readBuffer.ts"
+import type { ReadBuffer, Source } from "./readBuffer.ts"
 import * as Read from "./readOperations.ts"
 import * as Separator from "./separator.ts"
 
 /** How long a header is at most, for which the reader remembers how it is read even though bodies are read in between. */
 const mostOfHeader = 16
 
-export class BufferReader implements StreamReader {
+export class BufferReader implements StreamReader, Source {
   readonly buffer: ReadBuffer
+  readonly bound: number | undefined
   // A loop asks for the same again and again: what it needs is made once. No read keeps anything to itself but what it asks for.
   private line: Read.ReadLine | undefined = undefined
   private lineOption: Read.ReadLineOption | undefined = undefined
@@ -22,8 +24,13 @@ export class BufferReader implements StreamReader {
   private header: Read.ReadExactly | undefined = undefined
   private body: Read.ReadExactly | undefined = undefined
 
-  constructor(buffer: ReadBuffer) {
+  constructor(buffer: ReadBuffer, bound?: number) {
     this.buffer = buffer
+    this.bound = bound
+  }
+
+  within(duration: Duration.Input): BufferReader {
+    return new BufferReader(this.buffer, Duration.toMillis(Argument.someTime("within", "duration", duration)))
   }
 
   get limit(): number {
@@ -34,23 +41,23 @@ export class BufferReader implements StreamReader {
     const { some } = this
     if (some !== undefined && some.count === maxBytes) return some
     return maxBytes > 0 && Number.isSafeInteger(maxBytes)
-      ? (this.some = new Read.Read(this.buffer, maxBytes))
-      : checked(() => new Read.Read(this.buffer, Argument.count("read", "maxBytes", maxBytes)))
+      ? (this.some = new Read.Read(this, maxBytes))
+      : checked(() => new Read.Read(this, Argument.count("read", "maxBytes", maxBytes)))
   }
 
   readInto(target: Uint8Array) {
-    return checked(() => new Read.ReadInto(this.buffer, Argument.bytes("readInto", target)))
+    return checked(() => new Read.ReadInto(this, Argument.bytes("readInto", target)))
   }
 
   readOption(maxBytes: number) {
-    return checked(() => new Read.ReadOption(this.buffer, Argument.count("readOption", "maxBytes", maxBytes)))
+    return checked(() => new Read.ReadOption(this, Argument.count("readOption", "maxBytes", maxBytes)))
   }
 
   readAll(options: { readonly maxBytes: number | "unbounded" }) {
     return checked(
       () =>
         new Read.ReadAll(
-          this.buffer,
+          this,
           options?.maxBytes === "unbounded" ? Infinity : Argument.count("readAll", "maxBytes", options?.maxBytes)
         )
     )
@@ -60,12 +67,12 @@ export class BufferReader implements StreamReader {
     const known = count <= mostOfHeader ? this.header : this.body
     if (known !== undefined && known.count === count) return known
     return count > 0 && Number.isSafeInteger(count)
-      ? this.remember(new Read.ReadExactly(this.buffer, count))
-      : checked(() => new Read.ReadExactly(this.buffer, Argument.count("readExactly", "count", count)))
+      ? this.remember(new Read.ReadExactly(this, count))
+      : checked(() => new Read.ReadExactly(this, Argument.count("readExactly", "count", count)))
   }
 
   readExactlyOption(count: number) {
-    return checked(() => new Read.ReadExactlyOption(this.buffer, Argument.count("readExactlyOption", "count", count)))
+    return checked(() => new Read.ReadExactlyOption(this, Argument.count("readExactlyOption", "count", count)))
   }
 
   readUntil(separator: Separator.Input, options?: UntilOptions) {
@@ -77,21 +84,21 @@ export class BufferReader implements StreamReader {
   }
 
   get readLine() {
-    return (this.line ??= new Read.ReadLine(this.buffer, this.ask("readLine", false))) as Effect.Effect<
+    return (this.line ??= new Read.ReadLine(this, this.ask("readLine", false))) as Effect.Effect<
       Uint8Array,
       ReadError | LimitOverrun
     >
   }
 
   get readLineOption() {
-    return (this.lineOption ??= new Read.ReadLineOption(
-      this.buffer,
-      this.ask("readLineOption", false)
-    )) as Effect.Effect<Option.Option<Uint8Array>, ReadError | LimitOverrun>
+    return (this.lineOption ??= new Read.ReadLineOption(this, this.ask("readLineOption", false))) as Effect.Effect<
+      Option.Option<Uint8Array>,
+      ReadError | LimitOverrun
+    >
   }
 
   get readLineText() {
-    return (this.lineText ??= new Read.ReadLineText(this.buffer, this.ask("readLineText", true)))
+    return (this.lineText ??= new Read.ReadLineText(this, this.ask("readLineText", true)))
   }
 
   readLineWith<const Options extends LineOptions>(
@@ -107,39 +114,37 @@ export class BufferReader implements StreamReader {
         onOverrun: Argument.oneOf(name, "onOverrun", onOverrun, ["fail", "discard"]),
         strict
       }
-      if (!Argument.flag(name, "keepDelimiter", keepDelimiter)) return new Read.ReadBareLine(this.buffer, ask)
-      return ask.strict ? new Read.ReadStrictLine(this.buffer, ask) : new Read.ReadLine(this.buffer, ask)
+      if (!Argument.flag(name, "keepDelimiter", keepDelimiter)) return new Read.ReadBareLine(this, ask)
+      return ask.strict ? new Read.ReadStrictLine(this, ask) : new Read.ReadLine(this, ask)
     })
   }
 
   peek(count: number) {
-    return checked(() => new Read.Peek(this.buffer, Argument.count("peek", "count", count)))
+    return checked(() => new Read.Peek(this, Argument.count("peek", "count", count)))
   }
 
   skip(count: number) {
     return checked((): Effect.Effect<void, ReadError | IncompleteRead> => {
       const size = Argument.count("skip", "count", count)
-      return size <= this.limit
-        ? new Read.Skip(this.buffer, size)
-        : Effect.suspend(() => new Read.SkipMany(this.buffer, size))
+      return size <= this.limit ? new Read.Skip(this, size) : Effect.suspend(() => new Read.SkipMany(this, size))
     })
   }
 
   discardUntil(separator: Separator.Input) {
-    return checked(() => new Read.DiscardUntil(this.buffer, Separator.compile("discardUntil", separator)))
+    return checked(() => new Read.DiscardUntil(this, Separator.compile("discardUntil", separator)))
   }
 
   unread(bytes: Uint8Array) {
-    return checked(() => new Read.Unread(this.buffer, Argument.bytes("unread", bytes)))
+    return checked(() => new Read.Unread(this, Argument.bytes("unread", bytes)))
   }
 
   get pull() {
-    return new Read.Pull(this.buffer)
+    return new Read.Pull(this)
   }
 
   /** What a stream of the pieces is made of. */
   get pullPiece() {
-    return new Read.PullPiece(this.buffer)
+    return new Read.PullPiece(this)
   }
 
   get atEof() {
@@ -181,14 +186,14 @@ export class BufferReader implements StreamReader {
 
   private until<A>(
     name: string,
-    Operation: new (buffer: ReadBuffer, separator: Separator.Separator, limit: number, keepsDelimiter: boolean) => A,
+    Operation: new (source: Source, separator: Separator.Separator, limit: number, keepsDelimiter: boolean) => A,
     separator: Separator.Input,
     options: UntilOptions | undefined
   ): A {
     const limit = this.limitOf(name, options)
     const { keepDelimiter = true } = options ?? {}
     Argument.flag(name, "keepDelimiter", keepDelimiter)
-    return new Operation(this.buffer, Separator.compile(name, separator), limit, keepDelimiter)
+    return new Operation(this, Separator.compile(name, separator), limit, keepDelimiter)
   }
 
   private ask(name: string, strict: boolean): Read.LineAsk {

@@ -4,7 +4,8 @@
  * The timer is armed for the deadline that comes first, and not touched when
  * activity moves deadlines on: when it rings too early it is armed anew. A
  * session without timeouts has no watchdog, and a session with them has one
- * timer at most.
+ * timer at most. Reads may have bounds of their own (`within`): for them there
+ * is a watchdog everywhere, and a timer, for as long as such reads wait.
  *
  * A bound that is reached is judged as of the time at which the timer rang, by
  * what had happened then: once what had come was read, and what could be sent
@@ -57,6 +58,15 @@ export interface Bounds {
   readonly write: number
   readonly total: number
   readonly minRate: { readonly bytes: number; readonly per: number } | undefined
+}
+
+/** Of those who have no bounds but those of single reads. */
+export const unbounded: Bounds = {
+  idle: Infinity,
+  read: Infinity,
+  write: Infinity,
+  total: Infinity,
+  minRate: undefined
 }
 
 /** `undefined` if nothing is bounded. */
@@ -126,6 +136,8 @@ export class Watchdog {
   /** How much the system had taken when it was last known to. */
   private activeFrom = 0
   private readingSince = Infinity
+  /** The bound of the read that waits, or waited last. */
+  private readBound = Infinity
   private unsentSince = Infinity
   /** How much the system had taken by then. */
   private unsentFrom = 0
@@ -140,15 +152,20 @@ export class Watchdog {
   /** The timer has rung, and what came by then is being read. */
   private judging = false
   private stopped = false
+  /** It is to be looked whether reads still follow each other. */
+  private resting = false
+  private readonly onRest: (() => void) | undefined
   /** How much the program had taken when silence was judged last. */
   private takenThen = 0
   /** What was given back to waits of each kind; made when the event loop first stands still for too long. */
   private excuses: Readonly<Record<Excusable, Deadline.Excuses>> | undefined = undefined
 
-  constructor(watched: Watched, bounds: Bounds, services: Context.Context<never>) {
+  /** `onRest` is told that no read waits, and nothing else is bounded: it is not needed any more. */
+  constructor(watched: Watched, bounds: Bounds, services: Context.Context<never>, onRest?: () => void) {
     this.watched = watched
     this.bounds = bounds
     this.services = services
+    this.onRest = onRest
     this.clock = Context.get(services, Clock.Clock)
     this.startedAt = this.now()
     this.activeAt = this.startedAt
@@ -158,9 +175,11 @@ export class Watchdog {
 
   /** Bytes came in. */
   received(bytes: number): void {
+    const { idle, minRate } = this.bounds
+    if (idle === Infinity && minRate === undefined) return
     const now = this.now()
     this.activeAt = now
-    if (this.bounds.minRate === undefined) return
+    if (minRate === undefined) return
     if (this.rateSince === Infinity) {
       this.rateSince = now
       this.rateBytes = bytes
@@ -174,10 +193,12 @@ export class Watchdog {
     this.activeAt = this.now()
   }
 
-  /** A read has begun to wait. */
-  readStarted(): void {
+  /** A read has begun to wait. `own`: its own bound, which replaces that of all reads. */
+  readStarted(own: number | undefined): void {
     const { bounds } = this
-    if (bounds.read === Infinity && bounds.minRate === undefined) return
+    const bound = own ?? bounds.read
+    if (bound === Infinity && bounds.minRate === undefined) return
+    this.readBound = bound
     const now = this.now()
     this.readingSince = now
     if (bounds.minRate !== undefined) {
@@ -200,7 +221,15 @@ export class Watchdog {
   readEnded(): void {
     if (this.readingSince === Infinity) return
     this.readingSince = Infinity
-    if (this.bounds.minRate !== undefined) this.restingSince = this.now()
+    const { minRate, read } = this.bounds
+    if (minRate !== undefined) this.restingSince = this.now()
+    if (this.readBound === read || this.resting) return
+    // a loop reads again in this very turn, and a timer is made anew for nothing
+    this.resting = true
+    const { atEndOfTurn } = this.watched
+    const rest = (): void => this.rest()
+    if (atEndOfTurn === undefined) queueMicrotask(rest)
+    else atEndOfTurn(rest)
   }
 
   /** There is something to send. */
@@ -239,7 +268,7 @@ export class Watchdog {
     return Math.min(
       this.startedAt + bounds.total,
       this.activeAt + bounds.idle,
-      this.readingSince + bounds.read,
+      this.readingSince + this.readBound,
       this.unsentSince + bounds.write,
       this.rateDeadline
     )
@@ -248,6 +277,15 @@ export class Watchdog {
   private get rateDeadline(): number {
     const { minRate } = this.bounds
     return minRate === undefined || this.readingSince === Infinity ? Infinity : this.rateSince + minRate.per
+  }
+
+  /** Keeps no timer for nothing. */
+  private rest(): void {
+    this.resting = false
+    if (this.stopped || this.judging || this.deadline() < Infinity) return
+    this.timer?.interruptUnsafe()
+    this.timer = undefined
+    this.onRest?.()
   }
 
   private arm(): void {
@@ -324,15 +362,17 @@ export class Watchdog {
         this.rateBytes = 0
       }
     }
-    if (rang >= this.readingSince + bounds.read) {
-      const since = readsPartly ? this.excused("Read", stall, heard, this.readingSince, bounds.read, now) : undefined
+    const { readBound } = this
+    if (rang >= this.readingSince + readBound) {
+      const since = readsPartly ? this.excused("Read", stall, heard, this.readingSince, readBound, now) : undefined
       if (since !== undefined) this.readingSince = since
       else {
         this.readEnded()
-        watched.expireRead(Duration.millis(bounds.read))
+        watched.expireRead(Duration.millis(readBound))
       }
     }
     this.arm()
+    this.rest()
   }
 
   /** Since when a peer is taken to be silent that is held back: by a program that goes on, or that had no time to. */

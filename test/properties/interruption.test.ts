@@ -477,6 +477,14 @@ it.effect(
 // timeouts
 // ---------------------------------------------------------------------------
 
+/** What a read of a view came to, unless it timed out. */
+const withinOption = (read: Effect.Effect<unknown, unknown>): Effect.Effect<Option.Option<unknown>, unknown> =>
+  Effect.catchIf(
+    Effect.asSome(read),
+    (error) => error instanceof StreamError.StreamTimeout,
+    () => Effect.succeed(Option.none())
+  )
+
 it.effect("rank 5: reads that are given up by a timeout lose nothing, also in the instant in which bytes arrive", () =>
   forAll(
     fc.record({
@@ -488,11 +496,14 @@ it.effect("rank 5: reads that are given up by a timeout lose nothing, also in th
       }),
       reads,
       timeout: fc.integer({ min: 1, max: 3 }),
+      // from outside, or of the read's own
+      bounds: fc.array(fc.constantFrom("Effect.timeout", "within"), { minLength: 1, maxLength: 3 }),
       readerFirst: fc.boolean()
     }),
-    ({ chunks, limit, reads, readerFirst, text, timeout }) =>
+    ({ bounds, chunks, limit, reads, readerFirst, text, timeout }) =>
       Effect.gen(function* () {
         const { endUnsafe, feedUnsafe, reader } = yield* StreamReader.make({ limit })
+        const view = reader.within(timeout)
         const ledger = new Ledger(text)
         const feeding = Effect.gen(function* () {
           let fed = 0
@@ -506,7 +517,10 @@ it.effect("rank 5: reads that are given up by a timeout lose nothing, also in th
         const reading = Effect.gen(function* () {
           for (let times = 0; ledger.due !== "" && times < 100; times++) {
             const request = allOrNothing(reads[times % reads.length]!.request, limit)
-            const timed = Effect.timeoutOption(effectOf(reader, request), timeout)
+            const timed =
+              bounds[times % bounds.length] === "within"
+                ? withinOption(effectOf(view, request))
+                : Effect.timeoutOption(effectOf(reader, request), timeout)
             // entered by the fiber that gave it up, or did not: what comes of the race is what was read
             const outcome = yield* Effect.match(timed, {
               onSuccess: (answer) => (Option.isNone(answer) ? undefined : succeeded(answer.value)),

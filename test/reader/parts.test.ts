@@ -2,13 +2,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import { StreamError, StreamReader } from "effect-byte-streams"
 import { Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import { text } from "../support/bytes.ts"
 import { chunkings } from "../support/chunkings.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
+import { fake } from "../support/fakeTransport.ts"
 import { handFed, held, outcome } from "../support/handFed.ts"
 import { forAll } from "../support/property.ts"
 import { allOrNothing, letterText, type Outcome, perform, requests } from "../support/readRequests.ts"
+import { timeoutOf } from "../support/timeouts.ts"
 
 const collected = (chunks: ReadonlyArray<Uint8Array>): string => text(Buffer.concat(chunks))
 
@@ -106,6 +109,40 @@ describe("limited", () => {
       assert.strictEqual(text(yield* part.readExactly(4)), "abcd")
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual(yield* held(reader), "efgh")
+    })
+  )
+
+  it.effect("a read of it that waits when its scope closes is told so, and what comes is left to the reader", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const scope = yield* Scope.make()
+      const part = yield* Scope.provide(StreamReader.limited(reader, 10), scope)
+      const reading = yield* start(outcome(part.readExactly(5)))
+      feed("abc")
+      yield* Scope.close(scope, Exit.void)
+      assert.deepInclude(yield* Fiber.join(reading), { error: "ClosedStream", reason: "Closed" })
+      feed("def")
+      assert.strictEqual(yield* held(reader), "abcdef")
+    })
+  )
+
+  it.effect("has the timeouts of its connection: one for each read of it, and the rate of its bytes", () =>
+    Effect.gen(function* () {
+      for (const [kind, timeouts] of [
+        ["Read", { read: "10 seconds" }],
+        ["MinRate", { minRate: { bytes: 5, per: "10 seconds" } }]
+      ] as const) {
+        const { reader, transport } = yield* fake({ timeouts })
+        const part = yield* StreamReader.limited(reader, 10)
+        const reading = yield* start(part.readExactly(5))
+        for (const piece of ["a", "b", "c"]) {
+          transport.push(piece)
+          yield* TestClock.adjust("3 seconds")
+        }
+        assert.isTrue(waits(reading))
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual((yield* timeoutOf(reading)).kind, kind)
+      }
     })
   )
 

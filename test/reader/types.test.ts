@@ -107,7 +107,8 @@ describe("types of the reader", () => {
         unread: "function",
         pull: "effect",
         atEof: "effect",
-        buffered: "effect"
+        buffered: "effect",
+        within: "function"
       }
       for (const [name, kind] of Object.entries(operations)) {
         const operation = reader[name as keyof Reader]

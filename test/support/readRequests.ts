@@ -55,7 +55,7 @@ export interface Failed {
 /** The effect that a request stands for. */
 export const effectOf = (reader: StreamReader.StreamReader, request: Request): Effect.Effect<unknown, unknown> => {
   if (request.name !== "readInto") return plainReadOf(reader, request)
-  return new Shown((reader as BufferReader).buffer, new Uint8Array(request.count)) as Effect.Effect<any, any>
+  return new Shown(reader as BufferReader, new Uint8Array(request.count)) as Effect.Effect<any, any>
 }
 
 /** Answers with the bytes themselves, in the same step: one more, in which the fiber may be interrupted, would lose them. */
