@@ -8,7 +8,8 @@
  * Some waits are for more than one word of the peer: a handshake, a name and then a connection, the rest of a message.
  * There the peer could not go on while nobody listened, and is given back the time of the stall, if it did its part.
  *
- * Under a clock that a test moves none of this is done: there no time passes while the event loop stands still.
+ * Under a clock that a test moves no time passes while the event loop stands still. There it is only seen to that what
+ * is due at the very moment is done first, where a network goes by that clock.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -51,7 +52,8 @@ export const afterRound = (task: () => void, next = nextTurn): void => {
   next(turn)
 }
 
-const round: Effect.Effect<void> = Effect.callback<void>((resume) => afterRound(() => resume(Effect.void)))
+/** How many rounds are waited for at most, lest a peer that sends or takes without end be waited for without one. */
+export const mostRounds = 32
 
 /** How often the time of a stall is given back, lest a peer that does very little be waited for as long as there are stalls. */
 const mostStalls = 10
@@ -101,11 +103,22 @@ export const growing = (count: () => number): Progress => {
   }
 }
 
-const none: Progress = () => false
+interface How {
+  readonly progress?: Progress | undefined
+  /** Does something in the next turn, where turns are counted by a clock that is moved by hand: see `Transport.atEndOfTurn`. */
+  readonly next?: ((task: () => void) => void) | undefined
+}
 
 /** Completes once a bound is reached, and may be judged. */
-export const reached = (input: Duration.Input, progress: Progress = none): Effect.Effect<void> => {
+export const reached = (input: Duration.Input, { next, progress }: How = {}): Effect.Effect<void> => {
   const bound = Duration.toMillis(Duration.fromInputUnsafe(input))
+  const round = Effect.callback<void>((resume) => afterRound(() => resume(Effect.void), next))
+  // no time passes meanwhile, whatever is done
+  const atTheMoment = (rounds: number): Effect.Effect<void> =>
+    Effect.andThen(
+      round,
+      Effect.suspend(() => (rounds > 1 && progress?.(-Infinity) === true ? atTheMoment(rounds - 1) : Effect.void))
+    )
   const wait = (millis: number, stalls: number): Effect.Effect<void> =>
     Effect.suspend(() => {
       const due = now() + millis
@@ -119,30 +132,33 @@ export const reached = (input: Duration.Input, progress: Progress = none): Effec
         ),
         Effect.andThen(
           Effect.suspend(() =>
-            lost > 0 && stalls > 0 && progress(due) ? wait(Math.min(lost, bound), stalls - 1) : Effect.void
+            lost > 0 && stalls > 0 && progress?.(due) === true ? wait(Math.min(lost, bound), stalls - 1) : Effect.void
           )
         )
       )
     })
-  return Effect.clockWith((clock) => (bound > 0 && isReal(clock) ? wait(bound, mostStalls) : Effect.sleep(bound)))
+  return Effect.clockWith((clock) => {
+    // no time is none for anybody
+    if (bound <= 0) return Effect.sleep(bound)
+    if (isReal(clock)) return wait(bound, mostStalls)
+    return next === undefined ? Effect.sleep(bound) : Effect.andThen(Effect.sleep(bound), atTheMoment(mostRounds))
+  })
 }
 
 /** As `Effect.timeoutOption`, with a bound that is judged as here. */
 export const timeoutOption = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   duration: Duration.Input,
-  progress?: Progress
+  how?: How
 ): Effect.Effect<Option.Option<A>, E, R> =>
-  Effect.raceFirst(Effect.asSome(self), Effect.as(reached(duration, progress), Option.none<A>()))
+  Effect.raceFirst(Effect.asSome(self), Effect.as(reached(duration, how), Option.none<A>()))
 
 /** As `Effect.timeoutOrElse`, with a bound that is judged as here. */
 export const timeoutOrElse =
-  <A2, E2, R2>(options: {
-    readonly duration: Duration.Input
-    readonly progress?: Progress | undefined
-    readonly orElse: () => Effect.Effect<A2, E2, R2>
-  }) =>
+  <A2, E2, R2>(
+    options: How & { readonly duration: Duration.Input; readonly orElse: () => Effect.Effect<A2, E2, R2> }
+  ) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A | A2, E | E2, R | R2> =>
-    Effect.flatMap(timeoutOption(self, options.duration, options.progress), (option): Effect.Effect<A | A2, E2, R2> =>
+    Effect.flatMap(timeoutOption(self, options.duration, options), (option): Effect.Effect<A | A2, E2, R2> =>
       Option.isSome(option) ? Effect.succeed(option.value) : options.orElse()
     )

@@ -289,6 +289,7 @@ const handshake = (
       Deadline.timeoutOrElse({
         duration: timeout,
         progress: Deadline.growing(() => cipher.heard),
+        next: transport.atEndOfTurn?.bind(transport),
         orElse: () =>
           Effect.fail(
             new TlsFailed({

@@ -229,6 +229,7 @@ export class TlsTransport implements Transport {
       Deadline.timeoutOrElse({
         duration: this.patience,
         progress: Deadline.growing(() => this.cipher.heard),
+        next: this.cipher.transport.atEndOfTurn?.bind(this.cipher.transport),
         orElse: () => {
           this.abort()
           const peer = Endpoint.peerOf(this.info)

@@ -150,8 +150,12 @@ class Clients<E, R> {
       this.draining.openUnsafe()
       if (this.endsIdleReads) for (const { connection } of before) connection.session.endIdleReads()
       this.waiting.clear()
-      const ending = Deadline.growing(() => this.ends)
-      return Deadline.timeoutOption(this.idle.await, gracePeriod, ending).pipe(
+      const how = {
+        progress: Deadline.growing(() => this.ends),
+        // all of them are of one network
+        next: before[0]?.connection.session.atEndOfTurn
+      }
+      return Deadline.timeoutOption(this.idle.await, gracePeriod, how).pipe(
         Effect.andThen(this.abortHandlers),
         Effect.map(() => {
           this.finish()

@@ -277,10 +277,7 @@ export class Session implements Handler, Flow, Output, Watched {
       // a fiber of its own, from the start: who waits for the close may give up at any moment, the bound stays
       this.closeTimer ??= Effect.runForkWith(services)(
         Effect.andThen(
-          Deadline.reached(
-            this.closeTimeout,
-            Deadline.growing(() => this.sent)
-          ),
+          Deadline.reached(this.closeTimeout, { progress: Deadline.growing(() => this.sent), next: this.atEndOfTurn }),
           Effect.sync(() => this.closeTimedOut())
         )
       )

@@ -19,6 +19,8 @@ export interface Appointment {
   readonly order: number
   /** `undefined` once it is cancelled or done. */
   task: (() => void) | undefined
+  /** Whether it is done all the same where everything stops. */
+  certain?: boolean
 }
 
 export class Clockwork {
@@ -70,10 +72,20 @@ export class Clockwork {
     return this.at(this.now, task)
   }
 
+  /**
+   * As `soon`, also if this has stopped or does: whoever counts turns, lest a
+   * wait be without end, counts on them.
+   */
+  endOfTurn(task: () => void): void {
+    if (this.stopped) queueMicrotask(task)
+    else this.soon(task).certain = true
+  }
+
   /** Does nothing any more. */
   stop(): void {
     this.stopped = true
-    this.heap.length = 0
+    for (const { certain, task } of this.heap.splice(0))
+      if (certain === true && task !== undefined) queueMicrotask(task)
     this.fiber?.interruptUnsafe()
     this.fiber = undefined
   }

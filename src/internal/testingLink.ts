@@ -193,7 +193,7 @@ export class LinkEnd implements Transport {
 
   /** A turn of this network's own is one that a `TestClock` waits for. */
   atEndOfTurn(task: () => void): void {
-    this.link.clockwork.soon(task)
+    this.link.clockwork.endOfTurn(task)
   }
 
   startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {

@@ -12,6 +12,7 @@ import * as Faults from "../testing/Faults.ts"
 import type { ConnectionInfo, Transport } from "../Transport.ts"
 import * as Argument from "./argument.ts"
 import { connectTimedOut } from "./connectTimeout.ts"
+import * as Deadline from "./deadline.ts"
 import * as Endpoint from "./endpoint.ts"
 import * as HappyEyeballs from "./happyEyeballs.ts"
 import type { Secure } from "./nodeTls.ts"
@@ -336,8 +337,9 @@ export class MemoryNetwork {
     const onFull = () => void (waiting[0] = { address: path, kind: "Timeout", code: "EAGAIN" })
     return this.attempt(clockwork, number, { _tag: "Unix", path }, path, () => info, onFull).pipe(
       Effect.mapError(failed),
-      Effect.timeoutOrElse({
+      Deadline.timeoutOrElse({
         duration: timeout,
+        next: (task) => clockwork.endOfTurn(task),
         orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: waiting, timeout }))
       })
     )
@@ -397,8 +399,9 @@ export class MemoryNetwork {
       onFailure: ({ address }, error) => attempts.set(label(address), error)
     }).pipe(
       Effect.mapError((errors) => failed(mostTelling(errors))),
-      Effect.timeoutOrElse({
+      Deadline.timeoutOrElse({
         duration: timeout,
+        next: (task) => clockwork.endOfTurn(task),
         orElse: () => Effect.fail(connectTimedOut({ target, host, attempts: Array.from(attempts.values()), timeout }))
       }),
       Effect.map((end) => {

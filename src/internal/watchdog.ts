@@ -120,8 +120,6 @@ export interface Watched {
 
 /** A read of so many bytes has possibly left some behind. */
 const largeRead = 32768
-/** How often is looked for more, lest a peer that sends without end be waited for without one. */
-const mostLooks = 32
 
 /** The waits that take more than a word of the peer, or more than it may say. */
 type Excusable = "Idle" | "Read" | "MinRate"
@@ -312,7 +310,7 @@ export class Watchdog {
     // moved on in the meantime
     if (rang < this.deadline()) return this.arm()
     this.judging = true
-    this.look(rang, Deadline.stall(this.armedFor, rang), mostLooks)
+    this.look(rang, Deadline.stall(this.armedFor, rang), Deadline.mostRounds)
   }
 
   /** Reads what has come, and then judges. `stall`: how long the event loop stood still before the timer rang. */

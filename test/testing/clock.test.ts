@@ -1,15 +1,18 @@
 /** TestNetwork under a TestClock: one adjustment carries everything through, however often programs pause on the way. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { type Connection, openConnection, startServer } from "effect-byte-streams"
 import * as Faults from "effect-byte-streams/testing/Faults"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import * as fc from "fast-check"
 import { vi } from "vitest"
-import { pattern } from "../support/bytes.ts"
+import { pattern, text } from "../support/bytes.ts"
+import { authority, certificates } from "../support/certificates.ts"
 import { defectOf, startUnderClock as start, waits } from "../support/fibers.ts"
 import { forAll } from "../support/property.ts"
+
+const { identity } = certificates.server
 
 interface Round {
   readonly clientPauses: number
@@ -105,6 +108,105 @@ describe("one adjustment of the clock", () => {
       )
     )
   }
+
+  const slow = TestNetwork.layerWith({ fromServer: { latency }, fromClient: { latency } })
+
+  it.effect("what arrives at the very moment of a deadline is in time: connecting", () =>
+    Effect.gen(function* () {
+      yield* startServer({ port: 80, gracePeriod: 0 }, () => Effect.never)
+      const connecting = yield* start(Effect.scoped(openConnection({ port: 80, connectTimeout: 2 * latency })))
+      yield* TestNetwork.settled
+      yield* TestClock.adjust(2 * latency)
+      yield* Fiber.join(connecting)
+    }).pipe(TestNetwork.explain, Effect.scoped, Effect.provide(slow))
+  )
+
+  it.effect("what arrives at the very moment of a deadline is in time: a handshake", () =>
+    Effect.gen(function* () {
+      yield* startServer({ port: 80, gracePeriod: 0, tls: { identity } }, () => Effect.never)
+      const tls = { ca: authority.cert, serverName: "localhost", handshakeTimeout: 2 * latency }
+      const connecting = yield* start(Effect.scoped(openConnection({ port: 80, tls })))
+      // to connect, and for the handshake
+      for (let i = 0; i < 2; i++) {
+        yield* TestNetwork.settled
+        yield* TestClock.adjust(2 * latency - 1)
+        yield* TestNetwork.settled
+        assert.isTrue(waits(connecting))
+        yield* TestClock.adjust(1)
+      }
+      yield* Fiber.join(connecting)
+    }).pipe(TestNetwork.explain, Effect.scoped, Effect.provide(slow))
+  )
+
+  it.effect("what arrives at the very moment of a deadline is in time: what lets the peer read, and us close", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      yield* startServer({ port: 80, gracePeriod: 0 }, ({ reader }) =>
+        Effect.gen(function* () {
+          if (text(yield* reader.read(1)) === "!") return yield* Deferred.succeed(gate, undefined)
+          yield* Deferred.await(gate)
+          return yield* reader.readAll({ maxBytes: "unbounded" })
+        })
+      )
+      const connecting = yield* start(
+        Effect.all([openConnection({ port: 80, closeTimeout: 2 * latency }), openConnection({ port: 80 })])
+      )
+      // one after the other
+      for (let i = 0; i < 2; i++) {
+        yield* TestNetwork.settled
+        yield* TestClock.adjust(2 * latency)
+      }
+      const [large, small] = yield* Fiber.join(connecting)
+      large.writer.writeUnsafe(pattern(600_000))
+      const closing = yield* start(large.writer.close)
+      yield* TestNetwork.settled
+      yield* TestClock.adjust(latency)
+      yield* small.writer.write("!")
+      yield* TestNetwork.settled
+      yield* TestClock.adjust(latency - 1)
+      assert.isTrue(waits(closing))
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(yield* Fiber.join(closing), { _tag: "Graceful" })
+    }).pipe(
+      TestNetwork.explain,
+      Effect.scoped,
+      Effect.provide(TestNetwork.layerWith({ fromServer: { latency }, fromClient: { latency, capacity: 300_000 } }))
+    )
+  )
+
+  it.effect("what arrives at the very moment of a deadline is in time: the last word for a handler", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ port: 80 }, ({ reader }) => reader.readLine)
+      const connecting = yield* start(openConnection({ port: 80 }))
+      yield* TestNetwork.settled
+      yield* TestClock.adjust(2 * latency)
+      const { writer } = yield* Fiber.join(connecting)
+      const stopping = yield* start(server.shutdown({ gracePeriod: latency }))
+      yield* writer.write("bye\n")
+      yield* TestNetwork.settled
+      yield* TestClock.adjust(latency)
+      assert.deepStrictEqual(yield* Fiber.join(stopping), { completed: 1, aborted: 0 })
+    }).pipe(TestNetwork.explain, Effect.scoped, Effect.provide(slow))
+  )
+
+  it.effect("bounds strike as well once the network is gone", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const network = yield* Scope.provide(Layer.build(TestNetwork.layer), scope)
+      const { reader, writer } = yield* Effect.gen(function* () {
+        yield* startServer({ port: 80, gracePeriod: 0 }, () => Effect.never)
+        return yield* openConnection({ port: 80, closeTimeout: 1000, timeouts: { read: 1000 } })
+      }).pipe(Effect.provideContext(network))
+      yield* Scope.close(scope, Exit.void)
+      const reading = yield* start(Effect.flip(reader.readLine))
+      yield* TestClock.adjust(1000)
+      assert.strictEqual((yield* Fiber.join(reading))._tag, "StreamTimeout")
+      writer.writeUnsafe(pattern(1_000_000))
+      const closing = yield* start(writer.close)
+      yield* TestClock.adjust(1000)
+      assert.strictEqual((yield* Fiber.join(closing))._tag, "TimedOut")
+    }).pipe(Effect.scoped)
+  )
 
   it.effect("no further than it says", () =>
     Effect.gen(function* () {
