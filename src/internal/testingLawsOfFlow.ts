@@ -279,12 +279,12 @@ const heardFirst = law(
   "A bound on waiting is judged once what had come by then has been read, also where the event loop stood still for longer than the bound.",
   (connect) =>
     Effect.gen(function* () {
-      const { a, b } = yield* connect({ timeouts: { read: 50 } })
+      const { a, b } = yield* connect({ timeouts: { read: 20 } })
       const sent = pattern(20_000)
       const reading = yield* meanwhile(b.reader.readExactly(sent.length))
       yield* Effect.sync(() => {
         a.writer.writeUnsafe(sent)
-        standStill(150)
+        standStill(60)
       })
       yield* areBytes("what came", yield* finishes("the read", reading), sent)
     })
