@@ -284,7 +284,9 @@ export interface DuplexLike extends ReadableLike, WritableLike {}
 export const fromTransport = (transport: Transport, options?: Options): Effect.Effect<Connection, never, Scope.Scope> =>
   acquire(
     "Connection.fromTransport",
-    Effect.sync(() => Argument.stream("Connection.fromTransport", "a Transport", transport, transportMethods)),
+    Effect.sync(() =>
+      Argument.stream("Connection.fromTransport", "transport", "a Transport", transport, transportMethods)
+    ),
     options
   )
 

@@ -162,17 +162,16 @@ export const iterable = <A>(operation: string, value: Iterable<A>): Iterable<A> 
   return value
 }
 
-/** A stream, by the methods of it that are used. */
+/** A stream, or a transport, by the methods of it that are used. */
 export const stream = <A>(
   operation: string,
-  expected: string,
+  name: string,
+  must: string,
   value: A,
   methods: ReadonlyArray<keyof A & string>
 ): A => {
-  if (!methods.every((method) => typeof (value as Partial<A> | null | undefined)?.[method] === "function")) {
-    throw new TypeError(`${operation}: expected ${expected}, or what behaves like one, got ${typeName(value)}`)
-  }
-  return value
+  if (methods.every((method) => typeof (value as Partial<A> | null | undefined)?.[method] === "function")) return value
+  throw wrongType(operation, name, `${must}, or what behaves like one`, value)
 }
 
 /** What a value is, for a message that says so. */

@@ -23,7 +23,7 @@ export const readMethods = ["on", "pause", "resume", "read", "destroy"] as const
 export const writeMethods = ["on", "write", "end", "destroy"] as const
 
 export const checkedDuplex = (operation: string, duplex: DuplexLike): DuplexLike =>
-  Argument.stream(operation, "a Node Duplex", duplex, [...readMethods, ...writeMethods])
+  Argument.stream(operation, "duplex", "a Node Duplex", duplex, [...readMethods, ...writeMethods])
 
 /** Nothing was said of why a stream is no more. Only its end is an end: what came before it is not known to be all. */
 export const cutOff = (stream: { readonly errored?: Error | null | undefined }): Error =>
@@ -35,28 +35,28 @@ export const keepHalfOpen = (stream: WritableLike): void => {
 }
 
 /** Where there is nobody who could be told of it if even that fails. */
-export const destroyQuietly = (stream: ReadableLike | WritableLike): void => {
+export const destroyQuietly = (stream: ReadableLike | WritableLike, error?: Error): void => {
   try {
-    stream.destroy()
+    stream.destroy(error)
   } catch {
     // it is not heard of any more either way
   }
 }
 
-/** Whoever reads the other end is not to take what was cut off for complete. */
+/** Whoever reads the other end is not to take what was cut off for complete. Never throws. */
 export const breakOff = (stream: ReadableLike | WritableLike): void => {
   const { resetAndDestroy, writableEnded, writableFinished } = stream as Partial<WritableLike> & {
     resetAndDestroy?(): unknown
   }
-  // a socket that is about to end its output would never close
-  if (typeof resetAndDestroy === "function" && (writableEnded !== true || writableFinished === true)) {
-    try {
+  try {
+    // a socket that is about to end its output would never close
+    if (typeof resetAndDestroy === "function" && (writableEnded !== true || writableFinished === true)) {
       resetAndDestroy.call(stream)
-    } catch {
-      // only one of TCP can do it
     }
+  } catch {
+    // only one of TCP can do it
   }
-  stream.destroy(new Error("this side has aborted the connection"))
+  destroyQuietly(stream, new Error("this side has aborted the connection"))
 }
 
 /** Whether the process stays for what a stream stands for. Not all of them say that it does. */

@@ -27,10 +27,10 @@ export interface StreamPair {
 }
 
 export const checkedPair = (operation: string, pair: StreamPair): StreamPair => {
-  const { readable, writable } = (pair ?? {}) as Partial<StreamPair>
+  const { readable, writable } = Argument.record(operation, "pair", pair) as Partial<StreamPair>
   return {
-    readable: Argument.stream(operation, "readable to be a Node Readable", readable!, readMethods),
-    writable: Argument.stream(operation, "writable to be a Node Writable", writable!, writeMethods)
+    readable: Argument.stream(operation, "readable", "a Node Readable", readable!, readMethods),
+    writable: Argument.stream(operation, "writable", "a Node Writable", writable!, writeMethods)
   }
 }
 
@@ -271,10 +271,7 @@ export class PairTransport implements Transport, InputOwner {
     this.handler = nobody
     this.closing = true
     this.linger?.over()
-    try {
-      breakOff(this.readable)
-    } finally {
-      breakOff(this.writable)
-    }
+    breakOff(this.readable)
+    breakOff(this.writable)
   }
 }

@@ -588,7 +588,10 @@ describe("wrong arguments", () => {
     Effect.gen(function* () {
       for (const wrong of [undefined, null, {}, "socket", new Response("x").body]) {
         const exit = yield* Effect.exit(Connection.fromDuplex(wrong as never))
-        assert.match(String(exit), /Connection\.fromDuplex: expected a Node Duplex, or what behaves like one, got/)
+        assert.match(
+          String(exit),
+          /Connection\.fromDuplex: duplex must be a Node Duplex, or what behaves like one, got/
+        )
       }
     })
   )

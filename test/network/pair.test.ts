@@ -466,16 +466,16 @@ describe("wrong arguments", () => {
       const readable = new Source()
       const writable = new Sink()
       for (const [pair, message] of [
-        [undefined, "readable to be a Node Readable, or what behaves like one, got undefined"],
-        [{ readable }, "writable to be a Node Writable, or what behaves like one, got undefined"],
+        [undefined, "pair must be an object, got undefined"],
+        [{ readable }, "writable must be a Node Writable, or what behaves like one, got undefined"],
         [
           { readable: writable, writable },
-          "readable to be a Node Readable, or what behaves like one, got an object (Sink)"
+          "readable must be a Node Readable, or what behaves like one, got [object Object] (Sink)"
         ],
-        [{ readable, writable: null }, "writable to be a Node Writable, or what behaves like one, got null"]
+        [{ readable, writable: null }, "writable must be a Node Writable, or what behaves like one, got null"]
       ] as const) {
         const exit = yield* Effect.exit(Connection.fromPair(pair as never))
-        assert.include(String(exit), `Connection.fromPair: expected ${message}`)
+        assert.include(String(exit), `Connection.fromPair: ${message}`)
       }
     })
   )
