@@ -52,6 +52,11 @@ class PartBuffer extends ReadBuffer {
     this.total = count
     this.left = count
     if (count === 0) this.feedEnd()
+    // a read of the part waits in the whole, and is in the way of others there and here
+    Object.defineProperty(this, "operation", {
+      get: () => (whole.operation instanceof Move && whole.operation.part === this ? whole.operation : undefined),
+      set: nothing
+    })
   }
 
   /** Waits in the other reader. */

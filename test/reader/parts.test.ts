@@ -193,6 +193,25 @@ describe("limited", () => {
     })
   )
 
+  it.effect("of two at a time the second takes none of what has been moved over for the first", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const part = yield* StreamReader.limited(reader, 10)
+      const first = yield* start(part.readExactly(4))
+      feed("abc")
+      const others: ReadonlyArray<Effect.Effect<unknown, unknown>> = [part.read(1), part.readLine, part.peek(1)]
+      for (const second of others) {
+        assert.deepInclude(yield* outcome(second), { error: "StreamBusy", holder: "readExactly" })
+        // as the generator of a program asks it
+        assert.isFalse(second[Symbol.iterator]().next().done)
+      }
+      feed("d")
+      assert.strictEqual(text(yield* Fiber.join(first)), "abcd")
+      feed("e")
+      assert.strictEqual(text(yield* part.read(1)), "e")
+    })
+  )
+
   it.effect("every read of a part comes to what it comes to on a stream of its bytes, whatever the chunks", () =>
     forAll(
       letterText({ maxLength: 30 }).chain((all) =>
