@@ -235,7 +235,7 @@ describe("transports that are no good", () => {
       // an end too early: what a law finds over a network that cheats
       const cheating: StreamLaws.MakePair = (options) =>
         TestNetwork.pair({ ...options, faults: [{ _tag: "Fin", connection: 1, from: "client", after: 3 }] })
-      const violation = yield* Effect.flip(streamLaw("half-close").check(cheating))
+      const violation = yield* Effect.flip(streamLaw("half-close:").check(cheating))
       assert.include(violation.found, "the question: differs from byte 3 on")
       assert.include(violation.found, '#1 client → 3 B at 0  "que"')
       assert.include(violation.found, "FIN (by fault)")
