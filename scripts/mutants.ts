@@ -107,15 +107,14 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "waiter dropped on interrupt, where the scheduler has a say",
     file: "internal/parking.ts",
-    find: "      return this.host.giveUp() ?? Effect.void\n",
-    replace: "      return Effect.void\n"
+    find: "      this.called = false\n      return this.host.giveUp() ?? Effect.void\n",
+    replace: "      this.called = false\n      return Effect.void\n"
   },
   {
     name: "a fiber is taken to run as soon as it is resumed, whatever the scheduler",
-    file: "internal/operation.ts",
-    find: "(preventYield || (scheduler.shouldYield === shouldYield && maxOpsBeforeYield > 1)) &&",
-    replace:
-      "(preventYield || scheduler.shouldYield !== undefined || shouldYield === undefined || maxOpsBeforeYield > 1) &&"
+    file: "internal/runtime/effectInternals.ts",
+    find: "  return preventYield || (scheduler.shouldYield === shouldYield && maxOpsBeforeYield > 1)\n",
+    replace: "  return preventYield || scheduler.shouldYield !== undefined || maxOpsBeforeYield > 1\n"
   },
   {
     name: "what arrives is handed over before what arrived",

@@ -7,12 +7,14 @@
  * wait up right there. Any other scheduler may let others run between the two,
  * or interrupt the fiber: there the wait is an `Effect.callback`, whose frame
  * notices. A fiber that is woken takes its answer itself, in a step of its own;
- * one that is suspended may also be handed it.
+ * one that is suspended may also be handed it. On public API alone the wait is a
+ * callback under every scheduler.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import { deliver, handOver, notNow, Operation, resume, runsAtOnce, suspend } from "./operation.ts"
+import { notNow, Operation } from "./operation.ts"
+import { enter, handOver, publicOnly, resume, runsAtOnce, suspend } from "./runtime/effectInternals.ts"
 
 /** Whose read waits. */
 export interface Waiting {
@@ -34,13 +36,15 @@ export class Parking extends Operation<any, any> {
   private callback: ((effect: Effect.Effect<any, any>) => void) | undefined = undefined
   /** Whether that was called for an answer, and the fiber has yet to run. */
   private called = false
+  /** What waits on public API alone, until that is over. */
+  private wait: object | undefined = undefined
   private readonly host: Waiting
   /** The fiber is not suspended any more: it was resumed, or interrupted. */
   private readonly stopped = (): void => {
     if (!this.suspended) return
     this.suspended = false
     const last = this.host.giveUp()
-    if (last !== undefined) deliver(Effect.ensuring(Effect.void, last) as never, this.fiber!)
+    if (last !== undefined) enter(Effect.ensuring(Effect.void, last), this.fiber!)
   }
 
   constructor(host: Waiting) {
@@ -51,9 +55,32 @@ export class Parking extends Operation<any, any> {
   /** Begins to wait, in the step that ends with what this returns. */
   begin(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
     this.fiber = fiber
+    if (publicOnly) return this.beginPublicly()
     if (!runsAtOnce(fiber)) return beginInCallback(this, fiber)
     this.suspended = true
     return suspend(fiber, this.stopped)
+  }
+
+  /**
+   * Begins to wait on public API alone. Nobody else runs before the callback is set. It is called for a signal only: what
+   * takes the answer is run behind it, and whatever interrupts the fiber before that gives the wait up.
+   */
+  private beginPublicly(): Effect.Effect<any, any> {
+    const wait = {}
+    this.wait = wait
+    const signal = Effect.callback<Effect.Effect<any, any>>((callback) => {
+      this.callback = callback as never
+    })
+    return Effect.onInterrupt(
+      Effect.flatMap(signal, (answering) => answering),
+      () =>
+        Effect.suspend(() => {
+          // a wait that is over is not given up: another may have begun
+          if (this.wait !== wait) return Effect.void
+          this.callback = undefined
+          return this.host.giveUp() ?? Effect.void
+        })
+    )
   }
 
   /** Whether a fiber waits, and was not resumed yet. */
@@ -64,13 +91,14 @@ export class Parking extends Operation<any, any> {
   /** Resumes the fiber that waits, to take its answer. */
   wake(): void {
     if (this.suspended) return this.end(this)
+    if (publicOnly) return this.end(Exit.succeed(this))
     this.called = true
     this.end(Exit.succeed(this))
   }
 
   /** Resumes the fiber that waits, with its answer, which may hold bytes where the fiber is suspended. */
   answer(exit: Exit.Exit<any, any>): void {
-    this.end(this.suspended ? exit : Exit.succeed(new Given(exit)))
+    this.end(this.suspended ? exit : Exit.succeed(publicOnly ? exit : new Given(exit)))
   }
 
   private end(effect: Effect.Effect<any, any>): void {
@@ -86,6 +114,7 @@ export class Parking extends Operation<any, any> {
   /** The read waits no longer, for whatever reason. */
   over(): void {
     this.called = false
+    this.wait = undefined
   }
 
   /** Waits in a callback. Returns what is run by a fiber that is interrupted meanwhile. */
@@ -135,6 +164,6 @@ const behindCallback: Effect.Effect<any, any> = Effect.flatMap(inCallback, (answ
 
 const beginInCallback = (parking: Parking, fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> => {
   beginning = parking
-  deliver(behindCallback as never, fiber)
-  return deliver(inCallback as never, fiber)
+  enter(behindCallback, fiber)
+  return enter(inCallback, fiber)
 }

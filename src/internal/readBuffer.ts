@@ -29,8 +29,9 @@ import { ClosedStream, StreamBusy, StreamTimeout } from "./errors.ts"
 import type { Budget } from "./budget.ts"
 import { ByteWindow } from "./byteWindow.ts"
 import * as Bytes from "./bytes.ts"
-import { handOver, interrupted, nothing, notNow, Operation } from "./operation.ts"
+import { notNow, Operation } from "./operation.ts"
 import { Parking, type Waiting } from "./parking.ts"
+import { handOver, interrupted, nothing, othersWait } from "./runtime/effectInternals.ts"
 import { unbounded, Watchdog, type Watched } from "./watchdog.ts"
 
 /** Why a stream broke, as an error made anew for each operation that meets it. */
@@ -68,6 +69,8 @@ export class ReadBuffer implements Waiting {
   received = 0
   /** Whether the transport is held back. */
   paused = false
+  /** Of what the transport died when it was told to stop or to go on, late: the next read does. */
+  defect: { readonly defect: unknown } | undefined = undefined
   /** How the stream ended, once all that came before is in the window. */
   end: "Eof" | Loss<ReadError> | undefined = undefined
   /** Set once this side has closed the stream; nothing can be read from then on. */
@@ -87,6 +90,8 @@ export class ReadBuffer implements Waiting {
   draining = false
 
   private readonly flow: Flow
+  /** Whether the transport was told to stop, last. */
+  private told = false
   private queue: Queue.Queue<Uint8Array, Cause.Done | Loss<ReadError>> | undefined = undefined
   /** Whether the queue may hold something: chunks, or the end. */
   private queued = false
@@ -238,12 +243,33 @@ export class ReadBuffer implements Waiting {
   private pauseIfFull(): void {
     if (this.paused || this.settling || this.ended || this.closed !== undefined) return
     if (this.size > this.threshold) {
-      this.paused = true
-      this.flow.pause()
+      this.tell(true)
     } else if (this.operation === undefined && this.budget?.refuses(this) === true) {
-      this.paused = true
       this.budget.hold(this)
-      this.flow.pause()
+      this.tell(true)
+    }
+  }
+
+  /** Stops the transport, or lets it go on. */
+  private tell(paused: boolean): void {
+    this.paused = paused
+    if (othersWait()) queueMicrotask(() => this.tellLate())
+    else if (this.told !== paused) this.tellNow()
+  }
+
+  private tellNow(): void {
+    this.told = this.paused
+    if (this.paused) this.flow.pause()
+    else this.flow.resume()
+  }
+
+  /** In the step that takes an answer the transport was told nothing. It may have been since, or need not be any more. */
+  private tellLate(): void {
+    if (this.told === this.paused || this.ended || this.closed !== undefined) return
+    try {
+      this.tellNow()
+    } catch (defect) {
+      this.defect = { defect }
     }
   }
 
@@ -258,8 +284,7 @@ export class ReadBuffer implements Waiting {
     // nothing more comes after the end
     if (!this.paused || this.size > this.limit || this.ended) return
     if (this.budget?.refuses(this) === true) return this.budget.hold(this)
-    this.paused = false
-    this.flow.resume()
+    this.tell(false)
   }
 
   // ------------------------------------------------------------------------
@@ -447,10 +472,7 @@ export class ReadBuffer implements Waiting {
 
   /** The transport has to go on for a read to get what it waits for, whatever is buffered. */
   private resumeForRead(): void {
-    if (this.paused) {
-      this.paused = false
-      this.flow.resume()
-    }
+    if (this.paused) this.tell(false)
   }
 
   /** The waiting operation is over, or given up. */
@@ -590,6 +612,11 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
       return Exit.fail(new StreamBusy({ operation: this.name, holder: buffer.operation.name })) as never
     }
     if (interrupted(fiber)) return nothing
+    if (buffer.defect !== undefined) {
+      const { defect } = buffer.defect
+      buffer.defect = undefined
+      return Exit.die(defect) as never
+    }
     const exit = buffer.settle(this)
     return exit === undefined ? buffer.park(this, fiber) : (handOver(exit, fiber) as Effect.Effect<A, E>)
   }

@@ -5,7 +5,8 @@ import type * as Fiber from "effect/Fiber"
 import type { WriteError } from "../StreamError.ts"
 import { ClosedStream } from "./errors.ts"
 import * as Argument from "./argument.ts"
-import { deliver, interrupted, nothing, notNow, Operation, resume, runsAtOnce, suspend } from "./operation.ts"
+import { notNow, Operation } from "./operation.ts"
+import { deliver, interrupted, nothing, resume, runsAtOnce, suspend } from "./runtime/effectInternals.ts"
 import type { Waiter, WriteBuffer } from "./writeBuffer.ts"
 
 const exitVoid: Exit.Exit<void> = Exit.void

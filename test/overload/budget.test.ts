@@ -6,6 +6,7 @@ import * as fc from "fast-check"
 import { pattern, text } from "../support/bytes.ts"
 import { type Faked, fake } from "../support/fakeTransport.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
+import { flowTold } from "../support/handFed.ts"
 import { forAll } from "../support/property.ts"
 import { connectRaw } from "../support/rawPeer.ts"
 import { eventuallyEffect } from "../support/wait.ts"
@@ -49,6 +50,7 @@ describe("budget", () => {
         for (const { transport } of connections) transport.push(pattern(1))
         assert.deepStrictEqual(connections.map(paused), [true, true, true])
         yield* connections[0].reader.readExactly(401)
+        yield* flowTold
         assert.strictEqual(yield* budget.used, 802)
         assert.deepStrictEqual(connections.map(paused), [false, false, false])
       })
@@ -134,6 +136,7 @@ describe("budget", () => {
                   connection.waiting = yield* start(
                     Effect.map(reader.read(bytes), ({ length }) => void (connection.got += length))
                   )
+                  yield* flowTold
                 }
               }
               let unread = 0

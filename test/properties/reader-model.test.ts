@@ -11,6 +11,7 @@ import { ReadBuffer } from "../../src/internal/readBuffer.ts"
 import { BufferReader } from "../../src/internal/streamReader.ts"
 import { bytes } from "../support/bytes.ts"
 import { start } from "../support/fibers.ts"
+import { flowTold } from "../support/handFed.ts"
 import { forAll } from "../support/property.ts"
 import { type End, isModelled, type Modelled, ReaderModel } from "../support/readerModel.ts"
 import { allOrNothing, letterText, type Outcome, perform, requests } from "../support/readRequests.ts"
@@ -149,6 +150,7 @@ class Comparison {
     assert.strictEqual(yield* reader.buffered, size)
     if (model.end === "closed") return
     assert.strictEqual(model.gone + size, this.fed)
+    yield* flowTold
     assert.strictEqual(buffer.paused, this.paused)
     if (this.waiting !== undefined) assert.isFalse(this.paused, "paused, although a read waits")
     // nothing more comes from a source that has ended: whether it is held back means nothing

@@ -8,7 +8,7 @@ import { Effect, Fiber } from "effect"
 import { assertBytes } from "../support/assertBytes.ts"
 import { pattern } from "../support/bytes.ts"
 import { start, waits } from "../support/fibers.ts"
-import { handFed, outcome } from "../support/handFed.ts"
+import { flowTold, handFed, outcome } from "../support/handFed.ts"
 import { counting, type Work } from "../support/work.ts"
 
 const megabyte = 1024 * 1024
@@ -48,6 +48,7 @@ describe("a long line", () => {
         const waiting = yield* start(reader.readLine)
         feedInPieces(feed, line, 1)
         assertBytes(yield* Fiber.join(waiting), line)
+        yield* flowTold
         assert.deepStrictEqual(flow, [])
       }),
     // two seconds of work, on a machine that may have a lot else to do
@@ -68,6 +69,7 @@ describe("a long line", () => {
         assert.isFalse(waits(waiting))
         assertBytes(yield* Fiber.join(waiting), line)
         assertLinear(work, length)
+        yield* flowTold
         assert.deepStrictEqual(flow, [])
       })
     )
@@ -84,6 +86,7 @@ describe("a long line", () => {
         )
         assertBytes(read, line)
         assertLinear(work, length)
+        yield* flowTold
         assert.deepStrictEqual(flow, [])
       })
     )
@@ -179,6 +182,7 @@ describe("many small reads", () => {
       assertBytes(out, all)
       assertLinear(work, all.length)
       assert.strictEqual(yield* reader.buffered, 0)
+      yield* flowTold
       assert.deepStrictEqual(flow, ["pause", "resume"])
     })
   )
@@ -262,6 +266,7 @@ describe("large reads under a small limit", () => {
           const { end, feed, flow, reader } = yield* handFed()
           // the source has been paused before the read began
           feed(chunk, chunk, chunk)
+          yield* flowTold
           assert.deepStrictEqual(flow, ["pause"])
           const [all, work] = yield* counting(
             Effect.gen(function* () {
@@ -287,6 +292,7 @@ describe("large reads under a small limit", () => {
       const [, work] = yield* counting(Effect.sync(() => feedInPieces(feed, all, 1)))
       assertBytes(yield* Fiber.join(waiting), all)
       assertLinear(work, all.length)
+      yield* flowTold
       assert.deepStrictEqual(flow, [])
     })
   )

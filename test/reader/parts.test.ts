@@ -8,7 +8,7 @@ import { text } from "../support/bytes.ts"
 import { chunkings } from "../support/chunkings.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
 import { fake } from "../support/fakeTransport.ts"
-import { handFed, held, outcome } from "../support/handFed.ts"
+import { flowTold, handFed, held, outcome } from "../support/handFed.ts"
 import { forAll } from "../support/property.ts"
 import { allOrNothing, letterText, type Outcome, perform, requests } from "../support/readRequests.ts"
 import { timeoutOf } from "../support/timeouts.ts"
@@ -176,8 +176,10 @@ describe("limited", () => {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       const part = yield* StreamReader.limited(reader, 1_000_000)
       assert.isFalse(feed("123456789"))
+      yield* flowTold
       assert.deepStrictEqual(flow, ["pause"])
       assert.strictEqual(text(yield* part.readExactly(9)), "123456789")
+      yield* flowTold
       assert.deepStrictEqual(flow, ["pause", "resume"])
     })
   )

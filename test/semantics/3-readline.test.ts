@@ -4,7 +4,18 @@ import { StreamReader } from "effect-byte-streams"
 import { Effect, Fiber, Stream } from "effect"
 import { text } from "../support/bytes.ts"
 import { start, waits } from "../support/fibers.ts"
-import { busy, handFed, held, none, outcome, overrunFound, overrunNotFound, some, value } from "../support/handFed.ts"
+import {
+  flowTold,
+  busy,
+  handFed,
+  held,
+  none,
+  outcome,
+  overrunFound,
+  overrunNotFound,
+  some,
+  value
+} from "../support/handFed.ts"
 
 describe("3 readline and iteration", () => {
   it.effect("3.1 a line ends with a line feed only: a carriage return before it stays, and is no end by itself", () =>
@@ -57,10 +68,12 @@ describe("3 readline and iteration", () => {
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 3 })
       feed("li", "ne1\nline2\n")
+      yield* flowTold
       assert.deepStrictEqual(flow, ["pause"])
       assert.deepStrictEqual(yield* outcome(reader.readLine), overrunFound("readLine", 5, 3))
       assert.strictEqual(yield* held(reader), "line2\n")
       assert.deepStrictEqual(yield* outcome(reader.readLine), overrunFound("readLine", 5, 3))
+      yield* flowTold
       assert.deepStrictEqual(flow, ["pause", "resume"])
     })
   )
@@ -69,9 +82,11 @@ describe("3 readline and iteration", () => {
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 3 })
       feed("li", "ne1", "li")
+      yield* flowTold
       assert.deepStrictEqual(flow, ["pause"])
       assert.deepStrictEqual(yield* outcome(reader.readLine), overrunNotFound("readLine", 7, 3))
       assert.strictEqual(yield* reader.buffered, 0)
+      yield* flowTold
       assert.deepStrictEqual(flow, ["pause", "resume"])
     })
   )

@@ -5,7 +5,7 @@ import { Deferred, Effect, Fiber, Option, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
 import { bytes, text } from "../support/bytes.ts"
 import { start, waits } from "../support/fibers.ts"
-import { busy, handFed, held, outcome, value } from "../support/handFed.ts"
+import { flowTold, busy, handFed, held, outcome, value } from "../support/handFed.ts"
 import { effectOf, type Request } from "../support/readRequests.ts"
 import { reads } from "../support/reads.ts"
 import { turns } from "../support/wait.ts"
@@ -271,6 +271,7 @@ describe("7 concurrency and cancellation", () => {
           )
           yield* Deferred.succeed(begin, undefined)
           yield* Fiber.await(reading)
+          yield* flowTold
           assert.isAbove(told, 0)
           assert.strictEqual(yield* held(reader), !got ? "abcd\n----" : read.title === "pull" ? "" : "----")
         })

@@ -1,6 +1,7 @@
 /** A reader that a test feeds by hand, what its source was told, and what its reads come to. */
 import { StreamError, StreamReader } from "effect-byte-streams"
 import { Effect } from "effect"
+import { publicOnly } from "../../src/internal/runtime/effectInternals.ts"
 import { bytes, text } from "./bytes.ts"
 import { failed, type Outcome, succeeded } from "./readRequests.ts"
 
@@ -39,6 +40,12 @@ export const handFed = (options?: { readonly limit?: number }): Effect.Effect<Ha
       lose: (error = reset) => failUnsafe(error)
     }
   })
+
+/**
+ * Until a source knows what it was to be told by a read: at once, or where the library works on Effect's public API alone,
+ * behind the step of the fiber that reads.
+ */
+export const flowTold: Effect.Effect<void> = publicOnly ? Effect.promise(() => Promise.resolve()) : Effect.void
 
 /** What is buffered, as text. It stays there. */
 export const held = (reader: StreamReader.StreamReader): Effect.Effect<string, StreamError.ReadError> =>
