@@ -51,7 +51,8 @@ export const LimitOverrun = withSchema(Errors.LimitOverrun, "LimitOverrun", {
   operation: Schema.String,
   consumed: Schema.Number,
   limit: Schema.Number,
-  found: Schema.Boolean
+  found: Schema.Boolean,
+  frame: Schema.optional(Schema.String)
 })
 export type LimitOverrun = Errors.LimitOverrun
 
@@ -72,6 +73,52 @@ export const InvalidText = withSchema(Errors.InvalidText, "InvalidText", {
   bytes: Schema.Uint8Array
 })
 export type InvalidText = Errors.InvalidText
+
+/**
+ * What arrived is no message of the frame that it was read with.
+ *
+ * **Details**
+ *
+ * - `frame` says which part of the message is wrong: `Packet.body.length`.
+ * - `offset` is where, in bytes, counted from the first byte of the stream.
+ * - `bytes` are the up to 16 bytes from there on; the message shows them as hexadecimal numbers.
+ *
+ * Where it is known where the bad message ends (a length in front of it, a
+ * delimiter behind it), it is consumed, and the next read stands behind it.
+ * Elsewhere nothing is consumed: the same read fails again, and any other read
+ * goes on at the first byte of the bad message.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const MalformedFrame = withSchema(Errors.MalformedFrame, "MalformedFrame", {
+  operation: Schema.String,
+  frame: Schema.String,
+  reason: Schema.String,
+  offset: Schema.Number,
+  bytes: Schema.Uint8Array,
+  cause: Schema.optional(Schema.Defect())
+})
+export type MalformedFrame = Errors.MalformedFrame
+
+/**
+ * A value cannot be written with a frame: it could not be read again. Nothing
+ * was written.
+ *
+ * **Details**
+ *
+ * `frame` says which part of the value it is about: `Packet.topic`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const EncodeFailed = withSchema(Errors.EncodeFailed, "EncodeFailed", {
+  operation: Schema.String,
+  frame: Schema.String,
+  reason: Schema.String,
+  cause: Schema.optional(Schema.Defect())
+})
+export type EncodeFailed = Errors.EncodeFailed
 
 /**
  * This side ended the stream, then used it.
@@ -321,7 +368,7 @@ export type WriteError = ConnectionLost | ClosedStream | StreamTimeout
  * @category models
  * @since 0.1.0
  */
-export type FramedReadError = ReadError | IncompleteRead | LimitOverrun
+export type FramedReadError = ReadError | IncompleteRead | LimitOverrun | MalformedFrame
 
 /**
  * Every error of this library.
@@ -333,10 +380,12 @@ export type StreamError =
   | ClosedStream
   | ConnectFailed
   | ConnectionLost
+  | EncodeFailed
   | IncompleteRead
   | InvalidText
   | LimitOverrun
   | ListenFailed
+  | MalformedFrame
   | StreamBusy
   | StreamTimeout
   | TlsFailed

@@ -24,8 +24,10 @@ export class LimitOverrun extends Data.TaggedError("LimitOverrun")<{
   readonly consumed: number
   readonly limit: number
   readonly found: boolean
+  readonly frame?: string | undefined
 }> {
   override get message(): string {
+    if (this.frame !== undefined) return `${this.operation}: ${this.frame} is longer than ${this.limit} bytes`
     return this.found
       ? `${this.operation}: the separator is found, but ${this.consumed} bytes before it exceed the limit of ${this.limit}`
       : `${this.operation}: no separator within the limit of ${this.limit} bytes`
@@ -41,6 +43,33 @@ export class InvalidText extends Data.TaggedError("InvalidText")<{
     const { bytes, encoding, operation } = this
     const shown = Array.from(bytes.subarray(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join(" ")
     return `${operation}: a line of ${bytes.length} bytes is not valid ${encoding} (${shown}${bytes.length > 16 ? " …" : ""})`
+  }
+}
+
+export class MalformedFrame extends Data.TaggedError("MalformedFrame")<{
+  readonly operation: string
+  readonly frame: string
+  readonly reason: string
+  readonly offset: number
+  readonly bytes: Uint8Array
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    const hex = Array.from(this.bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ")
+    return `${this.operation}: ${this.frame} is malformed: ${this.reason} (at byte ${this.offset}${
+      hex === "" ? "" : `: ${hex}`
+    })`
+  }
+}
+
+export class EncodeFailed extends Data.TaggedError("EncodeFailed")<{
+  readonly operation: string
+  readonly frame: string
+  readonly reason: string
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `${this.operation}: ${this.frame} ${this.reason}`
   }
 }
 

@@ -1,0 +1,1178 @@
+/**
+ * What a message is in bytes: how it is read, how it is written, how large it may be.
+ *
+ * A frame is a value. It knows no reader and no socket: `reader.readFrame(frame)` and `writer.writeFrame(frame, value)` use
+ * it on a connection, `decodeResult` and `encodeResult` on bytes at hand, `makeDecoder` on pieces that are pushed.
+ *
+ * What holds for all frames:
+ *
+ * - **A message is one operation.** A read that is interrupted, or timed out, has taken nothing.
+ * - **Chunks do not matter.** However the bytes were cut on the way, the messages are the same, and each byte is looked
+ *   at a constant number of times.
+ * - **Bounds come first.** A length, a count or a depth above its bound fails before anything is kept for it. `maxBytes`
+ *   of a frame is what one message may have.
+ * - **There and back.** What could not be read again is not written: `EncodeFailed`.
+ * - Bytes in a value may be a view of what arrived, as those of `reader.read` are: whoever stores a few of them for long
+ *   makes a copy.
+ *
+ * @since 0.1.0
+ */
+import * as Function from "effect/Function"
+import type * as Option from "effect/Option"
+import type { Pipeable } from "effect/Pipeable"
+import * as Result from "effect/Result"
+import * as Compose from "./internal/frame/compose.ts"
+import type { stop } from "./internal/frame/cursor.ts"
+import { bound, of, type TypeId } from "./internal/frame/node.ts"
+import * as Numbers from "./internal/frame/numbers.ts"
+import * as Prefixed from "./internal/frame/prefixed.ts"
+import * as Run from "./internal/frame/run.ts"
+import { EncodeFault } from "./internal/frame/sink.ts"
+import * as Text from "./internal/frame/text.ts"
+import type { EncodeFailed, IncompleteRead, LimitOverrun, MalformedFrame } from "./StreamError.ts"
+
+// ---------------------------------------------------------------------------
+// models
+// ---------------------------------------------------------------------------
+
+/**
+ * How a message is read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Decoder<out A> extends Pipeable {
+  readonly [TypeId]: { readonly _Decoder: (_: never) => A }
+  /** The most bytes that one message may have; `Infinity` where `"unbounded"` was asked for. */
+  readonly maxBytes: number
+  /** For `yield*` in a program of `gen`. */
+  [Symbol.iterator](): Iterator<Decoder<A>, A, any>
+}
+
+/**
+ * How a message is written.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Encoder<in A> extends Pipeable {
+  readonly [TypeId]: { readonly _Encoder: (_: A) => void }
+}
+
+/**
+ * How a message is read and written.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Frame<in out A> extends Decoder<A>, Encoder<A> {
+  readonly [TypeId]: { readonly _Decoder: (_: never) => A; readonly _Encoder: (_: A) => void }
+  /** The most bytes that one message may have; `Infinity` where `"unbounded"` was asked for. */
+  readonly maxBytes: number
+  /** For `yield*` in a program of `gen`. */
+  [Symbol.iterator](): Iterator<Frame<A>, A, any>
+}
+
+/**
+ * The value of a frame.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Value<F> = F extends { readonly [TypeId]: { readonly _Decoder: (_: never) => infer A } } ? A : never
+
+// ---------------------------------------------------------------------------
+// numbers
+// ---------------------------------------------------------------------------
+
+/**
+ * An unsigned integer of 1 byte: 0 to 255.
+ *
+ * ```
+ * | 0..7 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const uint8: Frame<number> = Numbers.uint8
+
+/**
+ * A signed integer, in two's complement, of 1 byte: -128 to 127.
+ *
+ * ```
+ * | 0..7 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const int8: Frame<number> = Numbers.int8
+
+/**
+ * An unsigned integer of 2 bytes, the most significant first: 0 to 65,535.
+ *
+ * ```
+ * | high | low |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const uint16: Frame<number> = Numbers.uint16
+
+/**
+ * An unsigned integer of 2 bytes, the least significant first: 0 to 65,535.
+ *
+ * ```
+ * | low | high |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const uint16LE: Frame<number> = Numbers.uint16LE
+
+/**
+ * A signed integer, in two's complement, of 2 bytes, the most significant first: -32,768 to 32,767.
+ *
+ * ```
+ * | high | low |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const int16: Frame<number> = Numbers.int16
+
+/**
+ * A signed integer, in two's complement, of 2 bytes, the least significant first: -32,768 to 32,767.
+ *
+ * ```
+ * | low | high |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const int16LE: Frame<number> = Numbers.int16LE
+
+/**
+ * An unsigned integer of 3 bytes, the most significant first: 0 to 16,777,215.
+ *
+ * ```
+ * | high | mid | low |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const uint24: Frame<number> = Numbers.uint24
+
+/**
+ * An unsigned integer of 3 bytes, the least significant first: 0 to 16,777,215.
+ *
+ * ```
+ * | low | mid | high |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const uint24LE: Frame<number> = Numbers.uint24LE
+
+/**
+ * A signed integer, in two's complement, of 3 bytes, the most significant first: -8,388,608 to 8,388,607.
+ *
+ * ```
+ * | high | mid | low |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const int24: Frame<number> = Numbers.int24
+
+/**
+ * A signed integer, in two's complement, of 3 bytes, the least significant first: -8,388,608 to 8,388,607.
+ *
+ * ```
+ * | low | mid | high |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const int24LE: Frame<number> = Numbers.int24LE
+
+/**
+ * An unsigned integer of 4 bytes, the most significant first: 0 to 4,294,967,295.
+ *
+ * ```
+ * | 24..31 | 16..23 | 8..15 | 0..7 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const uint32: Frame<number> = Numbers.uint32
+
+/**
+ * An unsigned integer of 4 bytes, the least significant first: 0 to 4,294,967,295.
+ *
+ * ```
+ * | 0..7 | 8..15 | 16..23 | 24..31 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const uint32LE: Frame<number> = Numbers.uint32LE
+
+/**
+ * A signed integer, in two's complement, of 4 bytes, the most significant first: -2,147,483,648 to 2,147,483,647.
+ *
+ * ```
+ * | 24..31 | 16..23 | 8..15 | 0..7 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const int32: Frame<number> = Numbers.int32
+
+/**
+ * A signed integer, in two's complement, of 4 bytes, the least significant first: -2,147,483,648 to 2,147,483,647.
+ *
+ * ```
+ * | 0..7 | 8..15 | 16..23 | 24..31 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const int32LE: Frame<number> = Numbers.int32LE
+
+/**
+ * An unsigned integer of 8 bytes as a `bigint`, the most significant first.
+ *
+ * ```
+ * | 56..63 | … | 8..15 | 0..7 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const uint64: Frame<bigint> = Numbers.uint64
+
+/**
+ * An unsigned integer of 8 bytes as a `bigint`, the least significant first.
+ *
+ * ```
+ * | 0..7 | 8..15 | … | 56..63 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const uint64LE: Frame<bigint> = Numbers.uint64LE
+
+/**
+ * A signed integer, in two's complement, of 8 bytes as a `bigint`, the most significant first.
+ *
+ * ```
+ * | 56..63 | … | 8..15 | 0..7 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const int64: Frame<bigint> = Numbers.int64
+
+/**
+ * A signed integer, in two's complement, of 8 bytes as a `bigint`, the least significant first.
+ *
+ * ```
+ * | 0..7 | 8..15 | … | 56..63 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const int64LE: Frame<bigint> = Numbers.int64LE
+
+/**
+ * An unsigned integer of 8 bytes as a `number`, the most significant first. One above 2^53 - 1 is malformed.
+ *
+ * ```
+ * | 56..63 | … | 8..15 | 0..7 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const uint64Number: Frame<number> = Numbers.uint64Number
+
+/**
+ * An unsigned integer of 8 bytes as a `number`, the least significant first. One above 2^53 - 1 is malformed.
+ *
+ * ```
+ * | 0..7 | 8..15 | … | 56..63 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const uint64NumberLE: Frame<number> = Numbers.uint64NumberLE
+
+/**
+ * A number of IEEE 754 of 4 bytes, the most significant first. A value is written as the nearest that 32 bits can hold; one beyond their range cannot be written.
+ *
+ * ```
+ * | 24..31 | 16..23 | 8..15 | 0..7 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const float32: Frame<number> = Numbers.float32
+
+/**
+ * A number of IEEE 754 of 4 bytes, the least significant first. A value is written as the nearest that 32 bits can hold; one beyond their range cannot be written.
+ *
+ * ```
+ * | 0..7 | 8..15 | 16..23 | 24..31 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const float32LE: Frame<number> = Numbers.float32LE
+
+/**
+ * A number of IEEE 754 of 8 bytes, the most significant first.
+ *
+ * ```
+ * | 56..63 | … | 8..15 | 0..7 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const float64: Frame<number> = Numbers.float64
+
+/**
+ * A number of IEEE 754 of 8 bytes, the least significant first.
+ *
+ * ```
+ * | 0..7 | 8..15 | … | 56..63 |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const float64LE: Frame<number> = Numbers.float64LE
+
+/**
+ * Fields of bits within a whole number of bytes, the most significant first.
+ *
+ * ```
+ * bits({ type: 4, flags: 4 })
+ * | type type type type flags flags flags flags |
+ * ```
+ *
+ * Each field is an integer of 0 or more, of 53 bits at most.
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const bits: <const Fields extends { readonly [name: string]: number }>(
+  fields: Fields
+) => Frame<{ readonly [K in keyof Fields]: number }> = Numbers.bits
+
+/**
+ * What a number of any length may look like.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface VarintOptions {
+  /** The most bytes that it may have. Default: what its range needs, 8 for a `number`, 10 for a `bigint`. */
+  readonly maxBytes?: number | undefined
+  /** Whether a form that is longer than it need be is malformed. Default `"refuse"`; for QUIC `"accept"`. */
+  readonly padded?: "refuse" | "accept" | undefined
+}
+
+/**
+ * LEB128: an unsigned integer of 1 to 8 bytes, up to 2^53 - 1. Written in its shortest form; a longer one is malformed.
+ *
+ * ```
+ * | 1xxxxxxx | 1xxxxxxx | 0xxxxxxx |   the least significant seven bits first
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const varint: Frame<number> = Numbers.varint
+
+/**
+ * LEB128: an unsigned integer of 1 to 10 bytes as a `bigint`, up to 2^64 - 1. (Protocol Buffers, WebAssembly.)
+ *
+ * ```
+ * | 1xxxxxxx | 1xxxxxxx | 0xxxxxxx |   the least significant seven bits first
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const varint64: Frame<bigint> = Numbers.varint64
+
+/**
+ * LEB128 of a signed integer: 0, -1, 1, -2, 2 are written as 0, 1, 2, 3, 4. From -2^52 to 2^52 - 1.
+ *
+ * ```
+ * | 1xxxxxxx | 1xxxxxxx | 0xxxxxxx |   the least significant seven bits first
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const zigzag: Frame<number> = Numbers.zigzag
+
+/**
+ * As `zigzag`, of a `bigint` of 64 bits. (Protocol Buffers' `sint64`.)
+ *
+ * ```
+ * | 1xxxxxxx | 1xxxxxxx | 0xxxxxxx |   the least significant seven bits first
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const zigzag64: Frame<bigint> = Numbers.zigzag64
+
+/**
+ * An integer of 1, 2, 4 or 8 bytes: the two top bits say how many (RFC 9000, section 16). Written in its shortest form; one above 2^53 - 1 is malformed.
+ *
+ * ```
+ * | 00xxxxxx |   | 01xxxxxx | x |   | 10xxxxxx | x | x | x |   | 11xxxxxx | 7 more |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const quicVarint: Frame<number> = Numbers.quicVarint
+
+/**
+ * As `quicVarint`, as a `bigint` of up to 62 bits.
+ *
+ * ```
+ * | 00xxxxxx |   | 01xxxxxx | x |   | 10xxxxxx | x | x | x |   | 11xxxxxx | 7 more |
+ * ```
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const quicVarint64: Frame<bigint> = Numbers.quicVarint64
+
+/**
+ * `varint` with a bound on its bytes, or with forms that are longer than they need be.
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const varintWith: (options?: VarintOptions) => Frame<number> = Numbers.varintWith
+
+/**
+ * `varint64` with a bound on its bytes, or with forms that are longer than they need be.
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const varint64With: (options?: VarintOptions) => Frame<bigint> = Numbers.varint64With
+
+/**
+ * `zigzag` with a bound on its bytes, or with forms that are longer than they need be.
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const zigzagWith: (options?: VarintOptions) => Frame<number> = Numbers.zigzagWith
+
+/**
+ * `zigzag64` with a bound on its bytes, or with forms that are longer than they need be.
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const zigzag64With: (options?: VarintOptions) => Frame<bigint> = Numbers.zigzag64With
+
+/**
+ * `quicVarint` that refuses forms which are longer than they need be.
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const quicVarintWith: (options?: Pick<VarintOptions, "padded">) => Frame<number> = Numbers.quicVarintWith
+
+/**
+ * `quicVarint64` that refuses forms which are longer than they need be.
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const quicVarint64With: (options?: Pick<VarintOptions, "padded">) => Frame<bigint> = Numbers.quicVarint64With
+
+/**
+ * A number in ASCII digits, up to its end: `"123\r\n"`. (RESP, the sizes of HTTP's chunks.)
+ *
+ * **Details**
+ *
+ * Up to 2^53 - 1. A sign is read and written with `signed: true`; `"+"` is read and not written. Digits of radix 16 may be
+ * of either case, and are written in lower case. Up to 20 digits are read, leading zeros among them.
+ *
+ * @category numbers
+ * @since 0.1.0
+ */
+export const integerText = (options: {
+  /** What stands behind the last digit. */
+  readonly end: string | Uint8Array
+  /** Default 10. */
+  readonly radix?: 10 | 16 | undefined
+  /** Whether it may be negative. Default `false`. */
+  readonly signed?: boolean | undefined
+  /** Whether zeros may stand in front. Default `true`. */
+  readonly leadingZeros?: boolean | undefined
+}): Frame<number> =>
+  Numbers.integerText({
+    end: Text.toBytes("integerText", "end", options.end),
+    radix: options.radix ?? 10,
+    signed: options.signed ?? false,
+    leadingZeros: options.leadingZeros ?? true
+  })
+
+// ---------------------------------------------------------------------------
+// bytes and text
+// ---------------------------------------------------------------------------
+
+/**
+ * `size` bytes.
+ *
+ * @category bytes
+ * @since 0.1.0
+ */
+export const bytes: (size: number) => Frame<Uint8Array> = Text.bytes
+
+/**
+ * Text of `size` bytes of UTF-8. Other bytes are malformed.
+ *
+ * @category text
+ * @since 0.1.0
+ */
+export const utf8: (size: number) => Frame<string> = Text.utf8
+
+/**
+ * Text up to a zero byte, which is no part of it.
+ *
+ * ```
+ * | text … | 0 |
+ * ```
+ *
+ * @category text
+ * @since 0.1.0
+ */
+export const cstring: (options: {
+  /** What the text may have, in bytes, without the zero byte. */
+  readonly maxBytes: number | "unbounded"
+}) => Frame<string> = Text.cstring
+
+/**
+ * These bytes, and no others. Has no value: a `struct` leaves it out.
+ *
+ * @category bytes
+ * @since 0.1.0
+ */
+export const literal: (value: string | Uint8Array) => Frame<void> = Text.literal
+
+/**
+ * A value that takes no bytes.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const succeed: <A>(value: A) => Frame<A> = Text.succeed
+
+/**
+ * A line of text, without its end.
+ *
+ * **Details**
+ *
+ * - `"lf"` (the default): up to a line feed. A carriage return in front of it belongs to the text.
+ * - `"crlf"`: up to a carriage return and a line feed. One of them alone belongs to the text.
+ * - `"either"`: up to a line feed; a carriage return in front of it is dropped. Written with a line feed.
+ *
+ * Text that would be cut, or changed, when it is read again cannot be written. Bytes that are no UTF-8 are malformed; where
+ * the line ends is known, and so the next read stands behind it.
+ *
+ * @category text
+ * @since 0.1.0
+ */
+export const line: (options: {
+  /** What the text may have, in bytes, without its end. */
+  readonly maxBytes: number | "unbounded"
+  /** What ends the line. Default `"lf"`. */
+  readonly end?: "lf" | "crlf" | "either" | undefined
+}) => Frame<string> = Text.line
+
+/**
+ * Bytes up to a separator, which is no part of them. Of several separators the one that ends first counts, as in
+ * `reader.readUntil`; the first of them is written.
+ *
+ * @category bytes
+ * @since 0.1.0
+ */
+export const delimited: (
+  separators: string | Uint8Array | ReadonlyArray<string | Uint8Array>,
+  options: {
+    /** What the value may have, in bytes, without the separator. */
+    readonly maxBytes: number | "unbounded"
+  }
+) => Frame<Uint8Array> = Text.delimited
+
+/**
+ * What is left of a body whose length is known: that of `lengthPrefixed`, for instance. Elsewhere reading it dies.
+ *
+ * @category bytes
+ * @since 0.1.0
+ */
+export const rest: Frame<Uint8Array> = Text.rest
+
+/**
+ * `rest`, as UTF-8.
+ *
+ * @category text
+ * @since 0.1.0
+ */
+export const utf8Rest: Frame<string> = Text.utf8Rest
+
+// ---------------------------------------------------------------------------
+// with a length in front
+// ---------------------------------------------------------------------------
+
+/**
+ * What a length in front of a body means.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LengthPrefixedOptions {
+  /** What the body may have, in bytes. More is `LimitOverrun`, before any of it is kept. */
+  readonly maxBytes: number | "unbounded"
+  /** Whether the length counts the body alone, or itself as well. Default `"body"`. */
+  readonly covers?: "body" | "all" | undefined
+  /** Added to the length that is read to find that of the body, in bytes. Default 0. (tokio's `length_adjustment`.) */
+  readonly adjust?: number | undefined
+}
+
+/**
+ * A body, and in front of it how many bytes it has.
+ *
+ * ```
+ * | prefix | body … |
+ * ```
+ *
+ * **Details**
+ *
+ * `prefix` is any frame of an integer. A body must use up its length: less, or more, is malformed, and as its end is known,
+ * the next read stands behind it. Without a `body` the value is the bytes.
+ *
+ * Everything that tokio's `LengthDelimitedCodec` says: an offset of the length is a `struct` around this, `adjust` its
+ * `length_adjustment`, `covers: "all"` a length that includes itself.
+ *
+ * @category lengths
+ * @since 0.1.0
+ */
+export const lengthPrefixed: {
+  (prefix: Frame<number> | Frame<bigint>, options: LengthPrefixedOptions): Frame<Uint8Array>
+  <A>(prefix: Frame<number> | Frame<bigint>, options: LengthPrefixedOptions, body: Frame<A>): Frame<A>
+} = Prefixed.lengthPrefixed
+
+/**
+ * D. J. Bernstein's netstring: `"5:hello,"`.
+ *
+ * ```
+ * | length in digits | ":" | body … | "," |
+ * ```
+ *
+ * @category lengths
+ * @since 0.1.0
+ */
+export const netstring: {
+  (options: { readonly maxBytes: number | "unbounded" }): Frame<Uint8Array>
+  <A>(options: { readonly maxBytes: number | "unbounded" }, body: Frame<A>): Frame<A>
+} = Prefixed.netstring
+
+/**
+ * A body behind header lines of which one says how long it is: the base protocol of the Language Server Protocol, and of the
+ * Debug Adapter Protocol.
+ *
+ * ```
+ * | Content-Length: 5 CRLF | other header lines … | CRLF | body … |
+ * ```
+ *
+ * Other header lines are passed over, and not written. The header may have 8,192 bytes.
+ *
+ * @category lengths
+ * @since 0.1.0
+ */
+export const contentLength: {
+  (options: { readonly maxBytes: number | "unbounded" }): Frame<Uint8Array>
+  <A>(options: { readonly maxBytes: number | "unbounded" }, body: Frame<A>): Frame<A>
+} = Prefixed.contentLength
+
+// ---------------------------------------------------------------------------
+// composition
+// ---------------------------------------------------------------------------
+
+type Fields = { readonly [name: string]: Frame<any> }
+type IsVoid<A> = [A] extends [void] ? true : false
+
+/**
+ * The value of a struct: fields that say nothing, such as a `literal`, need not be given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StructValue<F extends Fields> = {
+  readonly [K in keyof F as IsVoid<Value<F[K]>> extends true ? never : K]: Value<F[K]>
+} & { readonly [K in keyof F as IsVoid<Value<F[K]>> extends true ? K : never]?: Value<F[K]> }
+
+type Simplify<A> = { [K in keyof A]: A[K] } & {}
+
+/**
+ * Fields, one behind the other, in the order in which they are written down.
+ *
+ * ```
+ * | first field | second field | …
+ * ```
+ *
+ * **Details**
+ *
+ * A function is made for it, which reads all fields (`new Function`); where that is forbidden, or `compile` is `false`, a
+ * loop does the same, at two to three times the cost. Names of fields are data, and never part of the function's code.
+ *
+ * **Gotchas**
+ *
+ * JavaScript puts names that are whole numbers in front of all others: `struct({ b: …, 1: … })` begins with `1`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const struct: <const F extends Fields>(
+  fields: F,
+  options?: {
+    /** Whether a function may be made from text. Default `true`. */
+    readonly compile?: boolean | undefined
+  }
+) => Frame<Simplify<StructValue<F>>> = Compose.struct
+
+/**
+ * Elements, one behind the other.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const tuple = <const Elements extends ReadonlyArray<Frame<any>>>(
+  ...elements: Elements
+): Frame<{ readonly [K in keyof Elements]: Value<Elements[K]> }> => Compose.tuple(elements)
+
+/**
+ * Many of one kind: as many as `count` says, or as the `prefix` in front of them does.
+ *
+ * ```
+ * | prefix | item | item | …
+ * ```
+ *
+ * A prefix of more than `maxItems` is malformed, before any item is read.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const array: <A>(
+  item: Frame<A>,
+  options:
+    | {
+        /** How many items there are. */
+        readonly count: number
+      }
+    | {
+        /** The frame of the number of items. */
+        readonly prefix: Frame<number> | Frame<bigint>
+        /** The most items that there may be. */
+        readonly maxItems: number | "unbounded"
+      }
+) => Frame<ReadonlyArray<A>> = Compose.array
+
+/**
+ * Items up to an end: at each place the end is tried first.
+ *
+ * ```
+ * | item | item | … | end |
+ * ```
+ *
+ * An item that would be taken for the end cannot be written.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const repeatUntil: <A>(
+  item: Frame<A>,
+  end: Frame<void>,
+  options: {
+    /** The most items that there may be. */
+    readonly maxItems: number | "unbounded"
+  }
+) => Frame<ReadonlyArray<A>> = Compose.repeatUntil
+
+/**
+ * An item that may be missing: `present` says whether it is there.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const option: <A>(present: Frame<boolean>, item: Frame<A>) => Frame<Option.Option<A>> = Compose.option
+
+/**
+ * A frame that is named further down, or that is part of itself.
+ *
+ * **Details**
+ *
+ * Deeper than `maxDepth` is malformed, and cannot be written. Depth is counted over all `suspend` that a message goes
+ * through. How deep a message is nested costs no more than how long it is.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const suspend: <A>(
+  frame: () => Frame<A>,
+  options: {
+    /** How deep it may be nested: 1 is not at all, 1,024 the most. */
+    readonly maxDepth: number
+    /** What it may have, in bytes. Default 16,777,216 (16 MiB). */
+    readonly maxBytes?: number | "unbounded" | undefined
+  }
+) => Frame<A> = Compose.suspend
+
+/**
+ * One of several, told apart by a tag in front of it.
+ *
+ * ```
+ * | tag | case |
+ * ```
+ *
+ * **Details**
+ *
+ * The values are those of the cases: where they do not say themselves which they are, `transform` adds it. `tagOf` finds the
+ * tag to write. A tag that is not known is malformed. Tags that are `bigint` stand in `cases` as text.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const union: <const Cases extends Fields>(
+  tag: Frame<number> | Frame<bigint> | Frame<string>,
+  cases: Cases,
+  options: {
+    /** The tag of a value. */
+    readonly tagOf: (value: Value<Cases[keyof Cases]>) => number | bigint | string
+  }
+) => Frame<Value<Cases[keyof Cases]>> = Compose.union
+
+/**
+ * Gives a frame a name, which stands in front of the names of its parts where something is wrong with them.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const named: {
+  (name: string): <A>(self: Frame<A>) => Frame<A>
+  <A>(self: Frame<A>, name: string): Frame<A>
+} = Function.dual(2, <A>(self: Frame<A>, name: string): Frame<A> => Compose.named(name, of<A>("named", self)))
+
+/**
+ * Bounds what one message may have, in bytes. More is `LimitOverrun`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const limited: {
+  (maxBytes: number): <A>(self: Frame<A>) => Frame<A>
+  <A>(self: Frame<A>, maxBytes: number): Frame<A>
+} = Function.dual(2, <A>(self: Frame<A>, maxBytes: number): Frame<A> =>
+  Compose.limited(of<A>("limited", self), bound("limited", "maxBytes", maxBytes))
+)
+
+/**
+ * Values of another kind, both ways. A function that throws makes the message malformed, or the value one that cannot be
+ * written.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const transform: {
+  <A, B>(options: { readonly decode: (value: A) => B; readonly encode: (value: B) => A }): (self: Frame<A>) => Frame<B>
+  <A, B>(self: Frame<A>, options: { readonly decode: (value: A) => B; readonly encode: (value: B) => A }): Frame<B>
+} = Function.dual(
+  2,
+  <A, B>(self: Frame<A>, options: { readonly decode: (value: A) => B; readonly encode: (value: B) => A }): Frame<B> =>
+    Compose.changed(
+      "transform",
+      of<A>("transform", self),
+      (value) => Result.succeed(options.decode(value)),
+      (value) => Result.succeed(options.encode(value))
+    )
+)
+
+/**
+ * As `transform`, with a reason where there is no such value.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const transformOrFail: {
+  <A, B>(options: {
+    readonly decode: (value: A) => Result.Result<B, string>
+    readonly encode: (value: B) => Result.Result<A, string>
+  }): (self: Frame<A>) => Frame<B>
+  <A, B>(
+    self: Frame<A>,
+    options: {
+      readonly decode: (value: A) => Result.Result<B, string>
+      readonly encode: (value: B) => Result.Result<A, string>
+    }
+  ): Frame<B>
+} = Function.dual(
+  2,
+  <A, B>(
+    self: Frame<A>,
+    options: {
+      readonly decode: (value: A) => Result.Result<B, string>
+      readonly encode: (value: B) => Result.Result<A, string>
+    }
+  ): Frame<B> => Compose.changed("transformOrFail", of<A>("transformOrFail", self), options.decode, options.encode)
+)
+
+/**
+ * Only those values for which `predicate` holds; others are malformed, and cannot be written.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const refine: {
+  <A>(predicate: (value: A) => boolean, reason?: string): (self: Frame<A>) => Frame<A>
+  <A>(self: Frame<A>, predicate: (value: A) => boolean, reason?: string): Frame<A>
+} = Function.dual(
+  (args) => args[0] !== null && typeof args[0] === "object",
+  <A>(self: Frame<A>, predicate: (value: A) => boolean, reason = "is not what it must be"): Frame<A> => {
+    const check = (value: A): Result.Result<A, string> =>
+      predicate(value) ? Result.succeed(value) : Result.fail(reason)
+    return Compose.changed("refine", of<A>("refine", self), check, check)
+  }
+)
+
+// ---------------------------------------------------------------------------
+// programs, and ways out
+// ---------------------------------------------------------------------------
+
+/**
+ * A decoder written as a program: it yields frames, and is given their values.
+ *
+ * A program that throws makes the message malformed. It is run anew where a message arrives in several pieces, and must
+ * not do anything else. It costs more than the combinators do.
+ *
+ * **Example** (Four bytes and a body)
+ *
+ * ```ts
+ * import { Frame } from "effect-byte-streams"
+ *
+ * const message = Frame.gen({ maxBytes: 1_000_004 }, function* () {
+ *   const size = yield* Frame.uint32
+ *   return yield* Frame.utf8(size)
+ * })
+ *
+ * console.log(Frame.decodeResultUnsafe(message, new Uint8Array([0, 0, 0, 2, 104, 105]))) // => hi
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const gen: <A>(
+  options: {
+    /** What a message may have, in bytes. */
+    readonly maxBytes: number | "unbounded"
+  },
+  program: () => Generator<Decoder<any>, A, any>
+) => Decoder<A> = Compose.gen
+
+/**
+ * A frame of a decoder and an encoder.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: <A>(options: { readonly decoder: Decoder<A>; readonly encoder: Encoder<A> }) => Frame<A> =
+  Compose.joined
+
+/**
+ * What a function of `decoder` returns where there is no value: what `more` and `malformed` of the cursor return.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Stop = typeof stop
+
+/**
+ * Where a function of `decoder` reads: the bytes that have arrived, in one piece.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Cursor {
+  /** What it reads from. Only the bytes from `at` on and before `end` may be looked at. */
+  readonly bytes: Uint8Array
+  /** The next byte. The function moves it behind what it has read. */
+  at: number
+  /** Behind the last byte that is there. */
+  readonly end: number
+  /** Whether nothing can come behind `end`: it is the end of a body whose length is known. */
+  readonly closed: boolean
+  /** The next `size` bytes, which must be there, as a view; moves behind them. */
+  take(size: number): Uint8Array
+  /** Not enough has arrived: at least `missing` more bytes. To be returned. The function is called anew once they are there. */
+  more(missing: number): Stop
+  /** The bytes are no message, and why. To be returned. */
+  malformed(reason: string, at?: number): Stop
+}
+
+/**
+ * A decoder as a function on a cursor: what the combinators are made of, for what they cannot say.
+ *
+ * The function is called with what has arrived, and anew once more has. To stay linear, it says with `more` how much it
+ * needs.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const decoder: <A>(options: {
+  /** What a message may have, in bytes. */
+  readonly maxBytes: number | "unbounded"
+  readonly decode: (cursor: Cursor) => A | Stop
+}) => Decoder<A> = Compose.decoder as any
+
+/**
+ * What a function of `encoder` writes into.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Sink {
+  /** The memory to write into, at the place that `reserve` returned. */
+  readonly bytes: Uint8Array
+  /** How many bytes of the message were written. */
+  readonly size: number
+  /** Room for `size` bytes in `bytes`: returns where. They are to be written before anything else is. */
+  reserve(size: number): number
+  /** Writes bytes. */
+  put(bytes: Uint8Array): void
+  /** Writes text as UTF-8. */
+  text(text: string): void
+}
+
+/**
+ * An encoder as a function on a sink. It throws what `invalid` returns where a value cannot be written.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const encoder: <A>(options: { readonly encode: (sink: Sink, value: A) => void }) => Encoder<A> = Compose.encoder
+
+/**
+ * For a function of `encoder` to throw: why the value cannot be written.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const invalid = (reason: string): unknown => new EncodeFault(reason)
+
+// ---------------------------------------------------------------------------
+// without a stream
+// ---------------------------------------------------------------------------
+
+/**
+ * Decodes bytes that are pushed by hand.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PushDecoder<out A> {
+  /**
+   * Adds bytes, and returns the messages that are complete. The array belongs to the decoder from then on.
+   *
+   * What is wrong is thrown, as `MalformedFrame` or `LimitOverrun`: messages in front of it are returned first, and the next
+   * call throws. Where it is known where a malformed message ends, the call after that goes on behind it; elsewhere each
+   * call throws.
+   */
+  push(bytes: Uint8Array): ReadonlyArray<A>
+  /** Says that nothing more comes: throws `IncompleteRead` in the middle of a message. */
+  end(): void
+  /** A copy of the bytes that are no whole message yet. */
+  readonly leftover: Uint8Array
+}
+
+/**
+ * A decoder for bytes that are pushed by hand.
+ *
+ * @category runners
+ * @since 0.1.0
+ */
+export const makeDecoder = <A>(frame: Decoder<A>): PushDecoder<A> => new Run.PushDecoder(of<A>("makeDecoder", frame))
+
+/**
+ * The value of bytes that are one message, and nothing else.
+ *
+ * @category runners
+ * @since 0.1.0
+ */
+export const decodeResult: <A>(
+  frame: Decoder<A>,
+  bytes: Uint8Array
+) => Result.Result<A, MalformedFrame | LimitOverrun | IncompleteRead> = (frame, bytes) =>
+  Run.decodeResult(of<any>("decodeResult", frame), bytes)
+
+/**
+ * As `decodeResult`. Throws what that fails with.
+ *
+ * @category runners
+ * @since 0.1.0
+ */
+export const decodeResultUnsafe = <A>(frame: Decoder<A>, bytes: Uint8Array): A =>
+  Result.getOrThrow(decodeResult(frame, bytes))
+
+/**
+ * The bytes of a value.
+ *
+ * @category runners
+ * @since 0.1.0
+ */
+export const encodeResult: <A>(frame: Encoder<A>, value: A) => Result.Result<Uint8Array, EncodeFailed> = (
+  frame,
+  value
+) => Run.encodeResult(of<any>("encodeResult", frame), value)
+
+/**
+ * As `encodeResult`. Throws what that fails with.
+ *
+ * @category runners
+ * @since 0.1.0
+ */
+export const encodeResultUnsafe = <A>(frame: Encoder<A>, value: A): Uint8Array =>
+  Result.getOrThrow(encodeResult(frame, value))

@@ -1,0 +1,133 @@
+/** A frame as the machinery sees it: how it is read where all of it is there, how step by step, and how it is written. */
+import { pipeArguments } from "effect/Pipeable"
+import type { Frame } from "../../Frame.ts"
+import { type Cursor, joined, type Stop } from "./cursor.ts"
+import type { Progress } from "./progress.ts"
+import { EncodeFault, type Sink } from "./sink.ts"
+
+/**
+ * How a frame of several parts is decoded where some have yet to arrive: it yields each part, and is given its value. Before
+ * it yields, it tells `progress` what the part is called and whether it is the last.
+ */
+export type Steps<A> = Generator<Node<any>, A, any>
+
+export interface Make<A> {
+  /** What it is called where something is wrong with it. */
+  readonly name: string
+  /** How many bytes it has at least, and at most. */
+  readonly min: number
+  readonly max: number
+  readonly read: (cursor: Cursor) => A | Stop
+  readonly write: (sink: Sink, value: A) => void
+  /** Without it the frame is one part, which is tried anew once there is more of it. */
+  readonly steps?: ((progress: Progress) => Steps<A>) | undefined
+  /** Whether how deep it is nested depends on the message. */
+  readonly recursive?: boolean | undefined
+  /** Whether its value is `undefined`, and need not be given. */
+  readonly isVoid?: boolean | undefined
+  /** Whether it is an integer that is a `bigint`. */
+  readonly isBigint?: boolean | undefined
+}
+
+export const TypeId = "~effect-byte-streams/Frame"
+
+export class Node<A> implements Frame<A> {
+  readonly [TypeId] = variance as any
+  readonly name: string
+  readonly minBytes: number
+  readonly maxBytes: number
+  readonly read: (cursor: Cursor) => A | Stop
+  readonly write: (sink: Sink, value: A) => void
+  readonly steps: ((progress: Progress) => Steps<A>) | undefined
+  readonly recursive: boolean
+  readonly isVoid: boolean
+  readonly isBigint: boolean
+
+  constructor(make: Make<A>) {
+    this.name = make.name
+    this.minBytes = make.min
+    this.maxBytes = make.max
+    this.read = make.read
+    this.write = make.write
+    this.steps = make.steps
+    this.recursive = make.recursive === true
+    this.isVoid = make.isVoid === true
+    this.isBigint = make.isBigint === true
+  }
+
+  /** Whether it always has as many bytes. */
+  get isFixed(): boolean {
+    return this.minBytes === this.maxBytes
+  }
+
+  [Symbol.iterator](): Iterator<Node<A>, A, any> {
+    return new Ask<A>(this)
+  }
+
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+
+  toString(): string {
+    return `Frame(${this.name})`
+  }
+
+  toJSON() {
+    return { _id: "Frame", name: this.name, maxBytes: this.maxBytes }
+  }
+}
+
+const variance = { _A: (a: never) => a }
+
+/** Yields the frame once, and returns what it is given for it. */
+class Ask<A> implements Iterator<Node<A>, A, any> {
+  private asked = false
+  private readonly node: Node<A>
+  constructor(node: Node<A>) {
+    this.node = node
+  }
+  next(value: any): IteratorResult<Node<A>, A> {
+    if (this.asked) return { done: true, value }
+    this.asked = true
+    return { done: false, value: this.node }
+  }
+  return(value?: any): IteratorResult<Node<A>, A> {
+    return { done: true, value }
+  }
+}
+
+export const make = <A>(options: Make<A>): Node<A> => new Node(options)
+
+/** The machinery of a frame that a user names; dies of what is none. */
+export const of = <A>(operation: string, frame: unknown): Node<A> => {
+  if (frame instanceof Node) return frame
+  throw new NotAFrame(`${operation}: expected a Frame, got ${describe(frame)}`)
+}
+
+/** A mistake in the program, and not in what it reads. */
+export class NotAFrame extends TypeError {}
+
+export const describe = (value: unknown): string => {
+  if (value === null) return "null"
+  if (typeof value === "string")
+    return value.length > 40 ? `a string of ${value.length} characters` : JSON.stringify(value)
+  if (typeof value === "object") return value instanceof Uint8Array ? `${value.length} bytes` : "an object"
+  if (typeof value === "function") return "a function"
+  return `${String(value)} (${typeof value})`
+}
+
+/** As a write of `key`, which is a part of something larger: a failure says so. */
+export const blameWrite = (error: unknown, key: string | number): unknown => {
+  if (error instanceof EncodeFault) error.path = joined(key, error.path)
+  return error
+}
+
+/** An option that counts something: an integer of 0 or more. */
+export const count = (operation: string, name: string, value: unknown, least = 0): number => {
+  if (Number.isSafeInteger(value) && (value as number) >= least) return value as number
+  throw new RangeError(`${operation}: ${name} must be an integer of ${least} or more, got ${describe(value)}`)
+}
+
+/** A bound that has to be spelled out where there is none. */
+export const bound = (operation: string, name: string, value: unknown): number =>
+  value === "unbounded" ? Infinity : count(operation, name, value)

@@ -1,0 +1,47 @@
+/** What frames need to know of bytes and of text, beside what all of the library does. */
+import * as Bytes from "../bytes.ts"
+
+/** Also of another realm. */
+export const isBytes = (value: unknown): value is Uint8Array =>
+  value instanceof Uint8Array || Object.prototype.toString.call(value) === "[object Uint8Array]"
+
+/** Bytes for a message: `de ad be ef`. */
+export const hex = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ")
+
+/** Where a pattern begins that lies in `bytes` from `from` on and before `end`, or -1. */
+export const indexOf = (bytes: Uint8Array, pattern: Uint8Array, from: number, end: number): number => {
+  const first = pattern[0]!
+  const last = end - pattern.length
+  for (let index = from; index <= last; index++) {
+    index = Bytes.indexOfByte(bytes, first, index, end)
+    if (index === -1 || index > last) return -1
+    let same = 1
+    while (same < pattern.length && bytes[index + same] === pattern[same]) same++
+    if (same === pattern.length) return index
+  }
+  return -1
+}
+
+type Slice = (this: Uint8Array, from: number, to: number) => string
+const latin1Slice = (globalThis as { Buffer?: { readonly prototype: { latin1Slice?: Slice } } }).Buffer?.prototype
+  .latin1Slice
+
+/** Above so many bytes the engine's own decoder is the faster one. */
+const mostByHand = 96
+const fewBytes = 10
+
+/** The text of bytes that are few, and all ASCII; `undefined` of others. */
+export const ascii = (bytes: Uint8Array, from: number, to: number): string | undefined => {
+  const size = to - from
+  if (size > mostByHand) return undefined
+  let all = 0
+  for (let i = from; i < to; i++) all |= bytes[i]!
+  if (all > 127) return undefined
+  if (size <= fewBytes || latin1Slice === undefined) {
+    let text = ""
+    for (let i = from; i < to; i++) text += String.fromCharCode(bytes[i]!)
+    return text
+  }
+  return latin1Slice.call(bytes, from, to)
+}

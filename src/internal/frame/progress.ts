@@ -1,0 +1,282 @@
+/**
+ * Decoding a message while it arrives: goes on where it stopped, however small the pieces are.
+ *
+ * Frames of several parts are generators, which yield their parts and are given the values. Those under way lie on a stack
+ * of its own, so that going on costs the same however deep they are nested. A part that is one is tried anew when there is
+ * more of it; where it lies in several pieces its bytes are gathered, each once.
+ */
+import * as Bytes from "../bytes.ts"
+import { blame, type Cursor, type Fault, stop, type Stop } from "./cursor.ts"
+import { type Node, NotAFrame, of, type Steps } from "./node.ts"
+
+/** Bytes that have arrived, in pieces; offsets count from the first byte of the message. */
+export interface Source {
+  /** How many there are. */
+  readonly length: number
+  /**
+   * The piece in which the byte at `offset` lies; that byte is there. What `found` holds of an earlier call, for a byte in
+   * front of it, says where to look first: no piece has gone since.
+   */
+  locate(offset: number, found: Located): void
+}
+
+/** A piece, and where it lies. */
+export class Located {
+  bytes: Uint8Array = Bytes.empty
+  /** The part of `bytes` that counts. */
+  from = 0
+  end = 0
+  /** Which of the pieces it is, and the offset of the byte at `from`. */
+  index = -1
+  offset = 0
+}
+
+/** A frame under way, and what it may have changed for those in it. */
+interface Entry {
+  readonly steps: Steps<any>
+  /** What it is called in the one around it, and whether it is its last part. */
+  readonly key: string | number
+  readonly last: boolean
+  readonly limitAt: number
+  readonly limit: number
+  readonly depth: number
+}
+
+export class Progress {
+  /** What the part that is yielded next is called, and whether the frame has no other behind it. */
+  key: string | number = ""
+  last = false
+  /** Where the next part begins; in the end, where the message ends. */
+  offset = 0
+  /** How many bytes there have to be for it to make sense to go on. */
+  wants = 0
+  /** How deep the frames that refer to themselves are nested. */
+  depth = 0
+  private fault: Fault | undefined = undefined
+  /** The offset that the message may not go beyond, and the bound that says so. */
+  private limitAt = Infinity
+  private limit = Infinity
+  private readonly stack: Array<Entry> = []
+  /** The part that is under way: not on the stack, or not yet. */
+  private part: Node<any>
+  private partKey: string | number = ""
+  private partLast = true
+  /** Whether it was tried as a whole. */
+  private tried: boolean
+  private searched = 0
+  /** How many bytes of it there have to be before it is tried again. */
+  private needed = 0
+  /** The bytes of it, if they lie in several pieces. */
+  private gathered: Uint8Array = Bytes.empty
+  private gatheredSize = 0
+  private readonly found = new Located()
+
+  /** `tried`: the message was tried as a whole, in vain. */
+  constructor(node: Node<any>, tried: boolean) {
+    this.part = node
+    this.tried = tried
+  }
+
+  // ------------------------------------------------------------------------
+  // what frames of several parts say
+  // ------------------------------------------------------------------------
+
+  /** From here to the end of the frame that says so there may be so many bytes. */
+  bounded(limit: number): void {
+    if (this.offset + limit >= this.limitAt) return
+    this.limitAt = this.offset + limit
+    this.limit = limit
+  }
+
+  /** The message is wrong. For a frame to return. */
+  malformed(reason: string, at: number = this.offset, cause?: unknown, extent?: number): Stop {
+    this.fault = { _tag: "Malformed", reason, path: "", at, extent, ends: undefined, limit: 0, cause }
+    return stop
+  }
+
+  /** The message is too long; how long, where that is known. For a frame to return. */
+  tooLong(limit: number, extent: number | undefined): Stop {
+    const reason = `longer than ${limit} bytes`
+    this.fault = {
+      _tag: "TooLong",
+      reason,
+      path: "",
+      at: this.offset,
+      extent,
+      ends: undefined,
+      limit,
+      cause: undefined
+    }
+    return stop
+  }
+
+  // ------------------------------------------------------------------------
+  // going on
+  // ------------------------------------------------------------------------
+
+  /**
+   * Goes on with what is there. A value: the message is complete, and ends at `offset`. `stop`: it is wrong, and
+   * `cursor.fault` says how, or more has to come: `wants` says how much.
+   */
+  advance(source: Source, cursor: Cursor): any {
+    cursor.fault = undefined
+    if (source.length < this.wants) return stop
+    while (true) {
+      const { part } = this
+      let value: any = part.steps === undefined ? this.tryPart(source, cursor) : this.tryWhole(source, cursor)
+      if (value !== stop) {
+        if (this.offset > this.limitAt) this.tooLong(this.limit, undefined)
+      } else if (cursor.fault !== undefined) {
+        this.fault = cursor.fault
+      } else if (part.steps === undefined) {
+        this.wants = this.offset + this.needed
+        if (this.wants <= this.limitAt) return stop
+        this.tooLong(this.limit, undefined)
+      } else {
+        this.enter(part)
+        value = undefined
+      }
+      if (this.fault === undefined) value = this.handUp(value, cursor)
+      if (this.fault !== undefined) return this.failed(this.fault, cursor)
+      if (value !== another) return value
+    }
+  }
+
+  /** Hands a value to the frame around, and so on, until one has another part. */
+  private handUp(value: any, cursor: Cursor): any {
+    const { stack } = this
+    while (stack.length > 0) {
+      const entry = stack[stack.length - 1]!
+      cursor.entered++
+      let next: IteratorResult<Node<any>, any>
+      try {
+        next = entry.steps.next(value)
+      } catch (cause) {
+        if (cause instanceof NotAFrame) throw cause
+        return this.malformed(reasonOf(cause), this.offset, cause)
+      }
+      if (next.done !== true) {
+        this.begin(of("gen", next.value))
+        return another
+      }
+      value = next.value
+      if (value === stop) return stop
+      stack.pop()
+      this.limitAt = entry.limitAt
+      this.limit = entry.limit
+      this.depth = entry.depth
+    }
+    return value
+  }
+
+  private begin(part: Node<any>): void {
+    this.part = part
+    this.partKey = this.key
+    this.partLast = this.last
+    this.key = ""
+    this.last = false
+    // how deep it goes is up to the message: tried at each depth, it would be read that often
+    this.tried = part.recursive
+    this.searched = 0
+    this.needed = 0
+    this.gatheredSize = 0
+  }
+
+  /** The part is taken apart. */
+  private enter(part: Node<any>): void {
+    const { depth, limit, limitAt, partKey: key, partLast: last } = this
+    this.stack.push({ steps: part.steps!(this), key, last, limitAt, limit, depth })
+  }
+
+  /** A part of several, in the hope that all of it is there, in one piece. */
+  private tryWhole(source: Source, cursor: Cursor): any {
+    if (this.tried) return stop
+    this.tried = true
+    this.place(source, cursor)
+    return this.run(cursor)
+  }
+
+  /** A part that is one. */
+  private tryPart(source: Source, cursor: Cursor): any {
+    const there = source.length - this.offset
+    if (this.gatheredSize === 0) {
+      if (there < this.needed) return stop
+      const held = this.place(source, cursor)
+      const value = this.run(cursor)
+      if (value !== stop || cursor.fault !== undefined) return value
+      this.needed = held + Math.max(1, cursor.missing)
+      if (held === there) return stop
+    }
+    while (this.needed <= there) {
+      const size = Math.min(there, Math.max(this.needed, 2 * this.gatheredSize))
+      this.gather(source, size)
+      cursor.over(this.gathered, 0, size)
+      cursor.start = -this.offset
+      const value = this.run(cursor)
+      if (value !== stop || cursor.fault !== undefined) return value
+      this.needed = size + Math.max(1, cursor.missing)
+    }
+    return stop
+  }
+
+  private run(cursor: Cursor): any {
+    const begun = cursor.at
+    cursor.entered++
+    cursor.depth = this.depth
+    cursor.deep = false
+    cursor.missing = 0
+    cursor.searched = this.searched
+    const value = this.part.read(cursor)
+    cursor.looked += cursor.at - begun
+    if (value === stop) this.searched = cursor.searched
+    else this.offset += cursor.at - begun
+    return value
+  }
+
+  /** Looks at the piece in which the part begins. Returns how many bytes of it are there. */
+  private place(source: Source, cursor: Cursor): number {
+    const { found, offset } = this
+    if (source.length === offset) {
+      cursor.over(Bytes.empty, 0, 0)
+      cursor.start = -offset
+      return 0
+    }
+    source.locate(offset, found)
+    const at = found.from + offset - found.offset
+    cursor.over(found.bytes, at, found.end)
+    cursor.start = at - offset
+    return found.end - at
+  }
+
+  /** Copies bytes of the part until there are so many in one piece. */
+  private gather(source: Source, size: number): void {
+    const { found } = this
+    if (this.gathered.length < size || this.gatheredSize === 0) {
+      // what was made of the bytes before may be views of them
+      const larger = Bytes.allocate(size)
+      larger.set(this.gathered.subarray(0, this.gatheredSize))
+      this.gathered = larger
+    }
+    while (this.gatheredSize < size) {
+      const offset = this.offset + this.gatheredSize
+      source.locate(offset, found)
+      const at = found.from + offset - found.offset
+      const part = found.bytes.subarray(at, Math.min(found.end, at + size - this.gatheredSize))
+      this.gathered.set(part, this.gatheredSize)
+      this.gatheredSize += part.length
+    }
+  }
+
+  /** Says of what it is a part. */
+  private failed(fault: Fault, cursor: Cursor): Stop {
+    if (fault === cursor.fault) blame(fault, this.partKey, this.partLast)
+    for (let i = this.stack.length - 1; i >= 0; i--) blame(fault, this.stack[i]!.key, this.stack[i]!.last)
+    cursor.fault = fault
+    return stop
+  }
+}
+
+const another = Symbol("another")
+
+/** What is wrong, in the words of whoever threw. */
+export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))

@@ -1,0 +1,230 @@
+/** Frames without a stream: bytes that are pushed by hand, or are there already. */
+import * as Result from "effect/Result"
+import type { EncodeFailed, IncompleteRead, LimitOverrun, MalformedFrame } from "../../StreamError.ts"
+import * as Errors from "../errors.ts"
+import * as Bytes from "../bytes.ts"
+import { Cursor, type Fault, stop } from "./cursor.ts"
+import type { Node } from "./node.ts"
+import { Progress } from "./progress.ts"
+import { Whole } from "./prefixed.ts"
+import { EncodeFault, Sink } from "./sink.ts"
+
+/** What a message begins with is shown so far. */
+const excerptBytes = 16
+
+/** Prepares a cursor for a message that begins at `from`. */
+export const begin = (cursor: Cursor, bytes: Uint8Array, from: number, end: number): void => {
+  cursor.over(bytes, from, end)
+  cursor.fault = undefined
+  cursor.closed = false
+  cursor.depth = 0
+  cursor.deep = false
+  cursor.searched = 0
+  cursor.missing = 0
+}
+
+/** The error that a fault is. `offset`: where the message began; `excerpt`: the bytes from the fault on. */
+export const errorOf = (
+  operation: string,
+  node: Node<any>,
+  fault: Fault,
+  offset: number,
+  excerpt: Uint8Array
+): MalformedFrame | LimitOverrun => {
+  const frame = fault.path === "" ? node.name : fault.path
+  if (fault._tag === "TooLong") {
+    const { extent, limit } = fault
+    return new Errors.LimitOverrun({ operation, consumed: extent ?? 0, limit, found: extent !== undefined, frame })
+  }
+  const { cause, reason } = fault
+  return new Errors.MalformedFrame({
+    operation,
+    frame,
+    reason,
+    offset: offset + fault.at,
+    bytes: Bytes.copy(excerpt.subarray(0, excerptBytes)),
+    ...(cause === undefined ? undefined : { cause })
+  })
+}
+
+const malformed = (
+  operation: string,
+  node: Node<any>,
+  reason: string,
+  offset: number,
+  bytes: Uint8Array
+): MalformedFrame =>
+  new Errors.MalformedFrame({
+    operation,
+    frame: node.name,
+    reason,
+    offset,
+    bytes: Bytes.copy(bytes.subarray(offset, offset + excerptBytes))
+  })
+
+// ---------------------------------------------------------------------------
+// decoding
+// ---------------------------------------------------------------------------
+
+export const decodeResult = <A>(
+  node: Node<A>,
+  bytes: Uint8Array
+): Result.Result<A, MalformedFrame | LimitOverrun | IncompleteRead> => {
+  const operation = "decode"
+  const cursor = new Cursor()
+  begin(cursor, bytes, 0, bytes.length)
+  let value = node.read(cursor)
+  let used = cursor.at
+  if (value === stop && cursor.fault === undefined && cursor.deep) {
+    const progress = new Progress(node, true)
+    value = progress.advance(new Whole(bytes, 0, bytes.length), cursor)
+    used = progress.offset
+  }
+  if (value === stop) {
+    const { fault } = cursor
+    return fault === undefined
+      ? Result.fail(new Errors.IncompleteRead({ operation, partial: Bytes.copy(bytes) }))
+      : Result.fail(errorOf(operation, node, fault, 0, bytes.subarray(fault.at)))
+  }
+  const left = bytes.length - used
+  return left === 0
+    ? Result.succeed(value as A)
+    : Result.fail(malformed(operation, node, `${left} byte${left === 1 ? "" : "s"} behind the message`, used, bytes))
+}
+
+/** See `Frame.makeDecoder`. */
+export class PushDecoder<A> {
+  private readonly node: Node<A>
+  private readonly cursor = new Cursor()
+  private progress: Progress | undefined = undefined
+  private bytes: Uint8Array = Bytes.empty
+  private from = 0
+  private to = 0
+  /** Whether there is room of this decoder's behind the bytes. */
+  private owned = false
+  /** Bytes of all messages before. */
+  private consumed = 0
+
+  constructor(node: Node<A>) {
+    this.node = node
+  }
+
+  push(bytes: Uint8Array): ReadonlyArray<A> {
+    this.add(bytes)
+    const messages: Array<A> = []
+    while (this.from < this.to) {
+      const before = this.from
+      const value = this.next()
+      if (value === stop) {
+        const { fault } = this.cursor
+        if (fault === undefined || messages.length > 0) return messages
+        const error = errorOf(
+          "push",
+          this.node,
+          fault,
+          this.consumed,
+          this.bytes.subarray(this.from + fault.at, this.to)
+        )
+        // a bad message that ends somewhere is passed over; one that does not is found again
+        if (fault._tag === "Malformed" && fault.extent !== undefined) this.use(fault.extent)
+        throw error
+      }
+      messages.push(value)
+      // what takes nothing would be found for ever
+      if (this.from === before) break
+    }
+    return messages
+  }
+
+  /** Nothing more comes. */
+  end(): void {
+    if (this.from === this.to) return
+    const partial = this.leftover
+    this.use(partial.length)
+    throw new Errors.IncompleteRead({ operation: "end", partial })
+  }
+
+  /** A copy of what is no whole message yet. */
+  get leftover(): Uint8Array {
+    return Bytes.copy(this.bytes.subarray(this.from, this.to))
+  }
+
+  private next(): any {
+    const { cursor } = this
+    if (this.progress === undefined) {
+      begin(cursor, this.bytes, this.from, this.to)
+      const value = this.node.read(cursor)
+      if (value !== stop) {
+        this.use(cursor.at - this.from)
+        return value
+      }
+      if (cursor.fault !== undefined) return stop
+      this.progress = new Progress(this.node, true)
+      if (!cursor.deep) this.progress.wants = cursor.end - this.from + Math.max(1, cursor.missing)
+    }
+    const { progress } = this
+    const value = progress.advance(new Whole(this.bytes, this.from, this.to), cursor)
+    if (value !== stop) this.use(progress.offset)
+    else if (cursor.fault !== undefined) this.progress = undefined
+    return value
+  }
+
+  private use(size: number): void {
+    this.progress = undefined
+    this.consumed += size
+    this.from += size
+    if (this.from < this.to) return
+    this.bytes = Bytes.empty
+    this.from = 0
+    this.to = 0
+    this.owned = false
+  }
+
+  private add(bytes: Uint8Array): void {
+    const held = this.to - this.from
+    if (held === 0) {
+      this.bytes = bytes
+      this.from = 0
+      this.to = bytes.length
+      this.owned = false
+      return
+    }
+    if (!this.owned || this.bytes.length - this.to < bytes.length) {
+      // twice as much, so that what dribbles in is copied a constant number of times
+      const larger = Bytes.allocate(2 * (held + bytes.length))
+      larger.set(this.bytes.subarray(this.from, this.to))
+      this.bytes = larger
+      this.from = 0
+      this.to = held
+      this.owned = true
+    }
+    this.bytes.set(bytes, this.to)
+    this.to += bytes.length
+  }
+}
+
+// ---------------------------------------------------------------------------
+// encoding
+// ---------------------------------------------------------------------------
+
+/** The error that `thrown` is, if it is one of encoding. */
+export const encodeFailed = (operation: string, node: Node<any>, thrown: unknown): EncodeFailed => {
+  if (!(thrown instanceof EncodeFault)) throw thrown
+  const { cause, path, reason } = thrown
+  return new Errors.EncodeFailed({
+    operation,
+    frame: path === "" ? node.name : path,
+    reason,
+    ...(cause === undefined ? undefined : { cause })
+  })
+}
+
+export const encodeResult = <A>(node: Node<A>, value: A): Result.Result<Uint8Array, EncodeFailed> => {
+  const sink = new Sink()
+  try {
+    node.write(sink, value)
+  } catch (thrown) {
+    return Result.fail(encodeFailed("encode", node, thrown))
+  }
+  return Result.succeed(sink.copy())
+}

@@ -1,0 +1,340 @@
+/** Bytes and text: of a known length, up to an end, or what is left. */
+import * as Bytes from "../bytes.ts"
+import type { Cursor, Stop } from "./cursor.ts"
+import { bound, count, describe, make, type Node } from "./node.ts"
+import * as Octets from "./octets.ts"
+import { EncodeFault, type Sink } from "./sink.ts"
+
+const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+const notUtf8 = "not valid UTF-8"
+
+/** The text of `size` bytes from `at` on. Moves nothing. */
+const textAt = (cursor: Cursor, at: number, size: number): string | Stop => {
+  const text = Octets.ascii(cursor.bytes, at, at + size)
+  if (text !== undefined) return text
+  try {
+    return utf8Decoder.decode(cursor.bytes.subarray(at, at + size))
+  } catch {
+    return cursor.malformed(notUtf8, at)
+  }
+}
+
+const aString = (value: unknown): string => {
+  if (typeof value === "string") return value
+  throw new EncodeFault(`must be a string, got ${describe(value)}`)
+}
+
+/** A lone half of a surrogate pair has no UTF-8. */
+const wellFormed = (text: string): string => {
+  if (!text.isWellFormed()) throw new EncodeFault("has half a surrogate pair, which UTF-8 cannot say")
+  return text
+}
+
+const someBytes = (value: unknown): Uint8Array => {
+  if (Octets.isBytes(value)) return value
+  throw new EncodeFault(`must be a Uint8Array, got ${describe(value)}`)
+}
+
+/** The bytes that a user names as text or as bytes; a copy. */
+export const toBytes = (operation: string, name: string, value: unknown): Uint8Array => {
+  if (typeof value === "string") return Bytes.encode(value)
+  if (Octets.isBytes(value)) return Bytes.copy(value)
+  throw new TypeError(`${operation}: ${name} must be a string or a Uint8Array, got ${describe(value)}`)
+}
+
+// ---------------------------------------------------------------------------
+// of a known length
+// ---------------------------------------------------------------------------
+
+export const bytes = (size: number): Node<Uint8Array> => {
+  count("bytes", "size", size)
+  return make<Uint8Array>({
+    name: "bytes",
+    min: size,
+    max: size,
+    read: (cursor) => {
+      const left = cursor.end - cursor.at
+      return left < size ? cursor.more(size - left) : cursor.take(size)
+    },
+    write: (sink, value) => {
+      if (someBytes(value).length !== size) throw new EncodeFault(`must have ${size} bytes, got ${value.length}`)
+      sink.put(value)
+    }
+  })
+}
+
+export const utf8 = (size: number): Node<string> => {
+  count("utf8", "size", size)
+  return make<string>({
+    name: "utf8",
+    min: size,
+    max: size,
+    read: (cursor) => {
+      const { at } = cursor
+      const left = cursor.end - at
+      if (left < size) return cursor.more(size - left)
+      const text = textAt(cursor, at, size)
+      if (typeof text === "string") cursor.at = at + size
+      return text
+    },
+    write: (sink, value) => {
+      const before = sink.size
+      sink.text(wellFormed(aString(value)))
+      if (sink.size - before !== size) {
+        throw new EncodeFault(`must have ${size} bytes as UTF-8, got ${sink.size - before}`)
+      }
+    }
+  })
+}
+
+export const literal = (value: string | Uint8Array): Node<void> => {
+  const expected = toBytes("literal", "value", value)
+  const size = expected.length
+  const shown = typeof value === "string" ? JSON.stringify(value) : Octets.hex(expected)
+  return make<void>({
+    name: "literal",
+    min: size,
+    max: size,
+    isVoid: true,
+    read: (cursor) => {
+      const { at, bytes } = cursor
+      const there = Math.min(size, cursor.end - at)
+      // what differs is known to before all of it is there
+      for (let i = 0; i < there; i++) {
+        if (bytes[at + i] !== expected[i]) return cursor.malformed(`expected ${shown}`, at + i)
+      }
+      if (there < size) return cursor.more(size - there)
+      cursor.at = at + size
+      return undefined
+    },
+    write: (sink) => sink.put(expected)
+  })
+}
+
+export const succeed = <A>(value: A): Node<A> =>
+  make<A>({ name: "succeed", min: 0, max: 0, isVoid: value === undefined, read: () => value, write: () => {} })
+
+// ---------------------------------------------------------------------------
+// what is left of a body
+// ---------------------------------------------------------------------------
+
+const outsideBody = (name: string): Error =>
+  new Error(
+    `Frame.${name} is what is left of a body: it stands in a frame whose length is known, such as lengthPrefixed`
+  )
+
+export const rest: Node<Uint8Array> = make<Uint8Array>({
+  name: "rest",
+  min: 0,
+  max: Infinity,
+  read: (cursor) => {
+    if (!cursor.closed) throw outsideBody("rest")
+    return cursor.take(cursor.end - cursor.at)
+  },
+  write: (sink, value) => sink.put(someBytes(value))
+})
+
+export const utf8Rest: Node<string> = make<string>({
+  name: "utf8Rest",
+  min: 0,
+  max: Infinity,
+  read: (cursor) => {
+    if (!cursor.closed) throw outsideBody("utf8Rest")
+    const { at, end } = cursor
+    const text = textAt(cursor, at, end - at)
+    if (typeof text === "string") cursor.at = end
+    return text
+  },
+  write: (sink, value) => sink.text(wellFormed(aString(value)))
+})
+
+// ---------------------------------------------------------------------------
+// up to an end
+// ---------------------------------------------------------------------------
+
+/** Where an end was found. */
+interface End {
+  start: number
+  size: number
+}
+
+/**
+ * The end that comes first of those that begin within `limit` bytes, or whether it may still come. A search that was in
+ * vain goes on where it stopped. Of two that end at the same place the shorter counts, as in CPython's `readuntil`.
+ */
+const searchEnd = (
+  cursor: Cursor,
+  ends: ReadonlyArray<Uint8Array>,
+  longest: number,
+  limit: number,
+  found: End
+): boolean => {
+  const { at, bytes, end } = cursor
+  const from = at + cursor.searched
+  const last = Math.min(end, at + limit + longest)
+  cursor.looked += last - from
+  let best = -1
+  for (const one of ends) {
+    const start = Octets.indexOf(bytes, one, from, best === -1 ? last : Math.min(last, best))
+    if (start === -1) continue
+    const stop = start + one.length
+    if (best === -1 || stop < best || (stop === best && one.length < found.size)) {
+      best = stop
+      found.start = start
+      found.size = one.length
+    }
+  }
+  if (best !== -1 && found.start - at <= limit) {
+    cursor.searched = 0
+    return true
+  }
+  // an end may have begun in the last bytes
+  cursor.searched = Math.max(0, last - at - longest + 1)
+  return false
+}
+
+interface Until<A> {
+  readonly name: string
+  readonly ends: ReadonlyArray<Uint8Array>
+  /** What the value may have, without the end. */
+  readonly limit: number
+  /** The value of the bytes in front of the end. */
+  readonly value: (cursor: Cursor, at: number, size: number) => A | Stop
+  readonly write: (sink: Sink, value: A) => void
+}
+
+/** Up to an end, which is not part of the value. */
+const until = <A>({ ends, limit, name, value, write }: Until<A>): Node<A> => {
+  const longest = Math.max(...ends.map((end) => end.length))
+  const shortest = Math.min(...ends.map((end) => end.length))
+  const found: End = { start: 0, size: 0 }
+  return make<A>({
+    name,
+    min: shortest,
+    max: limit + longest,
+    read: (cursor) => {
+      const { at } = cursor
+      if (!searchEnd(cursor, ends, longest, limit, found)) {
+        // none can begin within the limit any more
+        return cursor.searched > limit ? cursor.tooLong(limit, undefined, ends) : cursor.more(1)
+      }
+      const { size, start } = found
+      const one = value(cursor, at, start - at)
+      // known to be wrong, and where it ends
+      if (cursor.fault !== undefined) {
+        cursor.fault.extent = start + size - cursor.start
+        return one
+      }
+      cursor.at = start + size
+      return one
+    },
+    write
+  })
+}
+
+/** Fails where what was written in front of the end would be cut earlier when it is read. */
+const checkUncut = (text: Uint8Array, ends: ReadonlyArray<Uint8Array>, end: Uint8Array): void => {
+  const whole = Bytes.allocate(text.length + end.length)
+  whole.set(text)
+  whole.set(end, text.length)
+  for (const one of ends) {
+    const start = Octets.indexOf(whole, one, 0, whole.length)
+    if (start !== -1 && start + one.length < whole.length) {
+      throw new EncodeFault(`must not contain what ends it (${Octets.hex(one)})`)
+    }
+    // it ends at the same place, and counts if it is shorter
+    if (start !== -1 && start !== text.length && one.length < end.length) {
+      throw new EncodeFault(`must not end like what ends it (${Octets.hex(one)})`)
+    }
+    if (start !== -1 && start < text.length) throw new EncodeFault(`must not contain what ends it (${Octets.hex(one)})`)
+  }
+}
+
+const checkLength = (size: number, limit: number): void => {
+  if (size > limit) throw new EncodeFault(`must have ${limit} bytes or less, got ${size}`)
+}
+
+export const delimited = (
+  separators: string | Uint8Array | ReadonlyArray<string | Uint8Array>,
+  options: { readonly maxBytes: number | "unbounded" }
+): Node<Uint8Array> => {
+  const list = typeof separators === "string" || Octets.isBytes(separators) ? [separators] : separators
+  if (!Array.isArray(list) || list.length === 0) {
+    throw new RangeError("delimited: separators must be one or more strings or Uint8Arrays")
+  }
+  const ends = list.map((one) => toBytes("delimited", "separator", one))
+  if (ends.some((end) => end.length === 0)) throw new RangeError("delimited: separator must be at least one byte long")
+  const limit = bound("delimited", "maxBytes", options?.maxBytes)
+  return until<Uint8Array>({
+    name: "delimited",
+    ends,
+    limit,
+    value: (cursor, _at, size) => cursor.take(size),
+    write: (sink, value) => {
+      checkLength(someBytes(value).length, limit)
+      checkUncut(value, ends, ends[0]!)
+      sink.put(value)
+      sink.put(ends[0]!)
+    }
+  })
+}
+
+const nul = new Uint8Array([0])
+const lf = new Uint8Array([10])
+const crlf = new Uint8Array([13, 10])
+
+export const cstring = (options: { readonly maxBytes: number | "unbounded" }): Node<string> => {
+  const limit = bound("cstring", "maxBytes", options?.maxBytes)
+  return until<string>({
+    name: "cstring",
+    ends: [nul],
+    limit,
+    value: textAt,
+    write: (sink, value) => {
+      if (wellFormed(aString(value)).includes("\0"))
+        throw new EncodeFault("must not contain a zero byte, which ends it")
+      writeText(sink, value, limit)
+      sink.put(nul)
+    }
+  })
+}
+
+const writeText = (sink: Sink, value: string, limit: number): void => {
+  const before = sink.size
+  sink.text(value)
+  checkLength(sink.size - before, limit)
+}
+
+export const line = (options: {
+  readonly maxBytes: number | "unbounded"
+  readonly end?: "lf" | "crlf" | "either" | undefined
+}): Node<string> => {
+  const limit = bound("line", "maxBytes", options?.maxBytes)
+  const kind = options?.end ?? "lf"
+  if (kind !== "lf" && kind !== "crlf" && kind !== "either") {
+    throw new TypeError(`line: end must be "lf", "crlf" or "either", got ${describe(kind)}`)
+  }
+  const end = kind === "crlf" ? crlf : lf
+  // of two bytes where one would do, the first is no part of the line
+  const dropsReturn = kind === "either"
+  return until<string>({
+    name: "line",
+    ends: [end],
+    limit: dropsReturn ? limit + 1 : limit,
+    value: (cursor, at, size) => {
+      const text = dropsReturn && size > 0 && cursor.bytes[at + size - 1] === 13 ? size - 1 : size
+      if (text > limit) return cursor.tooLong(limit, undefined)
+      return textAt(cursor, at, text)
+    },
+    write: (sink, value) => {
+      wellFormed(aString(value))
+      if (kind === "crlf" ? value.includes("\r\n") : value.includes("\n")) {
+        throw new EncodeFault("must not contain what ends a line")
+      }
+      if (dropsReturn && value.endsWith("\r")) throw new EncodeFault("must not end with a carriage return")
+      writeText(sink, value, limit)
+      sink.put(end)
+    }
+  })
+}
