@@ -45,14 +45,23 @@ import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { wrongType } from "./internal/argument.ts"
+import type { Decoder } from "./Frame.ts"
 import * as Lines from "./internal/lines.ts"
 import * as Parts from "./internal/parts.ts"
 import * as Services from "./internal/services.ts"
 import * as Sources from "./internal/sources.ts"
+import * as Frames from "./internal/pullFrames.ts"
 import { type ReadableStreamLike } from "./internal/sources.ts"
 import { BufferReader } from "./internal/streamReader.ts"
 import type { Input } from "./internal/separator.ts"
-import type { ConnectionLost, IncompleteRead, InvalidText, LimitOverrun, ReadError } from "./StreamError.ts"
+import type {
+  ConnectionLost,
+  IncompleteRead,
+  InvalidText,
+  LimitOverrun,
+  MalformedFrame,
+  ReadError
+} from "./StreamError.ts"
 
 /**
  * One separator, or several of which the one that ends first counts. Text stands for its UTF-8 bytes.
@@ -275,6 +284,33 @@ export interface StreamReader {
   readLineWith<const Options extends LineOptions>(
     options: Options
   ): Effect.Effect<LineResult<Options>, LineError<Options>>
+
+  /**
+   * Reads one message: a whole one, or nothing. However it is interrupted, the
+   * same frame, another one or a plain read finds it from its first byte on.
+   *
+   * Fails with `IncompleteRead` if the stream ends in front of it, or inside it;
+   * that carries what was there of it, and the buffer is empty then. Fails with
+   * `MalformedFrame` if the bytes are no such message: where it is known where it
+   * ends, it is dropped, elsewhere it stays in the buffer. Fails with
+   * `LimitOverrun` if it is longer than its frame allows; nothing is dropped, and
+   * `consumed` says how many bytes it has, where that is known (`found`).
+   */
+  readFrame<A>(frame: Decoder<A>): Effect.Effect<A, ReadError | IncompleteRead | LimitOverrun | MalformedFrame>
+
+  /** As `readFrame`, with `None` if the stream ends in front of the message. */
+  readFrameOption<A>(
+    frame: Decoder<A>
+  ): Effect.Effect<Option.Option<A>, ReadError | IncompleteRead | LimitOverrun | MalformedFrame>
+
+  /**
+   * Reads all whole messages that are there, and waits for one if there is none.
+   * Empty at a clean end, every time. Messages in front of a wrong one are
+   * returned, and the next read fails.
+   */
+  readFrames<A>(
+    frame: Decoder<A>
+  ): Effect.Effect<ReadonlyArray<A>, ReadError | IncompleteRead | LimitOverrun | MalformedFrame>
 
   /** A copy of the next `count` bytes, which stay; fewer only if the stream ends first. */
   peek(count: number): Effect.Effect<Uint8Array, ReadError>
@@ -586,6 +622,36 @@ export type LinesError<Options extends LinesOptions> =
   | ([Given<Options, "onOverrun">] extends ["discard"] ? never : LimitOverrun)
   | ([Given<Options, "end">] extends ["optional" | undefined] ? never : IncompleteRead)
   | ([Given<Options, "fatal">] extends [false | undefined] ? never : InvalidText)
+
+/**
+ * The messages of the stream, up to its end, all that a chunk completes at a
+ * time.
+ *
+ * **Details**
+ *
+ * A wrong message fails the stream, behind the messages in front of it. With
+ * `onMalformed: "skip"` those are passed over of which it is known where they
+ * end: by a length in front of them, or a delimiter behind; also those that are
+ * too long. They are dropped as they arrive.
+ *
+ * **Gotchas**
+ *
+ * The stream reads ahead by chunks: messages of a chunk that the consumer did
+ * not take are not in the reader any more. To stop in the middle of a chunk and
+ * go on with other reads, use `readFrame`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const frames = <A>(
+  self: StreamReader,
+  frame: Decoder<A>,
+  options?: {
+    /** What becomes of messages that are wrong, or too long. Default `"fail"`. */
+    readonly onMalformed?: "fail" | "skip" | undefined
+  }
+): Stream.Stream<A, ReadError | IncompleteRead | LimitOverrun | MalformedFrame> =>
+  Stream.fromPull(Effect.sync(() => Frames.pull(self, frame, options?.onMalformed)))
 
 /**
  * The lines of the stream as text, without their line ends, all that a chunk

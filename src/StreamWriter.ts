@@ -23,7 +23,8 @@ import * as Effect from "effect/Effect"
 import * as Sink from "effect/Sink"
 import * as Bytes from "./internal/bytes.ts"
 import * as Services from "./internal/services.ts"
-import type { WriteError } from "./StreamError.ts"
+import type { Encoder } from "./Frame.ts"
+import type { EncodeFailed, WriteError } from "./StreamError.ts"
 
 /**
  * How closing a stream went.
@@ -86,6 +87,22 @@ export interface StreamWriter {
    * same watermarks as `write`. The chunks are collected when the effect runs.
    */
   writeAll(chunks: Iterable<Uint8Array | string>): Effect.Effect<void, WriteError>
+
+  /**
+   * Writes one message, as one unbroken run, under the same watermarks as
+   * `write`. A value that could not be read again fails with `EncodeFailed`, and
+   * nothing of it is written.
+   *
+   * The value is encoded when the effect runs. Bytes in it of more than 4,096 are
+   * not copied, and must be left alone until `flush`.
+   */
+  writeFrame<A>(frame: Encoder<A>, value: A): Effect.Effect<void, WriteError | EncodeFailed>
+
+  /** Writes several messages as one unbroken run: all of them, or none. */
+  writeFrames<A>(frame: Encoder<A>, values: Iterable<A>): Effect.Effect<void, WriteError | EncodeFailed>
+
+  /** As `writeFrame` without waiting, whatever is buffered; throws what that fails with. `false` asks to `drain`. */
+  writeFrameUnsafe<A>(frame: Encoder<A>, value: A): boolean
 
   /**
    * Writes without waiting, whatever is buffered: asyncio's own `write`.
@@ -163,6 +180,19 @@ export interface StreamWriter {
  * @since 0.1.0
  */
 export const StreamWriter: Context.Service<StreamWriter, StreamWriter> = Services.StreamWriter
+
+/**
+ * A sink that writes every message of a stream, those of a chunk as one run, and
+ * ends when the stream does. The writer stays open.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const frameSink = <A>(
+  self: StreamWriter,
+  frame: Encoder<A>
+): Sink.Sink<void, A, never, WriteError | EncodeFailed> =>
+  Sink.forEachArray((values: ReadonlyArray<A>) => self.writeFrames(frame, values))
 
 /**
  * A sink that writes every chunk of a stream, and ends when the stream does. The

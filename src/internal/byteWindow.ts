@@ -7,6 +7,7 @@
  * cost an object), and a result that lies in one piece is a view.
  */
 import * as Bytes from "./bytes.ts"
+import type { Located } from "./frame/progress.ts"
 
 /** Pieces up to this size are gathered once there is more than one. */
 const smallPiece = 1024
@@ -195,6 +196,11 @@ export class ByteWindow {
   /** Drops the first `count` bytes; there must be as many. */
   skip(count: number): void {
     this.length -= count
+    const { end } = this
+    if (end - this.position > count + smallRemainder) {
+      this.position += count
+      return
+    }
     while (count > 0) {
       const part = Math.min(count, this.end - this.position)
       this.position += part
@@ -225,6 +231,34 @@ export class ByteWindow {
     this.rest = noPieces
     this.next = 0
     this.advance()
+  }
+
+  /** The piece in which the byte at `offset` lies. See `Source` of frames. */
+  locate(offset: number, found: Located): void {
+    const front = this.end - this.position
+    if (offset < front) {
+      found.bytes = this.piece
+      found.from = this.position
+      found.end = this.end
+      found.index = -1
+      found.offset = 0
+      return
+    }
+    let { index, offset: start } = found
+    if (index < this.next || index >= this.rest.length || start > offset) {
+      index = this.next
+      start = front
+    }
+    let piece = this.rest[index]!
+    while (offset >= start + piece.length) {
+      start += piece.length
+      piece = this.rest[++index]!
+    }
+    found.bytes = piece
+    found.from = 0
+    found.end = piece.length
+    found.index = index
+    found.offset = start
   }
 
   /** Calls `visit` with each piece that reaches beyond `from`, and its offset, until it returns true. */

@@ -28,6 +28,7 @@ import type { ReadError } from "../StreamError.ts"
 import { ClosedStream, StreamBusy, StreamTimeout } from "./errors.ts"
 import type { Budget } from "./budget.ts"
 import { ByteWindow } from "./byteWindow.ts"
+import type { Progress } from "./frame/progress.ts"
 import * as Bytes from "./bytes.ts"
 import { notNow, Operation } from "./operation.ts"
 import { Parking, type Waiting } from "./parking.ts"
@@ -78,6 +79,9 @@ export class ReadBuffer implements Waiting {
   /** Where the next search for a separator may begin, and which one it was. */
   searched = 0
   searchedFor: unknown = undefined
+  /** How far a message came that is not all there, and which frame it is of; until something is read. */
+  partial: Progress | undefined = undefined
+  partialOf: unknown = undefined
   /** The operation that waits, or has been woken and is yet to run. */
   operation: ReadOperation<any, any> | undefined = undefined
   /** Told of what arrives and of reads that wait, if waiting is bounded. */
@@ -223,6 +227,7 @@ export class ReadBuffer implements Waiting {
     this.closed = reason
     this.window.clear()
     this.queue = undefined
+    this.partial = undefined
     this.searched = 0
     this.resize(0 - this.size)
     this.paused = false
@@ -311,6 +316,7 @@ export class ReadBuffer implements Waiting {
   /** Bytes left the window: bookkeeping, and the transport may go on. The last thing that a read does. */
   consumed(count: number): void {
     this.resize(0 - count)
+    if (count > 0) this.partial = undefined
     this.searched = this.searched > count ? this.searched - count : 0
     if (this.paused && !this.settling) this.reconsider()
   }
@@ -364,6 +370,7 @@ export class ReadBuffer implements Waiting {
     this.absorb()
     this.window.unshift(bytes)
     this.resize(bytes.length)
+    this.partial = undefined
     this.searched = 0
     this.pauseIfFull()
   }

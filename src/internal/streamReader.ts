@@ -5,8 +5,11 @@ import { NodeInspectSymbol } from "effect/Inspectable"
 import type * as Option from "effect/Option"
 import type { IncompleteRead, LimitOverrun, ReadError } from "../StreamError.ts"
 import type { LineError, LineOptions, LineResult, StreamReader, UntilOptions } from "../StreamReader.ts"
+import type { Decoder } from "../Frame.ts"
 import * as Argument from "./argument.ts"
+import { of } from "./frame/node.ts"
 import type { ReadBuffer, Source } from "./readBuffer.ts"
+import * as ReadFrames from "./readFrames.ts"
 import * as Read from "./readOperations.ts"
 import * as Separator from "./separator.ts"
 
@@ -23,6 +26,8 @@ export class BufferReader implements StreamReader, Source {
   private some: Read.Read | undefined = undefined
   private header: Read.ReadExactly | undefined = undefined
   private body: Read.ReadExactly | undefined = undefined
+  private frame: ReadFrames.ReadFrame<any> | undefined = undefined
+  private frames: ReadFrames.ReadFrames<any> | undefined = undefined
 
   constructor(buffer: ReadBuffer, bound?: number) {
     this.buffer = buffer
@@ -117,6 +122,26 @@ export class BufferReader implements StreamReader, Source {
       if (!Argument.flag(name, "keepDelimiter", keepDelimiter)) return new Read.ReadBareLine(this, ask)
       return ask.strict ? new Read.ReadStrictLine(this, ask) : new Read.ReadLine(this, ask)
     })
+  }
+
+  readFrame<A>(frame: Decoder<A>): ReadFrames.ReadFrame<A> {
+    const known = this.frame
+    if (known !== undefined && known.node === (frame as unknown)) return known
+    return checked(
+      () => (this.frame = new ReadFrames.ReadFrame<A>(this, of<A>("readFrame", frame)))
+    ) as ReadFrames.ReadFrame<A>
+  }
+
+  readFrameOption<A>(frame: Decoder<A>) {
+    return checked(() => new ReadFrames.ReadFrameOption<A>(this, of<A>("readFrameOption", frame)))
+  }
+
+  readFrames<A>(frame: Decoder<A>): ReadFrames.ReadFrames<A> {
+    const known = this.frames
+    if (known !== undefined && known.node === (frame as unknown)) return known
+    return checked(
+      () => (this.frames = new ReadFrames.ReadFrames<A>(this, of<A>("readFrames", frame)))
+    ) as ReadFrames.ReadFrames<A>
   }
 
   peek(count: number) {

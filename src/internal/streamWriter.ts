@@ -2,12 +2,16 @@
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import { ClosedStream } from "./errors.ts"
+import { Node, of } from "./frame/node.ts"
+import { encodeFailed } from "./frame/run.ts"
+import type { Encoder } from "../Frame.ts"
+import type { EncodeFailed, WriteError } from "../StreamError.ts"
 import type { StreamWriter } from "../StreamWriter.ts"
 import * as Argument from "./argument.ts"
 import * as Bytes from "./bytes.ts"
 import type { Session } from "./session.ts"
 import type { WriteBuffer } from "./writeBuffer.ts"
-import { checkedChunks, Drain, Flush, Write, WriteAll, WriteEof } from "./writeOperations.ts"
+import { checkedChunks, Drain, Flush, Write, WriteAll, WriteEof, WriteFrames } from "./writeOperations.ts"
 
 export class SessionWriter implements StreamWriter {
   private readonly session: Session
@@ -41,6 +45,24 @@ export class SessionWriter implements StreamWriter {
     this.check("writeUnsafe")
     if (typeof data === "string") buffer.appendText(data)
     else buffer.append(Argument.bytes("writeUnsafe", data))
+    return !buffer.mustWait
+  }
+
+  writeFrame<A>(frame: Encoder<A>, value: A): Effect.Effect<void, WriteError | EncodeFailed> {
+    return frames(this.buffer, "writeFrame", frame, [value])
+  }
+
+  writeFrames<A>(frame: Encoder<A>, values: Iterable<A>): Effect.Effect<void, WriteError | EncodeFailed> {
+    return frames(this.buffer, "writeFrames", frame, values)
+  }
+
+  writeFrameUnsafe<A>(frame: Encoder<A>, value: A): boolean {
+    const operation = "writeFrameUnsafe"
+    const { buffer } = this
+    const node = of<A>(operation, frame)
+    this.check(operation)
+    const thrown = buffer.appendFrames(node, [value])
+    if (thrown !== undefined) throw encodeFailed(operation, node, thrown.fault)
     return !buffer.mustWait
   }
 
@@ -98,6 +120,11 @@ export class SessionWriter implements StreamWriter {
     return this.toJSON()
   }
 }
+
+const frames = <A>(buffer: WriteBuffer, operation: string, frame: Encoder<A>, values: Iterable<A>) =>
+  frame instanceof Node
+    ? new WriteFrames<A>(buffer, operation, frame, values)
+    : Effect.suspend(() => new WriteFrames<A>(buffer, operation, of<A>(operation, frame), values))
 
 const wrongData = (operation: string, data: unknown): TypeError =>
   new TypeError(`${operation}: expected a Uint8Array or a string, got ${data === null ? "null" : typeof data}`)

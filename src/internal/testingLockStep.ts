@@ -4,7 +4,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { Connection } from "../Connection.ts"
-import type { WriteError } from "../StreamError.ts"
+import type { Encoder } from "../Frame.ts"
+import type { EncodeFailed, WriteError } from "../StreamError.ts"
 import type { StreamWriter } from "../StreamWriter.ts"
 import type { StartTlsOptions } from "../Tls.ts"
 import type { ConnectionInfo } from "../Transport.ts"
@@ -109,6 +110,15 @@ class LockStepWriter implements StreamWriter {
   }
   writeAll(chunks: Iterable<Uint8Array | string>): Effect.Effect<void, WriteError> {
     return Effect.andThen(this.writer.writeAll(chunks), this.writer.flush)
+  }
+  writeFrame<A>(frame: Encoder<A>, value: A): Effect.Effect<void, WriteError | EncodeFailed> {
+    return Effect.andThen(this.writer.writeFrame(frame, value), this.writer.flush)
+  }
+  writeFrames<A>(frame: Encoder<A>, values: Iterable<A>): Effect.Effect<void, WriteError | EncodeFailed> {
+    return Effect.andThen(this.writer.writeFrames(frame, values), this.writer.flush)
+  }
+  writeFrameUnsafe<A>(frame: Encoder<A>, value: A): boolean {
+    return this.writer.writeFrameUnsafe(frame, value)
   }
   writeUnsafe(data: Uint8Array | string): boolean {
     return this.writer.writeUnsafe(data)

@@ -11,6 +11,8 @@ import type { ClosedStream, WriteError } from "../StreamError.ts"
 import type { Transport } from "../Transport.ts"
 import * as Bytes from "./bytes.ts"
 import { nextTurn } from "./turn.ts"
+import type { Node } from "./frame/node.ts"
+import { Sink } from "./frame/sink.ts"
 import type { Watchdog } from "./watchdog.ts"
 
 /** Where the bytes go: the sending half of a transport. */
@@ -66,6 +68,11 @@ const memoryGone = (): TypeError =>
   new TypeError(
     `an array was transferred, detached or shrunk before what was written of it was sent: one of more than ${copiedBytes} bytes must be left alone until flush`
   )
+
+/** Room that a message finds in a slab before it needs memory of its own. */
+const leastForFrame = 1024
+/** What messages are encoded with, one at a time. */
+let frameSink: Sink | undefined = new Sink()
 
 /** Buffers with something to send at the end of this turn. */
 let dirty: Array<WriteBuffer> = []
@@ -206,6 +213,34 @@ export class WriteBuffer {
       this.count(size)
     }
     return true
+  }
+
+  /** Messages as one run, encoded where they are sent from. Takes all of them, or nothing, and returns what was thrown. */
+  appendFrames<A>(node: Node<A>, values: ReadonlyArray<A>): { readonly fault: unknown } | undefined {
+    const at = this.reserve(leastForFrame)
+    const memory = slab
+    const sink = frameSink ?? new Sink()
+    frameSink = undefined
+    sink.reset(memory, at, slabBytes)
+    // whoever encodes may write something else meanwhile, elsewhere
+    slabUsed = slabBytes
+    try {
+      for (const value of values) node.write(sink, value)
+    } catch (fault) {
+      if (slab === memory) slabUsed = at
+      frameSink = sink
+      return { fault }
+    }
+    const { size } = sink
+    if (slab === memory) slabUsed = sink.usedTo
+    if (sink.isWhole && sink.bytes === memory && slab === memory) this.openEnd = sink.at
+    else {
+      this.seal()
+      for (const part of sink.parts()) this.segments.push(part)
+    }
+    frameSink = sink
+    if (size > 0) this.count(size)
+    return undefined
   }
 
   private placeRun(chunks: ReadonlyArray<Uint8Array>, size: number): void {

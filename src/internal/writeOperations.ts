@@ -2,7 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import type { WriteError } from "../StreamError.ts"
+import type { EncodeFailed, WriteError } from "../StreamError.ts"
+import type { Node } from "./frame/node.ts"
+import { encodeFailed } from "./frame/run.ts"
 import { ClosedStream } from "./errors.ts"
 import * as Argument from "./argument.ts"
 import { notNow, Operation } from "./operation.ts"
@@ -16,14 +18,14 @@ class Suspended implements Waiter {
   readonly over: () => boolean
   private readonly buffer: WriteBuffer
   private readonly fiber: Fiber.Fiber<any, any>
-  private readonly next: () => Effect.Effect<void, WriteError>
+  private readonly next: () => Effect.Effect<void, unknown>
   private suspended = true
 
   constructor(
     buffer: WriteBuffer,
     fiber: Fiber.Fiber<any, any>,
     over: () => boolean,
-    next: () => Effect.Effect<void, WriteError>
+    next: () => Effect.Effect<void, unknown>
   ) {
     this.buffer = buffer
     this.fiber = fiber
@@ -47,19 +49,19 @@ class Suspended implements Waiter {
 }
 
 /** Waits in a line of the buffer's until it is `over`, and goes on with what `next` makes then. */
-const wait = (
+const wait = <E>(
   buffer: WriteBuffer,
   fiber: Fiber.Fiber<any, any>,
   add: (waiter: Waiter) => void,
   over: () => boolean,
-  next: () => Effect.Effect<void, WriteError>
-): Effect.Effect<void, WriteError> => {
+  next: () => Effect.Effect<void, E>
+): Effect.Effect<void, E> => {
   if (runsAtOnce(fiber)) {
     const waiter = new Suspended(buffer, fiber, over, next)
     add(waiter)
     return waiter.begin()
   }
-  return Effect.callback<void, WriteError>((resume) => {
+  return Effect.callback<void, E>((resume) => {
     // others may have run since
     if (over()) return resume(next())
     const waiter: Waiter = { over, resume: () => resume(next()) }
@@ -68,7 +70,7 @@ const wait = (
   })
 }
 
-abstract class WriteOperation extends Operation<void, WriteError> {
+abstract class WriteOperation<E = never> extends Operation<void, WriteError | E> {
   // declared only: what is made for each call would pay for the definition of each field
   declare readonly buffer: WriteBuffer
   abstract readonly name: string
@@ -86,10 +88,11 @@ abstract class WriteOperation extends Operation<void, WriteError> {
 }
 
 /** What is written in one run: bytes, text, or several of them. */
-abstract class Accepting extends WriteOperation {
-  protected abstract accept(): void
+abstract class Accepting<E = never> extends WriteOperation<E> {
+  /** Takes all of it, or fails, and takes nothing. */
+  protected abstract accept(): Exit.Exit<never, E> | void
 
-  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError | E> {
     return this.attempt(fiber, false)
   }
 
@@ -99,13 +102,12 @@ abstract class Accepting extends WriteOperation {
   }
 
   /** `woken`: this fiber has waited in line, and nobody else may go first. */
-  attempt(fiber: Fiber.Fiber<any, any>, woken: boolean): Effect.Effect<void, WriteError> {
+  attempt(fiber: Fiber.Fiber<any, any>, woken: boolean): Effect.Effect<void, WriteError | E> {
     if (interrupted(fiber)) return nothing
     const failure = this.failure()
     if (failure !== undefined) return failure
     if (this.mayGo(woken)) {
-      this.accept()
-      return deliver(exitVoid, fiber)
+      return deliver(this.accept() ?? exitVoid, fiber)
     }
     return wait(
       this.buffer,
@@ -119,16 +121,16 @@ abstract class Accepting extends WriteOperation {
 }
 
 /** What a fiber runs whose turn to write has come. */
-class Woken extends Operation<void, WriteError> {
-  readonly write: Accepting
-  constructor(write: Accepting) {
+class Woken<E> extends Operation<void, WriteError | E> {
+  readonly write: Accepting<E>
+  constructor(write: Accepting<E>) {
     super()
     this.write = write
   }
   tryNow(): typeof notNow {
     return notNow
   }
-  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError | E> {
     return this.write.attempt(fiber, true)
   }
 }
@@ -181,6 +183,29 @@ export const checkedChunks = (
   Array.from(Argument.iterable(operation, chunks), (chunk) =>
     typeof chunk === "string" ? chunk : Argument.bytes(operation, chunk)
   )
+
+/** `writeFrame` and `writeFrames` */
+export class WriteFrames<A> extends Accepting<EncodeFailed> {
+  readonly name: string
+  declare private readonly node: Node<A>
+  declare private readonly values: Iterable<A>
+  constructor(buffer: WriteBuffer, name: string, node: Node<A>, values: Iterable<A>) {
+    super(buffer)
+    this.name = name
+    this.node = node
+    this.values = values
+  }
+  tryNow(): void | typeof notNow {
+    const { buffer, node, values } = this
+    if (!buffer.open || !Array.isArray(values) || values.length === 0) return notNow
+    // what cannot be written fails where it is run
+    return buffer.appendFrames(node, values) === undefined ? undefined : notNow
+  }
+  protected accept(): Exit.Exit<never, EncodeFailed> | void {
+    const thrown = this.buffer.appendFrames(this.node, Array.from(this.values))
+    if (thrown !== undefined) return Exit.fail(encodeFailed(this.name, this.node, thrown.fault))
+  }
+}
 
 /** Waits on the buffer, as one of many, until `settle` has a result. */
 const watch = (

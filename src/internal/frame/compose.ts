@@ -174,7 +174,7 @@ export const array = <A>(element: unknown, options: ArrayOptions): Node<Readonly
       }
       return readItems(cursor, item, size)
     },
-    steps: function* (progress: Progress): Steps<any> {
+    *steps(progress: Progress): Steps<any> {
       const at = progress.offset
       progress.key = "count"
       const size = check(yield prefix)
@@ -263,7 +263,7 @@ export const repeatUntil = <A>(
         items.push(one as A)
       }
     },
-    steps: function* (progress: Progress): Steps<any> {
+    *steps(progress: Progress): Steps<any> {
       const items: Array<A> = []
       while (!(yield maybeEnd)) {
         if (items.length === most) return progress.malformed(tooMany)
@@ -313,7 +313,7 @@ export const option = <A>(presence: unknown, element: unknown): Node<Option.Opti
       const value = item.read(cursor)
       return value === stop ? cursor.within("value", true) : Option.some(value as A)
     },
-    steps: function* (progress: Progress): Steps<any> {
+    *steps(progress: Progress): Steps<any> {
       progress.key = "present"
       if ((yield present) !== true) return Option.none()
       progress.key = "value"
@@ -371,7 +371,7 @@ export const union = (
       const one = node.read(cursor)
       return one === stop ? cursor.within(String(value), true) : one
     },
-    steps: function* (progress: Progress): Steps<any> {
+    *steps(progress: Progress): Steps<any> {
       const at = progress.offset
       progress.key = "tag"
       const value: Tag = yield tag
@@ -424,16 +424,13 @@ export const suspend = <A>(
       read: (cursor) => {
         cursor.entered++
         if (cursor.depth >= maxDepth) return cursor.malformed(tooDeep)
-        if (cursor.depth >= mostByCalls) {
-          cursor.deep = true
-          return stop
-        }
+        if (cursor.depth >= mostByCalls) return cursor.tooManyCalls()
         cursor.depth++
         const value = inner().read(cursor)
         cursor.depth--
         return value
       },
-      steps: function* (progress: Progress): Steps<any> {
+      *steps(progress: Progress): Steps<any> {
         if (progress.depth >= maxDepth) return progress.malformed(tooDeep)
         progress.depth++
         progress.last = true
@@ -470,7 +467,7 @@ export const limited = <A>(frame: Node<A>, limit: number): Node<A> =>
           cursor.at = at
           return cursor.tooLong(limit, undefined)
         },
-        steps: function* (progress: Progress): Steps<any> {
+        *steps(progress: Progress): Steps<any> {
           progress.bounded(limit)
           progress.last = true
           return yield frame

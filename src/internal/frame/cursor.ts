@@ -56,7 +56,26 @@ export class Cursor {
   looked = 0
   entered = 0
 
-  /** Looks at bytes from now on: a message begins at the first. */
+  /** Whether what is left of a message that was not read is still to be forgotten. */
+  private stopped = false
+
+  /** Looks at bytes from now on, for a message that begins at the first. */
+  begin(bytes: Uint8Array, from: number, end: number): void {
+    this.over(bytes, from, end)
+    if (this.stopped) this.forget()
+  }
+
+  private forget(): void {
+    this.stopped = false
+    this.fault = undefined
+    this.closed = false
+    this.depth = 0
+    this.deep = false
+    this.searched = 0
+    this.missing = 0
+  }
+
+  /** Looks at bytes from now on: the message begins at the first. */
   over(bytes: Uint8Array, from: number, end: number): void {
     if (this.bytes !== bytes) {
       this.bytes = bytes
@@ -79,6 +98,14 @@ export class Cursor {
   more(missing: number): Stop {
     if (this.closed) return this.malformed("the body ends in the middle of it")
     this.missing = missing
+    this.stopped = true
+    return stop
+  }
+
+  /** What is read refers to itself so often that calls within calls would have no end. */
+  tooManyCalls(): Stop {
+    this.deep = true
+    this.stopped = true
     return stop
   }
 
@@ -94,6 +121,7 @@ export class Cursor {
       limit: 0,
       cause
     }
+    this.stopped = true
     return stop
   }
 
@@ -112,6 +140,7 @@ export class Cursor {
       limit,
       cause: undefined
     }
+    this.stopped = true
     return stop
   }
 

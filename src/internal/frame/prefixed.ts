@@ -3,7 +3,7 @@ import { type Cursor, stop, type Stop } from "./cursor.ts"
 import { blameWrite, bound, describe, make, type Node, of, type Steps } from "./node.ts"
 import { integerText } from "./numbers.ts"
 import * as Octets from "./octets.ts"
-import { Located, Progress, type Source } from "./progress.ts"
+import { Progress, Whole } from "./progress.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
 import { rest } from "./text.ts"
 
@@ -47,25 +47,6 @@ const readDeep = <A>(cursor: Cursor, body: Node<A>, at: number): A | Stop => {
   return stop
 }
 
-/** Bytes that lie in one piece. */
-export class Whole implements Source {
-  readonly length: number
-  private readonly bytes: Uint8Array
-  private readonly from: number
-  constructor(bytes: Uint8Array, from: number, end: number) {
-    this.bytes = bytes
-    this.from = from
-    this.length = end - from
-  }
-  locate(_offset: number, found: Located): void {
-    found.bytes = this.bytes
-    found.from = this.from
-    found.end = this.from + this.length
-    found.index = 0
-    found.offset = 0
-  }
-}
-
 /** A body of `size` bytes, as a part: it is looked at once all of it is there. */
 const bodyOf = <A>(body: Node<A>, size: number): Node<A> =>
   make<A>({
@@ -89,12 +70,11 @@ export interface LengthPrefixedOptions {
   readonly adjust?: number | undefined
 }
 
-/** What may be read of a length: how many bytes the body has, or what is wrong. */
-const bodySize = (length: number | bigint, headerSize: number, adjust: number): number | string => {
-  const size = Number(length) - headerSize + adjust
-  if (!Number.isInteger(Number(length)) || Number(length) < 0) return `${String(length)} is no length`
-  return size < 0 ? `a length of ${String(length)}, which does not even cover what it must` : size
-}
+/** What is wrong with a length that says that the body has `size` bytes. */
+const wrongLength = (length: number | bigint, size: number): string =>
+  size < 0 && Number.isInteger(Number(length)) && Number(length) >= 0
+    ? `a length of ${String(length)}, which does not even cover what it must`
+    : `${String(length)} is no length`
 
 export const lengthPrefixed = <A>(
   prefixFrame: unknown,
@@ -123,26 +103,25 @@ export const lengthPrefixed = <A>(
       const length = prefix.read(cursor)
       if (length === stop) return cursor.within("length", false)
       const header = cursor.at
-      const size = bodySize(length, all ? header - at : 0, adjust)
-      if (typeof size === "string") {
-        cursor.malformed(size, at)
+      const size = Number(length) + adjust - (all ? header - at : 0)
+      if (!(size >= 0 && size <= limit && Number.isInteger(size))) {
+        cursor.at = at
+        if (size > limit) return cursor.tooLong(limit, header + size - cursor.start)
+        cursor.malformed(wrongLength(length, size))
         return cursor.within("length", false)
       }
-      if (size > limit) {
-        cursor.at = at
-        return cursor.tooLong(limit, header + size - cursor.start)
-      }
       const left = cursor.end - header
-      return left < size ? cursor.more(size - left) : readBody(cursor, body, size)
+      if (left < size) return cursor.more(size - left)
+      return body === (rest as unknown) ? (cursor.take(size) as A) : readBody(cursor, body, size)
     },
-    steps: function* (progress: Progress): Steps<any> {
+    *steps(progress: Progress): Steps<any> {
       const at = progress.offset
       progress.key = "length"
       const length: number | bigint = yield prefix
       const header = progress.offset
-      const size = bodySize(length, all ? header - at : 0, adjust)
-      if (typeof size === "string") return progress.malformed(size, at)
+      const size = Number(length) + adjust - (all ? header - at : 0)
       if (size > limit) return progress.tooLong(limit, header + size)
+      if (!(size >= 0 && Number.isInteger(size))) return progress.malformed(wrongLength(length, size), at)
       progress.last = true
       return yield bodyOf(body, size)
     },
@@ -255,7 +234,7 @@ export const netstring = <A>(
       if (left < size + 1) return cursor.more(size + 1 - left)
       return readEnd(cursor, readBody(cursor, body, size))
     },
-    steps: function* (progress: Progress): Steps<any> {
+    *steps(progress: Progress): Steps<any> {
       progress.key = "length"
       const size: number = yield prefix
       if (size > limit) return progress.tooLong(limit, progress.offset + size + 1)
@@ -320,7 +299,7 @@ export const contentLength = <A>(
       const left = cursor.end - cursor.at
       return left < size ? cursor.more(size - left) : readBody(cursor, body, size)
     },
-    steps: function* (progress: Progress): Steps<any> {
+    *steps(progress: Progress): Steps<any> {
       progress.key = "header"
       const size: number = yield header
       if (size > limit) return progress.tooLong(limit, progress.offset + size)

@@ -31,6 +31,25 @@ export class Located {
   offset = 0
 }
 
+/** Bytes that lie in one piece. */
+export class Whole implements Source {
+  readonly length: number
+  private readonly bytes: Uint8Array
+  private readonly from: number
+  constructor(bytes: Uint8Array, from: number, end: number) {
+    this.bytes = bytes
+    this.from = from
+    this.length = end - from
+  }
+  locate(_offset: number, found: Located): void {
+    found.bytes = this.bytes
+    found.from = this.from
+    found.end = this.from + this.length
+    found.index = 0
+    found.offset = 0
+  }
+}
+
 /** A frame under way, and what it may have changed for those in it. */
 interface Entry {
   readonly steps: Steps<any>

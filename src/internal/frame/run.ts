@@ -5,23 +5,11 @@ import * as Errors from "../errors.ts"
 import * as Bytes from "../bytes.ts"
 import { Cursor, type Fault, stop } from "./cursor.ts"
 import type { Node } from "./node.ts"
-import { Progress } from "./progress.ts"
-import { Whole } from "./prefixed.ts"
+import { Progress, Whole } from "./progress.ts"
 import { EncodeFault, Sink } from "./sink.ts"
 
 /** What a message begins with is shown so far. */
 const excerptBytes = 16
-
-/** Prepares a cursor for a message that begins at `from`. */
-export const begin = (cursor: Cursor, bytes: Uint8Array, from: number, end: number): void => {
-  cursor.over(bytes, from, end)
-  cursor.fault = undefined
-  cursor.closed = false
-  cursor.depth = 0
-  cursor.deep = false
-  cursor.searched = 0
-  cursor.missing = 0
-}
 
 /** The error that a fault is. `offset`: where the message began; `excerpt`: the bytes from the fault on. */
 export const errorOf = (
@@ -72,7 +60,7 @@ export const decodeResult = <A>(
 ): Result.Result<A, MalformedFrame | LimitOverrun | IncompleteRead> => {
   const operation = "decode"
   const cursor = new Cursor()
-  begin(cursor, bytes, 0, bytes.length)
+  cursor.begin(bytes, 0, bytes.length)
   let value = node.read(cursor)
   let used = cursor.at
   if (value === stop && cursor.fault === undefined && cursor.deep) {
@@ -152,7 +140,7 @@ export class PushDecoder<A> {
   private next(): any {
     const { cursor } = this
     if (this.progress === undefined) {
-      begin(cursor, this.bytes, this.from, this.to)
+      cursor.begin(this.bytes, this.from, this.to)
       const value = this.node.read(cursor)
       if (value !== stop) {
         this.use(cursor.at - this.from)

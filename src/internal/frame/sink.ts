@@ -37,6 +37,8 @@ export class Sink {
   fixed = false
   /** How deep the parts that refer to themselves are nested here. */
   depth = 0
+  /** Where the memory that it was given was given up for a larger one. */
+  private left = -1
 
   constructor(bytes: Uint8Array = Bytes.empty, start = 0, end: number = bytes.length) {
     this.bytes = bytes
@@ -54,6 +56,12 @@ export class Sink {
     this.sealed = undefined
     this.sealedSize = 0
     this.depth = 0
+    this.left = -1
+  }
+
+  /** Up to where the memory that it was given is in use. */
+  get usedTo(): number {
+    return this.left === -1 ? this.at : this.left
   }
 
   /** How many bytes were written. */
@@ -71,6 +79,7 @@ export class Sink {
 
   private grow(size: number): number {
     if (this.fixed) throw new EncodeFault("does not fit where its length was reserved")
+    if (this.left === -1) this.left = this.start
     const used = this.at - this.start
     const bytes = Bytes.allocate(Math.max(2 * (this.end - this.start), used + size, firstCapacity))
     if (used > 0) bytes.set(this.bytes.subarray(this.start, this.at), 0)
