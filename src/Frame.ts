@@ -21,11 +21,13 @@ import * as Function from "effect/Function"
 import type * as Option from "effect/Option"
 import type { Pipeable } from "effect/Pipeable"
 import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
 import * as Compose from "./internal/frame/compose.ts"
 import type { stop } from "./internal/frame/cursor.ts"
 import { bound, of, type TypeId } from "./internal/frame/node.ts"
 import * as Numbers from "./internal/frame/numbers.ts"
 import * as Prefixed from "./internal/frame/prefixed.ts"
+import * as Pipes from "./internal/frame/pipes.ts"
 import * as Run from "./internal/frame/run.ts"
 import { EncodeFault } from "./internal/frame/sink.ts"
 import * as Text from "./internal/frame/text.ts"
@@ -1176,3 +1178,35 @@ export const encodeResult: <A>(frame: Encoder<A>, value: A) => Result.Result<Uin
  */
 export const encodeResultUnsafe = <A>(frame: Encoder<A>, value: A): Uint8Array =>
   Result.getOrThrow(encodeResult(frame, value))
+
+/**
+ * The messages in a stream of bytes, however those are cut: for streams that are no connection's. All messages that a
+ * chunk completes are one chunk.
+ *
+ * **Details**
+ *
+ * Fails as `makeDecoder` throws, behind the messages in front of what is wrong, and with `IncompleteRead` if the stream ends
+ * inside a message.
+ *
+ * @see `StreamReader.frames` for a connection, which keeps what is not taken
+ * @category streams
+ * @since 0.1.0
+ */
+export const decodeStream =
+  <A>(frame: Decoder<A>) =>
+  <E, R>(
+    self: Stream.Stream<Uint8Array, E, R>
+  ): Stream.Stream<A, E | MalformedFrame | LimitOverrun | IncompleteRead, R> =>
+    Stream.transformPull(self, (pull) => Pipes.decode(of<A>("decodeStream", frame), pull))
+
+/**
+ * The bytes of a stream of messages: those of a chunk as one piece.
+ *
+ * @see `StreamWriter.frameSink` for a connection
+ * @category streams
+ * @since 0.1.0
+ */
+export const encodeStream =
+  <A>(frame: Encoder<A>) =>
+  <E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<Uint8Array, E | EncodeFailed, R> =>
+    Stream.mapArrayEffect(self, (values) => Pipes.encode(of<A>("encodeStream", frame), values))

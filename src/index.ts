@@ -6,8 +6,9 @@
 
 export * as BufferBudget from "./BufferBudget.ts"
 export * as Connection from "./Connection.ts"
-export * as Network from "./Network.ts"
 export * as Frame from "./Frame.ts"
+export * as FrameSchema from "./FrameSchema.ts"
+export * as Network from "./Network.ts"
 export * as NodeNetwork from "./NodeNetwork.ts"
 export * as Server from "./Server.ts"
 export * as StreamError from "./StreamError.ts"

@@ -3,7 +3,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { Cursor, stop, type Stop } from "./cursor.ts"
 import { compile } from "./compile.ts"
-import { blameWrite, bound, count, describe, make, type Node, NotAFrame, of, type Steps } from "./node.ts"
+import { blameWrite, bound, count, describe, make, type Node, Misuse, of, type Steps } from "./node.ts"
 import { define } from "./numbers.ts"
 import { type Progress, reasonOf } from "./progress.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
@@ -60,7 +60,7 @@ export const struct = (fields: { readonly [name: string]: unknown }, options?: S
 }
 
 /** What a compiled struct does, as a loop. */
-export const readStruct =
+const readStruct =
   (keys: ReadonlyArray<string>, nodes: ReadonlyArray<Node<any>>, min: number) =>
   (cursor: Cursor): any => {
     cursor.entered++
@@ -493,6 +493,7 @@ const tryChange = <A, B>(change: Change<A, B>, value: A, no: (reason: string, ca
   try {
     result = change(value)
   } catch (cause) {
+    if (cause instanceof Misuse) throw cause
     return no(reasonOf(cause), cause)
   }
   return Result.isSuccess(result) ? result.success : no(String(result.failure), undefined)
@@ -591,7 +592,7 @@ export const gen = <A>(
             next = steps.next(value)
           }
         } catch (cause) {
-          if (cause instanceof NotAFrame) throw cause
+          if (cause instanceof Misuse) throw cause
           return cursor.malformed(reasonOf(cause), cursor.at, cause)
         }
         return next.value

@@ -101,11 +101,11 @@ export const make = <A>(options: Make<A>): Node<A> => new Node(options)
 /** The machinery of a frame that a user names; dies of what is none. */
 export const of = <A>(operation: string, frame: unknown): Node<A> => {
   if (frame instanceof Node) return frame
-  throw new NotAFrame(`${operation}: expected a Frame, got ${describe(frame)}`)
+  throw new Misuse(`${operation}: expected a Frame, got ${describe(frame)}`)
 }
 
 /** A mistake in the program, and not in what it reads. */
-export class NotAFrame extends TypeError {}
+export class Misuse extends TypeError {}
 
 export const describe = (value: unknown): string => {
   if (value === null) return "null"

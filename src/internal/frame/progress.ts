@@ -7,7 +7,7 @@
  */
 import * as Bytes from "../bytes.ts"
 import { blame, type Cursor, type Fault, stop, type Stop } from "./cursor.ts"
-import { type Node, NotAFrame, of, type Steps } from "./node.ts"
+import { type Node, Misuse, of, type Steps } from "./node.ts"
 
 /** Bytes that have arrived, in pieces; offsets count from the first byte of the message. */
 export interface Source {
@@ -171,7 +171,7 @@ export class Progress {
       try {
         next = entry.steps.next(value)
       } catch (cause) {
-        if (cause instanceof NotAFrame) throw cause
+        if (cause instanceof Misuse) throw cause
         return this.malformed(reasonOf(cause), this.offset, cause)
       }
       if (next.done !== true) {

@@ -35,6 +35,12 @@ export const errorOf = (
   })
 }
 
+/** Whether it is what a decoder throws. */
+export const isDecodeError = (error: unknown): error is MalformedFrame | LimitOverrun | IncompleteRead =>
+  error instanceof Errors.MalformedFrame ||
+  error instanceof Errors.LimitOverrun ||
+  error instanceof Errors.IncompleteRead
+
 const malformed = (
   operation: string,
   node: Node<any>,

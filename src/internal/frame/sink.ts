@@ -18,7 +18,7 @@ export class EncodeFault {
 }
 
 /** Bytes up to so many are copied; more are kept as a view until they are sent. As a writer does. */
-export const copiedBytes = 4096
+const copiedBytes = 4096
 
 const firstCapacity = 256
 

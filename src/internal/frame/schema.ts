@@ -1,0 +1,52 @@
+/** Values of a schema. */
+import * as Cause from "effect/Cause"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { Frame } from "../../Frame.ts"
+import { changed } from "./compose.ts"
+import { Misuse, type Node, of } from "./node.ts"
+import { line } from "./text.ts"
+
+type Parse<A, B> = (value: A) => Result.Result<B, Schema.SchemaError>
+
+/** What a schema makes of a value, in words where it refuses it. */
+const parsed =
+  <A, B>(operation: string, parse: Parse<A, B>) =>
+  (value: A): Result.Result<B, string> => {
+    let result: Result.Result<B, Schema.SchemaError>
+    try {
+      result = parse(value)
+    } catch (cause) {
+      const why = cause instanceof Error && Cause.isCause(cause.cause) ? Cause.pretty(cause.cause) : String(cause)
+      throw new Misuse(
+        `${operation}: the schema must do its work at once, without services and without defects: ${why}`
+      )
+    }
+    return Result.mapError(result, (error) => error.message)
+  }
+
+export const schema = <A, I>(codec: Schema.Codec<A, I>, frame: Frame<I>): Node<A> =>
+  changed<I, A>(
+    "schema",
+    of<I>("schema", frame),
+    parsed("schema", Schema.decodeResult(codec)),
+    parsed("schema", Schema.encodeResult(codec))
+  )
+
+export const ndjson = <A, I>(
+  codec: Schema.Codec<A, I>,
+  options: { readonly maxBytes: number | "unbounded" }
+): Node<A> => {
+  const decode = parsed("ndjson", Schema.decodeUnknownResult(codec))
+  const encode = parsed("ndjson", Schema.encodeResult(codec))
+  return changed<string, A>(
+    "ndjson",
+    line({ ...options, end: "either" }),
+    (text) => decode(JSON.parse(text)),
+    (value) =>
+      Result.flatMap(encode(value), (encoded) => {
+        const text = JSON.stringify(encoded) as string | undefined
+        return text === undefined ? Result.fail("has no JSON") : Result.succeed(text)
+      })
+  )
+}
