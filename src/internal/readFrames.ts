@@ -167,11 +167,14 @@ export class ReadFrameOption<A> extends One<A, Option.Option<A>> {
   get name() {
     return "readFrameOption"
   }
+  override get cleanEnd() {
+    return exitNone
+  }
   protected override answer(value: A): Option.Option<A> {
     return Option.some(value)
   }
   protected atEnd(): Exit.Exit<Option.Option<A>> {
-    return exitNone
+    return this.cleanEnd
   }
 }
 
@@ -236,10 +239,15 @@ export class ReadFrames<A> extends Many<A, never> {
   get name() {
     return "readFrames"
   }
-  protected atEnd(): Exit.Exit<ReadonlyArray<A>> {
+  override get cleanEnd() {
     return exitNothing
   }
+  protected atEnd(): Exit.Exit<ReadonlyArray<A>> {
+    return this.cleanEnd
+  }
 }
+
+const exitDone: Exit.Exit<never, Cause.Done> = Exit.fail(Cause.Done())
 
 /** What `frames` pulls. One for each stream: it remembers what it is dropping. */
 export class PullFrames<A> extends Many<A, Cause.Done> {
@@ -255,6 +263,10 @@ export class PullFrames<A> extends Many<A, Cause.Done> {
   get name() {
     return "frames"
   }
+  override get cleanEnd() {
+    // inside a message that is dropped nobody is idle
+    return this.dropping === 0 && this.droppingUntil === undefined ? exitDone : undefined
+  }
   override tryNow(): typeof notNow {
     return notNow
   }
@@ -262,7 +274,7 @@ export class PullFrames<A> extends Many<A, Cause.Done> {
     return notNow
   }
   protected atEnd(): Exit.Exit<never, Cause.Done> {
-    return Exit.fail(Cause.Done())
+    return exitDone
   }
 
   /** Drops what is there of a message that is not wanted. Whether all of it is gone. */

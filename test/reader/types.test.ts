@@ -3,7 +3,7 @@
  * compiler checks them (`npm run types`); when the tests run, the operations are there.
  */
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { StreamError, StreamReader, StreamWriter } from "effect-byte-streams"
+import { Frame, StreamError, StreamReader, StreamWriter } from "effect-byte-streams"
 import { type Cause, Effect, type Option, type Pull, type Scope, type Sink, Stream } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { fake } from "../support/fakeTransport.ts"
@@ -72,6 +72,7 @@ describe("unions of errors", () => {
       reader.readLineText,
       reader.readExactlyOption(1),
       reader.readUntilOption("\n"),
+      reader.readFrame(Frame.uint8),
       reader.readLineWith({ end: "required" })
     ]
     expectTypeOf<Effect.Error<ReturnType<typeof items>[number]>>().toEqualTypeOf<StreamError.FramedReadError>()
