@@ -178,7 +178,7 @@ export const array = <A>(element: unknown, options: ArrayOptions): Node<Readonly
       const at = progress.offset
       progress.key = "count"
       const size = check(yield prefix)
-      return typeof size === "string" ? progress.malformed(size, at) : yield* itemSteps(progress, item, size)
+      return typeof size === "string" ? progress.wrong("count", size, at) : yield* itemSteps(progress, item, size)
     },
     write: (sink, value) => {
       if (!Array.isArray(value)) throw new EncodeFault(`must be an array, got ${describe(value)}`)
@@ -376,7 +376,7 @@ export const union = (
       progress.key = "tag"
       const value: Tag = yield tag
       const node = caseOf(value)
-      if (node === undefined) return progress.malformed(unknown(value), at)
+      if (node === undefined) return progress.wrong("tag", unknown(value), at)
       progress.key = String(value)
       progress.last = true
       return yield node

@@ -121,7 +121,7 @@ export const lengthPrefixed = <A>(
       const header = progress.offset
       const size = Number(length) + adjust - (all ? header - at : 0)
       if (size > limit) return progress.tooLong(limit, header + size)
-      if (!(size >= 0 && Number.isInteger(size))) return progress.malformed(wrongLength(length, size), at)
+      if (!(size >= 0 && Number.isInteger(size))) return progress.wrong("length", wrongLength(length, size), at)
       progress.last = true
       return yield bodyOf(body, size)
     },

@@ -113,6 +113,13 @@ export class Progress {
     return stop
   }
 
+  /** A part of the frame, which was read, is wrong. For the frame to return. */
+  wrong(part: string, reason: string, at: number): Stop {
+    this.malformed(reason, at)
+    this.fault!.path = part
+    return stop
+  }
+
   /** The message is too long; how long, where that is known. For a frame to return. */
   tooLong(limit: number, extent: number | undefined): Stop {
     const reason = `longer than ${limit} bytes`

@@ -1,0 +1,346 @@
+/** The laws of frames, for every constructor and for random compositions of them. */
+import { assert, describe, it } from "@effect/vitest"
+import { Frame, StreamError, StreamReader } from "effect-byte-streams"
+import { Effect, Exit, Fiber, Result } from "effect"
+import * as fc from "fast-check"
+import { start } from "../support/fibers.ts"
+import { constructors, nested, type Sample, samples, valuesOf } from "../support/frames.ts"
+import { handFed } from "../support/handFed.ts"
+import { forAll } from "../support/property.ts"
+
+/** How a run of bytes is cut, from numbers. */
+const cut = (all: Uint8Array, sizes: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
+  const pieces: Array<Uint8Array> = []
+  for (let at = 0, i = 0; at < all.length; i++) {
+    const size = sizes[i % sizes.length]!
+    pieces.push(all.slice(at, at + size))
+    at += size
+  }
+  return pieces
+}
+
+const cuts = fc.oneof(
+  fc.constant([1]),
+  fc.constant([1_000_000]),
+  fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 6 })
+)
+
+const bytesOf = (sample: Sample, values: ReadonlyArray<unknown>): Uint8Array =>
+  Buffer.concat(values.map((value) => Frame.encodeResultUnsafe(sample.frame, value)))
+
+const thereAndBack = (sample: Sample, values: ReadonlyArray<unknown>, sizes: ReadonlyArray<number>) =>
+  Effect.gen(function* () {
+    for (const value of values) {
+      const bytes = Frame.encodeResultUnsafe(sample.frame, value)
+      assert.isAtMost(bytes.length, sample.frame.maxBytes)
+      assert.deepStrictEqual(Frame.decodeResultUnsafe(sample.frame, bytes), value, sample.name)
+    }
+    const all = Uint8Array.from(bytesOf(sample, values))
+    // pushed by hand
+    const decoder = Frame.makeDecoder(sample.frame)
+    const pushed = cut(all, sizes).flatMap((piece) => [...decoder.push(piece)])
+    assert.deepStrictEqual(pushed, values, `${sample.name}, pushed`)
+    decoder.end()
+    // one by one, fed before
+    const before = yield* handFed({ limit: 7 })
+    before.feed(...cut(all, sizes))
+    for (const value of values) assert.deepStrictEqual(yield* before.reader.readFrame(sample.frame), value)
+    assert.strictEqual(yield* before.reader.buffered, 0)
+    // all that are there, while they arrive
+    const during = yield* handFed({ limit: 7 })
+    const reading = yield* start(
+      Effect.gen(function* () {
+        const read: Array<unknown> = []
+        for (let some = yield* during.reader.readFrames(sample.frame); some.length > 0;) {
+          read.push(...some)
+          some = yield* during.reader.readFrames(sample.frame)
+        }
+        return read
+      })
+    )
+    for (const piece of cut(all, sizes)) during.feed(piece)
+    during.end()
+    assert.deepStrictEqual(yield* Fiber.join(reading), values, `${sample.name}, read`)
+  })
+
+describe.each(constructors)("there and back, however it is cut: $name", (sample) => {
+  it.effect("what was written is what is read", () =>
+    forAll(fc.tuple(valuesOf(sample), cuts), ([values, sizes]) => thereAndBack(sample, values, sizes), { numRuns: 40 })
+  )
+})
+
+it.effect("there and back, however it is cut: random compositions", () =>
+  forAll(fc.tuple(samples, cuts), ([{ sample, values }, sizes]) => thereAndBack(sample, values, sizes), {
+    numRuns: 300
+  })
+)
+
+it.effect("one operation: interrupted anywhere, a read has consumed nothing", () =>
+  forAll(
+    fc.tuple(samples, fc.nat(200)),
+    ([{ sample, values }, at]) =>
+      Effect.gen(function* () {
+        const all = Uint8Array.from(bytesOf(sample, values))
+        const first = Frame.encodeResultUnsafe(sample.frame, values[0])
+        const cutAt = first.length === 0 ? 0 : at % first.length
+        const { feed, reader } = yield* handFed({ limit: 5 })
+        const reading = yield* start(reader.readFrame(sample.frame))
+        for (const byte of all.slice(0, cutAt)) feed(Uint8Array.of(byte))
+        const exit = yield* Fiber.interrupt(reading).pipe(Effect.andThen(Fiber.await(reading)))
+        if (Exit.isSuccess(exit)) return
+        assert.strictEqual(yield* reader.buffered, cutAt)
+        feed(all.slice(cutAt))
+        assert.deepStrictEqual(yield* reader.peek(all.length), all)
+        for (const value of values) assert.deepStrictEqual(yield* reader.readFrame(sample.frame), value)
+      }),
+    { numRuns: 200 }
+  )
+)
+
+it.effect("the end of the stream inside a message is IncompleteRead with what came, and the buffer empty", () =>
+  forAll(
+    fc.tuple(samples, fc.nat(200)),
+    ([{ sample, values }, at]) =>
+      Effect.gen(function* () {
+        const first = Frame.encodeResultUnsafe(sample.frame, values[0])
+        if (first.length < 2) return
+        const part = first.slice(0, 1 + (at % (first.length - 1)))
+        const { end, feed, reader } = yield* handFed()
+        feed(part)
+        end()
+        const error = yield* Effect.flip(reader.readFrame(sample.frame))
+        // a gap that ends in what looks like a message is one
+        if (!(error instanceof StreamError.IncompleteRead)) return
+        assert.deepStrictEqual(error.partial, part)
+        assert.strictEqual(yield* reader.buffered, 0)
+      }),
+    { numRuns: 200 }
+  )
+)
+
+it.effect(
+  "whatever the bytes: a value or a typed error, the same for every way of cutting them, and never a defect",
+  () =>
+    forAll(
+      fc.tuple(samples, fc.uint8Array({ maxLength: 60 }), fc.nat(1000), cuts),
+      ([{ sample, values }, rubbish, place, sizes]) =>
+        Effect.sync(() => {
+          const good = bytesOf(sample, values)
+          const at = good.length === 0 ? 0 : place % good.length
+          const bytes = Uint8Array.from(Buffer.concat([good.subarray(0, at), rubbish, good.subarray(at)]))
+          const outcomes = (pieces: ReadonlyArray<Uint8Array>): ReadonlyArray<unknown> => {
+            const decoder = Frame.makeDecoder(sample.frame)
+            const seen: Array<unknown> = []
+            const step = (push: () => ReadonlyArray<unknown>): boolean => {
+              try {
+                seen.push(...push())
+                return true
+              } catch (error) {
+                assert.isTrue(
+                  error instanceof StreamError.MalformedFrame ||
+                    error instanceof StreamError.LimitOverrun ||
+                    error instanceof StreamError.IncompleteRead,
+                  String(error)
+                )
+                seen.push(
+                  error instanceof StreamError.MalformedFrame
+                    ? [error.frame, error.reason, error.offset]
+                    : (error as { readonly _tag: string })._tag
+                )
+                return false
+              }
+            }
+            for (const piece of pieces) if (!step(() => decoder.push(piece))) return seen
+            step(() => decoder.push(new Uint8Array(0)))
+            return seen
+          }
+          assert.deepStrictEqual(outcomes(cut(bytes, sizes)).slice(0, 3), outcomes([bytes]).slice(0, 3), sample.name)
+        }),
+      { numRuns: 400 }
+    )
+)
+
+describe("linear", () => {
+  /** Nested arrays, wide and deep, of about so many bytes. */
+  const message = (bytes: number, length = 8): unknown => {
+    let value: unknown = []
+    const word = "x".repeat(length)
+    const leaves = Math.floor(bytes / (length + 12))
+    const inner: Array<unknown> = []
+    for (let i = 0; i < leaves; i++) inner.push([i % 100, [word, [i % 7]]])
+    for (let depth = 0; depth < 90; depth++) value = [value]
+    return [inner, value]
+  }
+
+  const cost = (bytes: Uint8Array, size: number): number => {
+    const decoder = Frame.makeDecoder(nested) as any
+    let messages = 0
+    for (let at = 0; at < bytes.length; at += size) messages += decoder.push(bytes.subarray(at, at + size)).length
+    assert.strictEqual(messages, 1)
+    return decoder.cursor.looked + decoder.cursor.entered
+  }
+
+  it("nested arrays, dribbled byte by byte: eight times the message costs at most ten times as much", () => {
+    const small = Frame.encodeResultUnsafe(nested, message(100_000))
+    const large = Frame.encodeResultUnsafe(nested, message(800_000))
+    for (const size of [1, 3, 1000, 65_536]) {
+      assert.isAtMost(
+        cost(large, size),
+        10 * cost(small, size) * (large.length / (8 * small.length)),
+        `${size} at a time`
+      )
+    }
+  })
+
+  it("10 MB in pieces of 64 KiB cost no more a byte than 100 KB do", () => {
+    const small = Frame.encodeResultUnsafe(nested, message(100_000, 250))
+    const large = Frame.encodeResultUnsafe(nested, message(10_000_000, 250))
+    assert.isAbove(large.length, 8_000_000)
+    assert.isAtMost(cost(large, 65_536) / large.length, (1.3 * cost(small, 1)) / small.length)
+  })
+
+  it("a long text up to its end, dribbled, is searched once", () => {
+    const frame = Frame.line({ maxBytes: 1_000_000 })
+    const decoder = Frame.makeDecoder(frame) as any
+    for (let i = 0; i < 100_000; i++) decoder.push(new Uint8Array([97]))
+    assert.strictEqual(decoder.push(new Uint8Array([10])).length, 1)
+    assert.isAtMost(decoder.cursor.looked, 400_000)
+  })
+})
+
+describe("bounded before anything is kept", () => {
+  const claims: ReadonlyArray<readonly [string, Frame.Decoder<any>, Uint8Array, string]> = [
+    [
+      "4 GiB in front of a body",
+      Frame.lengthPrefixed(Frame.uint32, { maxBytes: 1000 }),
+      Uint8Array.of(255, 255, 255, 255),
+      "LimitOverrun"
+    ],
+    [
+      "2^53 - 1 in a varint",
+      Frame.lengthPrefixed(Frame.varint, { maxBytes: 1000 }),
+      Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 15),
+      "LimitOverrun"
+    ],
+    [
+      "4,294,967,295 items",
+      Frame.array(Frame.uint8, { prefix: Frame.uint32, maxItems: 1000 }),
+      Uint8Array.of(255, 255, 255, 255),
+      "MalformedFrame"
+    ],
+    ["a netstring of 999999999:", Frame.netstring({ maxBytes: 1000 }), Buffer.from("999999999:"), "LimitOverrun"],
+    [
+      "a Content-Length of 4 GB",
+      Frame.contentLength({ maxBytes: 1000 }),
+      Buffer.from("Content-Length: 4000000000\r\n\r\n"),
+      "LimitOverrun"
+    ],
+    [
+      "a million arrays in each other",
+      nested,
+      Uint8Array.from(Array.from({ length: 2_000_000 }, (_, i) => (i % 2 === 0 ? 2 : 1))),
+      "MalformedFrame"
+    ],
+    [
+      "a program that asks for more than it may",
+      Frame.gen({ maxBytes: 100 }, function* () {
+        return yield* Frame.bytes(yield* Frame.uint32)
+      }),
+      Uint8Array.of(0, 1, 0, 0),
+      "LimitOverrun"
+    ]
+  ]
+
+  it.effect.each(claims)("%s", ([, frame, bytes, tag]) =>
+    Effect.gen(function* () {
+      for (const size of [1, 7, bytes.length]) {
+        const { feed, reader } = yield* handFed({ limit: 16 })
+        const reading = yield* start(Effect.flip(reader.readFrame(frame)))
+        let fed = 0
+        while (reading.pollUnsafe() === undefined && fed < bytes.length) {
+          feed(bytes.slice(fed, fed + size))
+          fed += size
+        }
+        assert.strictEqual(((yield* Fiber.join(reading)) as { readonly _tag: string })._tag, tag)
+        // nothing but what had to be read to see it, and what came along with that
+        assert.isAtMost(fed, 400 + size)
+      }
+      assert.isTrue(Result.isFailure(Frame.decodeResult(frame, Uint8Array.from(bytes))))
+    })
+  )
+
+  it("maxBytes is finite unless unbounded was spelled out", () => {
+    for (const { frame, name } of constructors) assert.isTrue(Number.isFinite(frame.maxBytes), name)
+    assert.strictEqual(Frame.line({ maxBytes: "unbounded" }).maxBytes, Infinity)
+    assert.strictEqual(nested.maxBytes, 16_777_216)
+  })
+})
+
+describe("after a fault", () => {
+  const packet = Frame.named(
+    Frame.struct({ kind: Frame.uint8, body: Frame.lengthPrefixed(Frame.uint8, { maxBytes: 100 }, Frame.utf8Rest) }),
+    "Packet"
+  )
+
+  it.effect("where the bad message ends is known: it is dropped, and the next read stands behind it", () =>
+    Effect.gen(function* () {
+      const reader = yield* StreamReader.fromBytes(Uint8Array.of(1, 2, 0xff, 0xfe, 7, 1, 65))
+      const error = yield* Effect.flip(reader.readFrame(packet))
+      assert.instanceOf(error, StreamError.MalformedFrame)
+      assert.deepInclude({ ...error }, { frame: "Packet.body", offset: 2, reason: "not valid UTF-8" })
+      assert.strictEqual(
+        error.message,
+        "readFrame: Packet.body is malformed: not valid UTF-8 (at byte 2: ff fe 07 01 41)"
+      )
+      assert.deepStrictEqual(yield* reader.readFrame(packet), { kind: 7, body: "A" })
+    })
+  )
+
+  it.effect("where it is not: nothing is dropped, the same read fails again, any other goes on", () =>
+    Effect.gen(function* () {
+      const frame = Frame.struct({ magic: Frame.literal("GIT"), version: Frame.uint8 })
+      const reader = yield* StreamReader.fromBytes("HTTP/1.1")
+      for (let i = 0; i < 3; i++) {
+        assert.strictEqual((yield* Effect.flip(reader.readFrame(frame)))._tag, "MalformedFrame")
+      }
+      assert.strictEqual(new TextDecoder().decode(yield* reader.readExactly(4)), "HTTP")
+    })
+  )
+
+  it.effect("offsets count from the first byte of the stream, whatever was read, skipped and put back", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      feed("a line\n", "12345", Uint8Array.of(9, 1, 0xff))
+      yield* reader.readLine
+      yield* reader.skip(2)
+      const taken = yield* reader.readExactly(3)
+      yield* reader.unread(taken)
+      yield* reader.skip(3)
+      const error = yield* Effect.flip(reader.readFrame(packet))
+      assert.deepInclude({ ...error }, { offset: 14 })
+    })
+  )
+
+  it.effect("too long: nothing is dropped, and how long it is is said where it is known", () =>
+    Effect.gen(function* () {
+      const reader = yield* StreamReader.fromBytes(
+        Uint8Array.of(1, 200, ...Array.from({ length: 200 }, () => 65), 7, 1, 66)
+      )
+      const error = yield* Effect.flip(reader.readFrame(packet))
+      assert.instanceOf(error, StreamError.LimitOverrun)
+      assert.deepInclude({ ...error }, { consumed: 202, limit: 100, found: true, frame: "Packet.body" })
+      yield* reader.skip(error.consumed)
+      assert.deepStrictEqual(yield* reader.readFrame(packet), { kind: 7, body: "B" })
+    })
+  )
+
+  it.effect("messages in front of a wrong one come first, then it, then those behind it", () =>
+    Effect.gen(function* () {
+      const reader = yield* StreamReader.fromBytes(Uint8Array.of(1, 1, 65, 2, 1, 0xff, 3, 1, 66))
+      assert.deepStrictEqual(yield* reader.readFrames(packet), [{ kind: 1, body: "A" }])
+      assert.strictEqual((yield* Effect.flip(reader.readFrames(packet)))._tag, "MalformedFrame")
+      assert.deepStrictEqual(yield* reader.readFrames(packet), [{ kind: 3, body: "B" }])
+      assert.deepStrictEqual(yield* reader.readFrames(packet), [])
+    })
+  )
+})
