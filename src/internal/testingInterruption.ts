@@ -11,10 +11,13 @@ import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scheduler from "effect/Scheduler"
 
-/** Where to interrupt: in front of a step, counted from 1, or where the fiber waits next after it. */
+/**
+ * Where to interrupt: in front of a step, counted from 1, or where the fiber waits next after it. It waits as under a
+ * scheduler that may have others run before it goes on, or is suspended as under Effect's own, which is how programs wait.
+ */
 export interface Point {
   readonly step: number
-  readonly when: "before" | "waiting"
+  readonly when: "before" | "waiting" | "suspended"
 }
 
 export interface Interrupted<A, E> {
@@ -22,6 +25,9 @@ export interface Interrupted<A, E> {
   /** Every point at which it could have been interrupted. */
   readonly points: ReadonlyArray<Point>
 }
+
+/** By this a scheduler is known for one under which a fiber that is resumed runs at once. */
+const ownShouldYield = Scheduler.MixedScheduler.prototype.shouldYield
 
 /** Runs an effect in a fiber of its own, and interrupts it at one point, or nowhere. */
 export const run = <A, E, R>(
@@ -32,7 +38,7 @@ export const run = <A, E, R>(
     let subject: Fiber.Fiber<unknown, unknown> | undefined
     let steps = 0
     const points: Array<Point> = []
-    const scheduler: Scheduler.Scheduler = {
+    const scheduler: { -readonly [Key in keyof Scheduler.Scheduler]: Scheduler.Scheduler[Key] } = {
       executionMode: parent.executionMode,
       makeDispatcher: () => parent.makeDispatcher(),
       shouldYield: (fiber) => {
@@ -42,10 +48,11 @@ export const run = <A, E, R>(
         points.push({ step, when: "before" })
         queueMicrotask(() => {
           // no further step since: the fiber has come to a stand
-          if (steps === step) points.push({ step, when: "waiting" })
+          if (steps === step) points.push({ step, when: "waiting" }, { step, when: "suspended" })
         })
         if (step !== point?.step) return parent.shouldYield(fiber)
         queueMicrotask(() => fiber.interruptUnsafe())
+        if (point.when === "suspended") scheduler.shouldYield = ownShouldYield
         return point.when === "before"
       }
     }

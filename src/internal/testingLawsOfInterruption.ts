@@ -154,7 +154,7 @@ const at = (point: Interruption.Point | undefined): string =>
     ? "not interrupted"
     : point.when === "before"
       ? `interrupted before step ${point.step}`
-      : `interrupted where it waits after step ${point.step}`
+      : `interrupted where it ${point.when === "waiting" ? "waits" : "is suspended"} after step ${point.step}`
 
 const reads = law(
   "a read that is interrupted, wherever, loses nothing and repeats nothing",

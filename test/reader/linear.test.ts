@@ -271,6 +271,7 @@ describe("large reads under a small limit", () => {
           const [all, work] = yield* counting(
             Effect.gen(function* () {
               const waiting = yield* start(read(reader))
+              yield* flowTold
               for (let at = 3; at < size / chunk.length; at++) feed(chunk)
               end()
               return yield* Fiber.join(waiting)
@@ -326,6 +327,7 @@ describe("large reads under a small limit", () => {
         const came = yield* reader.read(300)
         if (came.length === 0) break
         read += came.length
+        yield* flowTold
       }
       assert.strictEqual(read, 1_000_000)
       // a thousand bytes are read at least from each pause to the next
