@@ -14,7 +14,6 @@ export default defineConfig({
   test: {
     // Type-level tests are `expectTypeOf` calls in these same files: `npm run types` is what checks them.
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
-    coverage: { provider: "v8", include: ["src/**/*.ts"], reporter: ["text-summary", "html"] },
     globalSetup: ["scripts/compile.ts"],
     reporters: ["default", new CountsReporter()],
     // Real sockets and real peers: generous for a busy machine, short enough to name the test that hangs.
