@@ -19,8 +19,8 @@ import { availableParallelism, tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { duplexPair, PassThrough } from "node:stream"
 import type * as Connection from "../src/Connection.ts"
-import type * as Duplex from "../src/internal/duplexTransport.ts"
-import type * as Pair from "../src/internal/pairTransport.ts"
+import type * as Duplex from "../src/internal/transport/duplex.ts"
+import type * as Pair from "../src/internal/transport/pair.ts"
 import type * as StreamLaws from "../src/testing/StreamLaws.ts"
 import type * as TestNetwork from "../src/testing/TestNetwork.ts"
 
@@ -34,79 +34,79 @@ interface Fault {
 const faults: ReadonlyArray<Fault> = [
   {
     name: "forgotten resume: what was read makes no room",
-    file: "internal/readBuffer.ts",
+    file: "internal/read/readBuffer.ts",
     find: "    if (!this.paused || this.size > this.limit || this.ended) return\n",
     replace: "    if (this.size >= 0) return\n"
   },
   {
     name: "forgotten resume: a read of more than the limit does not set the transport going",
-    file: "internal/readBuffer.ts",
+    file: "internal/read/readBuffer.ts",
     find: "      this.resumeForRead()\n",
     replace: ""
   },
   {
     name: "pause forgotten: a reader that does not read is given everything",
-    file: "internal/readBuffer.ts",
+    file: "internal/read/readBuffer.ts",
     find: "    if (this.size > this.threshold) {",
     replace: "    if (this.size > 1e9) {"
   },
   {
     name: "off by one in the limit of a line",
-    file: "internal/readOperations.ts",
+    file: "internal/read/reads.ts",
     find: "if (match.start <= this.limit) return Exit.succeed(this.line(",
     replace: "if (match.start < this.limit) return Exit.succeed(this.line("
   },
   {
     name: "half a line at the end of the stream is taken for a whole one",
-    file: "internal/readOperations.ts",
+    file: "internal/read/reads.ts",
     find: "    return this.strict ? this.incomplete() : Exit.succeed(",
     replace: "    return Exit.succeed("
   },
   {
     name: "half a line at the end of the stream is taken for a whole one, by lines",
-    file: "internal/lines.ts",
+    file: "internal/read/lines.ts",
     find: "    return this.strict ? Exit.fail(new IncompleteRead({ operation: this.name, partial: rest })) : this.lines(",
     replace: "    return this.lines("
   },
   {
     name: "half an item at the end of the stream is taken for nothing, up to a separator",
-    file: "internal/readOperations.ts",
+    file: "internal/read/reads.ts",
     find: "    return this.buffer.window.length === 0 ? this.atEnd() : this.incomplete()",
     replace: "    return this.atEnd()"
   },
   {
     name: "half an item at the end of the stream is taken for nothing, of known length",
-    file: "internal/readOperations.ts",
+    file: "internal/read/reads.ts",
     find: "    return held === 0 ? this.cleanEnd : this.incomplete(held)",
     replace: "    return this.cleanEnd"
   },
   {
     name: "the rest of an overlong line comes back as the next one",
-    file: "internal/readBuffer.ts",
+    file: "internal/read/readBuffer.ts",
     find: "    while (this.discarding > 0) {",
     replace: "    while (this.discarding > 1e9) {"
   },
   {
     name: "a separator that is cut in two is not found",
-    file: "internal/readOperations.ts",
+    file: "internal/read/reads.ts",
     find: "buffer.searched = Math.max(0, window.length + 1 - separator.longest)",
     replace: "buffer.searched = window.length"
   },
   {
     name: "busy check forgotten: a second read replaces the first",
-    file: "internal/readBuffer.ts",
+    file: "internal/read/readBuffer.ts",
     find: "    if (buffer.operation !== undefined) {\n",
     replace: "    if (buffer.operation === this) {\n"
   },
   {
     name: "waiter dropped on interrupt: the reader stays busy",
-    file: "internal/parking.ts",
+    file: "internal/runtime/waiting.ts",
     find: "    const last = this.host.giveUp()\n",
     replace: "    const last = undefined\n"
   },
   {
     name: "waiter dropped on interrupt, where the scheduler has a say",
-    file: "internal/parking.ts",
+    file: "internal/runtime/waiting.ts",
     find: "      this.called = false\n      return this.host.giveUp() ?? Effect.void\n",
     replace: "      this.called = false\n      return Effect.void\n"
   },
@@ -118,196 +118,196 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "what arrives is handed over before what arrived",
-    file: "internal/readBuffer.ts",
+    file: "internal/read/readBuffer.ts",
     find: "!parking.suspended || this.queued || this.window.length > 0",
     replace: "!parking.suspended || this.queued"
   },
   {
     name: "bytes in the air: a result is delivered in a step of its own",
-    file: "internal/parking.ts",
+    file: "internal/runtime/waiting.ts",
     find: "    return handOver(this.host.answer(), fiber)\n",
     replace: "    return this.host.answer()\n"
   },
   {
     name: "queued bytes dropped at the end of the stream",
-    file: "internal/readBuffer.ts",
+    file: "internal/read/readBuffer.ts",
     find: "    else Queue.endUnsafe(this.getQueue())\n",
     replace: "    else this.queue = undefined\n    if (!this.awaited) Queue.endUnsafe(this.getQueue())\n"
   },
   {
     name: "loss before data: what arrived before a reset is thrown away",
-    file: "internal/readBuffer.ts",
+    file: "internal/read/readBuffer.ts",
     find: "    if (this.awaited) this.end = loss\n",
     replace:
       "    this.window.clear()\n    this.queue = undefined\n    this.size = 0\n    if (this.awaited) this.end = loss\n"
   },
   {
     name: "data after loss: what arrives is passed on late, and a loss overtakes it",
-    file: "internal/session.ts",
+    file: "internal/session/session.ts",
     find: "    this.reads.feed(bytes)\n",
     replace: "    setTimeout(() => this.reads.feed(bytes), 1)\n"
   },
   {
     name: "lost wake-up: the end does not wake the read that waits for it",
-    file: "internal/readBuffer.ts",
+    file: "internal/read/readBuffer.ts",
     find: "    else Queue.endUnsafe(this.getQueue())\n    this.wake()\n",
     replace: "    else Queue.endUnsafe(this.getQueue())\n"
   },
   {
     name: "lost wake-up: only the first of those who drain or flush is woken",
-    file: "internal/writeBuffer.ts",
+    file: "internal/write/writeBuffer.ts",
     find: "      for (const waiter of [...this.watchers]) {",
     replace: "      for (const waiter of [...this.watchers].slice(0, 1)) {"
   },
   {
     name: "waiter left behind: giving up one write gives up them all",
-    file: "internal/writeBuffer.ts",
+    file: "internal/write/writeBuffer.ts",
     find: "    if (this.writers?.delete(waiter) === true && this.writers.size === 0) this.writers = undefined\n",
     replace: "    if (this.writers?.delete(waiter) === true) this.writers = undefined\n"
   },
   {
     name: "writers are woken in the wrong order",
-    file: "internal/writeBuffer.ts",
+    file: "internal/write/writeBuffer.ts",
     find: "    else if (inFront) this.writers",
     replace: "    else if (!inFront) this.writers"
   },
   {
     name: "watermark never resumes",
-    file: "internal/writeBuffer.ts",
+    file: "internal/write/writeBuffer.ts",
     find: "    if (this.paused && this.buffered <= this.lowWaterMark) this.paused = false\n",
     replace: "    if (this.paused && this.buffered < 0) this.paused = false\n"
   },
   {
     name: "no watermark: writes never wait",
-    file: "internal/writeBuffer.ts",
+    file: "internal/write/writeBuffer.ts",
     find: "      if (this.buffered > this.highWaterMark) this.paused = true\n",
     replace: ""
   },
   {
     name: "small writes are kept as views of the caller's memory",
-    file: "internal/writeBuffer.ts",
+    file: "internal/write/writeBuffer.ts",
     find: "    if (size <= copiedBytes) {\n      const at = this.reserve(size)\n      Bytes.copyInto",
     replace: "    if (size < 0) {\n      const at = this.reserve(size)\n      Bytes.copyInto"
   },
   {
     name: "memory that was taken away is sent as if it were there",
-    file: "internal/writeBuffer.ts",
+    file: "internal/write/writeBuffer.ts",
     find: "        if (this.views && isGone(batch)) return this.lostMemory()\n",
     replace: ""
   },
   {
     name: "writeAll is not one run: the first chunk goes out alone",
-    file: "internal/writeBuffer.ts",
+    file: "internal/write/writeBuffer.ts",
     find: '    let size = 0\n    let half = ""\n',
     replace:
       "    const [head, ...tail] = chunks\n    if (tail.length > 0) {\n      this.appendAll([head!])\n      setTimeout(() => this.appendAll(tail), 1)\n      return\n    }\n    let size = 0\n    let half = ''\n"
   },
   {
     name: "flush returns before everything is handed over",
-    file: "internal/writeOperations.ts",
+    file: "internal/write/writes.ts",
     find: "      if (buffer.accepted - buffer.buffered >= target) return exitVoid\n",
     replace: "      if (buffer.accepted >= target) return exitVoid\n"
   },
   {
     name: "flush forgotten at close: what is still buffered is dropped",
-    file: "internal/session.ts",
+    file: "internal/session/session.ts",
     find: '      this.resume()\n      this.writes.end("Closed")\n',
     replace: "      this.release()\n"
   },
   {
     name: "close has no bound",
-    file: "internal/session.ts",
+    file: "internal/session/session.ts",
     find: "    if (this.outcome !== undefined) return\n    this.closeTimer = undefined\n",
     replace: "    if (this.closing) return\n    this.closeTimer = undefined\n"
   },
   {
     name: "the end of a scope undoes a close that has begun",
-    file: "internal/connection.ts",
+    file: "internal/session/connection.ts",
     find: " || this.session.endedHere\n",
     replace: "\n"
   },
   {
     name: "a timeout is judged before what has come is read",
-    file: "internal/watchdog.ts",
+    file: "internal/session/timeouts.ts",
     find: "    if (atEndOfTurn !== undefined || Deadline.isReal(this.clock)) Deadline.afterRound(looked, atEndOfTurn)\n    else looked()\n",
     replace: "    looked()\n"
   },
   {
     name: "a reset looks like an end",
-    file: "internal/session.ts",
+    file: "internal/session/session.ts",
     find: "    if (failure === undefined && this.peerEnded && this.writes.ended) {",
     replace: '    if (failure === undefined || failure.kind === "Reset") {\n      this.reads.feedEnd()'
   },
   {
     name: "a loss does not reach those who write",
-    file: "internal/session.ts",
+    file: "internal/session/session.ts",
     find: "    // in this order: whoever wakes to a failed read finds that writing is over as well\n    this.writes.break(lost)\n",
     replace: ""
   },
   {
     name: "writing goes on after writeEof",
-    file: "internal/writeOperations.ts",
+    file: "internal/write/writes.ts",
     find: "    return ending === undefined ? undefined :",
     replace: '    return ending === undefined || ending === "Eof" ? undefined :'
   },
   {
     name: "closed is not told to those who wait for it",
-    file: "internal/session.ts",
+    file: "internal/session/session.ts",
     find: "    for (const wake of waiters) wake()\n",
     replace: ""
   },
   {
     name: "listener left behind: a closed transport goes on calling",
-    file: "internal/duplexTransport.ts",
+    file: "internal/transport/duplex.ts",
     find: "    this.handler = linger\n",
     replace: ""
   },
   {
     name: "a transport keeps the memory that it gave back",
-    file: "internal/duplexTransport.ts",
+    file: "internal/transport/duplex.ts",
     find: "    this.duplex.write(Bytes.joined(chunks), (error) => {",
     replace: "    this.duplex.write(chunks.length === 1 ? chunks[0]! : Bytes.joined(chunks), (error) => {"
   },
   {
     name: "a stream that is cut off looks complete",
-    file: "internal/duplexTransport.ts",
+    file: "internal/transport/duplex.ts",
     find: "(this.complete ? undefined : toFailure(cutOff(this.duplex)))",
     replace: "undefined"
   },
   {
     name: "a stream ends its output as soon as its peer has ended",
-    file: "internal/duplexTransport.ts",
+    file: "internal/transport/duplex.ts",
     find: '  if (stream.allowHalfOpen === false) Reflect.set(stream, "allowHalfOpen", true)\n',
     replace: "  void stream\n"
   },
   {
     name: "onData is called from inside resume",
-    file: "internal/duplexTransport.ts",
+    file: "internal/transport/duplex.ts",
     find: "  resume(): void {\n    this.input!.resume()\n",
     replace:
       "  resume(): void {\n    this.input!.resume()\n    for (let chunk; (chunk = this.duplex.read()) !== null; ) this.input!.arrived(chunk)\n"
   },
   {
     name: "pause is ignored",
-    file: "internal/streamInput.ts",
+    file: "internal/transport/streamInput.ts",
     find: "    this.held = true\n    this.stream.pause()\n",
     replace: ""
   },
   {
     name: "text that a stream has decoded is not what it was decoded from",
-    file: "internal/streamInput.ts",
+    file: "internal/transport/streamInput.ts",
     find: "return Bytes.encodeAs(chunk, encoding)",
     replace: "return Bytes.encode(chunk)"
   },
   {
     name: "one half of two destroys what the other has yet to read",
-    file: "internal/pairTransport.ts",
+    file: "internal/transport/pair.ts",
     find: "    if ((this.writable as Partial<{ readonly readable: unknown }>).readable !== true) destroyQuietly(this.writable)\n",
     replace: "    destroyQuietly(this.writable)\n"
   },
   {
     name: "a half that is cut off looks complete",
-    file: "internal/pairTransport.ts",
+    file: "internal/transport/pair.ts",
     find: "    handler.onClose(this.readFailure ?? this.writeFailure)\n",
     replace: "    handler.onClose(undefined)\n"
   }
@@ -348,8 +348,8 @@ const checkCopy = async (folder: string): Promise<void> => {
   const laws: typeof StreamLaws = await load("testing/StreamLaws.ts")
   const network: typeof TestNetwork = await load("testing/TestNetwork.ts")
   const { fromDuplex, fromPair }: typeof Connection = await load("Connection.ts")
-  const { DuplexTransport }: typeof Duplex = await load("internal/duplexTransport.ts")
-  const { PairTransport }: typeof Pair = await load("internal/pairTransport.ts")
+  const { DuplexTransport }: typeof Duplex = await load("internal/transport/duplex.ts")
+  const { PairTransport }: typeof Pair = await load("internal/transport/pair.ts")
   process.stdout.write(loaded)
 
   const duplex: StreamLaws.MakePair = (options) =>

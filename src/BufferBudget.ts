@@ -12,8 +12,8 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Argument from "./internal/argument.ts"
-import { Budget } from "./internal/budget.ts"
+import * as Argument from "./internal/base/argument.ts"
+import { Budget } from "./internal/session/budget.ts"
 
 /**
  * A budget shared by the connections that are opened or served with it in their

@@ -15,17 +15,17 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
-import * as Argument from "./internal/argument.ts"
-import { acquire as acquireConnection, SessionConnection } from "./internal/connection.ts"
-import { checkedDuplex, DuplexTransport } from "./internal/duplexTransport.ts"
-import { checkedPair, PairTransport } from "./internal/pairTransport.ts"
-import type * as InternalSession from "./internal/session.ts"
-import * as Relay from "./internal/relay.ts"
-import * as Services from "./internal/services.ts"
-import * as NetworkOptions from "./internal/networkOptions.ts"
-import * as SessionOptions from "./internal/sessionOptions.ts"
-import * as InternalSettings from "./internal/settings.ts"
-import type { Timeouts as InternalTimeouts } from "./internal/watchdog.ts"
+import * as Argument from "./internal/base/argument.ts"
+import { acquire as acquireConnection, SessionConnection } from "./internal/session/connection.ts"
+import { checkedDuplex, DuplexTransport } from "./internal/transport/duplex.ts"
+import { checkedPair, PairTransport } from "./internal/transport/pair.ts"
+import type * as InternalSession from "./internal/session/session.ts"
+import * as Relay from "./internal/session/relay.ts"
+import * as Services from "./internal/base/tags.ts"
+import * as NetworkOptions from "./internal/base/networkOptions.ts"
+import * as SessionOptions from "./internal/session/options.ts"
+import * as InternalSettings from "./internal/session/settings.ts"
+import type { Timeouts as InternalTimeouts } from "./internal/session/timeouts.ts"
 import { type ConnectOptions, Network } from "./Network.ts"
 import type { ConnectFailed, ReadError, TlsFailed, WriteError } from "./StreamError.ts"
 import type { StartTlsOptions } from "./Tls.ts"
@@ -552,7 +552,7 @@ export interface Relayed {
 export const relay: (a: Connection, b: Connection) => Effect.Effect<Relayed, ReadError | WriteError> = Relay.relay
 
 /** `effect/socket/Socket` loads `Stream`, `Channel` and more: it is loaded when it is used. */
-const socketBridge = Effect.promise(() => import("./internal/socketBridge.ts"))
+const socketBridge = Effect.promise(() => import("./internal/transport/effectSocket.ts"))
 
 // ---------------------------------------------------------------------------
 // layers

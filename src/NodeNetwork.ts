@@ -5,10 +5,10 @@
  */
 import * as Layer from "effect/Layer"
 import * as Dns from "node:dns/promises"
-import * as Argument from "./internal/argument.ts"
-import { connect } from "./internal/nodeConnect.ts"
-import { listen } from "./internal/nodeListen.ts"
-import type { Lookup } from "./internal/nodeLookup.ts"
+import * as Argument from "./internal/base/argument.ts"
+import { connect } from "./internal/node/connect.ts"
+import { listen } from "./internal/node/listen.ts"
+import type { Lookup } from "./internal/node/lookup.ts"
 import { Network } from "./Network.ts"
 
 /**

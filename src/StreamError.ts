@@ -9,8 +9,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import * as Errors from "./internal/errors.ts"
-import { withSchema } from "./internal/errorSchema.ts"
+import * as Errors from "./internal/base/errors.ts"
+import { withSchema } from "./internal/base/errorSchema.ts"
 
 /**
  * The end of the stream came before the read was complete.

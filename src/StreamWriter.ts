@@ -21,8 +21,8 @@
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Sink from "effect/Sink"
-import * as Bytes from "./internal/bytes.ts"
-import * as Services from "./internal/services.ts"
+import * as Bytes from "./internal/base/bytes.ts"
+import * as Services from "./internal/base/tags.ts"
 import type { Encoder } from "./Frame.ts"
 import type { EncodeFailed, WriteError } from "./StreamError.ts"
 

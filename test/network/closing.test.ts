@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Network, NodeNetwork } from "effect-byte-streams"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
-import { nobody } from "../../src/internal/duplexTransport.ts"
+import { nobody } from "../../src/internal/transport/duplex.ts"
 import { pattern } from "../support/bytes.ts"
 import { everyKind } from "../support/kinds.ts"
 import { backTo, held } from "../support/descriptors.ts"

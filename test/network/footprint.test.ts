@@ -47,7 +47,7 @@ describe("what is loaded", () => {
     "effect/Sink",
     "effect/Config",
     "effect/socket/Socket",
-    "internal/nodeTls"
+    "internal/node/tls/handshake"
   ]
 
   for (const [role, module] of [
@@ -56,7 +56,7 @@ describe("what is loaded", () => {
   ] as const) {
     it(`by a ${role}: nothing that it does not use`, () => {
       const { modules: loaded } = loadedBy(module, "NodeNetwork.js")
-      assert.includeMembers([...loaded], ["effect/Effect", "internal/session", "internal/nodeTransport"])
+      assert.includeMembers([...loaded], ["effect/Effect", "internal/session/session", "internal/node/socket"])
       assert.deepStrictEqual(
         heavy.filter((module) => loaded.has(module)),
         []

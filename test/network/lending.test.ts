@@ -7,7 +7,7 @@ import { type Connection, NodeNetwork, type Tls, type Transport } from "effect-b
 import { Effect } from "effect"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import * as Net from "node:net"
-import * as Lending from "../../src/internal/nodeLending.ts"
+import * as Lending from "../../src/internal/node/sharedReadMemory.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { assertBytes } from "../support/assertBytes.ts"

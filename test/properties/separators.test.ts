@@ -4,8 +4,8 @@
  */
 import { assert, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import { ByteWindow } from "../../src/internal/byteWindow.ts"
-import { compile, type Match } from "../../src/internal/separator.ts"
+import { ByteWindow } from "../../src/internal/read/segments.ts"
+import { compile, type Match } from "../../src/internal/read/separator.ts"
 import { firstMatch } from "../support/readerModel.ts"
 import { letterText, separators } from "../support/readRequests.ts"
 

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { StreamReader } from "effect-byte-streams"
-import { BufferReader } from "../../src/internal/streamReader.ts"
+import { BufferReader } from "../../src/internal/read/reader.ts"
 import { bytes, text } from "../support/bytes.ts"
 
 /** How much memory the piece at the front of the window keeps alive. */

@@ -4,7 +4,7 @@ import { Cause, Effect, Exit, type Fiber, Scheduler, type Scope } from "effect"
 /**
  * Runs `effect` up to where it waits, and leaves it there. Ends with the test. It runs under the scheduler that programs
  * have, unless the test has chosen one: that of the clock of tests is another, and a fiber under it waits in another way
- * (see `internal/parking.ts`).
+ * (see `internal/runtime/waiting.ts`).
  */
 export const start = <A, E, R>(
   effect: Effect.Effect<A, E, R>

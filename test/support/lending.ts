@@ -1,7 +1,7 @@
 /** Has a connection read into memory that is used again, as the first `readInto` that waits does. */
 import type { Connection } from "effect-byte-streams"
 import { Effect } from "effect"
-import { SessionConnection } from "../../src/internal/connection.ts"
+import { SessionConnection } from "../../src/internal/session/connection.ts"
 
 export const lend = (connection: Connection.Connection): Effect.Effect<void> =>
   Effect.sync(() => {

@@ -2,10 +2,10 @@
 import { Cause, Effect, Exit, Option } from "effect"
 import type { StreamReader } from "effect-byte-streams"
 import * as fc from "fast-check"
-import { notNow } from "../../src/internal/operation.ts"
-import { ReadInto } from "../../src/internal/readOperations.ts"
-import type { BufferReader } from "../../src/internal/streamReader.ts"
-import * as Lines from "../../src/internal/lines.ts"
+import { notNow } from "../../src/internal/runtime/operation.ts"
+import { ReadInto } from "../../src/internal/read/reads.ts"
+import type { BufferReader } from "../../src/internal/read/reader.ts"
+import * as Lines from "../../src/internal/read/lines.ts"
 import { bytes, text } from "./bytes.ts"
 
 /** A read that may wait, fail and be refused. */

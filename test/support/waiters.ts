@@ -1,6 +1,6 @@
 /** Who waits inside a connection, to tell whether a wait that was given up left something behind. */
 import type { Connection } from "effect-byte-streams"
-import { SessionConnection } from "../../src/internal/connection.ts"
+import { SessionConnection } from "../../src/internal/session/connection.ts"
 
 export interface Waiting {
   /** To write. */

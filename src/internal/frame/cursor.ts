@@ -4,7 +4,7 @@
  * Decoding is tried on what is there, with no state but this. Where the bytes do not suffice, or are wrong, it returns
  * `stop`, and the cursor says which: `fault`, or how many bytes are `missing`.
  */
-import * as Bytes from "../bytes.ts"
+import * as Bytes from "../base/bytes.ts"
 
 /**
  * There is no value: the cursor says why. To the compiler a symbol, which is one of a kind; in truth an object, which is

@@ -1,5 +1,5 @@
 /** What frames need to know of bytes and of text, beside what all of the library does. */
-import * as Bytes from "../bytes.ts"
+import * as Bytes from "../base/bytes.ts"
 
 /** Also of another realm. */
 export const isBytes = (value: unknown): value is Uint8Array =>

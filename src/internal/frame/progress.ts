@@ -5,7 +5,7 @@
  * of its own, so that going on costs the same however deep they are nested. A part that is one is tried anew when there is
  * more of it; where it lies in several pieces its bytes are gathered, each once.
  */
-import * as Bytes from "../bytes.ts"
+import * as Bytes from "../base/bytes.ts"
 import { blame, type Cursor, type Fault, stop, type Stop } from "./cursor.ts"
 import { type Node, Misuse, of, type Steps } from "./node.ts"
 

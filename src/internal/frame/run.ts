@@ -1,8 +1,8 @@
 /** Frames without a stream: bytes that are pushed by hand, or are there already. */
 import * as Result from "effect/Result"
 import type { EncodeFailed, IncompleteRead, LimitOverrun, MalformedFrame } from "../../StreamError.ts"
-import * as Errors from "../errors.ts"
-import * as Bytes from "../bytes.ts"
+import * as Errors from "../base/errors.ts"
+import * as Bytes from "../base/bytes.ts"
 import { Cursor, type Fault, stop } from "./cursor.ts"
 import type { Node } from "./node.ts"
 import { Progress, Whole } from "./progress.ts"

@@ -4,7 +4,7 @@
  * Small parts are copied, one behind the other; large ones are kept as they are. Where encoding fails, it throws an
  * `EncodeFault`, and what was written so far is not used.
  */
-import * as Bytes from "../bytes.ts"
+import * as Bytes from "../base/bytes.ts"
 
 /** A value that cannot be written. No `Error`: nobody sees it, and a stack would cost more than all the rest. */
 export class EncodeFault {

@@ -1,5 +1,5 @@
 /** Bytes and text: of a known length, up to an end, or what is left. */
-import * as Bytes from "../bytes.ts"
+import * as Bytes from "../base/bytes.ts"
 import type { Cursor, Stop } from "./cursor.ts"
 import { bound, count, describe, make, type Node } from "./node.ts"
 import * as Octets from "./octets.ts"

@@ -1,0 +1,229 @@
+/** Opening connections with `node:net`. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Net from "node:net"
+import type { ConnectOptions } from "../../Network.ts"
+import type { ConnectAttempt, TlsFailed } from "../../StreamError.ts"
+import { ConnectFailed } from "../base/errors.ts"
+import type { Transport } from "../../Transport.ts"
+import { connectTimedOut } from "../connect/connectFailure.ts"
+import * as Deadline from "../runtime/deadline.ts"
+import * as Endpoint from "../base/endpoint.ts"
+import * as HappyEyeballs from "../connect/happyEyeballs.ts"
+import * as NetworkOptions from "../base/networkOptions.ts"
+import * as NodeAddress from "./address.ts"
+import { type Lookup, lookUp, type Resolved } from "./lookup.ts"
+import { TcpTransport } from "./tcp.ts"
+import * as NodeUnixPath from "./unixPath.ts"
+import { Opened } from "../base/pending.ts"
+import * as UnixSocket from "../base/unixSocket.ts"
+
+export const connect = (lookup: Lookup, given: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
+  Effect.suspend(() => {
+    const options = NetworkOptions.connect("Network.connect", given)
+    const plain =
+      options.path === undefined
+        ? connectTcp(lookup, options, options.host, options.port)
+        : connectUnix(options.path, options)
+    const { tls } = options
+    if (tls === undefined) return plain
+    // programs without TLS do not load it
+    return Effect.promise(() => import("./tls/handshake.ts")).pipe(
+      Effect.flatMap(({ client }) => client("openConnection", tls === true ? {} : tls, options.host)),
+      Effect.flatMap((secure) => Effect.flatMap(plain, (transport) => secure(transport)))
+    )
+  })
+
+const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effect<Transport, ConnectFailed> => {
+  const timeout = options.connectTimeout
+  const failed = (attempt: ConnectAttempt) =>
+    new ConnectFailed({ target: path, kind: attempt.kind, attempts: [attempt] })
+  if (NodeUnixPath.isTooLong(path)) {
+    return Effect.fail(failed({ address: path, kind: "PathTooLong", code: "ENAMETOOLONG" }))
+  }
+  // what the queue was too full for, once that has happened
+  const waiting: Array<ConnectAttempt> = []
+  const place = Effect.try({
+    try: () => NodeUnixPath.absolute(path),
+    catch: (error) => failed(toAttempt(path, error))
+  })
+  const steps = new Deadline.Steps()
+  const knock = (absolute: string, pause: number): Effect.Effect<Net.Socket, ConnectAttempt> =>
+    Effect.suspend(() => {
+      steps.note()
+      return open({ path: NodeUnixPath.spelled(absolute), ...socketOptions(options) }, path)
+    }).pipe(
+      Effect.catch((attempt) => {
+        if (attempt.code !== "EAGAIN") return Effect.fail(attempt)
+        // of many who try again none should do it in step with the others: the queue would be full each time
+        waiting[0] = { address: path, kind: "Timeout", code: attempt.code }
+        return Effect.andThen(
+          Effect.sleep(pause * (0.5 + Math.random())),
+          knock(absolute, Math.min(2 * pause, UnixSocket.longestPauseMillis))
+        )
+      })
+    )
+  return Effect.flatMap(place, (absolute) =>
+    Effect.mapError(knock(absolute, UnixSocket.firstPauseMillis), (attempt) =>
+      failed(
+        attempt.kind === "Refused" && NodeUnixPath.isOccupied(absolute)
+          ? { ...attempt, kind: "NotASocket", code: "ENOTSOCK" }
+          : attempt
+      )
+    )
+  ).pipe(
+    Deadline.timeoutOrElse({
+      duration: timeout,
+      progress: steps.progress,
+      orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: waiting, timeout }))
+    }),
+    Effect.map((socket) => new TcpTransport(socket, { local: undefined, remote: NodeAddress.unix(path) }))
+  )
+}
+
+const connectTcp = (
+  lookup: Lookup,
+  options: NetworkOptions.Connect,
+  host: string,
+  port: number
+): Effect.Effect<Transport, ConnectFailed> => {
+  const timeout = options.connectTimeout
+  const target = Endpoint.label(host, port)
+  const label = (resolved: Resolved) => Endpoint.label(resolved.address, port)
+
+  // what is known of each address so far, in the order tried
+  const attempts = new Map<string, ConnectAttempt>()
+  const failed = (kind: ConnectAttempt["kind"]) =>
+    new ConnectFailed({ target, kind, attempts: Array.from(attempts.values()) })
+
+  const local = options.localAddress
+  const attempt = (resolved: Resolved): Effect.Effect<Net.Socket, ConnectAttempt> =>
+    open(
+      {
+        host: resolved.address,
+        port,
+        family: resolved.family,
+        ...(local?.host === undefined ? undefined : { localAddress: local.host }),
+        ...(local?.port === undefined ? undefined : { localPort: local.port }),
+        ...socketOptions(options)
+      },
+      label(resolved)
+    )
+
+  const steps = new Deadline.Steps()
+  return lookUp(lookup, host).pipe(
+    Effect.mapError((failure) => {
+      attempts.set(host, { address: host, ...failure })
+      return failed(failure.kind)
+    }),
+    Effect.flatMap((addresses) =>
+      HappyEyeballs.connect({
+        addresses: HappyEyeballs.interleave(addresses),
+        delay: options.attemptDelay,
+        attempt,
+        release: (socket) => socket.destroy(),
+        onAttempt: (resolved) => {
+          steps.note()
+          // stands unless a failure replaces it
+          attempts.set(label(resolved), { address: label(resolved), kind: "Timeout" })
+        },
+        onFailure: (resolved, error) => attempts.set(label(resolved), error)
+      }).pipe(Effect.mapError((errors) => failed(mostTelling(errors))))
+    ),
+    Deadline.timeoutOrElse({
+      duration: timeout,
+      progress: steps.progress,
+      orElse: () => Effect.fail(connectTimedOut({ target, host, attempts: Array.from(attempts.values()), timeout }))
+    }),
+    Effect.map((socket) => new TcpTransport(socket, NodeAddress.infoOf(socket), host))
+  )
+}
+
+/** A refusal says more than an unreachable network: somebody was there. */
+const mostTelling = (attempts: ReadonlyArray<ConnectAttempt>): ConnectAttempt["kind"] =>
+  (["Refused", "Reset", "AccessDenied", "Timeout", "Unreachable", "HostNotFound", "NotFound"] as const).find((kind) =>
+    attempts.some((attempt) => attempt.kind === kind)
+  ) ?? "Unknown"
+
+export const socketOptions = ({ keepAlive, noDelay }: Pick<NetworkOptions.Connect, "noDelay" | "keepAlive">) => ({
+  allowHalfOpen: true,
+  noDelay,
+  ...(keepAlive === false
+    ? undefined
+    : { keepAlive: true, keepAliveInitialDelay: keepAlive === true ? 0 : Duration.toMillis(keepAlive) })
+})
+
+const open = (
+  options: Net.NetConnectOpts & { readonly allowHalfOpen: boolean },
+  address: string
+): Effect.Effect<Net.Socket, ConnectAttempt> =>
+  Effect.flatMap(Effect.service(Opened), (opened) =>
+    Effect.callback<Net.Socket, ConnectAttempt>((resume) => {
+      const socket = Net.connect({ ...options, autoSelectFamily: false } as Net.NetConnectOpts)
+      const forget = () => {
+        socket.off("connect", onConnect)
+        socket.off("error", onError)
+      }
+      const giveUp = () => {
+        forget()
+        socket.on("error", ignore)
+        socket.destroy()
+      }
+      const onConnect = () => {
+        forget()
+        if (connectedToItself(socket)) {
+          socket.on("error", ignore)
+          // without a trace: a port that it would leave in use is one that somebody wants to listen on
+          socket.resetAndDestroy()
+          return resume(Effect.fail({ address, kind: "Refused", code: "ECONNREFUSED", cause: itself(address) }))
+        }
+        // nothing may be read, and no error thrown, before there is a transport
+        socket.pause()
+        opened?.add(giveUp)
+        resume(Effect.succeed(socket))
+      }
+      const onError = (error: Error) => {
+        forget()
+        resume(Effect.fail(toAttempt(address, error)))
+      }
+      socket.on("connect", onConnect)
+      socket.on("error", onError)
+      return Effect.sync(giveUp)
+    })
+  )
+
+/**
+ * A socket whose own port, chosen by the system perhaps, is the one that it connects to meets itself where nobody listens
+ * (simultaneous open, RFC 9293, 3.5). It would read what it writes, and keep the port from whoever is to listen there.
+ */
+const connectedToItself = (socket: Net.Socket): boolean =>
+  socket.localPort !== undefined &&
+  socket.localPort === socket.remotePort &&
+  socket.localAddress === socket.remoteAddress
+
+const itself = (address: string): Error =>
+  new Error(`the socket connected to itself: nobody listens on ${address}, which was also its own address`)
+
+const ignore = (): void => {}
+
+const toAttempt = (address: string, error: unknown): ConnectAttempt => {
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === "string"
+    ? { address, kind: kinds[code] ?? "Unknown", code, cause: error }
+    : { address, kind: "Unknown", cause: error }
+}
+
+const kinds: Record<string, ConnectAttempt["kind"]> = {
+  ECONNREFUSED: "Refused",
+  ECONNRESET: "Reset",
+  ETIMEDOUT: "Timeout",
+  EHOSTUNREACH: "Unreachable",
+  ENETUNREACH: "Unreachable",
+  EADDRNOTAVAIL: "Unreachable",
+  EACCES: "AccessDenied",
+  EPERM: "AccessDenied",
+  ENOENT: "NotFound",
+  ENOTDIR: "NotADirectory",
+  ENOTSOCK: "NotASocket",
+  ENAMETOOLONG: "PathTooLong"
+}

@@ -1,0 +1,110 @@
+/** A socket that listens, whatever it is bound to. */
+import * as Effect from "effect/Effect"
+import type { SocketAddress } from "effect/net/NetAddress"
+import * as Net from "node:net"
+import type { ListenEvents } from "../../Network.ts"
+import type { Transport } from "../../Transport.ts"
+import { toFailure } from "../transport/failure.ts"
+import { ListenFailed } from "../base/errors.ts"
+import type { Listen } from "../base/networkOptions.ts"
+import * as NodeAddress from "./address.ts"
+import { socketOptions } from "./connect.ts"
+import { TcpTransport } from "./tcp.ts"
+
+/** One address that is listened on. */
+export interface Bound {
+  readonly address: SocketAddress
+  /** Undoes what listening left behind. Comes before the server is closed. */
+  readonly cleanup: () => void
+}
+
+/** A listener for transports and accept errors. */
+export interface Accept extends ListenEvents {
+  readonly onTransport: (transport: Transport) => void
+  /**
+   * All that were made: between the moment one listens and the moment somebody knows of it lie steps at which an
+   * interruption can arrive.
+   */
+  readonly servers: Set<Net.Server>
+}
+
+export const nothing = (): void => {}
+
+export const makeServer = (
+  options: Pick<Listen, "noDelay" | "keepAlive">,
+  accept: Accept,
+  unixPath: string | undefined
+): Net.Server => {
+  const info = unixPath === undefined ? undefined : { local: NodeAddress.unix(unixPath), remote: undefined }
+  let local: ReturnType<typeof NodeAddress.ofEveryConnection>
+  const server = Net.createServer({ ...socketOptions(options), pauseOnConnect: true }, (socket) => {
+    accept.onTransport(new TcpTransport(socket, info ?? NodeAddress.infoOf(socket, local)))
+  }).on("error", (error) => {
+    // while it does not listen yet, whoever starts it is told as well
+    if (server.listening) accept.onAcceptError?.(toFailure(error))
+  })
+  accept.servers.add(server)
+  server.on("listening", () => {
+    local = NodeAddress.ofEveryConnection(server)
+  })
+  return server
+}
+
+/**
+ * Whether this process listens for itself: it is no worker of a cluster, or asks for it, or the primary process has let it
+ * go. One that is asked for it nevertheless never answers.
+ */
+export const isOnItsOwn = (options: Pick<Net.ListenOptions, "exclusive">): boolean =>
+  options.exclusive === true || !process.connected
+
+/** Resolves once the server listens; closes it if that fails, or is given up. */
+export const start = (
+  server: Net.Server,
+  options: Net.ListenOptions,
+  label: string
+): Effect.Effect<Net.Server, ListenFailed> =>
+  Effect.callback<Net.Server, ListenFailed>((resume) => {
+    const onListening = () => {
+      server.off("error", onError)
+      resume(Effect.succeed(server))
+    }
+    const onError = (error: Error) => {
+      server.off("listening", onListening)
+      resume(Effect.fail(toListenFailed(label, error)))
+    }
+    server.once("listening", onListening)
+    server.once("error", onError)
+    server.listen({ ...options, exclusive: isOnItsOwn(options) })
+    return Effect.sync(() => {
+      server.off("listening", onListening)
+      server.off("error", onError)
+      server.close()
+      // where others listen for this process, they may have begun
+      server.once("listening", () => server.close())
+    })
+  })
+
+export const listenFailed = (address: string, code: string | undefined, cause?: unknown): ListenFailed =>
+  new ListenFailed({
+    kind: (code === undefined ? undefined : kinds[code]) ?? "Unknown",
+    address,
+    code,
+    ...(cause === undefined ? undefined : { cause })
+  })
+
+export const toListenFailed = (address: string, error: unknown): ListenFailed => {
+  const code = (error as { code?: unknown } | null)?.code
+  return listenFailed(address, typeof code === "string" ? code : undefined, error)
+}
+
+const kinds: Record<string, ListenFailed["kind"]> = {
+  EADDRINUSE: "AddressInUse",
+  EADDRNOTAVAIL: "AddressNotAvailable",
+  EAFNOSUPPORT: "AddressNotAvailable",
+  EACCES: "AccessDenied",
+  EPERM: "AccessDenied",
+  ENOENT: "NotFound",
+  ENOTDIR: "NotADirectory",
+  ENOTSOCK: "NotASocket",
+  ENAMETOOLONG: "PathTooLong"
+}

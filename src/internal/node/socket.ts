@@ -1,0 +1,234 @@
+/** A transport over a `node:net` socket. */
+import * as Fs from "node:fs"
+import * as Net from "node:net"
+import { Readable } from "node:stream"
+import type { ConnectionInfo, Failure, Handler } from "../../Transport.ts"
+import * as Bytes from "../base/bytes.ts"
+import { DuplexTransport } from "../transport/duplex.ts"
+import { toFailure } from "../transport/failure.ts"
+import * as Lending from "./sharedReadMemory.ts"
+
+// Up to libuv 1.51 (Node 22) a reset that arrives together with data is reported as the end of the stream, and the system
+// still keeps it for whoever reads next.
+const [uvMajor = 0, uvMinor = 0] = process.versions.uv.split(".").map(Number)
+const resetLooksLikeEnd = uvMajor === 1 && uvMinor < 52
+
+const scratch = new Uint8Array(1)
+
+/** What the system says to whoever reads on behind what was reported as the end: what is wrong with it, if anything. */
+const behindTheEnd = (socket: Net.Socket): unknown => {
+  const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd
+  if (typeof fd !== "number" || fd < 0) return undefined
+  try {
+    Fs.readSync(fd, scratch, 0, 1, null)
+    return undefined
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EAGAIN" ? undefined : error
+  }
+}
+
+/** Where a socket keeps its transport. */
+const owner = Symbol("effect-byte-streams/transport")
+
+type Owned = Net.Socket & { [owner]: NodeTransport }
+
+function onError(this: Net.Socket, error: unknown): void {
+  ;(this as Owned)[owner].broke(error)
+}
+function onData(this: Net.Socket, chunk: Uint8Array | string): void {
+  ;(this as Owned)[owner].arrived(chunk)
+}
+function onEnd(this: Net.Socket): void {
+  ;(this as Owned)[owner].inputEnded()
+}
+function onClose(this: Net.Socket): void {
+  ;(this as Owned)[owner].streamClosed()
+}
+
+/** As a socket wants to be given several chunks. */
+const asWritten = (chunk: Uint8Array): { chunk: any; encoding: BufferEncoding } => ({
+  chunk,
+  encoding: "buffer" as BufferEncoding
+})
+
+// A copy of a few bytes costs less than the memory that Node allocates for them, and throws away. Of many it costs more: a
+// socket that has brought little so often is taken to go on like that.
+const fewBytes = 1024
+const manyReads = 16
+
+const { _write: socketWrite, _writev: socketWritev, push: socketPush } = Net.Socket.prototype
+
+function push(this: Net.Socket, chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
+  return (this as Owned)[owner].pushed(chunk, encoding)
+}
+
+/** The part of the memory that was lent last: messages are often of one length. */
+let lastLent: Uint8Array = Bytes.empty
+
+function onRead(this: Net.Socket, size: number, memory: Uint8Array): boolean {
+  if (lastLent.length !== size) lastLent = memory.subarray(0, size)
+  return (this as Owned)[owner].lent(lastLent)
+}
+
+export class NodeTransport extends DuplexTransport<Net.Socket> {
+  /** Reads go straight to the handler. */
+  private flowing = false
+  private writing = false
+  /** The system has yet to take what was written last. */
+  protected holding = false
+  protected writeFailed = false
+  /** The system has said so, behind what it had reported as the end. */
+  private wasReset = false
+  /** Reads in a row that brought few bytes. */
+  private smallReads = 0
+  /** What the socket calls with each write, made with the first. */
+  private onWritten: ((error?: Error | null) => void) | undefined = undefined
+
+  // The stream machinery on top of a socket keeps queues of its own, in both directions, and pays for each read and each
+  // write with a turn of `process.nextTick`. It is left out where there is nothing for it to do: what the socket reads is
+  // taken from it in `push`, which it calls with it, and what is to be sent is given to `_write`, which is what would be
+  // called in the end. So a write also learns at once whether the system took it, and a failed one does not tear down the
+  // reading half, in which bytes may still lie that arrived before the peer reset the connection.
+  constructor(socket: Net.Socket, info: ConnectionInfo) {
+    super(socket, info)
+    socket.push = push
+  }
+
+  // One listener for all sockets, which finds the transport of its own: the functions, and what they would close over,
+  // are the larger part of what a transport weighs.
+  protected override listenForErrors(): void {
+    ;(this.duplex as Owned)[owner] = this
+    this.duplex.on("error", onError)
+  }
+
+  protected override listen(): void {
+    this.duplex.on("data", onData)
+    this.duplex.on("end", onEnd)
+    this.duplex.on("close", onClose)
+  }
+
+  /** The socket has read, or has come to its end. */
+  pushed(chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
+    const socket = this.duplex
+    // a paused stream keeps what still comes, and says when the socket has to stop
+    if (chunk === null || !this.flowing || socket.readableLength > 0) return socketPush.call(socket, chunk, encoding)
+    if (chunk.length > fewBytes) this.smallReads = 0
+    else if (++this.smallReads === manyReads) this.lend()
+    this.arrived(chunk)
+    return true
+  }
+
+  override arrived(chunk: unknown): void {
+    this.handler.onData(chunk as Uint8Array)
+  }
+
+  lend(): void {
+    Lending.lend(this.duplex, onRead)
+  }
+
+  /** The socket has read into memory that is not to be kept. Returns whether it may go on. */
+  lent(bytes: Uint8Array): boolean {
+    const { handler } = this
+    if (!this.flowing || this.duplex.readableLength > 0 || handler.onLent === undefined) {
+      return this.pushed(Bytes.copy(bytes))
+    }
+    handler.onLent(bytes)
+    return true
+  }
+
+  override pause(): void {
+    this.flowing = false
+    // Not the socket's own, which stops one that lends from reading at once: while it reads on, into what a stream may keep,
+    // it also sees the connection break.
+    Readable.prototype.pause.call(this.duplex)
+  }
+
+  override resume(): void {
+    this.flowing = true
+    this.duplex.resume()
+  }
+
+  protected override rescue(): void {
+    const socket = this.duplex
+    let chunk: Uint8Array | null
+    while ((chunk = socket.read()) !== null) this.handler.onData(chunk)
+  }
+
+  override attach(handler: Handler): void {
+    this.flowing = true
+    super.attach(handler)
+    // another handler was told of it, or nobody
+    const { failure } = this
+    if (this.writeFailed && failure !== undefined) process.nextTick(() => this.handler.onWriteFailure(failure))
+  }
+
+  private written(error: Error | null | undefined): void {
+    // what cannot be sent is never taken
+    if (error !== null && error !== undefined) return this.failWriting(error)
+    this.writing = false
+    // a socket that is gone calls as if all were well; what became of it is told with its close
+    if (!this.holding || this.duplex.destroyed) return
+    this.holding = false
+    this.handler.onDrain()
+  }
+
+  protected failWriting(error: Error): void {
+    // what has closed says itself why
+    if (this.writeFailed || this.duplex.destroyed) return
+    this.writeFailed = true
+    this.failure = toFailure(error)
+    const failure: Failure = this.failure
+    // possibly from within `write`, and the handler must not be called from there
+    process.nextTick(() => {
+      this.handler.onWriteFailure(failure)
+      if (this.readEnded) this.duplex.destroy()
+    })
+  }
+
+  /** Whether what was reported as the end is a reset. To be asked while there is a socket. */
+  protected isReset(): boolean {
+    // A write was told of the reset, and so the read is not any more. (A peer that had left in good order before we wrote to
+    // it is a broken pipe, and its end is one.)
+    if (this.wasReset || (this.writeFailed && this.failure?.kind === "Reset")) return true
+    const error = resetLooksLikeEnd ? behindTheEnd(this.duplex) : undefined
+    if (error === undefined) return false
+    // the system says it once
+    this.wasReset = true
+    this.failure ??= toFailure(error)
+    return true
+  }
+
+  protected override endIsReset(): boolean {
+    if (!this.isReset()) return false
+    this.duplex.destroy()
+    return true
+  }
+
+  override write(chunks: ReadonlyArray<Uint8Array>): boolean {
+    const socket = this.duplex
+    const onWritten = (this.onWritten ??= (error) => this.written(error))
+    this.writing = true
+    if (chunks.length === 1) socketWrite.call(socket, chunks[0]!, "buffer" as BufferEncoding, onWritten)
+    else socketWritev!.call(socket, chunks.map(asWritten), onWritten)
+    // the system takes what it can within the call; the rest it takes later
+    this.holding = this.writing
+    return !this.writing
+  }
+
+  /** Whether the system is about to end the output: libuv refuses to reset such a socket, and Node then never closes it. */
+  protected shuttingDown(socket: Net.Socket): boolean {
+    return socket.writableEnded && !socket.writableFinished
+  }
+
+  /** Over a path nothing is on its way: what was sent lies with the peer, and there is no reset. */
+  protected override get safeToLetGo(): boolean {
+    return this.info.remote?._tag === "UnixPathAddress" || this.info.local?._tag === "UnixPathAddress"
+  }
+
+  protected override reset(): void {
+    const socket = this.duplex
+    // it only marks the socket, and then waits for a peer that may never read
+    if (!this.safeToLetGo && !this.shuttingDown(socket)) socket.resetAndDestroy()
+    socket.destroy()
+  }
+}

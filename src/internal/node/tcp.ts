@@ -1,0 +1,71 @@
+/** The transport of a TCP or Unix connection, which can be turned into an encrypted one. */
+import * as Effect from "effect/Effect"
+import type { TlsFailed } from "../../StreamError.ts"
+import type { StartTlsOptions } from "../../Tls.ts"
+import type * as Net from "node:net"
+import type { ConnectionInfo, Handler, Transport } from "../../Transport.ts"
+import { nobody } from "../transport/duplex.ts"
+import { NodeTransport } from "./socket.ts"
+
+export class TcpTransport extends NodeTransport {
+  /** Whom this connected to, by name. */
+  private readonly host: string | undefined
+  /** What encrypts, if it writes to the socket itself. */
+  engine: Net.Socket | undefined = undefined
+  /** What arrived between two handlers, for the second. */
+  private meanwhile: Array<Uint8Array> | undefined = undefined
+
+  constructor(socket: Net.Socket, info: ConnectionInfo, host?: string) {
+    super(socket, info)
+    this.host = host
+  }
+
+  get socket(): Net.Socket {
+    return this.duplex
+  }
+
+  protected override shuttingDown(socket: Net.Socket): boolean {
+    return super.shuttingDown(socket) || (this.engine !== undefined && super.shuttingDown(this.engine))
+  }
+
+  override attach(handler: Handler): void {
+    super.attach(handler)
+    const { meanwhile } = this
+    this.meanwhile = undefined
+    if (meanwhile !== undefined) for (const bytes of meanwhile) handler.onData(bytes)
+  }
+
+  override lend(): void {
+    // what the engine has put itself in front of is the engine's
+    if (this.engine === undefined) super.lend()
+  }
+
+  override close(unread?: boolean): void {
+    if (!this.readEnded || this.holding || this.engine !== undefined) return super.close(unread)
+    // Nothing is left that could arrive, and the system goes on sending what it was given, with the end of the output
+    // behind it: there is nothing to wait for.
+    this.handler = nobody
+    this.socket.destroy()
+  }
+
+  get unsent(): number | undefined {
+    return (this.duplex as { readonly _handle?: { readonly writeQueueSize?: number } | null })._handle?.writeQueueSize
+  }
+
+  startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {
+    return Effect.suspend(() => {
+      // the end and the loss of the connection are told to whoever attaches later
+      const meanwhile: Array<Uint8Array> = []
+      this.meanwhile = meanwhile
+      this.handler = { ...nobody, onData: (bytes) => void meanwhile.push(bytes) }
+      this.pause()
+      // programs without TLS do not load it
+      return Effect.promise(() => import("./tls/handshake.ts")).pipe(
+        Effect.onInterrupt(() => Effect.sync(() => this.abort())),
+        Effect.flatMap((tls) =>
+          tls.startTls(this, options, this.host, { leftover, stoppable: options.stoppable ?? true })
+        )
+      )
+    })
+  }
+}

@@ -1,0 +1,305 @@
+/**
+ * The encrypted side of a TLS connection: a transport below, and Node's TLS
+ * engine above, which takes this for its socket.
+ *
+ * What arrives waits here, still encrypted, until the engine may have it, and is
+ * given to it one record at a time. The engine deals with a record before the
+ * call returns, so that it is known after each whether it was the last one of
+ * TLS; what lies behind that one is no TLS, and is kept. The end and the loss of
+ * the transport wait behind the bytes that arrived before.
+ *
+ * It never ends, closes or aborts the transport on its own: the engine's end is
+ * the transport's end, unless the session goes on in plain text, and everything
+ * else is for whoever owns both.
+ */
+import { Duplex } from "node:stream"
+import type * as NodeTls from "node:tls"
+import type * as Tls from "../../../Tls.ts"
+import type { Failure, Handler, Transport } from "../../../Transport.ts"
+import { TlsTransport } from "./detour.ts"
+
+/** The length of a TLS record's header: type, version, length. */
+const headerBytes = 5
+
+/** Who is told of what goes on below, as far as it matters to them. */
+export interface CipherListener {
+  /** The engine has dealt with a piece. */
+  readonly onGiven?: () => void
+  /** The peer has ended the transport's output; the engine was given everything. */
+  readonly onTransportEnd?: () => void
+  /** The transport is gone; the engine was given everything. Nothing more is told. */
+  readonly onTransportClose?: (failure: Failure | undefined) => void
+  /** The transport can send no more; what arrived before is still given. */
+  readonly onWriteFailure?: (failure: Failure) => void
+  /** The peer has ended or broken the transport, however much is still unread. */
+  readonly onLeft?: (failure: Failure | undefined) => void
+}
+
+/** What stands between a transport and the engine during the handshake. */
+export interface Cipher {
+  listener: CipherListener
+  /** What the engine takes for its socket. */
+  readonly stream: Duplex
+  /** Why the transport broke, or cannot send. */
+  readonly failure: Failure | undefined
+  /** How many bytes have arrived. */
+  readonly heard: number
+  /** To be called in the very call in which the engine is made. */
+  engage(engine: NodeTls.TLSSocket): void
+  /** From now on the engine gets what arrives; not from within this call. */
+  flow(): void
+  /** Nobody is told of anything any more, and what the engine still says goes nowhere. */
+  forget(): void
+  /** To be called in the very call in which the engine says that the handshake is done. */
+  secured(engine: NodeTls.TLSSocket, options: Tls.CommonOptions): Transport
+}
+
+/** Over any transport. TLS may end and the transport go on: what follows the last record is kept. */
+export class CipherDuplex extends Duplex implements Cipher, Handler {
+  readonly transport: Transport
+  readonly stream = this
+  listener: CipherListener = {}
+  /** Whether the transport is gone. What arrived before can still be given. */
+  transportClosed = false
+  /** Why it broke, or cannot send. */
+  failure: Failure | undefined = undefined
+  heard = 0
+  /** Set once the engine has seen the last record: what follows is kept. */
+  tlsEnded = false
+  /** Whether the end of the engine's output leaves the transport's open: the session goes on in plain text. */
+  keepTransport = false
+
+  /** What arrived and was not given yet, and where in the first of it the next record goes on. */
+  private readonly queue: Array<Uint8Array> = []
+  private position = 0
+  /** Of the record that is being given: how much of its header was, and what is still to come behind that. */
+  private headerGiven = 0
+  private recordLeft = 0
+
+  private flowing = false
+  private giving = false
+  private transportPaused = false
+  private transportEnded = false
+  private endTold = false
+  private closeTold = false
+  /** Nobody listens, and what the engine says is not heard. */
+  private isReleased = false
+  private discarding = false
+  private sent: ((error?: Error | null) => void) | undefined = undefined
+
+  constructor(transport: Transport, leftover: ReadonlyArray<Uint8Array>) {
+    super({ allowHalfOpen: true, decodeStrings: true })
+    this.transport = transport
+    for (const bytes of leftover) this.queue.push(bytes)
+  }
+
+  // ------------------------------------------------------------------------
+  // what the transport calls
+  // ------------------------------------------------------------------------
+
+  onData(bytes: Uint8Array): void {
+    this.heard += bytes.length
+    if (this.discarding || bytes.length === 0) return
+    this.queue.push(bytes)
+    this.give()
+  }
+
+  onEnd(): void {
+    if (this.transportEnded || this.isReleased) return
+    this.transportEnded = true
+    this.listener.onLeft?.(undefined)
+    this.give()
+  }
+
+  onDrain(): void {
+    const sent = this.sent
+    this.sent = undefined
+    sent?.()
+  }
+
+  onWriteFailure(failure: Failure): void {
+    this.failure ??= failure
+    // what the engine still wants to say goes nowhere
+    this.onDrain()
+    this.listener.onWriteFailure?.(failure)
+  }
+
+  onClose(failure: Failure | undefined): void {
+    if (this.transportClosed) return
+    this.failure ??= failure
+    this.transportEnded = true
+    this.transportClosed = true
+    this.onDrain()
+    if (this.isReleased) return
+    this.listener.onLeft?.(this.failure)
+    this.give()
+  }
+
+  // ------------------------------------------------------------------------
+  // what whoever owns it calls
+  // ------------------------------------------------------------------------
+
+  engage(): void {}
+
+  secured(engine: NodeTls.TLSSocket, options: Tls.CommonOptions): Transport {
+    return new TlsTransport(engine, this, options)
+  }
+
+  /** From now on the engine gets what arrives; not from within this call. */
+  flow(): void {
+    if (this.flowing) return
+    this.flowing = true
+    process.nextTick(() => this.give())
+  }
+
+  /** The engine gets nothing more until `flow`. */
+  hold(): void {
+    this.flowing = false
+    this.pauseTransport()
+  }
+
+  /** What arrives is thrown away from now on; the engine may still finish what it says. */
+  discard(): void {
+    this.discarding = true
+    this.queue.length = 0
+    this.resumeTransport()
+  }
+
+  /** Nobody is told of anything any more, and what the engine still says goes nowhere. */
+  forget(): void {
+    this.isReleased = true
+    this.discarding = true
+    this.listener = {}
+    this.queue.length = 0
+  }
+
+  /** As `forget`, but what arrives from here on is kept until it is taken. */
+  letGo(): void {
+    this.isReleased = true
+    this.listener = {}
+    this.pauseTransport()
+  }
+
+  /** What arrived behind the end of TLS. */
+  takeKept(): ReadonlyArray<Uint8Array> {
+    const kept = this.queue.splice(0)
+    if (kept.length > 0 && this.position > 0) kept[0] = kept[0]!.subarray(this.position)
+    this.position = 0
+    return kept
+  }
+
+  // ------------------------------------------------------------------------
+  // from the transport to the engine
+  // ------------------------------------------------------------------------
+
+  private give(): void {
+    if (this.isReleased) return this.pauseTransport()
+    if (this.giving) return
+    this.giving = true
+    while (this.flowing && !this.tlsEnded && this.queue.length > 0) {
+      const piece = this.nextPiece()
+      this.emit("data", piece)
+      this.listener.onGiven?.()
+    }
+    this.giving = false
+    // who was told of a piece may have let go
+    if (this.isReleased) return
+    if (this.queue.length > 0) this.pauseTransport()
+    else if (this.flowing) this.resumeTransport()
+    this.tellEnd()
+  }
+
+  /** Removes what is there of the record at the front of the queue. */
+  private nextPiece(): Buffer {
+    const chunk = this.queue[0]!
+    const start = this.position
+    let at = start
+    while (at < chunk.length) {
+      if (this.headerGiven < headerBytes) {
+        const byte = chunk[at++]!
+        this.headerGiven++
+        // the last two bytes of the header are the length of what follows it
+        if (this.headerGiven === headerBytes - 1) this.recordLeft = byte * 256
+        else if (this.headerGiven === headerBytes) this.recordLeft += byte
+      } else {
+        const part = Math.min(this.recordLeft, chunk.length - at)
+        this.recordLeft -= part
+        at += part
+      }
+      if (this.headerGiven === headerBytes && this.recordLeft === 0) {
+        this.headerGiven = 0
+        break
+      }
+    }
+    this.position = at
+    if (at === chunk.length) {
+      this.queue.shift()
+      this.position = 0
+    }
+    return Buffer.from(chunk.buffer, chunk.byteOffset + start, at - start)
+  }
+
+  /** Tells of the transport's end and loss, once there is nothing in front of them. */
+  private tellEnd(): void {
+    const behind = this.queue.length > 0 && !this.tlsEnded
+    if (!this.transportEnded || behind || !this.flowing) return
+    // an error that the engine has found in what it was given is told of in the next tick, and comes first
+    process.nextTick(() => {
+      if (!this.endTold) {
+        this.endTold = true
+        this.listener.onTransportEnd?.()
+      }
+      if (this.transportClosed && !this.closeTold) {
+        this.closeTold = true
+        this.listener.onTransportClose?.(this.failure)
+      }
+    })
+  }
+
+  private pauseTransport(): void {
+    if (this.transportPaused) return
+    this.transportPaused = true
+    this.transport.pause()
+  }
+
+  private resumeTransport(): void {
+    if (!this.transportPaused) return
+    this.transportPaused = false
+    this.transport.resume()
+  }
+
+  // ------------------------------------------------------------------------
+  // what the engine calls
+  // ------------------------------------------------------------------------
+
+  // How fast it is given what arrives is for whoever owns it to say, not for the engine.
+  override pause(): this {
+    return this
+  }
+  override resume(): this {
+    return this
+  }
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _encoding: string, callback: (error?: Error | null) => void): void {
+    this.send([chunk], callback)
+  }
+
+  override _writev(chunks: ReadonlyArray<{ readonly chunk: Buffer }>, callback: (error?: Error | null) => void): void {
+    this.send(
+      chunks.map(({ chunk }) => chunk),
+      callback
+    )
+  }
+
+  private send(chunks: ReadonlyArray<Uint8Array>, callback: (error?: Error | null) => void): void {
+    if (this.isReleased || this.failure !== undefined) callback()
+    else if (this.transport.write(chunks)) callback()
+    else this.sent = callback
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    if (!this.keepTransport && !this.isReleased) this.transport.end()
+    callback()
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * The transport of a TLS connection whose handshake is done.
+ *
+ * Three things stand on top of each other: the bare transport; the cipher, which
+ * feeds what arrives there to the engine, a record at a time; and Node's engine,
+ * a `TLSSocket` that is used for nothing but to encrypt and decrypt. This owns
+ * all three. What the engine decrypts is taken from it before it could be
+ * buffered, so that nothing waits above the cipher: to pause is to stop feeding.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as NodeTls from "node:tls"
+import type * as Tls from "../../../Tls.ts"
+import type { ConnectionInfo, Failure, Handler, Transport } from "../../../Transport.ts"
+import * as Deadline from "../../runtime/deadline.ts"
+import { StreamTimeout, TlsFailed } from "../../base/errors.ts"
+import { nobody } from "../../transport/duplex.ts"
+import { toFailure } from "../../transport/failure.ts"
+import { lingerMillis } from "../../transport/linger.ts"
+import type { CipherDuplex } from "./ciphertext.ts"
+import { tlsInfo } from "./info.ts"
+import * as Endpoint from "../../base/endpoint.ts"
+import { kindOf } from "../../base/tlsFailure.ts"
+
+/** How long a handshake may take, be it about the beginning of TLS or about its end. As in CPython. */
+const defaultHandshakeTimeout = Duration.seconds(60)
+
+export const handshakeTimeout = (options: Tls.CommonOptions): Duration.Duration =>
+  Duration.fromInputUnsafe(options.handshakeTimeout ?? defaultHandshakeTimeout)
+
+/** How much `stopTls` keeps of what the peer goes on saying in TLS. */
+const mostBeforeStop = 1_048_576
+
+/** What `stopTls` answers. */
+type Stopped = Effect.Success<ReturnType<NonNullable<Transport["stopTls"]>>>
+
+export class TlsTransport implements Transport {
+  readonly info: ConnectionInfo
+  private readonly socket: NodeTls.TLSSocket
+  private readonly cipher: CipherDuplex
+  private readonly lenient: boolean
+  /** How long the peer may take to agree to the end of TLS. */
+  private readonly patience: Duration.Duration
+  private handler: Handler = nobody
+  private attached = false
+  /** Nothing more is told to anybody. */
+  private over = false
+  /** The transport is being closed. */
+  private ending = false
+  /** The peer has said that it ends, and was not merely cut off. */
+  private notified = false
+  private endTold = false
+  /** What the engine has found wrong with what it was given. */
+  private fault: unknown = undefined
+  /** What the engine has decrypted of the piece it was given. */
+  private readonly decrypted: Array<Uint8Array> = []
+
+  /** To be made in the very call in which the engine says that the handshake is done. */
+  constructor(socket: NodeTls.TLSSocket, cipher: CipherDuplex, options: Tls.CommonOptions) {
+    this.info = { ...cipher.transport.info, tls: tlsInfo(socket) }
+    this.socket = socket
+    this.cipher = cipher
+    this.lenient = options.allowTruncation === true
+    this.patience = handshakeTimeout(options)
+    // nothing may be read before there is somebody to read it
+    cipher.hold()
+    cipher.listener = {
+      onGiven: () => this.deliver(),
+      onLeft: () => {
+        if (this.attached && cipher.transportClosed) cipher.flow()
+      },
+      onTransportEnd: () => this.ended(),
+      onTransportClose: (failure) => this.closed(failure),
+      onWriteFailure: (failure) => this.handler.onWriteFailure(failure)
+    }
+    // What a socket calls with what its engine decrypts, and with `null` for a close_notify. (Nobody tells the engine
+    // of the end of the transport.)
+    socket.push = (chunk: Uint8Array | null): boolean => {
+      if (chunk === null) this.notified = true
+      else this.decrypted.push(chunk)
+      return true
+    }
+    // on a server the engine reports only here what it finds wrong
+    const onError = (error: unknown) => {
+      this.fault ??= error
+      // not from inside the engine, nor from inside a call made to this transport
+      process.nextTick(() => this.deliver())
+    }
+    socket.on("_tlsError", onError)
+    socket.on("error", onError)
+  }
+
+  attach(handler: Handler): void {
+    this.attached = true
+    this.handler = handler
+    const { cipher } = this
+    cipher.flow()
+    // what went wrong in the meantime: the tickets could not be sent
+    const { failure } = cipher
+    if (failure !== undefined && !cipher.transportClosed) process.nextTick(() => this.handler.onWriteFailure(failure))
+    // what the engine found wrong
+    if (this.fault !== undefined) process.nextTick(() => this.deliver())
+  }
+
+  // ------------------------------------------------------------------------
+  // what arrives
+  // ------------------------------------------------------------------------
+
+  private deliver(): void {
+    if (!this.attached) return
+    for (const bytes of this.decrypted.splice(0)) this.handler.onData(bytes)
+    if (this.notified) this.cipher.tlsEnded = true
+    if (this.notified && !this.endTold) {
+      this.endTold = true
+      this.handler.onEnd()
+    }
+    if (this.fault !== undefined) this.failed(this.fault)
+  }
+
+  /** The transport has ended. Unless TLS did before, somebody may have cut it. */
+  private ended(): void {
+    if (this.endTold) return
+    // what broke is said by the loss that follows
+    if (this.cipher.transportClosed && this.cipher.failure !== undefined) return
+    if (this.lenient) {
+      this.endTold = true
+      return this.handler.onEnd()
+    }
+    const cause = new TlsFailed({ kind: "Truncated" })
+    const { handler } = this
+    this.abort()
+    handler.onClose({ kind: "Reset", tls: "Truncated", cause })
+  }
+
+  private closed(failure: Failure | undefined): void {
+    const { handler } = this
+    this.letGo()
+    handler.onClose(failure)
+  }
+
+  /** What arrives is no TLS, or cannot be trusted: the peer is told, as far as it listens, and left. */
+  private failed(error: unknown): void {
+    if (this.over) return
+    const failure = toFailure(error)
+    const { handler } = this
+    this.letGo()
+    this.ending = true
+    // behind the alert that the engine has sent
+    this.cipher.transport.close()
+    handler.onClose({ ...failure, tls: kindOf(failure.code) })
+  }
+
+  pause(): void {
+    // a transport that is gone has to be seen, and no more can come than has come
+    if (!this.cipher.transportClosed) this.cipher.hold()
+  }
+
+  resume(): void {
+    if (!this.over) this.cipher.flow()
+  }
+
+  // ------------------------------------------------------------------------
+  // what is sent
+  // ------------------------------------------------------------------------
+
+  write(chunks: ReadonlyArray<Uint8Array>): boolean {
+    const { socket } = this
+    const last = chunks.length - 1
+    if (last > 0) socket.cork()
+    for (let i = 0; i < last; i++) socket.write(chunks[i]!)
+    socket.write(chunks[last]!, (error) => {
+      // what could not be sent was not handed over
+      if ((error === null || error === undefined) && this.cipher.failure === undefined) this.handler.onDrain()
+    })
+    if (last > 0) socket.uncork()
+    return false
+  }
+
+  end(): void {
+    if (!this.over && !this.socket.writableEnded) this.socket.end()
+  }
+
+  // ------------------------------------------------------------------------
+  // letting go
+  // ------------------------------------------------------------------------
+
+  close(unread?: boolean): void {
+    if (this.over) return
+    const { cipher, socket } = this
+    this.over = true
+    this.ending = true
+    this.handler = nobody
+    const { transport } = cipher
+    let timer: ReturnType<typeof setTimeout> | undefined = undefined
+    const done = () => {
+      if (timer !== undefined) clearTimeout(timer)
+      timer = undefined
+      socket.off("finish", done)
+      this.letGo()
+      transport.close(unread)
+    }
+    if (socket.writableFinished || socket.destroyed) return done()
+    // the close_notify has yet to go out, and the peer may not read: from here on nobody listens to what it says
+    timer = setTimeout(done, lingerMillis)
+    cipher.listener = { onLeft: () => cipher.transportClosed && done() }
+    cipher.discard()
+    socket.on("finish", done)
+    this.socket.end()
+  }
+
+  abort(): void {
+    // in good order is how it ends already, in bounded time
+    if (this.ending) return
+    const { transport } = this.cipher
+    this.letGo()
+    transport.abort()
+  }
+
+  /** From here on the engine is no more, and the transport is not heard of. */
+  private letGo(): void {
+    this.over = true
+    this.handler = nobody
+    this.cipher.forget()
+    this.socket.destroy()
+  }
+
+  readonly stopTls = (): Effect.Effect<Stopped, TlsFailed> =>
+    Effect.suspend(() =>
+      Deadline.timeoutOrElse({
+        duration: this.patience,
+        progress: Deadline.growing(() => this.cipher.heard),
+        next: this.cipher.transport.atEndOfTurn?.bind(this.cipher.transport),
+        orElse: () => {
+          this.abort()
+          const peer = Endpoint.peerOf(this.info)
+          const timeout = new StreamTimeout({ operation: "stopTls", kind: "Handshake", duration: this.patience, peer })
+          return Effect.fail(new TlsFailed({ operation: "stopTls", kind: "Timeout", peer, cause: timeout }))
+        }
+      })(this.agreed)
+    )
+
+  /** Both sides have ended TLS. */
+  private get agreed(): Effect.Effect<Stopped, TlsFailed> {
+    return Effect.callback((resume) => {
+      const { cipher, socket } = this
+      /** What the peer said in TLS before it agreed. */
+      const late: Array<Uint8Array> = []
+      let size = 0
+      let said = false
+      /** Why this side cannot end TLS. Where the peer has, nobody is missing its word, and what it said behind is read. */
+      let unsaid: Failure | undefined
+      const fail = (failure: Failure | undefined) => {
+        this.abort()
+        const kind = failure?.tls ?? "Truncated"
+        const { cause, code } = failure ?? {}
+        const peer = Endpoint.peerOf(this.info)
+        resume(Effect.fail(new TlsFailed({ operation: "stopTls", kind, code, peer, cause })))
+      }
+      const check = () => {
+        if (this.over || !said || !this.notified) return
+        const { transport } = cipher
+        cipher.letGo()
+        this.over = true
+        this.handler = nobody
+        socket.destroy()
+        resume(Effect.succeed({ transport, leftover: () => [...late, ...cipher.takeKept()] }))
+      }
+      cipher.keepTransport = true
+      this.handler = {
+        onData: (bytes) => {
+          late.push(bytes)
+          size += bytes.length
+          if (size > mostBeforeStop) fail({ kind: "Unknown", tls: "Handshake", cause: tooMuch() })
+        },
+        onEnd: () => (this.notified ? check() : fail(unsaid)),
+        onDrain: () => {},
+        onWriteFailure: (failure) => {
+          unsaid = failure
+          said = true
+          check()
+        },
+        onClose: (failure) => {
+          said = true
+          if (this.notified) check()
+          else fail(failure)
+        }
+      }
+      cipher.flow()
+      socket.end(() => {
+        said = true
+        check()
+      })
+      return Effect.sync(() => this.abort())
+    })
+  }
+}
+
+const tooMuch = (): Error =>
+  new Error(`stopTls: the peer sent more than ${mostBeforeStop} bytes before it agreed to end TLS`)

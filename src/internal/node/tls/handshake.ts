@@ -1,0 +1,368 @@
+/** TLS over any transport, with Node's engine. */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as NodeTls from "node:tls"
+import type { ListenOptions } from "../../../Network.ts"
+import * as Deadline from "../../runtime/deadline.ts"
+import { ListenFailed, StreamTimeout, TlsFailed } from "../../base/errors.ts"
+import type * as Tls from "../../../Tls.ts"
+import type { Transport } from "../../../Transport.ts"
+import * as Endpoint from "../../base/endpoint.ts"
+import { toFailure } from "../../transport/failure.ts"
+import { toHostName } from "../../base/hostName.ts"
+import { type Cipher, CipherDuplex } from "./ciphertext.ts"
+import { canBeDirect, DirectCipher } from "./direct.ts"
+import { clientContext, ServerContexts, Unusable } from "./secureContext.ts"
+import { TcpTransport } from "../tcp.ts"
+import { nameAskedFor, verificationError } from "./info.ts"
+import { handshakeTimeout } from "./detour.ts"
+import { certificateFailed, engineFailed, ownSideFailed, peerLeft, withPeer } from "../../base/tlsFailure.ts"
+
+const alpn = (options: Tls.CommonOptions) =>
+  options.alpnProtocols === undefined ? {} : { ALPNProtocols: [...options.alpnProtocols] }
+
+// ---------------------------------------------------------------------------
+// sides
+// ---------------------------------------------------------------------------
+
+/** One side of TLS, over transports that nobody is attached to. A transport is aborted unless it succeeds. */
+export type Secure = (transport: Transport, upgrade?: Upgrade) => Effect.Effect<Transport, TlsFailed>
+
+/** What there is to know where TLS is not the beginning of the connection. */
+interface Upgrade {
+  /** What the peer has said in TLS already. */
+  readonly leftover?: ReadonlyArray<Uint8Array>
+  readonly stoppable?: boolean | undefined
+}
+
+/** The client's side of one connection to `host`. Fails where the options cannot work, whoever the server is. */
+export const client = (
+  operation: string,
+  options: Tls.ClientOptions,
+  host: string | undefined
+): Effect.Effect<Secure, TlsFailed> =>
+  Effect.suspend(() => {
+    const name = options.serverName ?? host
+    const wanted = wantedServer(name)
+    let secureContext: NodeTls.SecureContext
+    try {
+      // made here: the engine would keep what it is made of, the key among it
+      secureContext = clientContext(options)
+    } catch (error) {
+      return Effect.fail(ownSideFailed(operation, error))
+    }
+    return Effect.succeed((transport, upgrade) =>
+      handshake(operation, transport, options, upgrade, (cipher) =>
+        wanted === undefined
+          ? Effect.fail(
+              ownSideFailed(operation, new Error(`${JSON.stringify(name)} is no name that a certificate is for`))
+            )
+          : Effect.sync(() => clientEngine(cipher, options, secureContext, wanted))
+      )
+    )
+  })
+
+/** Whom a client wants to talk to. */
+interface WantedServer {
+  /** What the certificate must be for. */
+  readonly name: string
+  /** What the server is asked for: an address is verified but, as RFC 6066 has it, not sent. */
+  readonly asked: string | undefined
+}
+
+const wantedServer = (name: string | undefined): WantedServer | undefined => {
+  // nothing says who it is, as over a Unix socket
+  if (name === undefined) return { name: "localhost", asked: undefined }
+  const host = toHostName(name)
+  return host === undefined ? undefined : { name: host.name, asked: host.isAddress ? undefined : host.name }
+}
+
+const clientEngine = (
+  cipher: Cipher,
+  options: Tls.ClientOptions,
+  secureContext: NodeTls.SecureContext,
+  wanted: WantedServer
+): Engine => {
+  const session = options.session === undefined ? undefined : sessionOf(wanted, options.session)
+  const socket = NodeTls.connect({
+    socket: cipher.stream,
+    secureContext,
+    ...alpn(options),
+    ...(session === undefined ? undefined : { session }),
+    host: wanted.name,
+    ...(wanted.asked === undefined ? undefined : { servername: wanted.asked }),
+    rejectUnauthorized: options.dangerouslyAcceptAnyCertificate !== true
+  })
+  cipher.engage(socket)
+  const { onSession } = options
+  if (onSession !== undefined) {
+    // resuming skips the verification: a session that was made without it must not get around it later
+    socket.on("session", (session) => {
+      if (socket.authorized) onSession(boundSession(wanted, session))
+    })
+  }
+  // the engine says first what it makes of the certificate, and then that it fails for it
+  const isRefusal = () => socket.authorizationError !== null && socket.authorizationError !== undefined
+  return { socket, ready: "secureConnect", verify: () => undefined, isRefusal }
+}
+
+/**
+ * Who resumes a session is not asked for a certificate, and so for no name: a session is good for the server that it was
+ * made with, and says which that is.
+ */
+const sessionName = ({ name }: WantedServer): Buffer => Buffer.from(`${name}\n`)
+
+const boundSession = (wanted: WantedServer, session: Uint8Array): Uint8Array =>
+  new Uint8Array(Buffer.concat([sessionName(wanted), session]))
+
+const sessionOf = (wanted: WantedServer, bound: Uint8Array): Buffer | undefined => {
+  const name = sessionName(wanted)
+  return name.equals(bound.subarray(0, name.length)) ? Buffer.from(bound.subarray(name.length)) : undefined
+}
+
+/** The server's side of any number of connections. Fails where the options cannot work, whoever the clients are. */
+const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Secure, Unusable> =>
+  Effect.suspend(() => {
+    const { identity } = options
+    let contexts: ServerContexts
+    let own: NodeTls.SecureContext | undefined
+    try {
+      contexts = new ServerContexts(options)
+      own = typeof identity === "function" ? undefined : contexts.of(identity)
+    } catch (error) {
+      if (error instanceof Unusable) return Effect.fail(error)
+      throw error
+    }
+    return Effect.succeed((transport, upgrade) =>
+      handshake(operation, transport, options, upgrade, (cipher) =>
+        typeof identity !== "function"
+          ? Effect.sync(() => serverEngine(cipher, options, own!, undefined))
+          : Effect.contextWith((services: Context.Context<never>) =>
+              Effect.map(identity(undefined), (first) =>
+                serverEngine(cipher, options, contexts.of(first), (name) =>
+                  // suspended: not every version of Node survives what is thrown in its call
+                  Effect.runForkWith(services)(
+                    Effect.map(
+                      Effect.suspend(() => identity(name)),
+                      (one) => contexts.of(one)
+                    )
+                  )
+                )
+              )
+            )
+      )
+    )
+  })
+
+/** The server's side for who listens. */
+export const listening = (options: ListenOptions, tls: Tls.ServerOptions): Effect.Effect<Secure, ListenFailed> =>
+  Effect.mapError(
+    server("startServer", tls),
+    (cause) => new ListenFailed({ kind: "Tls", address: addressOf(options), code: cause.code, cause })
+  )
+
+const addressOf = ({ host = "", path, port }: ListenOptions): string =>
+  path ??
+  (typeof host === "string" ? [host] : host)
+    .map((one) => Endpoint.label(one === "" ? undefined : one, port!))
+    .join(", ")
+
+/** An upgrade of a connection to `host`, if that is known. The transport is aborted unless it succeeds. */
+export const startTls = (
+  transport: Transport,
+  options: Tls.StartTlsOptions,
+  host: string | undefined,
+  upgrade: Upgrade
+): Effect.Effect<Transport, TlsFailed> => {
+  const side: Effect.Effect<Secure, TlsFailed> =
+    options.side === "client"
+      ? client("startTls", options, host)
+      : Effect.mapError(server("startTls", options), (error) => ownSideFailed("startTls", error))
+  return Effect.onExit(
+    Effect.flatMap(side, (secure) => secure(transport, upgrade)),
+    (exit) => (Exit.isSuccess(exit) ? Effect.void : Effect.sync(() => transport.abort()))
+  )
+}
+
+const serverEngine = (
+  cipher: Cipher,
+  options: Tls.ServerOptions,
+  secureContext: NodeTls.SecureContext,
+  choose: ((name: string) => Fiber.Fiber<NodeTls.SecureContext>) | undefined
+): Engine => {
+  const clientCertificate = options.clientCertificate ?? "none"
+  const socket = new NodeTls.TLSSocket(cipher.stream, {
+    isServer: true,
+    secureContext,
+    requestCert: clientCertificate !== "none",
+    rejectUnauthorized: clientCertificate === "require",
+    ...alpn(options),
+    ...(choose === undefined
+      ? undefined
+      : {
+          SNICallback: (asked, callback) => {
+            const name = nameAskedFor(asked)
+            // what is no name of a host is none: the client gets what those get that ask for nothing
+            if (name === undefined) return callback(null)
+            const fiber = choose(name)
+            socket.once("close", () => fiber.interruptUnsafe())
+            fiber.addObserver((exit) => {
+              if (Exit.isSuccess(exit)) callback(null, exit.value)
+              else callback(new NoIdentity(name, Cause.squash(exit.cause)))
+            })
+          }
+        })
+  })
+  cipher.engage(socket)
+  return {
+    socket,
+    ready: "secure",
+    isRefusal: () => false,
+    // the engine only notes what is wrong with a client's certificate; whether it matters is for us to say
+    verify: () => {
+      // a resumed session without a certificate has nothing wrong with it either
+      const error =
+        clientCertificate === "none"
+          ? undefined
+          : (verificationError(socket) ??
+            (socket.getPeerX509Certificate() === undefined ? new NoCertificate() : undefined))
+      socket.authorized = clientCertificate !== "none" && error === undefined
+      if (error !== undefined) socket.authorizationError = error
+      return clientCertificate === "require" ? error : undefined
+    }
+  }
+}
+
+/** An identity that was chosen by name could not be found, or cannot be used. */
+class NoIdentity extends Error {
+  readonly code: string | undefined
+  constructor(name: string, cause: unknown) {
+    super(`no identity for ${name}${cause instanceof Error ? `: ${cause.message}` : ""}`, { cause })
+    this.code = cause instanceof Unusable ? cause.code : undefined
+  }
+}
+
+class NoCertificate extends Error {
+  readonly code = "UNABLE_TO_GET_ISSUER_CERT"
+  constructor() {
+    super("the client showed no certificate")
+  }
+}
+
+// ---------------------------------------------------------------------------
+// handshakes
+// ---------------------------------------------------------------------------
+
+interface Engine {
+  readonly socket: NodeTls.TLSSocket
+  /** The event that says the handshake is over. */
+  readonly ready: "secureConnect" | "secure"
+  /** What is wrong with the peer, if anything. */
+  readonly verify: () => Error | undefined
+  /** Whether the engine failed because it does not accept the peer's certificate. */
+  readonly isRefusal: () => boolean
+}
+
+const handshake = (
+  operation: string,
+  transport: Transport,
+  options: Tls.CommonOptions,
+  { leftover = [], stoppable = options.stoppable }: Upgrade = {},
+  start: (cipher: Cipher) => Effect.Effect<Engine, TlsFailed>
+): Effect.Effect<Transport, TlsFailed> =>
+  Effect.suspend(() => {
+    const cipher =
+      stoppable !== true && transport instanceof TcpTransport && canBeDirect()
+        ? new DirectCipher(transport, leftover)
+        : new CipherDuplex(transport, leftover)
+    cipher.stream.on("error", ignore)
+    transport.attach(cipher)
+    const timeout = handshakeTimeout(options)
+    const peer = () => Endpoint.peerOf(transport.info)
+    return Effect.raceFirst(start(cipher), left(operation, cipher)).pipe(
+      Effect.flatMap((engine) => finish(operation, cipher, engine, options)),
+      // an identity that could not be found, or cannot be used
+      Effect.catchDefect((defect) => Effect.fail(ownSideFailed(operation, defect))),
+      Deadline.timeoutOrElse({
+        duration: timeout,
+        progress: Deadline.growing(() => cipher.heard),
+        next: transport.atEndOfTurn?.bind(transport),
+        orElse: () =>
+          Effect.fail(
+            new TlsFailed({
+              operation,
+              kind: "Timeout",
+              cause: new StreamTimeout({ operation, kind: "Handshake", duration: timeout, peer: peer() })
+            })
+          )
+      }),
+      Effect.mapError((error) => withPeer(error, peer())),
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          if (Exit.isSuccess(exit)) return
+          cipher.forget()
+          transport.abort()
+          // and with it the engine above
+          cipher.stream.destroy()
+        })
+      )
+    )
+  })
+
+/** Fails once the peer leaves, which nobody reads of yet. */
+const left = (operation: string, cipher: Cipher): Effect.Effect<never, TlsFailed> =>
+  Effect.callback((resume) => {
+    cipher.listener = { onLeft: (failure) => resume(Effect.fail(peerLeft(operation, failure))) }
+  })
+
+const finish = (
+  operation: string,
+  cipher: Cipher,
+  { isRefusal, ready, socket, verify }: Engine,
+  options: Tls.CommonOptions
+): Effect.Effect<Transport, TlsFailed> =>
+  Effect.callback<Transport, TlsFailed>((resume) => {
+    const forget = () => {
+      socket.off(ready, onReady)
+      socket.off("error", onError)
+      socket.off("close", onClose)
+    }
+    const fail = (error: TlsFailed) => {
+      forget()
+      socket.on("error", ignore)
+      resume(Effect.fail(error))
+    }
+    const onReady = () => {
+      const wrong = verify()
+      if (wrong !== undefined) return fail(certificateFailed(operation, wrong))
+      forget()
+      const transport = cipher.secured(socket, options)
+      // Not from inside the engine, which still has to send the tickets that belong to the handshake: microtasks and ticks
+      // are run there.
+      setImmediate(() => resume(Effect.succeed(transport)))
+    }
+    const onError = (error: unknown) => {
+      const failure = toFailure(error)
+      if (isRefusal()) fail(certificateFailed(operation, error))
+      else if (error instanceof NoIdentity) fail(ownSideFailed(operation, error))
+      // of the connection, and not of TLS
+      else if (failure.kind !== "Unknown") fail(peerLeft(operation, failure))
+      else fail(engineFailed(operation, error))
+    }
+    const onClose = () => fail(peerLeft(operation, cipher.failure))
+    socket.on(ready, onReady)
+    socket.on("error", onError)
+    socket.on("close", onClose)
+    // who has left will not finish the handshake, whatever the engine makes of what was said before
+    cipher.listener = { onTransportEnd: onClose, onTransportClose: onClose }
+    cipher.flow()
+    return Effect.sync(() => {
+      forget()
+      socket.on("error", ignore)
+    })
+  })
+
+const ignore = (): void => {}

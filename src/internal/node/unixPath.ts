@@ -1,0 +1,35 @@
+/** Paths of Unix sockets, as this system sees them. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import * as UnixSocket from "../base/unixSocket.ts"
+
+/** What a socket address has room for, in bytes. The name of a pipe on Windows is none. */
+export const longest =
+  ({ android: UnixSocket.longestOnLinux, linux: UnixSocket.longestOnLinux, win32: Infinity } as Record<string, number>)[
+    process.platform
+  ] ?? 104
+
+export const isTooLong = (path: string): boolean => UnixSocket.sizeOf(path) > longest
+
+/**
+ * The same path for as long as the process lives, wherever it goes. It is not normalised: what `..` leads to behind a
+ * symbolic link is for the system to say. Throws where a relative path leads nowhere, the working directory being gone.
+ */
+export const absolute = (path: string): string =>
+  UnixSocket.isAbstract(path) || Path.isAbsolute(path) ? path : `${process.cwd()}/${path}`
+
+/** An absolute path as a socket call can be told of it now: one that is too long may still be short from here. */
+export const spelled = (absolute: string): string => {
+  if (!isTooLong(absolute)) return absolute
+  const here = `${process.cwd()}/`
+  return absolute.startsWith(here) ? absolute.slice(here.length) : absolute
+}
+
+/** Whether there is something that is no socket. Linux refuses to connect to it, as it does where nobody listens. */
+export const isOccupied = (path: string): boolean => {
+  try {
+    return Fs.statSync(path, { throwIfNoEntry: false })?.isSocket() === false
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,182 @@
+/** Parts of a reader: the next so many bytes, as a stream or as a reader of their own. */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import type { ReadError } from "../../StreamError.ts"
+import type { StreamReader } from "../../StreamReader.ts"
+import * as Argument from "../base/argument.ts"
+import * as Bytes from "../base/bytes.ts"
+import { ClosedStream, ConnectionLost, IncompleteRead } from "../base/errors.ts"
+import { notNow } from "../runtime/operation.ts"
+import { ReadBuffer, ReadOperation, type Source } from "./readBuffer.ts"
+import { BufferReader } from "./reader.ts"
+
+/** What is read at a time. */
+const pieceBytes = 65536
+
+const cutShort = (operation: string, count: number): IncompleteRead =>
+  new IncompleteRead({ operation, partial: Bytes.empty, expected: count })
+
+/** The next bytes, a piece at a time: what was taken is handed over in the step that takes it. */
+class Take extends ReadOperation<readonly [Uint8Array], ReadError | IncompleteRead | Cause.Done> {
+  private left: number
+  constructor(source: Source, count: number) {
+    super(source, count)
+    this.left = count
+  }
+  get name() {
+    return "take"
+  }
+  override get framed() {
+    return false
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  ready(): boolean {
+    return this.left === 0 || this.buffer.window.length > 0 || this.over()
+  }
+  settle(): Exit.Exit<readonly [Uint8Array], ReadError | IncompleteRead | Cause.Done> | undefined {
+    const { buffer, left } = this
+    const { window } = buffer
+    if (left === 0) return Exit.fail(Cause.Done())
+    if (window.length > 0) {
+      const size = Math.min(left, window.end - window.position)
+      this.left -= size
+      return Exit.succeed([buffer.take(size)])
+    }
+    return this.broken() ?? (buffer.end === undefined ? undefined : Exit.fail(cutShort(this.name, this.count)))
+  }
+}
+
+/** The next `count` bytes, as they come. */
+export const take = (
+  reader: StreamReader,
+  count: number
+): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, ReadError | IncompleteRead> => {
+  let left = Argument.count("take", "count", count)
+  if (reader instanceof BufferReader) return new Take(reader, left)
+  // a reader of somebody else's making
+  return Effect.suspend((): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, ReadError | IncompleteRead> => {
+    if (left === 0) return Cause.done()
+    return Effect.flatMap(reader.read(Math.min(left, pieceBytes)), (bytes) => {
+      if (bytes.length === 0) return Effect.fail(cutShort("take", count))
+      left -= bytes.length
+      return Effect.succeed([bytes] as const)
+    })
+  })
+}
+
+const nothing = (): void => {}
+const still = { pause: nothing, resume: nothing }
+
+/** Holds what was moved over from the reader that it is a part of: never more than the part has. */
+class PartBuffer extends ReadBuffer {
+  private readonly whole: ReadBuffer
+  private readonly total: number
+  /** How many bytes of the part the other still has, or has yet to get. */
+  private left: number
+
+  constructor(whole: ReadBuffer, count: number) {
+    super(whole.limit, still)
+    this.whole = whole
+    this.total = count
+    this.left = count
+    if (count === 0) this.feedEnd()
+    // a read of the part waits in the whole, and is in the way of others there and here
+    Object.defineProperty(this, "operation", {
+      get: () => (whole.operation instanceof Move && whole.operation.part === this ? whole.operation : undefined),
+      set: nothing
+    })
+  }
+
+  /** Waits in the other reader. */
+  override park<A, E>(operation: ReadOperation<A, E>): Effect.Effect<A, E> {
+    return new Move(this.whole, this, operation) as Effect.Effect<A, E>
+  }
+
+  /** Takes over what the other has of the part, or its end. */
+  move(): void {
+    const { whole } = this
+    const { window } = whole
+    if (this.closed !== undefined) return
+    if (window.length > 0) {
+      while (this.left > 0 && window.length > 0) {
+        const size = Math.min(this.left, window.end - window.position)
+        this.left -= size
+        this.feed(whole.take(size))
+      }
+      if (this.left === 0) this.feedEnd()
+      return
+    }
+    const { end } = whole
+    if (end === undefined) return
+    if (typeof end === "function") this.feedLoss(end)
+    else {
+      // a part that was cut off must not look complete
+      const cause = cutShort("limited", this.total)
+      this.feedLoss((operation) => new ConnectionLost({ operation, kind: "Unknown", cause }))
+    }
+  }
+
+  /** What was moved over and not read goes back, in front of what follows. */
+  giveBack(): void {
+    const pieces = this.takePieces()
+    this.close("Closed")
+    if (this.whole.closed !== undefined) return
+    const { operation } = this.whole
+    if (operation instanceof Move && operation.part === this) {
+      this.whole.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
+    }
+    for (let i = pieces.length - 1; i >= 0; i--) if (pieces[i]!.length > 0) this.whole.unread(pieces[i]!)
+  }
+}
+
+/** A read of a part, as it waits in the reader that has the bytes: once, until it is over. */
+class Move<A, E> extends ReadOperation<A, E> {
+  readonly name: string
+  declare readonly part: PartBuffer
+  declare private readonly operation: ReadOperation<A, E>
+  constructor(whole: ReadBuffer, part: PartBuffer, operation: ReadOperation<A, E>) {
+    super({ buffer: whole, bound: operation.bound })
+    this.part = part
+    this.operation = operation
+    this.name = operation.name
+  }
+  /** The part is of a message: any wait within it is one for the rest. */
+  override get framed() {
+    return false
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  /** What belongs to the part moves there, where it is as safe: none of it is taken by this read before it is over. */
+  ready(): boolean {
+    if (this.buffer.closed !== undefined) return true
+    this.part.move()
+    this.part.absorb()
+    return this.part.closed !== undefined || this.operation.ready()
+  }
+  settle(): Exit.Exit<A, E | ReadError> | undefined {
+    if (this.buffer.closed !== undefined) return this.broken()
+    this.part.move()
+    return this.part.settle(this.operation)
+  }
+}
+
+/** A reader of the next `count` bytes, and of nothing else. */
+export const limited = (reader: StreamReader, count: number): Effect.Effect<StreamReader, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    const size = Argument.count("limited", "count", count)
+    if (!(reader instanceof BufferReader)) throw new TypeError("limited: expected a reader of this library")
+    return Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => new PartBuffer(reader.buffer, size)),
+        (part) => Effect.sync(() => part.giveBack())
+      ),
+      (part) => new BufferReader(part, reader.bound)
+    )
+  })

@@ -1,0 +1,242 @@
+/** A reader over a `ReadBuffer`: every reader of this library is one. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { NodeInspectSymbol } from "effect/Inspectable"
+import type * as Option from "effect/Option"
+import type { IncompleteRead, LimitOverrun, ReadError } from "../../StreamError.ts"
+import type { LineError, LineOptions, LineResult, StreamReader, UntilOptions } from "../../StreamReader.ts"
+import type { Decoder } from "../../Frame.ts"
+import * as Argument from "../base/argument.ts"
+import { of } from "../frame/node.ts"
+import type { ReadBuffer, Source } from "./readBuffer.ts"
+import * as ReadFrames from "./frames.ts"
+import * as Read from "./reads.ts"
+import * as Separator from "./separator.ts"
+
+/** How long a header is at most, for which the reader remembers how it is read even though bodies are read in between. */
+const mostOfHeader = 16
+
+export class BufferReader implements StreamReader, Source {
+  readonly buffer: ReadBuffer
+  readonly bound: number | undefined
+  // A loop asks for the same again and again: what it needs is made once. No read keeps anything to itself but what it asks for.
+  private line: Read.ReadLine | undefined = undefined
+  private lineOption: Read.ReadLineOption | undefined = undefined
+  private lineText: Read.ReadLineText | undefined = undefined
+  private some: Read.Read | undefined = undefined
+  private header: Read.ReadExactly | undefined = undefined
+  private body: Read.ReadExactly | undefined = undefined
+  private frame: ReadFrames.ReadFrame<any> | undefined = undefined
+  private frames: ReadFrames.ReadFrames<any> | undefined = undefined
+
+  constructor(buffer: ReadBuffer, bound?: number) {
+    this.buffer = buffer
+    this.bound = bound
+  }
+
+  within(duration: Duration.Input): BufferReader {
+    return new BufferReader(this.buffer, Duration.toMillis(Argument.someTime("within", "duration", duration)))
+  }
+
+  get limit(): number {
+    return this.buffer.limit
+  }
+
+  read(maxBytes: number) {
+    const { some } = this
+    if (some !== undefined && some.count === maxBytes) return some
+    return maxBytes > 0 && Number.isSafeInteger(maxBytes)
+      ? (this.some = new Read.Read(this, maxBytes))
+      : checked(() => new Read.Read(this, Argument.count("read", "maxBytes", maxBytes)))
+  }
+
+  readInto(target: Uint8Array) {
+    return checked(() => new Read.ReadInto(this, Argument.bytes("readInto", target)))
+  }
+
+  readOption(maxBytes: number) {
+    return checked(() => new Read.ReadOption(this, Argument.count("readOption", "maxBytes", maxBytes)))
+  }
+
+  readAll(options: { readonly maxBytes: number | "unbounded" }) {
+    return checked(
+      () =>
+        new Read.ReadAll(
+          this,
+          options?.maxBytes === "unbounded" ? Infinity : Argument.count("readAll", "maxBytes", options?.maxBytes)
+        )
+    )
+  }
+
+  readExactly(count: number) {
+    const known = count <= mostOfHeader ? this.header : this.body
+    if (known !== undefined && known.count === count) return known
+    return count > 0 && Number.isSafeInteger(count)
+      ? this.remember(new Read.ReadExactly(this, count))
+      : checked(() => new Read.ReadExactly(this, Argument.count("readExactly", "count", count)))
+  }
+
+  readExactlyOption(count: number) {
+    return checked(() => new Read.ReadExactlyOption(this, Argument.count("readExactlyOption", "count", count)))
+  }
+
+  readUntil(separator: Separator.Input, options?: UntilOptions) {
+    return checked(() => this.until("readUntil", Read.ReadUntil, separator, options))
+  }
+
+  readUntilOption(separator: Separator.Input, options?: UntilOptions) {
+    return checked(() => this.until("readUntilOption", Read.ReadUntilOption, separator, options))
+  }
+
+  get readLine() {
+    return (this.line ??= new Read.ReadLine(this, this.ask("readLine", false))) as Effect.Effect<
+      Uint8Array,
+      ReadError | LimitOverrun
+    >
+  }
+
+  get readLineOption() {
+    return (this.lineOption ??= new Read.ReadLineOption(this, this.ask("readLineOption", false))) as Effect.Effect<
+      Option.Option<Uint8Array>,
+      ReadError | LimitOverrun
+    >
+  }
+
+  get readLineText() {
+    return (this.lineText ??= new Read.ReadLineText(this, this.ask("readLineText", true)))
+  }
+
+  readLineWith<const Options extends LineOptions>(
+    options: Options
+  ): Effect.Effect<LineResult<Options>, LineError<Options>> {
+    return checked((): Effect.Effect<any, any> => {
+      const name = "readLineWith"
+      const { end = "optional", keepDelimiter = true, onOverrun = "fail" } = Argument.record(name, "options", options)
+      const strict = Argument.oneOf(name, "end", end, ["optional", "required"]) === "required"
+      const ask: Read.LineAsk = {
+        name,
+        limit: this.limitOf(name, options),
+        onOverrun: Argument.oneOf(name, "onOverrun", onOverrun, ["fail", "discard"]),
+        strict
+      }
+      if (!Argument.flag(name, "keepDelimiter", keepDelimiter)) return new Read.ReadBareLine(this, ask)
+      return ask.strict ? new Read.ReadStrictLine(this, ask) : new Read.ReadLine(this, ask)
+    })
+  }
+
+  readFrame<A>(frame: Decoder<A>): ReadFrames.ReadFrame<A> {
+    const known = this.frame
+    if (known !== undefined && known.node === (frame as unknown)) return known
+    return checked(
+      () => (this.frame = new ReadFrames.ReadFrame<A>(this, of<A>("readFrame", frame)))
+    ) as ReadFrames.ReadFrame<A>
+  }
+
+  readFrameOption<A>(frame: Decoder<A>) {
+    return checked(() => new ReadFrames.ReadFrameOption<A>(this, of<A>("readFrameOption", frame)))
+  }
+
+  readFrames<A>(frame: Decoder<A>): ReadFrames.ReadFrames<A> {
+    const known = this.frames
+    if (known !== undefined && known.node === (frame as unknown)) return known
+    return checked(
+      () => (this.frames = new ReadFrames.ReadFrames<A>(this, of<A>("readFrames", frame)))
+    ) as ReadFrames.ReadFrames<A>
+  }
+
+  peek(count: number) {
+    return checked(() => new Read.Peek(this, Argument.count("peek", "count", count)))
+  }
+
+  skip(count: number) {
+    return checked((): Effect.Effect<void, ReadError | IncompleteRead> => {
+      const size = Argument.count("skip", "count", count)
+      return size <= this.limit ? new Read.Skip(this, size) : Effect.suspend(() => new Read.SkipMany(this, size))
+    })
+  }
+
+  discardUntil(separator: Separator.Input) {
+    return checked(() => new Read.DiscardUntil(this, Separator.compile("discardUntil", separator)))
+  }
+
+  unread(bytes: Uint8Array) {
+    return checked(() => new Read.Unread(this, Argument.bytes("unread", bytes)))
+  }
+
+  get pull() {
+    return new Read.Pull(this)
+  }
+
+  /** What a stream of the pieces is made of. */
+  get pullPiece() {
+    return new Read.PullPiece(this)
+  }
+
+  get atEof() {
+    return Effect.sync(() => {
+      this.buffer.absorb()
+      return this.buffer.end === "Eof" && this.buffer.size === 0 && this.buffer.closed === undefined
+    })
+  }
+
+  get buffered() {
+    return Effect.sync(() => this.buffer.size)
+  }
+
+  toJSON() {
+    const { buffer } = this
+    buffer.absorb()
+    return {
+      _id: "StreamReader",
+      buffered: buffer.size,
+      limit: buffer.limit,
+      eof: buffer.end === "Eof",
+      paused: buffer.paused,
+      closed: buffer.closed,
+      lost: typeof buffer.end === "function" ? buffer.end("inspect")._tag : undefined,
+      waiting: buffer.operation?.name
+    }
+  }
+
+  /** What `console.log` shows. */
+  [NodeInspectSymbol]() {
+    return this.toJSON()
+  }
+
+  private remember(read: Read.ReadExactly): Read.ReadExactly {
+    if (read.count <= mostOfHeader) this.header = read
+    else this.body = read
+    return read
+  }
+
+  private until<A>(
+    name: string,
+    Operation: new (source: Source, separator: Separator.Separator, limit: number, keepsDelimiter: boolean) => A,
+    separator: Separator.Input,
+    options: UntilOptions | undefined
+  ): A {
+    const limit = this.limitOf(name, options)
+    const { keepDelimiter = true } = options ?? {}
+    Argument.flag(name, "keepDelimiter", keepDelimiter)
+    return new Operation(this, Separator.compile(name, separator), limit, keepDelimiter)
+  }
+
+  private ask(name: string, strict: boolean): Read.LineAsk {
+    return { name, limit: this.buffer.limit, onOverrun: "fail", strict }
+  }
+
+  private limitOf(operation: string, options: { readonly limit?: number | undefined } | undefined): number {
+    if (options === undefined) return this.buffer.limit
+    const { limit } = Argument.record(operation, "options", options)
+    return limit === undefined ? this.buffer.limit : Argument.limit(operation, limit)
+  }
+}
+
+/** The operation, or the effect that dies of its wrong argument. */
+const checked = <A, E>(make: () => Effect.Effect<A, E>): Effect.Effect<A, E> => {
+  try {
+    return make()
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}

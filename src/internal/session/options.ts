@@ -1,0 +1,60 @@
+/** The options that every session has, whichever side opened it: checked once, with their defaults. */
+import * as Duration from "effect/Duration"
+import * as Argument from "../base/argument.ts"
+import { defaultLimit } from "../read/readBuffer.ts"
+import * as Watchdog from "./timeouts.ts"
+
+/** As a user gives them. */
+export interface SessionInput {
+  readonly limit?: number | undefined
+  readonly highWaterMark?: number | undefined
+  readonly lowWaterMark?: number | undefined
+  readonly closeTimeout?: Duration.Input | undefined
+  readonly onScopeFailure?: "abort" | "flush" | undefined
+  readonly timeouts?: Watchdog.Timeouts | undefined
+}
+
+/** As a session takes them. */
+export interface SessionOptions {
+  readonly limit: number
+  readonly highWaterMark: number
+  readonly lowWaterMark: number
+  readonly closeTimeout: Duration.Duration
+  readonly onScopeFailure: "abort" | "flush"
+  readonly timeouts: Watchdog.Bounds | undefined
+}
+
+const defaultHighWaterMark = 65536
+const defaultCloseTimeout = Duration.seconds(10)
+
+/** Throws what CPython raises as `ValueError`. */
+export const resolve = (operation: string, input: SessionInput): SessionOptions => {
+  const { closeTimeout, limit, onScopeFailure, timeouts } = Argument.record(operation, "options", input)
+  return {
+    limit: limit === undefined ? defaultLimit : Argument.limit(operation, limit),
+    ...watermarks(operation, input),
+    closeTimeout:
+      closeTimeout === undefined ? defaultCloseTimeout : Argument.duration(operation, "closeTimeout", closeTimeout),
+    onScopeFailure:
+      onScopeFailure === undefined
+        ? "abort"
+        : Argument.oneOf(operation, "onScopeFailure", onScopeFailure, ["abort", "flush"]),
+    timeouts: Watchdog.resolve(operation, timeouts)
+  }
+}
+
+/** The low mark is a quarter of the high one, and the high one four times the low one, where only one is given. */
+const watermarks = (
+  operation: string,
+  input: Pick<SessionInput, "highWaterMark" | "lowWaterMark">
+): { readonly highWaterMark: number; readonly lowWaterMark: number } => {
+  const given = (name: "highWaterMark" | "lowWaterMark") =>
+    input[name] === undefined ? undefined : Argument.mark(operation, name, input[name])
+  const low = given("lowWaterMark")
+  const highWaterMark = given("highWaterMark") ?? (low === undefined ? defaultHighWaterMark : 4 * low)
+  const lowWaterMark = low ?? Math.floor(highWaterMark / 4)
+  if (lowWaterMark > highWaterMark) {
+    throw new RangeError(`${operation}: highWaterMark (${highWaterMark}) must be >= lowWaterMark (${lowWaterMark})`)
+  }
+  return { highWaterMark, lowWaterMark }
+}

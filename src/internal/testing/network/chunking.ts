@@ -1,0 +1,63 @@
+/** How a run of bytes is cut into the pieces in which it arrives. */
+import * as Argument from "../../base/argument.ts"
+import * as Random from "../random.ts"
+
+/** See `TestNetwork.Chunking`. */
+export type Chunking =
+  | "asIs"
+  | "oneByte"
+  | "halves"
+  | "random"
+  | { readonly random: { readonly seed?: number | undefined; readonly most?: number | undefined } }
+  | { readonly offsets: ReadonlyArray<number> }
+
+/**
+ * The size of the next piece: `offset` is its place in all that was ever sent,
+ * `left` what is left of a run of `length` bytes.
+ */
+export type Cutter = (offset: number, left: number, length: number) => number
+
+const defaultMost = 4096
+
+/** `seed` is that of the network, for those who give none of their own. */
+export const cutter = (operation: string, name: string, chunking: Chunking, seed: number): Cutter => {
+  if (typeof chunking === "string") {
+    switch (chunking) {
+      case "asIs":
+        return (_offset, left) => left
+      case "oneByte":
+        return () => 1
+      case "halves":
+        return (_offset, left, length) => (left === length ? Math.ceil(length / 2) : left)
+      case "random":
+        return random(seed, defaultMost)
+      default:
+        throw Argument.wrongType(operation, name, kinds, chunking)
+    }
+  }
+  if (typeof chunking !== "object" || chunking === null) throw Argument.wrongType(operation, name, kinds, chunking)
+  if ("offsets" in chunking) {
+    if (!Array.isArray(chunking.offsets)) {
+      throw Argument.wrongType(operation, `${name}.offsets`, "an array of numbers", chunking.offsets)
+    }
+    const offsets = chunking.offsets.map((offset) => Argument.count(operation, `${name}.offsets`, offset))
+    offsets.sort((a, b) => a - b)
+    let next = 0
+    return (offset, left) => {
+      while (next < offsets.length && offsets[next]! <= offset) next++
+      return next < offsets.length ? Math.min(left, offsets[next]! - offset) : left
+    }
+  }
+  const { most = defaultMost, seed: own = seed } = Argument.record(operation, `${name}.random`, chunking.random)
+  return random(
+    Argument.finite(operation, `${name}.random.seed`, own),
+    Argument.positive(operation, `${name}.random.most`, most)
+  )
+}
+
+const kinds = `"asIs", "oneByte", "halves", "random", or an object with random or offsets`
+
+const random = (seed: number, most: number): Cutter => {
+  const next = Random.make(seed)
+  return (_offset, left) => Random.size(next, Math.min(left, most))
+}

@@ -1,0 +1,279 @@
+/** An in-memory connection: two pipes, and a transport at each end. */
+import * as Effect from "effect/Effect"
+import type { TlsFailed } from "../../../StreamError.ts"
+import type { StartTlsOptions } from "../../../Tls.ts"
+import type { ConnectionInfo, Failure, Handler, Transport } from "../../../Transport.ts"
+import { lingerMillis, listenMillis, quietMillis } from "../../transport/linger.ts"
+import type { Clockwork } from "./eventQueue.ts"
+import { type Course, type Ends, type Hitch, Pipe } from "./pipe.ts"
+import { type Recorder, shownBytes } from "./timeline.ts"
+
+export type Side = "client" | "server"
+
+const opposite: Record<Side, Side> = { client: "server", server: "client" }
+
+const reset: Failure = { kind: "Reset", code: "ECONNRESET" }
+const brokenPipe: Failure = { kind: "BrokenPipe", code: "EPIPE" }
+
+const nobody: Handler = {
+  onData: () => {},
+  onEnd: () => {},
+  onDrain: () => {},
+  onWriteFailure: () => {},
+  onClose: () => {}
+}
+
+/** A direction of a link, by who sends. */
+export interface Way {
+  readonly course: Course
+  readonly hitches: ReadonlyArray<Hitch>
+}
+
+export class Link {
+  /** The number of the connection in its network, from 1. */
+  readonly number: number
+  readonly clockwork: Clockwork
+  readonly recorder: Recorder
+  /** Whether it is a Unix socket, which has no way to tell the peer of a reset. */
+  readonly unix: boolean
+  readonly client: LinkEnd
+  readonly server: LinkEnd
+
+  constructor(
+    number: number,
+    clockwork: Clockwork,
+    recorder: Recorder,
+    ways: Record<Side, Way>,
+    info: Record<Side, ConnectionInfo>
+  ) {
+    this.number = number
+    this.clockwork = clockwork
+    this.recorder = recorder
+    this.unix = info.client.remote?._tag === "UnixPathAddress"
+    const pipe = (from: Side) => new Pipe(clockwork, ways[from].course, ways[from].hitches, this.ends(from))
+    const up = pipe("client")
+    const down = pipe("server")
+    this.client = new LinkEnd(this, info.client, up, down)
+    this.server = new LinkEnd(this, info.server, down, up)
+    up.open()
+    down.open()
+  }
+
+  record(from: Side, event: Pick<Parameters<Recorder["record"]>[1], "kind" | "offset" | "size" | "bytes" | "detail">) {
+    this.recorder.record(this.clockwork.now, { connection: this.number, from, ...event })
+  }
+
+  /** What the direction from one side tells the two ends. */
+  private ends(from: Side): Ends {
+    const receiver = () => this[opposite[from]]
+    return {
+      drained: () => this[from].wasDrained(),
+      data: (bytes, offset) => {
+        this.record(from, { kind: "data", offset, size: bytes.length, bytes: bytes.slice(0, shownBytes) })
+        receiver().received(bytes)
+      },
+      end: (byFault) => {
+        this.record(from, { kind: "end", detail: byFault ? "by fault" : undefined })
+        receiver().peerEnded()
+      },
+      resetSeen: (failure) => receiver().resetSeen(failure),
+      reset: (failure) => {
+        this.record(from, { kind: "reset" })
+        receiver().wasReset(failure)
+      },
+      strayed: (size) => {
+        this.record(from, { kind: "stray", size })
+        receiver().strayed(this[from])
+      },
+      struck: (hitch) => this.struck(from, hitch)
+    }
+  }
+
+  private struck(from: Side, hitch: Hitch): void {
+    // an early end is told of when it is read, behind the bytes before it
+    if (hitch.kind !== "Fin") this.record(from, { kind: "fault", detail: describeHitch(hitch) })
+    // the receiver learns of it in the order of the bytes, the sender from here
+    if (hitch.kind === "Reset") this[opposite[from]].out.reset(reset)
+    else if (hitch.kind === "Vanish") this[opposite[from]].out.cutOff()
+  }
+}
+
+const describeHitch = ({ after, kind, millis }: Hitch): string => {
+  const behind = `after ${after} B`
+  if (kind === "Reset") return `reset ${behind}`
+  if (kind === "Vanish") return `vanished ${behind}`
+  return `stall ${behind} ${millis === Infinity ? "for ever" : `for ${millis} ms`}`
+}
+
+export class LinkEnd implements Transport {
+  readonly info: ConnectionInfo
+  /** What this end sends through. */
+  readonly out: Pipe
+  /** Whom this connected to, by name. */
+  host: string | undefined = undefined
+
+  private readonly link: Link
+  private readonly incoming: Pipe
+  private handler: Handler = nobody
+  private attached = false
+  private ended = false
+  /** The peer has ended its output. */
+  private endSeen = false
+  /** Closed, aborted or lost: nothing has an effect any more. */
+  private gone = false
+  /** Until when what still arrives is thrown away, after which the sender is told: as on real sockets. */
+  private lingersUntil = Infinity
+  private closedAt = Infinity
+  private broken = false
+
+  constructor(link: Link, info: ConnectionInfo, out: Pipe, incoming: Pipe) {
+    this.link = link
+    this.info = info
+    this.out = out
+    this.incoming = incoming
+  }
+
+  // ------------------------------------------------------------------------
+  // what the program calls
+  // ------------------------------------------------------------------------
+
+  attach(handler: Handler): void {
+    if (this.attached) throw new Error("attach: called twice")
+    this.attached = true
+    if (this.gone) return
+    this.handler = handler
+    this.incoming.resume()
+  }
+
+  pause(): void {
+    if (!this.gone) this.incoming.pause()
+  }
+
+  resume(): void {
+    if (!this.gone && this.attached) this.incoming.resume()
+  }
+
+  write(chunks: ReadonlyArray<Uint8Array>): boolean {
+    return this.gone || this.ended || this.out.write(chunks)
+  }
+
+  end(): void {
+    if (this.gone || this.ended) return
+    this.ended = true
+    this.out.end()
+    this.finishIfOver()
+  }
+
+  close(unread?: boolean): void {
+    if (this.gone) return
+    this.ended = true
+    this.out.end()
+    this.letGo(true)
+    this.closedAt = this.link.clockwork.now
+    const quiet = unread === true ? quietMillis : listenMillis
+    this.lingersUntil = this.closedAt + (this.link.unix ? quiet : lingerMillis)
+  }
+
+  abort(): void {
+    if (this.gone) return
+    // the peer of a Unix socket is only told if something of its own was thrown away
+    if (!this.link.unix || this.incoming.unread) return this.reset()
+    this.ended = true
+    this.out.cut()
+    this.letGo(true)
+    this.lingersUntil = -Infinity
+  }
+
+  /** As `abort`, and the peer is told in any case. */
+  reset(): void {
+    if (this.gone) return
+    this.letGo(false)
+    this.out.reset(reset)
+  }
+
+  /** A turn of this network's own is one that a `TestClock` waits for. */
+  atEndOfTurn(task: () => void): void {
+    this.link.clockwork.endOfTurn(task)
+  }
+
+  startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {
+    return Effect.suspend(() => {
+      // what comes meanwhile waits for whoever attaches next
+      this.incoming.pause()
+      this.handler = nobody
+      this.attached = false
+      return loadTls.pipe(
+        Effect.onInterrupt(() => Effect.sync(() => this.abort())),
+        Effect.flatMap((tls) => tls.startTls(this, options, this.host, { leftover }))
+      )
+    })
+  }
+
+  /** `taking`: what still comes is taken, and thrown away. */
+  private letGo(taking: boolean): void {
+    this.gone = true
+    this.handler = nobody
+    this.incoming.abandon(taking)
+  }
+
+  // ------------------------------------------------------------------------
+  // what the two directions call
+  // ------------------------------------------------------------------------
+
+  wasDrained(): void {
+    this.handler.onDrain()
+    this.finishIfOver()
+  }
+
+  received(bytes: Uint8Array): void {
+    this.handler.onData(bytes)
+  }
+
+  peerEnded(): void {
+    this.endSeen = true
+    this.finishIfOver()
+    this.handler.onEnd()
+  }
+
+  resetSeen(failure: Failure): void {
+    this.handler.onWriteFailure(failure)
+  }
+
+  wasReset(failure: Failure): void {
+    this.finish(failure)
+  }
+
+  /** The peer has sent something to what has let go. */
+  strayed(peer: LinkEnd): void {
+    const { now } = this.link.clockwork
+    if (now < this.lingersUntil) {
+      // who speaks is listened to for longer
+      this.lingersUntil = Math.min(this.closedAt + lingerMillis, Math.max(this.lingersUntil, now + quietMillis))
+      return
+    }
+    if (this.link.unix) peer.wasBroken()
+    else this.out.reset(reset)
+  }
+
+  /** Nobody takes what this end of a Unix socket sends. */
+  private wasBroken(): void {
+    if (this.broken || this.gone) return
+    this.broken = true
+    this.handler.onWriteFailure(brokenPipe)
+    if (this.endSeen) this.finish(brokenPipe)
+  }
+
+  private finishIfOver(): void {
+    if (this.endSeen && this.ended && this.out.ended) this.link.clockwork.soon(() => this.finish(undefined))
+  }
+
+  private finish(failure: Failure | undefined): void {
+    if (this.gone) return
+    const { handler } = this
+    this.letGo(failure === undefined)
+    handler.onClose(failure)
+  }
+}
+
+/** TLS, which is loaded when it is first needed. */
+export const loadTls = Effect.promise(() => import("../../node/tls/handshake.ts"))

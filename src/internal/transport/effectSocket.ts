@@ -1,0 +1,214 @@
+/** Between connections and Effect's own sockets, both ways. */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import type { Connection } from "../../Connection.ts"
+import type { ReadError, WriteError } from "../../StreamError.ts"
+import { ClosedStream } from "../base/errors.ts"
+import type { Failure, Handler, Transport } from "../../Transport.ts"
+import * as Bytes from "../base/bytes.ts"
+import { Linger } from "./linger.ts"
+import { BufferReader } from "../read/reader.ts"
+
+const info = { local: undefined, remote: undefined }
+
+/** A close in good order, as Effect's sockets say it. */
+const cleanClose = 1000
+
+// ---------------------------------------------------------------------------
+// an Effect socket as a transport
+// ---------------------------------------------------------------------------
+
+/**
+ * The socket is read by one fiber and written by another, so that it never sees
+ * two pulls at once, and a write that it would leave waiting for ever is given
+ * up when the reading fiber has seen the end.
+ */
+export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Socket.SocketError, Scope.Scope> =>
+  Effect.gen(function* () {
+    // closed as soon as the connection lets go, and with the scope that it was opened in at the latest, unless the peer
+    // speaks then, who might lose what was sent
+    const scope = yield* Scope.make()
+    let linger: Linger | undefined
+    yield* Effect.addFinalizer((exit) =>
+      Effect.suspend(() => (linger === undefined ? Scope.close(scope, exit) : Effect.sync(() => linger?.release())))
+    )
+    const pull = yield* Scope.provide(Socket.readerBytes(socket), scope)
+    const writerScope = yield* Scope.fork(scope)
+    const writer = yield* Scope.provide(socket.writer, writerScope)
+    const release = Effect.runForkWith(yield* Effect.context<never>())
+
+    let handler: Handler | undefined
+    let over = false
+    /** The socket reads no more, and writes no more. */
+    const ended = { input: false, output: false }
+    const attached = Latch.makeUnsafe(false)
+    const flowing = Latch.makeUnsafe(true)
+    const output = yield* Queue.unbounded<NonEmptyReadonlyArray<Uint8Array>, Cause.Done>()
+
+    const finish = (failure: Failure | undefined) => {
+      if (over) return
+      over = true
+      handler?.onClose(failure)
+    }
+
+    const pump = Effect.forever(
+      Effect.andThen(
+        flowing.await,
+        Effect.map(pull, (pieces) => {
+          for (const piece of pieces) (handler ?? linger)?.onData(Bytes.copy(piece))
+        })
+      )
+    )
+    const reading = Effect.onExit(Effect.andThen(attached.await, pump), (exit) =>
+      Effect.sync(() => {
+        ended.input = true
+        if (linger !== undefined) letGo()
+        if (over) return
+        const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+        if (isCleanClose(error)) {
+          handler?.onEnd()
+          // such a socket is gone as a whole: nothing can be sent any more either
+          handler?.onWriteFailure({ kind: "BrokenPipe", cause: error })
+          finish({ kind: "BrokenPipe", cause: error })
+        } else finish({ kind: "Unknown", cause: error })
+      })
+    )
+    const writing = Effect.forever(
+      Effect.flatMap(Queue.take(output), (chunks) =>
+        Effect.map(writer.writeAll(chunks), () => {
+          if (!over) handler?.onDrain()
+        })
+      )
+    ).pipe(
+      Effect.onExit((exit) => {
+        if (!over && Exit.isFailure(exit) && !isDone(exit.cause)) {
+          handler?.onWriteFailure({ kind: "BrokenPipe", cause: Cause.squash(exit.cause) })
+        }
+        return Effect.andThen(
+          Scope.close(writerScope, Exit.void),
+          Effect.sync(() => {
+            ended.output = true
+            linger?.everythingSent()
+          })
+        )
+      })
+    )
+
+    const fork = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkIn(effect, scope)
+    yield* fork(reading)
+    yield* fork(writing)
+
+    const stop = () => {
+      over = true
+      handler = undefined
+      Queue.endUnsafe(output)
+    }
+    const letGo = () => {
+      linger?.over()
+      release(Scope.close(scope, Exit.void))
+    }
+    const transport: Transport = {
+      info,
+      attach(to) {
+        handler = to
+        attached.openUnsafe()
+      },
+      pause: () => flowing.closeUnsafe(),
+      resume: () => flowing.openUnsafe(),
+      write(chunks) {
+        // a socket may be done with a write before it is done with the memory (a web stream keeps it in its queue)
+        Queue.offerUnsafe(output, chunks.map(Bytes.copy) as unknown as NonEmptyReadonlyArray<Uint8Array>)
+        return false
+      },
+      end: () => void Queue.endUnsafe(output),
+      close(unread = false) {
+        stop()
+        if (ended.input) return letGo()
+        // what still arrives is thrown away
+        flowing.openUnsafe()
+        // a socket of Effect's holds the process, and cannot be told not to
+        linger ??= new Linger({ heard: unread, safe: false, holdProcess: () => {}, letGo })
+        if (ended.output) linger.everythingSent()
+      },
+      abort() {
+        stop()
+        linger?.over()
+        release(Scope.close(scope, Exit.interrupt()))
+      }
+    }
+    return transport
+  })
+
+const isDone = (cause: Cause.Cause<unknown>): boolean =>
+  cause.reasons.some((reason) => reason._tag === "Fail" && Cause.isDone(reason.error))
+
+const isCleanClose = (error: unknown): boolean =>
+  error instanceof Socket.SocketError && error.reason._tag === "SocketCloseError" && error.reason.code === cleanClose
+
+// ---------------------------------------------------------------------------
+// a connection as an Effect socket
+// ---------------------------------------------------------------------------
+
+export const reader = (connection: Connection): Socket.Socket["reader"] =>
+  Effect.map(
+    Effect.acquireRelease(Effect.as(isThere(connection), { over: false, pull: connection.reader.pull }), (reading) =>
+      Effect.sync(() => {
+        // a pull that waits when its reader's scope ends would wait for ever; what else waits is none of this one's
+        reading.over = true
+        const { reader } = connection
+        if (reader instanceof BufferReader && (reader.buffer.operation as unknown) === reading.pull) {
+          reader.buffer.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
+        }
+      })
+    ),
+    (reading) => {
+      const pull: Effect.Effect<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError> = Effect.mapError(
+        reading.pull,
+        readError
+      )
+      return {
+        pull: Effect.suspend(() => (reading.over ? Effect.fail(closed) : pull)),
+        upgrade: Socket.SocketUpgradeError.unsupported
+      }
+    }
+  )
+
+/**
+ * Fails where nothing can be read any more, as a pull would. Acquiring the reader of a socket is what connecting is: who
+ * tries again would be told that it worked, for ever.
+ */
+const isThere = ({ reader }: Connection): Effect.Effect<void, Socket.SocketError> =>
+  Effect.flatMap(reader instanceof BufferReader ? Effect.sync(() => reader.buffer.isOver) : reader.atEof, (over) =>
+    over ? Effect.flatMap(Effect.mapError(reader.peek(1), readError), () => Effect.fail(closed)) : Effect.void
+  )
+
+export const writer = (connection: Connection): Socket.Socket["writer"] =>
+  Effect.acquireRelease(
+    Effect.succeed({
+      write: (chunk: Uint8Array | string | Socket.CloseEvent): Effect.Effect<void, Socket.SocketError> =>
+        Socket.isCloseEvent(chunk)
+          ? Effect.asVoid(connection.writer.close)
+          : Effect.mapError(connection.writer.write(chunk), writeError),
+      writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) =>
+        Effect.mapError(connection.writer.writeAll(chunks), writeError)
+    }),
+    // the end is under way from here on; whether the peer takes it is not waited for
+    () => Effect.forkDetach(Effect.ignore(connection.writer.writeEof), { startImmediately: true })
+  )
+
+const closed = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: cleanClose }) })
+
+/** The end, whichever side has brought it about in good order, is a close. */
+const readError = (cause: ReadError | Cause.Done): Socket.SocketError =>
+  Cause.isDone(cause) || (cause instanceof ClosedStream && cause.reason === "Closed")
+    ? closed
+    : new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
+
+const writeError = (cause: WriteError): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })

@@ -1,0 +1,130 @@
+/** The writer of a session. */
+import * as Effect from "effect/Effect"
+import { NodeInspectSymbol } from "effect/Inspectable"
+import { ClosedStream } from "../base/errors.ts"
+import { Node, of } from "../frame/node.ts"
+import { encodeFailed } from "../frame/run.ts"
+import type { Encoder } from "../../Frame.ts"
+import type { EncodeFailed, WriteError } from "../../StreamError.ts"
+import type { StreamWriter } from "../../StreamWriter.ts"
+import * as Argument from "../base/argument.ts"
+import * as Bytes from "../base/bytes.ts"
+import type { Session } from "../session/session.ts"
+import type { WriteBuffer } from "./writeBuffer.ts"
+import { checkedChunks, Drain, Flush, Write, WriteAll, WriteEof, WriteFrames } from "./writes.ts"
+
+export class SessionWriter implements StreamWriter {
+  private readonly session: Session
+  private readonly buffer: WriteBuffer
+  private drainage: Drain | undefined = undefined
+
+  constructor(session: Session) {
+    this.session = session
+    this.buffer = session.writes
+  }
+
+  get highWaterMark(): number {
+    return this.buffer.highWaterMark
+  }
+  get lowWaterMark(): number {
+    return this.buffer.lowWaterMark
+  }
+
+  write(data: Uint8Array | string) {
+    if (typeof data === "string" || data instanceof Uint8Array) return new Write(this.buffer, data)
+    const bytes = Bytes.from(data)
+    return bytes === undefined ? Effect.die(wrongData("write", data)) : new Write(this.buffer, bytes)
+  }
+
+  writeAll(chunks: Iterable<Uint8Array | string>) {
+    return new WriteAll(this.buffer, chunks)
+  }
+
+  writeUnsafe(data: Uint8Array | string): boolean {
+    const { buffer } = this
+    this.check("writeUnsafe")
+    if (typeof data === "string") buffer.appendText(data)
+    else buffer.append(Argument.bytes("writeUnsafe", data))
+    return !buffer.mustWait
+  }
+
+  writeFrame<A>(frame: Encoder<A>, value: A): Effect.Effect<void, WriteError | EncodeFailed> {
+    return frames(this.buffer, "writeFrame", frame, [value])
+  }
+
+  writeFrames<A>(frame: Encoder<A>, values: Iterable<A>): Effect.Effect<void, WriteError | EncodeFailed> {
+    return frames(this.buffer, "writeFrames", frame, values)
+  }
+
+  writeFrameUnsafe<A>(frame: Encoder<A>, value: A): boolean {
+    const operation = "writeFrameUnsafe"
+    const { buffer } = this
+    const node = of<A>(operation, frame)
+    this.check(operation)
+    const thrown = buffer.appendFrames(node, [value])
+    if (thrown !== undefined) throw encodeFailed(operation, node, thrown.fault)
+    return !buffer.mustWait
+  }
+
+  writeAllUnsafe(chunks: Iterable<Uint8Array | string>): boolean {
+    const { buffer } = this
+    this.check("writeAllUnsafe")
+    buffer.appendAll(checkedChunks("writeAllUnsafe", chunks))
+    return !buffer.mustWait
+  }
+
+  /** Throws what a write would fail with. */
+  private check(operation: string): void {
+    const { broken, ending } = this.buffer
+    if (broken !== undefined) throw broken(operation)
+    if (ending !== undefined) throw new ClosedStream({ operation, reason: ending })
+  }
+
+  get drain() {
+    return (this.drainage ??= new Drain(this.buffer))
+  }
+  get flush() {
+    return new Flush(this.buffer)
+  }
+  get writeEof() {
+    return new WriteEof(this.buffer)
+  }
+  get close() {
+    return this.session.close
+  }
+  get abort() {
+    return this.session.abort
+  }
+  get isClosing() {
+    return Effect.sync(() => this.session.isClosing)
+  }
+  get buffered() {
+    return Effect.sync(() => this.buffer.buffered)
+  }
+
+  toJSON() {
+    const { broken, buffered, ending, highWaterMark, lowWaterMark, paused } = this.buffer
+    return {
+      _id: "StreamWriter",
+      buffered,
+      highWaterMark,
+      lowWaterMark,
+      paused,
+      ending,
+      lost: broken?.("inspect")._tag
+    }
+  }
+
+  /** What `console.log` shows. */
+  [NodeInspectSymbol]() {
+    return this.toJSON()
+  }
+}
+
+const frames = <A>(buffer: WriteBuffer, operation: string, frame: Encoder<A>, values: Iterable<A>) =>
+  frame instanceof Node
+    ? new WriteFrames<A>(buffer, operation, frame, values)
+    : Effect.suspend(() => new WriteFrames<A>(buffer, operation, of<A>(operation, frame), values))
+
+const wrongData = (operation: string, data: unknown): TypeError =>
+  new TypeError(`${operation}: expected a Uint8Array or a string, got ${data === null ? "null" : typeof data}`)

@@ -1,0 +1,287 @@
+/** Each write as an operation on a `WriteBuffer`: when it is accepted, what it waits for, how it fails. */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type { EncodeFailed, WriteError } from "../../StreamError.ts"
+import type { Node } from "../frame/node.ts"
+import { encodeFailed } from "../frame/run.ts"
+import { ClosedStream } from "../base/errors.ts"
+import * as Argument from "../base/argument.ts"
+import { notNow, Operation } from "../runtime/operation.ts"
+import { deliver, interrupted, nothing, resume, runsAtOnce, suspend } from "../runtime/effectInternals.ts"
+import type { Waiter, WriteBuffer } from "./writeBuffer.ts"
+
+const exitVoid: Exit.Exit<void> = Exit.void
+
+/** A fiber that waits, and runs in the very call that resumes it. */
+class Suspended implements Waiter {
+  readonly over: () => boolean
+  private readonly buffer: WriteBuffer
+  private readonly fiber: Fiber.Fiber<any, any>
+  private readonly next: () => Effect.Effect<void, unknown>
+  private suspended = true
+
+  constructor(
+    buffer: WriteBuffer,
+    fiber: Fiber.Fiber<any, any>,
+    over: () => boolean,
+    next: () => Effect.Effect<void, unknown>
+  ) {
+    this.buffer = buffer
+    this.fiber = fiber
+    this.over = over
+    this.next = next
+  }
+
+  resume(): void {
+    this.suspended = false
+    resume(this.fiber, this.next())
+  }
+
+  /** The step that begins the wait ends with this. Whoever interrupts the fiber gives the wait up. */
+  begin(): Effect.Effect<never> {
+    return suspend(this.fiber, () => {
+      if (!this.suspended) return
+      this.suspended = false
+      this.buffer.remove(this)
+    })
+  }
+}
+
+/** Waits in a line of the buffer's until it is `over`, and goes on with what `next` makes then. */
+const wait = <E>(
+  buffer: WriteBuffer,
+  fiber: Fiber.Fiber<any, any>,
+  add: (waiter: Waiter) => void,
+  over: () => boolean,
+  next: () => Effect.Effect<void, E>
+): Effect.Effect<void, E> => {
+  if (runsAtOnce(fiber)) {
+    const waiter = new Suspended(buffer, fiber, over, next)
+    add(waiter)
+    return waiter.begin()
+  }
+  return Effect.callback<void, E>((resume) => {
+    // others may have run since
+    if (over()) return resume(next())
+    const waiter: Waiter = { over, resume: () => resume(next()) }
+    add(waiter)
+    return Effect.sync(() => buffer.remove(waiter))
+  })
+}
+
+abstract class WriteOperation<E = never> extends Operation<void, WriteError | E> {
+  // declared only: what is made for each call would pay for the definition of each field
+  declare readonly buffer: WriteBuffer
+  abstract readonly name: string
+  constructor(buffer: WriteBuffer) {
+    super()
+    this.buffer = buffer
+  }
+
+  /** The failure of using a stream that is over for writing. */
+  protected failure(): Exit.Exit<never, WriteError> | undefined {
+    const { broken, ending } = this.buffer
+    if (broken !== undefined) return Exit.fail(broken(this.name))
+    return ending === undefined ? undefined : Exit.fail(new ClosedStream({ operation: this.name, reason: ending }))
+  }
+}
+
+/** What is written in one run: bytes, text, or several of them. */
+abstract class Accepting<E = never> extends WriteOperation<E> {
+  /** Takes all of it, or fails, and takes nothing. */
+  protected abstract accept(): Exit.Exit<never, E> | void
+
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError | E> {
+    return this.attempt(fiber, false)
+  }
+
+  /** Whether it is this write's turn, and there is room. */
+  private mayGo(woken: boolean): boolean {
+    return woken ? !this.buffer.mustWait : this.buffer.open
+  }
+
+  /** `woken`: this fiber has waited in line, and nobody else may go first. */
+  attempt(fiber: Fiber.Fiber<any, any>, woken: boolean): Effect.Effect<void, WriteError | E> {
+    if (interrupted(fiber)) return nothing
+    const failure = this.failure()
+    if (failure !== undefined) return failure
+    if (this.mayGo(woken)) {
+      return deliver(this.accept() ?? exitVoid, fiber)
+    }
+    return wait(
+      this.buffer,
+      fiber,
+      (waiter) => this.buffer.addWriter(waiter, woken),
+      // there is room, or no stream any more
+      () => this.mayGo(woken) || this.failure() !== undefined,
+      () => new Woken(this)
+    )
+  }
+}
+
+/** What a fiber runs whose turn to write has come. */
+class Woken<E> extends Operation<void, WriteError | E> {
+  readonly write: Accepting<E>
+  constructor(write: Accepting<E>) {
+    super()
+    this.write = write
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError | E> {
+    return this.write.attempt(fiber, true)
+  }
+}
+
+/** `write` */
+export class Write extends Accepting {
+  get name() {
+    return "write"
+  }
+  declare readonly data: Uint8Array | string
+  constructor(buffer: WriteBuffer, data: Uint8Array | string) {
+    super(buffer)
+    this.data = data
+  }
+  tryNow(): void | typeof notNow {
+    // nothing takes no room, so that a loop of it would never let others run
+    return this.buffer.open && this.data.length > 0 ? this.accept() : notNow
+  }
+  protected accept(): void {
+    if (typeof this.data === "string") this.buffer.appendText(this.data)
+    else this.buffer.append(this.data)
+  }
+}
+
+/** `writeAll` */
+export class WriteAll extends Accepting {
+  get name() {
+    return "writeAll"
+  }
+  declare readonly chunks: Iterable<Uint8Array | string>
+  constructor(buffer: WriteBuffer, chunks: Iterable<Uint8Array | string>) {
+    super(buffer)
+    this.chunks = chunks
+  }
+  tryNow(): void | typeof notNow {
+    const { buffer, chunks } = this
+    // as with `write`: nothing takes no room, and what has to fail does so where it is run
+    return buffer.open && Array.isArray(chunks) && buffer.appendRun(chunks) ? undefined : notNow
+  }
+  protected accept(): void {
+    this.buffer.appendAll(checkedChunks(this.name, this.chunks))
+  }
+}
+
+/** All are checked before the first is accepted: one run, or nothing. */
+export const checkedChunks = (
+  operation: string,
+  chunks: Iterable<Uint8Array | string>
+): ReadonlyArray<Uint8Array | string> =>
+  Array.from(Argument.iterable(operation, chunks), (chunk) =>
+    typeof chunk === "string" ? chunk : Argument.bytes(operation, chunk)
+  )
+
+/** `writeFrame` and `writeFrames` */
+export class WriteFrames<A> extends Accepting<EncodeFailed> {
+  readonly name: string
+  declare private readonly node: Node<A>
+  declare private readonly values: Iterable<A>
+  constructor(buffer: WriteBuffer, name: string, node: Node<A>, values: Iterable<A>) {
+    super(buffer)
+    this.name = name
+    this.node = node
+    this.values = values
+  }
+  tryNow(): void | typeof notNow {
+    const { buffer, node, values } = this
+    if (!buffer.open || !Array.isArray(values) || values.length === 0) return notNow
+    // what cannot be written fails where it is run
+    return buffer.appendFrames(node, values) === undefined ? undefined : notNow
+  }
+  protected accept(): Exit.Exit<never, EncodeFailed> | void {
+    const thrown = this.buffer.appendFrames(this.node, Array.from(this.values))
+    if (thrown !== undefined) return Exit.fail(encodeFailed(this.name, this.node, thrown.fault))
+  }
+}
+
+/** Waits on the buffer, as one of many, until `settle` has a result. */
+const watch = (
+  buffer: WriteBuffer,
+  fiber: Fiber.Fiber<any, any>,
+  settle: () => Exit.Exit<void, WriteError> | undefined
+): Effect.Effect<void, WriteError> => {
+  const already = settle()
+  if (already !== undefined) return already
+  return wait(
+    buffer,
+    fiber,
+    (waiter) => buffer.addWatcher(waiter),
+    () => settle() !== undefined,
+    () => settle() ?? exitVoid
+  )
+}
+
+/** `drain` */
+export class Drain extends WriteOperation {
+  get name() {
+    return "drain"
+  }
+  tryNow(): void | typeof notNow {
+    const { buffer } = this
+    return buffer.broken === undefined && buffer.ending === undefined && !buffer.mustWait ? undefined : notNow
+  }
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
+    const { buffer } = this
+    return watch(buffer, fiber, () => {
+      // what was written before `writeEof` may still be waited for
+      if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()
+      return buffer.paused || buffer.mustWait ? undefined : exitVoid
+    })
+  }
+}
+
+/** `flush`, also as a part of another operation. */
+export class Flush extends WriteOperation {
+  readonly name: string
+  constructor(buffer: WriteBuffer, name = "flush") {
+    super(buffer)
+    this.name = name
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
+    const { buffer } = this
+    if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()!
+    const target = buffer.accepted
+    buffer.flush()
+    return watch(buffer, fiber, () => {
+      if (buffer.accepted - buffer.buffered >= target) return exitVoid
+      return buffer.broken === undefined ? undefined : Exit.fail(buffer.broken(this.name))
+    })
+  }
+}
+
+/** `writeEof` */
+export class WriteEof extends WriteOperation {
+  get name() {
+    return "writeEof"
+  }
+  tryNow(): typeof notNow {
+    return notNow
+  }
+  run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
+    const { buffer } = this
+    if (buffer.ending === "Upgraded") return this.failure()!
+    // as in CPython: once this side has closed there is nothing more to end
+    if (buffer.ending !== undefined && buffer.ending !== "Eof") return exitVoid
+    if (buffer.broken === undefined) buffer.end("Eof")
+    return watch(buffer, fiber, () => {
+      if (buffer.ended) return exitVoid
+      return buffer.broken === undefined ? undefined : Exit.fail(buffer.broken(this.name))
+    })
+  }
+}
