@@ -6,6 +6,9 @@ import { StreamError, StreamReader } from "effect-byte-streams"
 const AnyError = Schema.Union([
   StreamError.IncompleteRead,
   StreamError.LimitOverrun,
+  StreamError.MalformedFrame,
+  StreamError.EncodeFailed,
+  StreamError.InvalidText,
   StreamError.ClosedStream,
   StreamError.ConnectionLost,
   StreamError.StreamBusy,
@@ -26,6 +29,16 @@ const samples: ReadonlyArray<typeof AnyError.Type> = [
   new StreamError.IncompleteRead({ operation: "readExactly", partial: Uint8Array.of(1, 2, 255), expected: 4 }),
   new StreamError.IncompleteRead({ operation: "readUntil", partial: new Uint8Array(0) }),
   new StreamError.LimitOverrun({ operation: "readUntil", consumed: 65, limit: 64, found: false }),
+  new StreamError.LimitOverrun({ operation: "readFrame", consumed: 0, limit: 64, found: false, frame: "Packet.body" }),
+  new StreamError.MalformedFrame({
+    operation: "readFrame",
+    frame: "Packet.tag",
+    reason: "the tag 9 is not known",
+    offset: 12,
+    bytes: Uint8Array.of(9, 0)
+  }),
+  new StreamError.EncodeFailed({ operation: "writeFrame", frame: "Packet.topic", reason: "must be a string" }),
+  new StreamError.InvalidText({ operation: "lines", encoding: "utf-8", bytes: Uint8Array.of(255, 10) }),
   new StreamError.ClosedStream({ operation: "write", reason: "Eof" }),
   new StreamError.ConnectionLost({ operation: "read", kind: "Reset", code: "ECONNRESET" }),
   new StreamError.StreamBusy({ operation: "readLine", holder: "read" }),
@@ -155,7 +168,8 @@ describe("the errors as schemas", () => {
       "operation",
       "consumed",
       "limit",
-      "found"
+      "found",
+      "frame"
     ])
     class Named extends StreamError.StreamBusy.extend<Named>("Named")({ connection: Schema.String }) {}
     const named = new Named({ operation: "read", holder: "readLine", connection: "a" })

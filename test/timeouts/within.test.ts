@@ -1,7 +1,7 @@
 /** A reader whose reads have a bound of their own: `reader.within(duration)`. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Option, Scheduler, Scope, Stream } from "effect"
-import { NodeNetwork, openConnection, startServer, StreamReader } from "effect-byte-streams"
+import { Frame, NodeNetwork, openConnection, startServer, StreamReader } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { TestClock } from "effect/testing"
 import { text } from "../support/bytes.ts"
@@ -42,6 +42,10 @@ describe("within", () => {
     readLineOption: (reader) => reader.readLineOption,
     readLineText: (reader) => reader.readLineText,
     readLineWith: (reader) => reader.readLineWith({ end: "required", keepDelimiter: false }),
+    readFrame: (reader) => reader.readFrame(Frame.uint16),
+    readFrameOption: (reader) => reader.readFrameOption(Frame.uint16),
+    readFrames: (reader) => reader.readFrames(Frame.uint16),
+    frames: (reader) => Stream.runDrain(StreamReader.frames(reader, Frame.uint16)),
     peek: (reader) => reader.peek(3),
     skip: (reader) => reader.skip(3),
     "skip of many": (reader) => reader.skip(100_000),
