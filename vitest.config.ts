@@ -1,7 +1,15 @@
-import { defineConfig } from "vitest/config"
+import { configDefaults, defineConfig } from "vitest/config"
 import { CountsReporter } from "./scripts/counts-reporter.ts"
 
 const src = new URL("src/", import.meta.url).pathname
+
+/** Those that take long because real time has to pass: `npm run test:long`. */
+export const long = [
+  "test/timeouts/stalls.test.ts",
+  "test/network/lingering.test.ts",
+  "test/network/cluster.test.ts",
+  "test/network/descriptors.test.ts"
+]
 
 export default defineConfig({
   resolve: {
@@ -14,6 +22,7 @@ export default defineConfig({
   test: {
     // Type-level tests are `expectTypeOf` calls in these same files: `npm run types` is what checks them.
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+    exclude: [...configDefaults.exclude, ...long],
     globalSetup: ["scripts/compile.ts"],
     reporters: ["default", new CountsReporter()],
     // Real sockets and real peers: generous for a busy machine, short enough to name the test that hangs.
