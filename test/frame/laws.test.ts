@@ -276,6 +276,41 @@ describe("bounded before anything is kept", () => {
   })
 })
 
+it("a field that says nothing is left out of the struct, also where it is a body", () => {
+  const nothing = Frame.literal("GIT")
+  const bodies = {
+    itself: nothing,
+    prefixed: Frame.lengthPrefixed(Frame.uint8, { maxBytes: 3 }, nothing),
+    netstring: Frame.netstring({ maxBytes: 3 }, nothing),
+    contentLength: Frame.contentLength({ maxBytes: 3 }, nothing),
+    called: Frame.named(nothing, "Magic")
+  }
+  for (const compile of [true, false]) {
+    const frame = Frame.struct({ ...bodies, version: Frame.uint8 }, { compile })
+    const bytes = Frame.encodeResultUnsafe(frame, { version: 1 })
+    assert.deepStrictEqual(Object.keys(Frame.decodeResultUnsafe(frame, bytes)), ["version"])
+    const decoder = Frame.makeDecoder(frame)
+    const pushed = cut(bytes, [1]).flatMap((piece) => [...decoder.push(piece)])
+    assert.deepStrictEqual(Object.keys(pushed[0]!), ["version"])
+  }
+})
+
+it("what is wrong is told at the byte that shows it, although the message must be longer", () => {
+  const frame = Frame.array(Frame.netstring({ maxBytes: 9 }), { count: 3 })
+  const outcome = (pieces: ReadonlyArray<Uint8Array>): unknown => {
+    const decoder = Frame.makeDecoder(frame)
+    try {
+      for (const piece of pieces) decoder.push(piece)
+    } catch (error) {
+      return error instanceof StreamError.MalformedFrame ? [error.frame, error.offset] : error
+    }
+    return "nothing is wrong so far"
+  }
+  // a digit is missing in front of the colon; the shortest of these messages has nine bytes
+  for (const sizes of [[1], [2], [3]])
+    assert.deepStrictEqual(outcome(cut(Uint8Array.of(58, 58, 58), sizes)), ["[0].length", 0])
+})
+
 describe("after a fault", () => {
   const packet = Frame.named(
     Frame.struct({ kind: Frame.uint8, body: Frame.lengthPrefixed(Frame.uint8, { maxBytes: 100 }, Frame.utf8Rest) }),

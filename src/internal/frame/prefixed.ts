@@ -97,6 +97,7 @@ export const lengthPrefixed = <A>(
     name: "lengthPrefixed",
     min: prefix.minBytes,
     max: prefix.maxBytes + limit,
+    isVoid: body.isVoid,
     read: (cursor) => {
       cursor.entered++
       const { at } = cursor
@@ -220,6 +221,7 @@ export const netstring = <A>(
     name: "netstring",
     min: 3,
     max: prefix.maxBytes + limit + 1,
+    isVoid: body.isVoid,
     read: (cursor) => {
       cursor.entered++
       const { at } = cursor
@@ -286,6 +288,7 @@ export const contentLength = <A>(
     name: "contentLength",
     min: header.minBytes,
     max: mostHeader + limit,
+    isVoid: body.isVoid,
     read: (cursor) => {
       cursor.entered++
       const { at } = cursor

@@ -96,6 +96,16 @@ export class Progress {
     this.tried = tried
   }
 
+  /**
+   * Of a message that was tried as a whole on the `held` bytes that are there, in vain. One of several parts is gone into at
+   * once, although some bytes are known to be missing: what is wrong in them is told at the same byte, however they were cut.
+   */
+  static after(node: Node<any>, cursor: Cursor, held: number): Progress {
+    const progress = new Progress(node, true)
+    if (node.steps === undefined) progress.wants = held + Math.max(1, cursor.missing)
+    return progress
+  }
+
   // ------------------------------------------------------------------------
   // what frames of several parts say
   // ------------------------------------------------------------------------

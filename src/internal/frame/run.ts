@@ -153,8 +153,7 @@ export class PushDecoder<A> {
         return value
       }
       if (cursor.fault !== undefined) return stop
-      this.progress = new Progress(this.node, true)
-      if (!cursor.deep) this.progress.wants = cursor.end - this.from + Math.max(1, cursor.missing)
+      this.progress = Progress.after(this.node, cursor, this.to - this.from)
     }
     const { progress } = this
     const value = progress.advance(new Whole(this.bytes, this.from, this.to), cursor)

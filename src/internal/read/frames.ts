@@ -51,8 +51,7 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
       const value = node.read(cursor)
       this.size = cursor.at - position
       if (value !== stop || cursor.fault !== undefined) return value
-      progress = new Progress(node, true)
-      if (!cursor.deep) progress.wants = window.end - position + Math.max(1, cursor.missing)
+      progress = Progress.after(node, cursor, window.end - position)
       buffer.partialOf = node
       buffer.partial = progress
     }
