@@ -228,7 +228,7 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "a timeout is judged before what has come is read",
-    file: "internal/session/timeouts.ts",
+    file: "internal/runtime/timeouts.ts",
     find: "    if (atEndOfTurn !== undefined || Deadline.isReal(this.clock)) Deadline.afterRound(looked, atEndOfTurn)\n    else looked()\n",
     replace: "    looked()\n"
   },

@@ -33,7 +33,7 @@ import * as Bytes from "../base/bytes.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
 import { Parking, type Waiting } from "../runtime/waiting.ts"
 import { handOver, interrupted, nothing, othersWait } from "../runtime/effectInternals.ts"
-import { unbounded, Watchdog, type Watched } from "../session/timeouts.ts"
+import { unbounded, Watchdog, type Watched } from "../runtime/timeouts.ts"
 
 /** Why a stream broke, as an error made anew for each operation that meets it. */
 export type Loss<E> = (operation: string) => E

@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Argument from "../base/argument.ts"
 import { defaultLimit } from "../read/readBuffer.ts"
-import * as Watchdog from "./timeouts.ts"
+import * as Watchdog from "../runtime/timeouts.ts"
 
 /** As a user gives them. */
 export interface SessionInput {

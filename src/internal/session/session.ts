@@ -21,7 +21,7 @@ import * as Endpoint from "../base/endpoint.ts"
 import { toFailure } from "../transport/failure.ts"
 import { type Flow, ReadBuffer } from "../read/readBuffer.ts"
 import type { SessionOptions } from "./options.ts"
-import { type Bounds, Watchdog, type Watched } from "./timeouts.ts"
+import { type Bounds, Watchdog, type Watched } from "../runtime/timeouts.ts"
 import { type Output, WriteBuffer } from "../write/writeBuffer.ts"
 
 /** How a session ended, or began to. */

@@ -13,7 +13,7 @@ import * as Bytes from "../base/bytes.ts"
 import { nextTurn } from "../runtime/turn.ts"
 import type { Node } from "../frame/node.ts"
 import { Sink } from "../frame/sink.ts"
-import type { Watchdog } from "../session/timeouts.ts"
+import type { Watchdog } from "../runtime/timeouts.ts"
 
 /** Where the bytes go: the sending half of a transport. */
 export interface Output {

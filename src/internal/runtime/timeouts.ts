@@ -19,7 +19,7 @@ import type * as Fiber from "effect/Fiber"
 import type { StreamTimeout } from "../../StreamError.ts"
 import type { Transport } from "../../Transport.ts"
 import * as Argument from "../base/argument.ts"
-import * as Deadline from "../runtime/deadline.ts"
+import * as Deadline from "./deadline.ts"
 
 /** The bounds, as a user gives them. */
 export interface Timeouts {
