@@ -9,10 +9,11 @@
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Argument from "./internal/base/argument.ts"
+import * as Services from "./internal/base/tags.ts"
 import { Budget } from "./internal/session/budget.ts"
 
 /**
@@ -48,10 +49,7 @@ export interface BufferBudget {
  * @category services
  * @since 0.1.0
  */
-export const BufferBudget: Context.Reference<BufferBudget | undefined> = Context.Reference(
-  "effect-byte-streams/BufferBudget",
-  { defaultValue: (): BufferBudget | undefined => undefined }
-)
+export const BufferBudget: Context.Reference<BufferBudget | undefined> = Services.BufferBudget
 
 /**
  * A budget of `bytes` bytes.

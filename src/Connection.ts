@@ -473,7 +473,7 @@ export const fromSocket = (
       if (typeof socket !== "object" || socket === null || !("~effect/socket/Socket" in socket)) {
         throw Argument.wrongType("Connection.fromSocket", "socket", "a Socket of effect/socket", socket)
       }
-      return Effect.flatMap(socketBridge, ({ toTransport }) => toTransport(socket))
+      return Effect.flatMap(fromEffectSocket, ({ toTransport }) => toTransport(socket))
     }),
     options
   )
@@ -499,8 +499,8 @@ export const fromSocket = (
  */
 export const toSocket = (self: Connection): Socket.Socket => ({
   "~effect/socket/Socket": "~effect/socket/Socket",
-  reader: Effect.flatMap(socketBridge, ({ reader }) => reader(self)),
-  writer: Effect.flatMap(socketBridge, ({ writer }) => writer(self))
+  reader: Effect.flatMap(asEffectSocket, ({ reader }) => reader(self)),
+  writer: Effect.flatMap(asEffectSocket, ({ writer }) => writer(self))
 })
 
 /**
@@ -551,8 +551,9 @@ export interface Relayed {
  */
 export const relay: (a: Connection, b: Connection) => Effect.Effect<Relayed, ReadError | WriteError> = Relay.relay
 
-/** `effect/socket/Socket` loads `Stream`, `Channel` and more: it is loaded when it is used. */
-const socketBridge = Effect.promise(() => import("./internal/transport/effectSocket.ts"))
+// `effect/socket/Socket` loads `Stream`, `Channel` and more: it is loaded when it is used
+const fromEffectSocket = Effect.promise(() => import("./internal/transport/effectSocket.ts"))
+const asEffectSocket = Effect.promise(() => import("./internal/session/asEffectSocket.ts"))
 
 // ---------------------------------------------------------------------------
 // layers
