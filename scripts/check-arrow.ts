@@ -43,8 +43,6 @@ const exceptions: ReadonlyMap<string, string> = new Map([
   ["src/internal/read/readBuffer.ts", "to be split"],
   ["src/internal/read/readBuffer.ts -> src/internal/session/budget.ts", "to be turned round"],
   ["src/internal/read/reads.ts", "to be split"],
-  ["src/internal/frame/compose.ts", "to be split"],
-  ["src/internal/frame/numbers.ts", "to be split"],
   ["src/internal/frame/node.ts src/internal/frame/progress.ts", "to be opened"],
   ["src/internal/read/readBuffer.ts src/internal/session/budget.ts", "to be opened"],
   ["src/internal/node/tls/ciphertext.ts src/internal/node/tls/detour.ts", "to be opened"],

@@ -22,15 +22,25 @@ import type * as Option from "effect/Option"
 import type { Pipeable } from "effect/Pipeable"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import * as Compose from "./internal/frame/compose.ts"
+import * as Bits from "./internal/frame/bits.ts"
+import * as Change from "./internal/frame/change.ts"
+import * as Choice from "./internal/frame/choice.ts"
 import type { stop } from "./internal/frame/cursor.ts"
+import * as Floats from "./internal/frame/floats.ts"
+import * as Integers from "./internal/frame/integers.ts"
+import * as IntegerText from "./internal/frame/integerText.ts"
+import * as Limited from "./internal/frame/limited.ts"
+import * as Many from "./internal/frame/many.ts"
 import { bound, of, type TypeId } from "./internal/frame/node.ts"
-import * as Numbers from "./internal/frame/numbers.ts"
 import * as Prefixed from "./internal/frame/prefixed.ts"
 import * as Pipes from "./internal/frame/pipes.ts"
+import * as Program from "./internal/frame/program.ts"
+import * as Recursion from "./internal/frame/recursion.ts"
 import * as Run from "./internal/frame/run.ts"
+import * as Sequence from "./internal/frame/sequence.ts"
 import { EncodeFault } from "./internal/frame/sink.ts"
 import * as Text from "./internal/frame/text.ts"
+import * as Varints from "./internal/frame/varints.ts"
 import type { EncodeFailed, IncompleteRead, LimitOverrun, MalformedFrame } from "./StreamError.ts"
 
 // ---------------------------------------------------------------------------
@@ -97,7 +107,7 @@ export type Value<F> = F extends { readonly [TypeId]: { readonly _Decoder: (_: n
  * @category numbers
  * @since 0.1.0
  */
-export const uint8: Frame<number> = Numbers.uint8
+export const uint8: Frame<number> = Integers.uint8
 
 /**
  * A signed integer, in two's complement, of 1 byte: -128 to 127.
@@ -109,7 +119,7 @@ export const uint8: Frame<number> = Numbers.uint8
  * @category numbers
  * @since 0.1.0
  */
-export const int8: Frame<number> = Numbers.int8
+export const int8: Frame<number> = Integers.int8
 
 /**
  * An unsigned integer of 2 bytes, the most significant first: 0 to 65,535.
@@ -121,7 +131,7 @@ export const int8: Frame<number> = Numbers.int8
  * @category numbers
  * @since 0.1.0
  */
-export const uint16: Frame<number> = Numbers.uint16
+export const uint16: Frame<number> = Integers.uint16
 
 /**
  * An unsigned integer of 2 bytes, the least significant first: 0 to 65,535.
@@ -133,7 +143,7 @@ export const uint16: Frame<number> = Numbers.uint16
  * @category numbers
  * @since 0.1.0
  */
-export const uint16LE: Frame<number> = Numbers.uint16LE
+export const uint16LE: Frame<number> = Integers.uint16LE
 
 /**
  * A signed integer, in two's complement, of 2 bytes, the most significant first: -32,768 to 32,767.
@@ -145,7 +155,7 @@ export const uint16LE: Frame<number> = Numbers.uint16LE
  * @category numbers
  * @since 0.1.0
  */
-export const int16: Frame<number> = Numbers.int16
+export const int16: Frame<number> = Integers.int16
 
 /**
  * A signed integer, in two's complement, of 2 bytes, the least significant first: -32,768 to 32,767.
@@ -157,7 +167,7 @@ export const int16: Frame<number> = Numbers.int16
  * @category numbers
  * @since 0.1.0
  */
-export const int16LE: Frame<number> = Numbers.int16LE
+export const int16LE: Frame<number> = Integers.int16LE
 
 /**
  * An unsigned integer of 3 bytes, the most significant first: 0 to 16,777,215.
@@ -169,7 +179,7 @@ export const int16LE: Frame<number> = Numbers.int16LE
  * @category numbers
  * @since 0.1.0
  */
-export const uint24: Frame<number> = Numbers.uint24
+export const uint24: Frame<number> = Integers.uint24
 
 /**
  * An unsigned integer of 3 bytes, the least significant first: 0 to 16,777,215.
@@ -181,7 +191,7 @@ export const uint24: Frame<number> = Numbers.uint24
  * @category numbers
  * @since 0.1.0
  */
-export const uint24LE: Frame<number> = Numbers.uint24LE
+export const uint24LE: Frame<number> = Integers.uint24LE
 
 /**
  * A signed integer, in two's complement, of 3 bytes, the most significant first: -8,388,608 to 8,388,607.
@@ -193,7 +203,7 @@ export const uint24LE: Frame<number> = Numbers.uint24LE
  * @category numbers
  * @since 0.1.0
  */
-export const int24: Frame<number> = Numbers.int24
+export const int24: Frame<number> = Integers.int24
 
 /**
  * A signed integer, in two's complement, of 3 bytes, the least significant first: -8,388,608 to 8,388,607.
@@ -205,7 +215,7 @@ export const int24: Frame<number> = Numbers.int24
  * @category numbers
  * @since 0.1.0
  */
-export const int24LE: Frame<number> = Numbers.int24LE
+export const int24LE: Frame<number> = Integers.int24LE
 
 /**
  * An unsigned integer of 4 bytes, the most significant first: 0 to 4,294,967,295.
@@ -217,7 +227,7 @@ export const int24LE: Frame<number> = Numbers.int24LE
  * @category numbers
  * @since 0.1.0
  */
-export const uint32: Frame<number> = Numbers.uint32
+export const uint32: Frame<number> = Integers.uint32
 
 /**
  * An unsigned integer of 4 bytes, the least significant first: 0 to 4,294,967,295.
@@ -229,7 +239,7 @@ export const uint32: Frame<number> = Numbers.uint32
  * @category numbers
  * @since 0.1.0
  */
-export const uint32LE: Frame<number> = Numbers.uint32LE
+export const uint32LE: Frame<number> = Integers.uint32LE
 
 /**
  * A signed integer, in two's complement, of 4 bytes, the most significant first: -2,147,483,648 to 2,147,483,647.
@@ -241,7 +251,7 @@ export const uint32LE: Frame<number> = Numbers.uint32LE
  * @category numbers
  * @since 0.1.0
  */
-export const int32: Frame<number> = Numbers.int32
+export const int32: Frame<number> = Integers.int32
 
 /**
  * A signed integer, in two's complement, of 4 bytes, the least significant first: -2,147,483,648 to 2,147,483,647.
@@ -253,7 +263,7 @@ export const int32: Frame<number> = Numbers.int32
  * @category numbers
  * @since 0.1.0
  */
-export const int32LE: Frame<number> = Numbers.int32LE
+export const int32LE: Frame<number> = Integers.int32LE
 
 /**
  * An unsigned integer of 8 bytes as a `bigint`, the most significant first.
@@ -265,7 +275,7 @@ export const int32LE: Frame<number> = Numbers.int32LE
  * @category numbers
  * @since 0.1.0
  */
-export const uint64: Frame<bigint> = Numbers.uint64
+export const uint64: Frame<bigint> = Integers.uint64
 
 /**
  * An unsigned integer of 8 bytes as a `bigint`, the least significant first.
@@ -277,7 +287,7 @@ export const uint64: Frame<bigint> = Numbers.uint64
  * @category numbers
  * @since 0.1.0
  */
-export const uint64LE: Frame<bigint> = Numbers.uint64LE
+export const uint64LE: Frame<bigint> = Integers.uint64LE
 
 /**
  * A signed integer, in two's complement, of 8 bytes as a `bigint`, the most significant first.
@@ -289,7 +299,7 @@ export const uint64LE: Frame<bigint> = Numbers.uint64LE
  * @category numbers
  * @since 0.1.0
  */
-export const int64: Frame<bigint> = Numbers.int64
+export const int64: Frame<bigint> = Integers.int64
 
 /**
  * A signed integer, in two's complement, of 8 bytes as a `bigint`, the least significant first.
@@ -301,7 +311,7 @@ export const int64: Frame<bigint> = Numbers.int64
  * @category numbers
  * @since 0.1.0
  */
-export const int64LE: Frame<bigint> = Numbers.int64LE
+export const int64LE: Frame<bigint> = Integers.int64LE
 
 /**
  * An unsigned integer of 8 bytes as a `number`, the most significant first. One above 2^53 - 1 is malformed.
@@ -313,7 +323,7 @@ export const int64LE: Frame<bigint> = Numbers.int64LE
  * @category numbers
  * @since 0.1.0
  */
-export const uint64Number: Frame<number> = Numbers.uint64Number
+export const uint64Number: Frame<number> = Integers.uint64Number
 
 /**
  * An unsigned integer of 8 bytes as a `number`, the least significant first. One above 2^53 - 1 is malformed.
@@ -325,7 +335,7 @@ export const uint64Number: Frame<number> = Numbers.uint64Number
  * @category numbers
  * @since 0.1.0
  */
-export const uint64NumberLE: Frame<number> = Numbers.uint64NumberLE
+export const uint64NumberLE: Frame<number> = Integers.uint64NumberLE
 
 /**
  * A number of IEEE 754 of 4 bytes, the most significant first. A value is written as the nearest that 32 bits can hold; one beyond their range cannot be written.
@@ -337,7 +347,7 @@ export const uint64NumberLE: Frame<number> = Numbers.uint64NumberLE
  * @category numbers
  * @since 0.1.0
  */
-export const float32: Frame<number> = Numbers.float32
+export const float32: Frame<number> = Floats.float32
 
 /**
  * A number of IEEE 754 of 4 bytes, the least significant first. A value is written as the nearest that 32 bits can hold; one beyond their range cannot be written.
@@ -349,7 +359,7 @@ export const float32: Frame<number> = Numbers.float32
  * @category numbers
  * @since 0.1.0
  */
-export const float32LE: Frame<number> = Numbers.float32LE
+export const float32LE: Frame<number> = Floats.float32LE
 
 /**
  * A number of IEEE 754 of 8 bytes, the most significant first.
@@ -361,7 +371,7 @@ export const float32LE: Frame<number> = Numbers.float32LE
  * @category numbers
  * @since 0.1.0
  */
-export const float64: Frame<number> = Numbers.float64
+export const float64: Frame<number> = Floats.float64
 
 /**
  * A number of IEEE 754 of 8 bytes, the least significant first.
@@ -373,7 +383,7 @@ export const float64: Frame<number> = Numbers.float64
  * @category numbers
  * @since 0.1.0
  */
-export const float64LE: Frame<number> = Numbers.float64LE
+export const float64LE: Frame<number> = Floats.float64LE
 
 /**
  * Fields of bits within a whole number of bytes, the most significant first.
@@ -390,7 +400,7 @@ export const float64LE: Frame<number> = Numbers.float64LE
  */
 export const bits: <const Fields extends { readonly [name: string]: number }>(
   fields: Fields
-) => Frame<{ readonly [K in keyof Fields]: number }> = Numbers.bits
+) => Frame<{ readonly [K in keyof Fields]: number }> = Bits.bits
 
 /**
  * What a number of any length may look like.
@@ -415,7 +425,7 @@ export interface VarintOptions {
  * @category numbers
  * @since 0.1.0
  */
-export const varint: Frame<number> = Numbers.varint
+export const varint: Frame<number> = Varints.varint
 
 /**
  * LEB128: an unsigned integer of 1 to 10 bytes as a `bigint`, up to 2^64 - 1. (Protocol Buffers, WebAssembly.)
@@ -427,7 +437,7 @@ export const varint: Frame<number> = Numbers.varint
  * @category numbers
  * @since 0.1.0
  */
-export const varint64: Frame<bigint> = Numbers.varint64
+export const varint64: Frame<bigint> = Varints.varint64
 
 /**
  * LEB128 of a signed integer: 0, -1, 1, -2, 2 are written as 0, 1, 2, 3, 4. From -2^52 to 2^52 - 1.
@@ -439,7 +449,7 @@ export const varint64: Frame<bigint> = Numbers.varint64
  * @category numbers
  * @since 0.1.0
  */
-export const zigzag: Frame<number> = Numbers.zigzag
+export const zigzag: Frame<number> = Varints.zigzag
 
 /**
  * As `zigzag`, of a `bigint` of 64 bits. (Protocol Buffers' `sint64`.)
@@ -451,7 +461,7 @@ export const zigzag: Frame<number> = Numbers.zigzag
  * @category numbers
  * @since 0.1.0
  */
-export const zigzag64: Frame<bigint> = Numbers.zigzag64
+export const zigzag64: Frame<bigint> = Varints.zigzag64
 
 /**
  * An integer of 1, 2, 4 or 8 bytes: the two top bits say how many (RFC 9000, section 16). Written in its shortest form; one above 2^53 - 1 is malformed.
@@ -463,7 +473,7 @@ export const zigzag64: Frame<bigint> = Numbers.zigzag64
  * @category numbers
  * @since 0.1.0
  */
-export const quicVarint: Frame<number> = Numbers.quicVarint
+export const quicVarint: Frame<number> = Varints.quicVarint
 
 /**
  * As `quicVarint`, as a `bigint` of up to 62 bits.
@@ -475,7 +485,7 @@ export const quicVarint: Frame<number> = Numbers.quicVarint
  * @category numbers
  * @since 0.1.0
  */
-export const quicVarint64: Frame<bigint> = Numbers.quicVarint64
+export const quicVarint64: Frame<bigint> = Varints.quicVarint64
 
 /**
  * `varint` with a bound on its bytes, or with forms that are longer than they need be.
@@ -483,7 +493,7 @@ export const quicVarint64: Frame<bigint> = Numbers.quicVarint64
  * @category numbers
  * @since 0.1.0
  */
-export const varintWith: (options?: VarintOptions) => Frame<number> = Numbers.varintWith
+export const varintWith: (options?: VarintOptions) => Frame<number> = Varints.varintWith
 
 /**
  * `varint64` with a bound on its bytes, or with forms that are longer than they need be.
@@ -491,7 +501,7 @@ export const varintWith: (options?: VarintOptions) => Frame<number> = Numbers.va
  * @category numbers
  * @since 0.1.0
  */
-export const varint64With: (options?: VarintOptions) => Frame<bigint> = Numbers.varint64With
+export const varint64With: (options?: VarintOptions) => Frame<bigint> = Varints.varint64With
 
 /**
  * `zigzag` with a bound on its bytes, or with forms that are longer than they need be.
@@ -499,7 +509,7 @@ export const varint64With: (options?: VarintOptions) => Frame<bigint> = Numbers.
  * @category numbers
  * @since 0.1.0
  */
-export const zigzagWith: (options?: VarintOptions) => Frame<number> = Numbers.zigzagWith
+export const zigzagWith: (options?: VarintOptions) => Frame<number> = Varints.zigzagWith
 
 /**
  * `zigzag64` with a bound on its bytes, or with forms that are longer than they need be.
@@ -507,7 +517,7 @@ export const zigzagWith: (options?: VarintOptions) => Frame<number> = Numbers.zi
  * @category numbers
  * @since 0.1.0
  */
-export const zigzag64With: (options?: VarintOptions) => Frame<bigint> = Numbers.zigzag64With
+export const zigzag64With: (options?: VarintOptions) => Frame<bigint> = Varints.zigzag64With
 
 /**
  * `quicVarint` that refuses forms which are longer than they need be.
@@ -515,7 +525,7 @@ export const zigzag64With: (options?: VarintOptions) => Frame<bigint> = Numbers.
  * @category numbers
  * @since 0.1.0
  */
-export const quicVarintWith: (options?: Pick<VarintOptions, "padded">) => Frame<number> = Numbers.quicVarintWith
+export const quicVarintWith: (options?: Pick<VarintOptions, "padded">) => Frame<number> = Varints.quicVarintWith
 
 /**
  * `quicVarint64` that refuses forms which are longer than they need be.
@@ -523,7 +533,7 @@ export const quicVarintWith: (options?: Pick<VarintOptions, "padded">) => Frame<
  * @category numbers
  * @since 0.1.0
  */
-export const quicVarint64With: (options?: Pick<VarintOptions, "padded">) => Frame<bigint> = Numbers.quicVarint64With
+export const quicVarint64With: (options?: Pick<VarintOptions, "padded">) => Frame<bigint> = Varints.quicVarint64With
 
 /**
  * A number in ASCII digits, up to its end: `"123\r\n"`. (RESP, the sizes of HTTP's chunks.)
@@ -546,7 +556,7 @@ export const integerText = (options: {
   /** Whether zeros may stand in front. Default `true`. */
   readonly leadingZeros?: boolean | undefined
 }): Frame<number> =>
-  Numbers.integerText({
+  IntegerText.integerText({
     end: Text.toBytes("integerText", "end", options.end),
     radix: options.radix ?? 10,
     signed: options.signed ?? false,
@@ -776,7 +786,7 @@ export const struct: <const F extends Fields>(
     /** Whether a function may be made from text. Default `true`. */
     readonly compile?: boolean | undefined
   }
-) => Frame<Simplify<StructValue<F>>> = Compose.struct
+) => Frame<Simplify<StructValue<F>>> = Sequence.struct
 
 /**
  * Elements, one behind the other.
@@ -786,7 +796,7 @@ export const struct: <const F extends Fields>(
  */
 export const tuple = <const Elements extends ReadonlyArray<Frame<any>>>(
   ...elements: Elements
-): Frame<{ readonly [K in keyof Elements]: Value<Elements[K]> }> => Compose.tuple(elements)
+): Frame<{ readonly [K in keyof Elements]: Value<Elements[K]> }> => Sequence.tuple(elements)
 
 /**
  * Many of one kind: as many as `count` says, or as the `prefix` in front of them does.
@@ -813,7 +823,7 @@ export const array: <A>(
         /** The most items that there may be. */
         readonly maxItems: number | "unbounded"
       }
-) => Frame<ReadonlyArray<A>> = Compose.array
+) => Frame<ReadonlyArray<A>> = Many.array
 
 /**
  * Items up to an end: at each place the end is tried first.
@@ -834,7 +844,7 @@ export const repeatUntil: <A>(
     /** The most items that there may be. */
     readonly maxItems: number | "unbounded"
   }
-) => Frame<ReadonlyArray<A>> = Compose.repeatUntil
+) => Frame<ReadonlyArray<A>> = Many.repeatUntil
 
 /**
  * An item that may be missing: `present` says whether it is there.
@@ -842,7 +852,7 @@ export const repeatUntil: <A>(
  * @category combinators
  * @since 0.1.0
  */
-export const option: <A>(present: Frame<boolean>, item: Frame<A>) => Frame<Option.Option<A>> = Compose.option
+export const option: <A>(present: Frame<boolean>, item: Frame<A>) => Frame<Option.Option<A>> = Choice.option
 
 /**
  * A frame that is named further down, or that is part of itself.
@@ -863,7 +873,7 @@ export const suspend: <A>(
     /** What it may have, in bytes. Default 16,777,216 (16 MiB). */
     readonly maxBytes?: number | "unbounded" | undefined
   }
-) => Frame<A> = Compose.suspend
+) => Frame<A> = Recursion.suspend
 
 /**
  * One of several, told apart by a tag in front of it.
@@ -887,7 +897,7 @@ export const union: <const Cases extends Fields>(
     /** The tag of a value. */
     readonly tagOf: (value: Value<Cases[keyof Cases]>) => number | bigint | string
   }
-) => Frame<Value<Cases[keyof Cases]>> = Compose.union
+) => Frame<Value<Cases[keyof Cases]>> = Choice.union
 
 /**
  * Gives a frame a name, which stands in front of the names of its parts where something is wrong with them.
@@ -898,7 +908,7 @@ export const union: <const Cases extends Fields>(
 export const named: {
   (name: string): <A>(self: Frame<A>) => Frame<A>
   <A>(self: Frame<A>, name: string): Frame<A>
-} = Function.dual(2, <A>(self: Frame<A>, name: string): Frame<A> => Compose.named(name, of<A>("named", self)))
+} = Function.dual(2, <A>(self: Frame<A>, name: string): Frame<A> => Change.named(name, of<A>("named", self)))
 
 /**
  * Bounds what one message may have, in bytes. More is `LimitOverrun`.
@@ -910,7 +920,7 @@ export const limited: {
   (maxBytes: number): <A>(self: Frame<A>) => Frame<A>
   <A>(self: Frame<A>, maxBytes: number): Frame<A>
 } = Function.dual(2, <A>(self: Frame<A>, maxBytes: number): Frame<A> =>
-  Compose.limited(of<A>("limited", self), bound("limited", "maxBytes", maxBytes))
+  Limited.limited(of<A>("limited", self), bound("limited", "maxBytes", maxBytes))
 )
 
 /**
@@ -926,7 +936,7 @@ export const transform: {
 } = Function.dual(
   2,
   <A, B>(self: Frame<A>, options: { readonly decode: (value: A) => B; readonly encode: (value: B) => A }): Frame<B> =>
-    Compose.changed(
+    Change.changed(
       "transform",
       of<A>("transform", self),
       (value) => Result.succeed(options.decode(value)),
@@ -960,7 +970,7 @@ export const transformOrFail: {
       readonly decode: (value: A) => Result.Result<B, string>
       readonly encode: (value: B) => Result.Result<A, string>
     }
-  ): Frame<B> => Compose.changed("transformOrFail", of<A>("transformOrFail", self), options.decode, options.encode)
+  ): Frame<B> => Change.changed("transformOrFail", of<A>("transformOrFail", self), options.decode, options.encode)
 )
 
 /**
@@ -977,7 +987,7 @@ export const refine: {
   <A>(self: Frame<A>, predicate: (value: A) => boolean, reason = "is not what it must be"): Frame<A> => {
     const check = (value: A): Result.Result<A, string> =>
       predicate(value) ? Result.succeed(value) : Result.fail(reason)
-    return Compose.changed("refine", of<A>("refine", self), check, check)
+    return Change.changed("refine", of<A>("refine", self), check, check)
   }
 )
 
@@ -1013,7 +1023,7 @@ export const gen: <A>(
     readonly maxBytes: number | "unbounded"
   },
   program: () => Generator<Decoder<any>, A, any>
-) => Decoder<A> = Compose.gen
+) => Decoder<A> = Program.gen
 
 /**
  * A frame of a decoder and an encoder.
@@ -1022,7 +1032,7 @@ export const gen: <A>(
  * @since 0.1.0
  */
 export const make: <A>(options: { readonly decoder: Decoder<A>; readonly encoder: Encoder<A> }) => Frame<A> =
-  Compose.joined
+  Program.joined
 
 /**
  * What a function of `decoder` returns where there is no value: what `more` and `malformed` of the cursor return.
@@ -1068,7 +1078,7 @@ export const decoder: <A>(options: {
   /** What a message may have, in bytes. */
   readonly maxBytes: number | "unbounded"
   readonly decode: (cursor: Cursor) => A | Stop
-}) => Decoder<A> = Compose.decoder as any
+}) => Decoder<A> = Program.decoder as any
 
 /**
  * What a function of `encoder` writes into.
@@ -1095,7 +1105,7 @@ export interface Sink {
  * @category constructors
  * @since 0.1.0
  */
-export const encoder: <A>(options: { readonly encode: (sink: Sink, value: A) => void }) => Encoder<A> = Compose.encoder
+export const encoder: <A>(options: { readonly encode: (sink: Sink, value: A) => void }) => Encoder<A> = Program.encoder
 
 /**
  * For a function of `encoder` to throw: why the value cannot be written.

@@ -131,3 +131,22 @@ export const count = (operation: string, name: string, value: unknown, least = 0
 /** A bound that has to be spelled out where there is none. */
 export const bound = (operation: string, name: string, value: unknown): number =>
   value === "unbounded" ? Infinity : count(operation, name, value)
+
+/** Writes `value` as the part `key` of something larger: a failure says so. */
+export const writeField = (sink: Sink, node: Node<any>, key: string | number, value: unknown): void => {
+  try {
+    node.write(sink, value)
+  } catch (error) {
+    throw blameWrite(error, key)
+  }
+}
+
+export const describeArray = (value: unknown): string =>
+  Array.isArray(value) ? `an array of ${value.length}` : describe(value)
+
+/** Sets a property that may be called `__proto__`. */
+export const define = (target: Record<string, unknown>, key: string, value: unknown): void => {
+  if (key === "__proto__")
+    Object.defineProperty(target, key, { value, enumerable: true, writable: true, configurable: true })
+  else target[key] = value
+}

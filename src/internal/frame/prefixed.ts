@@ -1,7 +1,7 @@
 /** Bodies whose length is said in front of them. */
 import { type Cursor, stop, type Stop } from "./cursor.ts"
 import { blameWrite, bound, describe, make, type Node, of, type Steps } from "./node.ts"
-import { integerText } from "./numbers.ts"
+import { integerText } from "./integerText.ts"
 import * as Octets from "./octets.ts"
 import { Progress, Whole } from "./progress.ts"
 import { EncodeFault, type Sink } from "./sink.ts"

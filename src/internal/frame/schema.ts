@@ -3,7 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Frame } from "../../Frame.ts"
-import { changed } from "./compose.ts"
+import { changed } from "./change.ts"
 import { Misuse, type Node, of } from "./node.ts"
 import { line } from "./text.ts"
 

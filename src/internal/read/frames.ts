@@ -1,5 +1,4 @@
 /** Messages as reads on a `ReadBuffer`: one, or all that are there. */
-import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { LimitOverrun, MalformedFrame, ReadError } from "../../StreamError.ts"
@@ -11,7 +10,6 @@ import { Located, Progress } from "../frame/progress.ts"
 import { errorOf } from "../frame/run.ts"
 import { notNow } from "../runtime/operation.ts"
 import { ReadOperation, type Source } from "./readBuffer.ts"
-import * as Separator from "./separator.ts"
 
 /** What a read of messages fails with. */
 export type FrameError = ReadError | IncompleteRead | LimitOverrun | MalformedFrame
@@ -23,10 +21,10 @@ export type FrameError = ReadError | IncompleteRead | LimitOverrun | MalformedFr
 abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   declare readonly node: Node<A>
   declare protected readonly cursor: Cursor
-  /** Of the message that was decoded last, how many bytes it has. */
+  /** How many bytes the message has that was decoded last, or the messages together. */
   declare protected size: number
   /** What `ready` found, for `settle` to take. */
-  declare protected found: A | typeof stop
+  declare private found: A | typeof stop
 
   constructor(source: Source, node: Node<A>) {
     super(source)
@@ -40,18 +38,51 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     return this.node.maxBytes
   }
 
+  // ------------------------------------------------------------------------
+  // what lies whole in one piece
+  // ------------------------------------------------------------------------
+
+  /** The message that begins at `from`, if all of it is there. It stays there. */
+  protected decode(bytes: Uint8Array, from: number, end: number): A | typeof stop {
+    const { cursor } = this
+    cursor.begin(bytes, from, end)
+    const value = this.node.read(cursor)
+    this.size = cursor.at - from
+    return value as A | typeof stop
+  }
+
+  /** The answer that lies whole in `bytes`, of `size` bytes. It stays there. */
+  protected abstract answerIn(bytes: Uint8Array, from: number, end: number): B | typeof notNow
+
+  tryNow(): B | typeof notNow {
+    const { buffer } = this
+    if (buffer.operation !== undefined || buffer.partial !== undefined) return notNow
+    const { end, piece, position } = buffer.window
+    if (position === end) return notNow
+    const answer = this.answerIn(piece, position, end)
+    if (answer !== notNow) buffer.skip(this.size)
+    return answer
+  }
+
+  override answerBy(bytes: Uint8Array): B | typeof notNow {
+    const answer = this.answerIn(Bytes.plain(bytes), 0, bytes.length)
+    return this.size === bytes.length ? answer : notNow
+  }
+
+  // ------------------------------------------------------------------------
+  // what arrives in several
+  // ------------------------------------------------------------------------
+
   /** The message at the front of the buffer, which stays there. */
   protected look(): A | typeof stop {
     const { buffer, cursor, node } = this
     const { window } = buffer
     let progress = buffer.partialOf === node ? buffer.partial : undefined
     if (progress === undefined) {
-      const { position } = window
-      cursor.begin(window.piece, position, window.end)
-      const value = node.read(cursor)
-      this.size = cursor.at - position
+      const { end, position } = window
+      const value = this.decode(window.piece, position, end)
       if (value !== stop || cursor.fault !== undefined) return value
-      progress = Progress.after(node, cursor, window.end - position)
+      progress = Progress.after(node, cursor, end - position)
       buffer.partialOf = node
       buffer.partial = progress
     }
@@ -75,7 +106,24 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     return found !== stop && buffer.operation === this && buffer.closed === undefined ? found : this.look()
   }
 
-  protected failed(fault: Fault): Exit.Exit<never, FrameError> {
+  /** Takes the answer from the front of the buffer, if it is there. */
+  protected abstract take(): B | typeof notNow
+
+  settle(): Exit.Exit<B, FrameError | E> | undefined {
+    const { buffer } = this
+    if (buffer.closed !== undefined) return this.broken()
+    const answer = this.take()
+    if (answer !== notNow) return Exit.succeed(answer)
+    const { fault } = this.cursor
+    if (fault !== undefined) return this.failed(fault)
+    return this.broken() ?? (buffer.end === undefined ? undefined : this.ended())
+  }
+
+  // ------------------------------------------------------------------------
+  // faults, and the end
+  // ------------------------------------------------------------------------
+
+  private failed(fault: Fault): Exit.Exit<never, FrameError> {
     const { buffer } = this
     const error = errorOf(this.name, this.node, fault, buffer.received - buffer.size, this.excerpt(fault.at))
     if (fault._tag === "Malformed" && fault.extent !== undefined)
@@ -100,52 +148,34 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
 
   /** What the end of the stream means in front of a message, and inside one. */
   protected ended(): Exit.Exit<B, FrameError | E> {
-    const held = this.buffer.window.length
-    if (held === 0) return this.atEnd()
-    return Exit.fail(new IncompleteRead({ operation: this.name, partial: this.buffer.take(held) }))
+    return this.buffer.window.length === 0 ? this.atEnd() : this.cutOff()
   }
   protected abstract atEnd(): Exit.Exit<B, FrameError | E>
 
-  protected answer(value: A): B {
-    return value as never
-  }
-
-  settle(): Exit.Exit<B, FrameError | E> | undefined {
+  /** The message is not all there, and never will be. */
+  protected cutOff(): Exit.Exit<never, IncompleteRead> {
     const { buffer } = this
-    if (buffer.closed !== undefined) return this.broken()
-    const value = this.next()
-    if (value !== stop) {
-      buffer.skip(this.size)
-      return Exit.succeed(this.answer(value as A))
-    }
-    const { fault } = this.cursor
-    if (fault !== undefined) return this.failed(fault)
-    return this.broken() ?? (buffer.end === undefined ? undefined : this.ended())
+    const held = buffer.window.length
+    const partial = held === 0 ? Bytes.empty : buffer.take(held)
+    return Exit.fail(new IncompleteRead({ operation: this.name, partial }))
   }
 }
 
 /** What the reads of one message share. */
 abstract class One<A, B> extends Framed<A, B, never> {
-  tryNow(): B | typeof notNow {
-    const { buffer, cursor, node } = this
-    if (buffer.operation !== undefined || buffer.partial !== undefined) return notNow
-    const { window } = buffer
-    const { end, position } = window
-    if (position === end) return notNow
-    cursor.begin(window.piece, position, end)
-    const value = node.read(cursor)
-    const size = cursor.at - position
+  protected abstract answer(value: A): B
+
+  protected answerIn(bytes: Uint8Array, from: number, end: number): B | typeof notNow {
+    const value = this.decode(bytes, from, end)
     // what takes nothing would never let others run
-    if (value === stop || size === 0) return notNow
-    buffer.skip(size)
-    return this.answer(value as A)
+    return value === stop || this.size === 0 ? notNow : this.answer(value as A)
   }
 
-  override answerBy(bytes: Uint8Array): B | typeof notNow {
-    const { cursor, node } = this
-    cursor.begin(Bytes.plain(bytes), 0, bytes.length)
-    const value = node.read(cursor)
-    return value === stop || cursor.at !== bytes.length ? notNow : this.answer(value as A)
+  protected take(): B | typeof notNow {
+    const value = this.next()
+    if (value === stop) return notNow
+    this.buffer.skip(this.size)
+    return this.answer(value as A)
   }
 }
 
@@ -154,8 +184,11 @@ export class ReadFrame<A> extends One<A, A> {
   get name() {
     return "readFrame"
   }
+  protected answer(value: A): A {
+    return value
+  }
   protected atEnd(): Exit.Exit<never, IncompleteRead> {
-    return Exit.fail(new IncompleteRead({ operation: this.name, partial: Bytes.empty }))
+    return this.cutOff()
   }
 }
 
@@ -169,7 +202,7 @@ export class ReadFrameOption<A> extends One<A, Option.Option<A>> {
   override get cleanEnd() {
     return exitNone
   }
-  protected override answer(value: A): Option.Option<A> {
+  protected answer(value: A): Option.Option<A> {
     return Option.some(value)
   }
   protected atEnd(): Exit.Exit<Option.Option<A>> {
@@ -177,43 +210,24 @@ export class ReadFrameOption<A> extends One<A, Option.Option<A>> {
   }
 }
 
-/** What the reads of all messages share. */
-abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
-  /** All messages that lie whole in the piece at the front, from its first byte on. How many bytes they have is `size`. */
-  protected all(bytes: Uint8Array, from: number, end: number): Array<A> {
-    const { cursor, node } = this
+/** What the reads of all messages share: what is wrong behind some of them is told by the next read. */
+export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
+  protected answerIn(bytes: Uint8Array, from: number, end: number): ReadonlyArray<A> | typeof notNow {
     const messages: Array<A> = []
     let at = from
     while (at < end) {
-      cursor.begin(bytes, at, end)
-      const value = node.read(cursor)
-      if (value === stop || cursor.at === at) break
+      const value = this.decode(bytes, at, end)
+      // what takes nothing would be found for ever
+      if (value === stop || this.size === 0) break
       messages.push(value as A)
-      at = cursor.at
+      at += this.size
     }
     this.size = at - from
-    return messages
+    return messages.length === 0 ? notNow : messages
   }
 
-  tryNow(): ReadonlyArray<A> | typeof notNow {
+  protected take(): ReadonlyArray<A> | typeof notNow {
     const { buffer } = this
-    if (buffer.operation !== undefined || buffer.partial !== undefined) return notNow
-    const { end, piece, position } = buffer.window
-    if (position === end) return notNow
-    const messages = this.all(piece, position, end)
-    if (messages.length === 0) return notNow
-    buffer.skip(this.size)
-    return messages
-  }
-
-  override answerBy(bytes: Uint8Array): ReadonlyArray<A> | typeof notNow {
-    const messages = this.all(Bytes.plain(bytes), 0, bytes.length)
-    return this.size === bytes.length ? messages : notNow
-  }
-
-  override settle(): Exit.Exit<ReadonlyArray<A>, FrameError | E> | undefined {
-    const { buffer } = this
-    if (buffer.closed !== undefined) return this.broken()
     const messages: Array<A> = []
     let value = this.next()
     while (value !== stop) {
@@ -223,11 +237,7 @@ abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
       if (buffer.window.length === 0) break
       value = this.look()
     }
-    // what is wrong behind them is told by the next read
-    if (messages.length > 0) return Exit.succeed(messages)
-    const { fault } = this.cursor
-    if (fault !== undefined) return this.failed(fault)
-    return this.broken() ?? (buffer.end === undefined ? undefined : this.ended())
+    return messages.length === 0 ? notNow : messages
   }
 }
 
@@ -243,84 +253,5 @@ export class ReadFrames<A> extends Many<A, never> {
   }
   protected atEnd(): Exit.Exit<ReadonlyArray<A>> {
     return this.cleanEnd
-  }
-}
-
-const exitDone: Exit.Exit<never, Cause.Done> = Exit.fail(Cause.Done())
-
-/** What `frames` pulls. One for each stream: it remembers what it is dropping. */
-export class PullFrames<A> extends Many<A, Cause.Done> {
-  private readonly skips: boolean
-  /** Of a message that is not wanted: how many bytes have yet to come, or what ends it. */
-  private dropping = 0
-  private droppingUntil: Separator.Separator | undefined = undefined
-
-  constructor(source: Source, node: Node<A>, skips: boolean) {
-    super(source, node)
-    this.skips = skips
-  }
-  get name() {
-    return "frames"
-  }
-  override get cleanEnd() {
-    // inside a message that is dropped nobody is idle
-    return this.dropping === 0 && this.droppingUntil === undefined ? exitDone : undefined
-  }
-  override tryNow(): typeof notNow {
-    return notNow
-  }
-  override answerBy(): typeof notNow {
-    return notNow
-  }
-  protected atEnd(): Exit.Exit<never, Cause.Done> {
-    return exitDone
-  }
-
-  /** Drops what is there of a message that is not wanted. Whether all of it is gone. */
-  private dropped(): boolean {
-    const { buffer } = this
-    const { window } = buffer
-    if (this.dropping > 0) {
-      const size = Math.min(this.dropping, window.length)
-      this.dropping -= size
-      if (size > 0) buffer.skip(size)
-    }
-    const until = this.droppingUntil
-    if (until !== undefined) {
-      const match = until.find(window, 0)
-      // an end may have begun in the last bytes
-      const size = match === undefined ? Math.max(0, window.length + 1 - until.longest) : match.end
-      if (size > 0) buffer.skip(size)
-      if (match !== undefined) this.droppingUntil = undefined
-    }
-    return this.dropping === 0 && this.droppingUntil === undefined
-  }
-
-  /** Whether what is wrong is passed over. */
-  private passOver(fault: Fault): boolean {
-    if (!this.skips) return false
-    if (fault.extent !== undefined) this.dropping = fault.extent
-    else if (fault.ends !== undefined) this.droppingUntil = Separator.compile(this.name, fault.ends)
-    else return false
-    this.dropped()
-    return true
-  }
-
-  override look(): A | typeof stop {
-    while (true) {
-      this.cursor.fault = undefined
-      if (!this.dropped()) return stop
-      const value = super.look()
-      const { fault } = this.cursor
-      if (value !== stop || fault === undefined || !this.passOver(fault)) return value
-    }
-  }
-
-  protected override ended(): Exit.Exit<ReadonlyArray<A>, FrameError | Cause.Done> {
-    if (this.dropping === 0 && this.droppingUntil === undefined) return super.ended()
-    // the message was cut, as one that is wanted would have been
-    const held = this.buffer.window.length
-    const partial = held === 0 ? Bytes.empty : this.buffer.take(held)
-    return Exit.fail(new IncompleteRead({ operation: this.name, partial }))
   }
 }

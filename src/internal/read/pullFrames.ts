@@ -1,14 +1,95 @@
-/** The messages of a reader, as something to pull. */
+/** The messages of a reader, as something to pull; those that are not wanted are dropped while they arrive. */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import type { Decoder } from "../../Frame.ts"
 import type { StreamReader } from "../../StreamReader.ts"
 import * as Argument from "../base/argument.ts"
-import { of } from "../frame/node.ts"
-import { type FrameError, PullFrames } from "./frames.ts"
+import { type Fault, stop } from "../frame/cursor.ts"
+import { type Node, of } from "../frame/node.ts"
+import { notNow } from "../runtime/operation.ts"
+import { type FrameError, Many } from "./frames.ts"
+import type { Source } from "./readBuffer.ts"
 import { BufferReader } from "./reader.ts"
+import * as Separator from "./separator.ts"
+
+const exitDone: Exit.Exit<never, Cause.Done> = Exit.fail(Cause.Done())
+
+/** What `frames` pulls. One for each stream: it remembers what it is dropping. */
+class PullFrames<A> extends Many<A, Cause.Done> {
+  private readonly skips: boolean
+  /** Of a message that is not wanted: how many bytes have yet to come, or what ends it. */
+  private dropping = 0
+  private droppingUntil: Separator.Separator | undefined = undefined
+
+  constructor(source: Source, node: Node<A>, skips: boolean) {
+    super(source, node)
+    this.skips = skips
+  }
+  get name() {
+    return "frames"
+  }
+  override get cleanEnd() {
+    // inside a message that is dropped nobody is idle
+    return this.dropping === 0 && this.droppingUntil === undefined ? exitDone : undefined
+  }
+  override tryNow(): typeof notNow {
+    return notNow
+  }
+  override answerBy(): typeof notNow {
+    return notNow
+  }
+  protected atEnd(): Exit.Exit<never, Cause.Done> {
+    return exitDone
+  }
+
+  /** Drops what is there of a message that is not wanted. Whether all of it is gone. */
+  private dropped(): boolean {
+    const { buffer } = this
+    const { window } = buffer
+    if (this.dropping > 0) {
+      const size = Math.min(this.dropping, window.length)
+      this.dropping -= size
+      if (size > 0) buffer.skip(size)
+    }
+    const until = this.droppingUntil
+    if (until !== undefined) {
+      const match = until.find(window, 0)
+      // an end may have begun in the last bytes
+      const size = match === undefined ? Math.max(0, window.length + 1 - until.longest) : match.end
+      if (size > 0) buffer.skip(size)
+      if (match !== undefined) this.droppingUntil = undefined
+    }
+    return this.dropping === 0 && this.droppingUntil === undefined
+  }
+
+  /** Whether what is wrong is passed over. */
+  private passOver(fault: Fault): boolean {
+    if (!this.skips) return false
+    if (fault.extent !== undefined) this.dropping = fault.extent
+    else if (fault.ends !== undefined) this.droppingUntil = Separator.compile(this.name, fault.ends)
+    else return false
+    this.dropped()
+    return true
+  }
+
+  override look(): A | typeof stop {
+    while (true) {
+      this.cursor.fault = undefined
+      if (!this.dropped()) return stop
+      const value = super.look()
+      const { fault } = this.cursor
+      if (value !== stop || fault === undefined || !this.passOver(fault)) return value
+    }
+  }
+
+  protected override ended(): Exit.Exit<ReadonlyArray<A>, FrameError | Cause.Done> {
+    // one that is dropped was cut, as one that is wanted would have been
+    return this.dropping === 0 && this.droppingUntil === undefined ? super.ended() : this.cutOff()
+  }
+}
 
 export const pull = <A>(
   reader: StreamReader,

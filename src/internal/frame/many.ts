@@ -1,0 +1,185 @@
+/** Many frames of one kind: as many as a count says, or up to an end. */
+import { Cursor, stop, type Stop } from "./cursor.ts"
+import {
+  blameWrite,
+  bound,
+  count,
+  describe,
+  describeArray,
+  make,
+  type Node,
+  of,
+  type Steps,
+  writeField
+} from "./node.ts"
+import type { Progress } from "./progress.ts"
+import { EncodeFault, type Sink } from "./sink.ts"
+
+/** How many items there are, or the frame that says so. */
+export type ArrayOptions =
+  | { readonly count: number }
+  | { readonly prefix: unknown; readonly maxItems: number | "unbounded" }
+
+const badCount = (value: unknown): string => `${String(value)} is no number of items`
+
+export const array = <A>(element: unknown, options: ArrayOptions): Node<ReadonlyArray<A>> => {
+  const item = of<A>("array", element)
+  if ("count" in options) {
+    const size = count("array", "count", options.count)
+    return make<ReadonlyArray<A>>({
+      name: "array",
+      min: times(item.minBytes, size),
+      max: times(item.maxBytes, size),
+      recursive: item.recursive,
+      read: (cursor) => readItems(cursor, item, size),
+      steps: item.isFixed ? undefined : (progress) => itemSteps(progress, item, size),
+      write: (sink, value) => {
+        if (!Array.isArray(value) || value.length !== size) {
+          throw new EncodeFault(`must be an array of ${size} items, got ${describeArray(value)}`)
+        }
+        writeItems(sink, item, value)
+      }
+    })
+  }
+  const prefix = of<number | bigint>("array", options.prefix)
+  const most = bound("array", "maxItems", options.maxItems)
+  /** The number of items, or why it is none. */
+  const check = (value: number | bigint): number | string => {
+    const size = Number(value)
+    if (!Number.isSafeInteger(size) || size < 0) return badCount(value)
+    return size > most ? `${size} items are more than ${most}` : size
+  }
+  return make<ReadonlyArray<A>>({
+    name: "array",
+    min: prefix.minBytes,
+    max: prefix.maxBytes + times(item.maxBytes, most),
+    recursive: prefix.recursive || item.recursive,
+    read: (cursor) => {
+      const { at } = cursor
+      const value = prefix.read(cursor)
+      if (value === stop) return cursor.within("count", false)
+      const size = check(value)
+      if (typeof size === "string") {
+        cursor.malformed(size, at)
+        return cursor.within("count", false)
+      }
+      return readItems(cursor, item, size)
+    },
+    *steps(progress: Progress): Steps<any> {
+      const at = progress.offset
+      progress.key = "count"
+      const size = check(yield prefix)
+      return typeof size === "string" ? progress.wrong("count", size, at) : yield* itemSteps(progress, item, size)
+    },
+    write: (sink, value) => {
+      if (!Array.isArray(value)) throw new EncodeFault(`must be an array, got ${describe(value)}`)
+      if (value.length > most) throw new EncodeFault(`must have ${most} items or less, got ${value.length}`)
+      writeField(sink, prefix, "count", prefix.isBigint ? BigInt(value.length) : value.length)
+      writeItems(sink, item, value)
+    }
+  })
+}
+
+/** 0 of what is unbounded are 0. */
+const times = (size: number, factor: number): number => (size === 0 || factor === 0 ? 0 : size * factor)
+
+const readItems = <A>(cursor: Cursor, item: Node<A>, size: number): ReadonlyArray<A> | Stop => {
+  cursor.entered++
+  const left = cursor.end - cursor.at
+  const least = size * item.minBytes
+  if (left < least) return cursor.more(least - left)
+  const items: Array<A> = []
+  for (let i = 0; i < size; i++) {
+    const one = item.read(cursor)
+    if (one === stop) return cursor.within(i, i === size - 1)
+    items.push(one as A)
+  }
+  return items
+}
+
+function* itemSteps<A>(progress: Progress, item: Node<A>, size: number): Steps<ReadonlyArray<A>> {
+  const items: Array<A> = []
+  for (let i = 0; i < size; i++) {
+    progress.key = i
+    progress.last = i === size - 1
+    items.push(yield item)
+  }
+  return items
+}
+
+const writeItems = <A>(sink: Sink, item: Node<A>, value: ReadonlyArray<A>): void => {
+  for (let i = 0; i < value.length; i++) writeField(sink, item, i, value[i])
+}
+
+export const repeatUntil = <A>(
+  element: unknown,
+  ending: unknown,
+  options: { readonly maxItems: number | "unbounded" }
+): Node<ReadonlyArray<A>> => {
+  const item = of<A>("repeatUntil", element)
+  const end = of<unknown>("repeatUntil", ending)
+  const most = bound("repeatUntil", "maxItems", options?.maxItems)
+  const tooMany = `more than ${most} items`
+  // the end, or that there is none here: it was wrong, and nothing was taken
+  const maybeEnd = make<boolean>({
+    name: end.name,
+    min: 0,
+    max: end.maxBytes,
+    recursive: end.recursive,
+    read: (cursor) => {
+      const { at } = cursor
+      if (end.read(cursor) !== stop) return true
+      if (cursor.fault === undefined) return stop
+      cursor.fault = undefined
+      cursor.at = at
+      return false
+    },
+    write: () => {}
+  })
+  return make<ReadonlyArray<A>>({
+    name: "repeatUntil",
+    min: end.minBytes,
+    max: end.maxBytes + times(item.maxBytes, most),
+    recursive: item.recursive,
+    read: (cursor) => {
+      cursor.entered++
+      const items: Array<A> = []
+      while (true) {
+        const ended = maybeEnd.read(cursor)
+        if (ended === stop) return stop
+        if (ended === true) return items
+        if (items.length === most) return cursor.malformed(tooMany)
+        const one = item.read(cursor)
+        if (one === stop) return cursor.within(items.length, false)
+        items.push(one as A)
+      }
+    },
+    *steps(progress: Progress): Steps<any> {
+      const items: Array<A> = []
+      while (!(yield maybeEnd)) {
+        if (items.length === most) return progress.malformed(tooMany)
+        progress.key = items.length
+        items.push(yield item)
+      }
+      return items
+    },
+    write: (sink, value) => {
+      if (!Array.isArray(value)) throw new EncodeFault(`must be an array, got ${describe(value)}`)
+      if (value.length > most) throw new EncodeFault(`must have ${most} items or less, got ${value.length}`)
+      for (let i = 0; i < value.length; i++) {
+        const inner = sink.nested()
+        writeField(inner, item, i, value[i])
+        if (beginsWith(inner.copy(), maybeEnd)) throw blameWrite(new EncodeFault("would be taken for the end"), i)
+        sink.append(inner)
+      }
+      writeField(sink, end, "end", undefined)
+    }
+  })
+}
+
+/** Whether bytes begin with what the frame reads, or might with more bytes behind them. */
+const beginsWith = (bytes: Uint8Array, maybe: Node<boolean>): boolean => {
+  const cursor = new Cursor()
+  cursor.over(bytes, 0, bytes.length)
+  return maybe.read(cursor) === true
+}

@@ -1,0 +1,77 @@
+/** Decoders and encoders as programs and functions of the user, and a frame made of two halves. */
+import { type Cursor, stop, type Stop } from "./cursor.ts"
+import { limited } from "./limited.ts"
+import { bound, make, Misuse, type Node, of } from "./node.ts"
+import { reasonOf } from "./progress.ts"
+import { EncodeFault, type Sink } from "./sink.ts"
+
+const cannotWrite = (): never => {
+  throw new EncodeFault("is a decoder, and cannot write")
+}
+
+export const gen = <A>(
+  options: { readonly maxBytes: number | "unbounded" },
+  program: () => Generator<any, A, any>
+): Node<A> => {
+  const max = bound("gen", "maxBytes", options?.maxBytes)
+  return limited(
+    make<A>({
+      name: "gen",
+      min: 0,
+      max: Infinity,
+      // what it reads depends on what it has read
+      recursive: true,
+      read: (cursor) => {
+        cursor.entered++
+        let next: IteratorResult<any, A>
+        try {
+          const steps = program()
+          next = steps.next()
+          while (next.done !== true) {
+            const value = of<any>("gen", next.value).read(cursor)
+            if (value === stop) return cursor.within("", false)
+            next = steps.next(value)
+          }
+        } catch (cause) {
+          if (cause instanceof Misuse) throw cause
+          return cursor.malformed(reasonOf(cause), cursor.at, cause)
+        }
+        return next.value
+      },
+      steps: program,
+      write: cannotWrite
+    }),
+    max
+  )
+}
+
+export const decoder = <A>(options: {
+  readonly maxBytes: number | "unbounded"
+  readonly decode: (cursor: Cursor) => A | Stop
+}): Node<A> => {
+  const max = bound("decoder", "maxBytes", options?.maxBytes)
+  return limited(make<A>({ name: "decoder", min: 0, max: Infinity, read: options.decode, write: cannotWrite }), max)
+}
+
+const cannotRead = (): never => {
+  throw new Error("an encoder cannot read")
+}
+
+export const encoder = <A>(options: { readonly encode: (sink: Sink, value: A) => void }): Node<A> =>
+  make<A>({ name: "encoder", min: 0, max: Infinity, read: cannotRead, write: options.encode })
+
+export const joined = <A>(options: { readonly decoder: unknown; readonly encoder: unknown }): Node<A> => {
+  const reads = of<A>("make", options?.decoder)
+  const writes = of<A>("make", options?.encoder)
+  return make<A>({
+    name: reads.name,
+    min: reads.minBytes,
+    max: reads.maxBytes,
+    recursive: reads.recursive,
+    isVoid: reads.isVoid,
+    isBigint: reads.isBigint,
+    read: reads.read,
+    steps: reads.steps,
+    write: writes.write
+  })
+}
