@@ -5,10 +5,10 @@ const src = new URL("src/", import.meta.url).pathname
 
 /** Those that take long because real time has to pass: `npm run test:long`. */
 export const long = [
-  "test/timeouts/stalls.test.ts",
-  "test/network/lingering.test.ts",
-  "test/network/cluster.test.ts",
-  "test/network/descriptors.test.ts"
+  "test/runtime/stalls.test.ts",
+  "test/transport/linger.test.ts",
+  "test/node/cluster.test.ts",
+  "test/node/descriptors.test.ts"
 ]
 
 export default defineConfig({

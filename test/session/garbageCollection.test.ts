@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import { fileURLToPath } from "node:url"
 import { run } from "../support/program.ts"
 
-const program = fileURLToPath(new URL("programs/nobody-refers-to-it.ts", import.meta.url))
+const program = fileURLToPath(new URL("programs/nobodyRefersToIt.ts", import.meta.url))
 
 describe("rank 26 while the garbage collector runs", () => {
   it.live("rank 26 what nobody refers to but its scope goes on, and what has ended is collected", () =>

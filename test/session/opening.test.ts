@@ -2,7 +2,7 @@
  * What CPython's own suite covers of opening connections, serving and `start_tls` with streams
  * (`test_asyncio/test_streams.py`, 3.11 to 3.14). Each test is named after the case it corresponds to; where this library
  * differs on purpose, the name says so. `test_server.py` is in test/server/lifetime.test.ts, and for the paths of Unix
- * sockets in test/network/listen-unix.test.ts, under its names.
+ * sockets in test/node/listenUnix.test.ts, under its names.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Fiber } from "effect"

@@ -1,7 +1,7 @@
 /**
  * Wrong options, of every function that takes some: a programming error, so the effect dies when it is run, before
  * anything has happened, and says which operation it was, which option, and what it was given. Options of TLS are in
- * test/tls, arguments of the reader and the writer in test/reader and test/writer.
+ * test/tls, arguments of the reader and the writer in test/read and test/write.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Result, type Scope } from "effect"

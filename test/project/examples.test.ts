@@ -7,11 +7,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import * as Program from "./support/program.ts"
-import { connectRaw } from "./support/rawPeer.ts"
-import { eventually } from "./support/wait.ts"
+import * as Program from "../support/program.ts"
+import { connectRaw } from "../support/rawPeer.ts"
+import { eventually } from "../support/wait.ts"
 
-const root = join(import.meta.dirname, "..")
+const root = join(import.meta.dirname, "../..")
 const file = (name: string) => join(root, "examples", `${name}.ts`)
 
 /** Runs an example to its end, which must be a good one; answers the lines that it printed. */

@@ -1,7 +1,7 @@
 /**
  * The bounds at the two ends of a connection's life, in virtual time: connecting, the TLS handshake, closing. What
- * their defaults are, what they fail with, and that nothing is left. (What they do on real sockets is in test/network
- * and test/tls.)
+ * their defaults are, what they fail with, and that nothing is left. (What they do on real sockets is in
+ * test/connect and test/tls.)
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Connection, openConnection, openUnixConnection, startServer, StreamError } from "effect-byte-streams"

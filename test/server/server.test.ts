@@ -1,8 +1,8 @@
 /**
- * Section 10 of the asyncio semantics, row by row: the server. More of each row is in test/server, test/network and
- * test/overload; 10.10 (TCP_NODELAY) is in test/network/connect.test.ts, the child process that runs out of
- * descriptors (10.9) in test/overload/connections.test.ts. 10.8 is about asyncio's event loop, and has no counterpart:
- * `backlog` is in test/network/listen.test.ts.
+ * Section 10 of the asyncio semantics, row by row: the server. More of each row is beside it and in test/node;
+ * 10.10 (TCP_NODELAY) is in test/connect/openConnection.test.ts, the child process that runs out of descriptors (10.9)
+ * in test/server/maxConnections.test.ts. 10.8 is about asyncio's event loop, and has no counterpart:
+ * `backlog` is in test/node/listen.test.ts.
  */
 import { assert, describe, it } from "@effect/vitest"
 import {

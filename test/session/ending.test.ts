@@ -1,6 +1,6 @@
 /**
- * What users ask for when a connection ends, on real sockets: ranks 9, 10, 11, 15, 16, 23, 36 and 40. (Ranks 24 and 25
- * are in ../network, rank 27 is in ../server.)
+ * What users ask for when a connection ends, on real sockets: ranks 9, 10, 11, 15, 16, 23, 36 and 40. (Rank 24 is
+ * in ../connect, rank 25 in ../node, rank 27 in ../server.)
  */
 import { assert, describe, it } from "@effect/vitest"
 import { type Connection, NodeNetwork, openConnection, StreamError } from "effect-byte-streams"

@@ -2,7 +2,7 @@
  * What was accepted is sent, and nothing else, wherever an interruption comes: the wire shows, whole and in the order in
  * which they were accepted, the writes that returned, and of an interrupted one nothing at all.
  *
- * As in `interruption.test.ts`, fibers run under a scheduler that the test turns by hand, and are interrupted after each
+ * As in `read/interruptionAnywhere.test.ts`, fibers run under a scheduler that the test turns by hand, and are interrupted after each
  * step of an undisturbed run.
  */
 import { assert, it } from "@effect/vitest"

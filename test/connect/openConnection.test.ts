@@ -1,6 +1,6 @@
 /**
  * Opening connections over real sockets: TCP and Unix, the layers, the options, and every way in which it can fail.
- * Names with several addresses are in happy-eyeballs.test.ts.
+ * Names with several addresses are in happyEyeballs.test.ts.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Context, Effect, Exit, Fiber, Layer, Scope } from "effect"

@@ -1,4 +1,4 @@
-/** Listening on TCP: hosts, ports, options, and every way in which it can fail. Unix sockets are in listen-unix.test.ts. */
+/** Listening on TCP: hosts, ports, options, and every way in which it can fail. Unix sockets are in listenUnix.test.ts. */
 import { assert, describe, it } from "@effect/vitest"
 import { Network, NodeNetwork, openConnection, type Server, startServer, type Transport } from "effect-byte-streams"
 import { Effect, Exit, Fiber, Result, Scope } from "effect"
