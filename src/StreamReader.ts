@@ -1,5 +1,5 @@
 /**
- * The reading half of a connection: a bounded buffer that is read by pulling.
+ * The reading half of a connection: a bounded buffer, read by pulling.
  *
  * | | waits for | at the end of the stream | fails with `ReadError` and |
  * | --- | --- | --- | --- |
@@ -13,27 +13,44 @@
  * | `readLine` | a line feed | the rest, then empty | `LimitOverrun` |
  * | `readLineOption` | a line feed | the rest, then `None` | `LimitOverrun` |
  * | `readLineText` | a line feed | `None` if nothing is left | `IncompleteRead`, `LimitOverrun` |
+ * | `readFrame(frame)` | a message | | `IncompleteRead`, `LimitOverrun`, `MalformedFrame` |
+ * | `readFrameOption(frame)` | a message | `None` if nothing is left | `IncompleteRead`, `LimitOverrun`, `MalformedFrame` |
  * | `readAll({ maxBytes })` | the end | everything | `LimitOverrun` |
- * | `peek(n)` | n bytes | what there is | |
+ * | `peek(n)` | n bytes | all that is left | |
  * | `skip(n)` | n bytes | | `IncompleteRead` |
  * | `discardUntil(separator)` | the separator | | `IncompleteRead` |
  * | `pull` | 1 byte | `Done` | |
  *
- * What holds for all of them:
+ * **When to use**
  *
- * - **Nothing is lost.** Interrupting a read that waits leaves every byte in the buffer, for the next read.
- *   Bytes that arrived before the connection broke are delivered before `ConnectionLost`. That is each read by itself:
- *   a program that reads a length and then a body has taken the length when its body is interrupted.
- * - **One at a time.** A read that begins while another fiber's waits fails with `StreamBusy`; the first is not disturbed.
- * - **`limit`** (default 65,536 bytes) bounds what a separator is searched in. Above `2 * limit` buffered bytes the
- *   transport is paused, at `limit` or below it is resumed. A read of more than that raises the threshold while it waits.
- * - **`within(duration)`** is the same reader with a bound of its own for each read.
- * - A count is an integer of 0 or more; anything else dies, and names the operation and the value. A count of 0 never
- *   waits, but still fails if the stream is closed, or lost with nothing left to read.
- * - The result may be a view of a larger piece of memory, which is kept alive as long as the result is, and may hold
- *   what other connections received (as a small `Buffer` of Node's does). Whoever stores a few bytes for long, or hands
- *   on the `buffer` of a result, makes a copy (`slice`).
+ * - Bytes as they come: `read`, or `readInto` for bulk.
+ * - A known number of bytes: `readExactly`; `readExactlyOption` where the stream may end between two messages.
+ * - Text lines: `readLineText`. It alone of the line reads tells a cut line from a whole one without options.
+ * - Another separator: `readUntil`, `readUntilOption`.
+ * - Messages with lengths, tags or fields: `readFrame`. It takes a whole message or nothing.
+ * - Everything, such as the answer to one request: `readAll`.
  *
+ * **Details**
+ *
+ * These rules hold for every read:
+ *
+ * - **No read loses a byte.** An interrupted read leaves every byte in the buffer, for the next read. Bytes that arrived
+ *   before a loss are delivered before `ConnectionLost`. The rule is for one read: a program that reads a length, and
+ *   is interrupted while it reads the body, has taken the length. `readFrame` reads both as one.
+ * - **One read at a time.** A second read fails with `StreamBusy` while another fiber's read waits. The first read is not
+ *   disturbed.
+ * - **`limit`** (default 65,536 bytes) says how far a separator is searched. The transport is paused above `2 * limit`
+ *   buffered bytes, and resumed at `limit` or below. A read of more bytes than that raises the threshold while it waits.
+ * - **Counts** are integers of 0 or more. Any other count dies with a message that names the operation and the value. A
+ *   count of 0 never waits. It still fails on a closed stream, and on a lost one that has nothing left to read.
+ *
+ * **Gotchas**
+ *
+ * The result may be a view of a larger piece of memory. That memory lives as long as the result, and may hold bytes of
+ * other connections (as a small `Buffer` of Node does). Copy a result (`slice`) to keep a few bytes for long, or before
+ * its `buffer` is handed on.
+ *
+ * @stability unstable
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
@@ -64,49 +81,74 @@ import type {
 } from "./StreamError.ts"
 
 /**
- * One separator, or several of which the one that ends first counts. Text stands for its UTF-8 bytes.
+ * One separator, or several. Text stands for its UTF-8 bytes.
  *
+ * **Details**
+ *
+ * Of several separators, the match that ends first counts. Of two that end at the same byte, the shorter one counts
+ * (CPython 3.13). An empty separator dies, and so does an empty array.
+ *
+ * @see {@link StreamReader.readUntil}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type Separator = Input
 
 /**
- * How far `readUntil` and `readUntilOption` look, and what they return.
+ * The options of `readUntil` and `readUntilOption`.
  *
+ * @see {@link StreamReader.readUntil}
+ * @see {@link LineOptions} for lines.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface UntilOptions {
-  /** How many bytes may stand in front of the separator. Default: the limit of the reader. */
+  /** The most bytes that may stand in front of the separator. Default: the limit of the reader. */
   readonly limit?: number | undefined
-  /** Whether the separator is part of the result. Default `true`, as in asyncio. */
+  /** Whether the result includes the separator. Default `true`, as in asyncio. */
   readonly keepDelimiter?: boolean | undefined
 }
 
 /**
- * What `readLineWith` takes for a line.
+ * The options of `readLineWith`.
  *
+ * @see {@link StreamReader.readLineWith}
+ * @see {@link LinesOptions} for a stream of lines.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface LineOptions {
-  /** How many bytes a line may have, without its line feed. Default: the limit of the reader. */
+  /** The most bytes of a line, without its line feed. Default: the limit of the reader. */
   readonly limit?: number | undefined
-  /** Whether an overlong line fails the read, or is dropped and the next one read. Default `"fail"`. */
+  /** `"fail"` fails on an overlong line with `LimitOverrun`; `"discard"` drops that line and reads the next. Default `"fail"`. */
   readonly onOverrun?: "fail" | "discard" | undefined
-  /** Whether the last line may lack its line feed, or fails with `IncompleteRead` then. Default `"optional"`. */
+  /**
+   * Whether the last line may lack its line feed. `"optional"` returns such a line; `"required"` fails with
+   * `IncompleteRead`. Default `"optional"`, as in asyncio.
+   */
   readonly end?: "optional" | "required" | undefined
-  /** Whether the line feed is part of the result; where not, a carriage return in front of it goes as well. Default `true`. */
+  /**
+   * Whether the result includes the line feed. `false` also drops a carriage return in front of the line feed, and makes
+   * the result an `Option`. Default `true`.
+   */
   readonly keepDelimiter?: boolean | undefined
 }
 
-/** What was given for an option, or that nothing was. */
+/** The type of an option as given, or `undefined`. */
 type Given<Options, Name> = Name extends keyof Options ? Options[Name] : undefined
 
 /**
- * What `readLineWith` returns.
+ * The result of `readLineWith`: bytes, or an `Option` of bytes with `keepDelimiter: false`.
  *
+ * @see {@link LineOptions}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -117,8 +159,15 @@ export type LineResult<Options extends LineOptions> = [Given<Options, "keepDelim
     : Uint8Array | Option.Option<Uint8Array>
 
 /**
- * What `readLineWith` fails with.
+ * The errors of `readLineWith`, as its options allow them.
  *
+ * **Details**
+ *
+ * `LimitOverrun` is among them unless `onOverrun` is `"discard"`, `IncompleteRead` where `end` is `"required"`.
+ *
+ * @see {@link LineOptions}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -130,37 +179,59 @@ export type LineError<Options extends LineOptions> =
 /**
  * The reading half of a connection.
  *
+ * **Details**
+ *
+ * The table at the top of this module compares the reads, and states the rules that hold for all of them.
+ *
+ * @see {@link make} for a reader that is fed by hand.
+ * @see {@link fromBytes}, {@link fromStream} for readers without a connection.
+ * @see `StreamWriter` for the other half.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface StreamReader {
-  /** The limit of the buffer, in bytes. */
+  /** The limit of the buffer, in bytes. Default 65,536. The transport is paused above twice the limit. */
   readonly limit: number
 
   /**
-   * Reads 1 to `maxBytes` bytes, as soon as there are any: all that is there, up
-   * to `maxBytes`. Empty at the end of the stream, every time: a loop has to
-   * look at the length, or use `readOption`, or it spins when the peer has left.
+   * Reads 1 to `maxBytes` bytes: all that is there, up to `maxBytes`. Waits only while there is none.
+   *
+   * **When to use**
+   *
+   * For bytes without structure, such as a body that is passed on. Use `readInto` for bulk, `readExactly` for a known
+   * number of bytes.
+   *
+   * **Gotchas**
+   *
+   * The result is empty at the end of the stream, every time. A loop must look at its length, or use `readOption`;
+   * otherwise the loop spins when the peer has left.
+   *
+   * @see {@link StreamReader.readOption}, {@link StreamReader.readInto}, {@link StreamReader.readExactly}
    */
   read(maxBytes: number): Effect.Effect<Uint8Array, ReadError>
 
   /**
-   * As `read`, into memory of the caller's: puts 1 to `target.length` bytes at
-   * the front of `target`, and returns how many. 0 at the end of the stream,
-   * every time, and where `target` is empty. (Go's `Read`, Rust's `read`,
-   * Python's `readinto`.)
+   * Reads 1 to `target.length` bytes into memory of the caller, and returns their number. The bytes lie at the front of
+   * `target`. The result is 0 at the end of the stream, every time, and where `target` is empty.
    *
-   * For bulk: with one array that is used again for each read, nothing has to
-   * be allocated for what arrives, which is a third to half of what it costs.
-   * From the first such read that waits on, a TCP, Unix or TLS connection reads
-   * into memory that all connections share, and other reads pay for a copy. (So
-   * does one that has brought no more than 1,024 bytes at a time, 16 times in a
-   * row.)
+   * **When to use**
    *
-   * `target` is the reader's until the read is over. Interrupting it loses no
-   * byte: those that came stay in the buffer, and what `target` holds then says
-   * nothing. Who writes parts of `target` to a writer has to `flush` before the
-   * next read: above 4,096 bytes a write keeps a view.
+   * For bulk. One array serves every read, so nothing is allocated for what arrives. Allocation is a third to half of the
+   * cost of `read` in bulk. (Go has `Read`, Rust `read`, Python `readinto`.)
+   *
+   * **Details**
+   *
+   * A TCP, Unix or TLS connection reads into memory that all connections share, from the first `readInto` that waits.
+   * Other reads of that connection pay for a copy from then on. A connection that brought at most 1,024 bytes at a time, 16
+   * times in a row, changes in the same way.
+   *
+   * **Gotchas**
+   *
+   * `target` belongs to the reader until the read is over. Interrupting the read loses no byte: the bytes stay in the
+   * buffer, and the content of `target` means nothing. A program that writes parts of `target` must `flush` before its
+   * next read, because a write above 4,096 bytes keeps a view.
    *
    * **Example** (Hashing what arrives)
    *
@@ -182,82 +253,159 @@ export interface StreamReader {
    *
    * console.log(await Effect.runPromise(program)) // => 2cf24dba
    * ```
+   *
+   * @see {@link StreamReader.read}
    */
   readInto(target: Uint8Array): Effect.Effect<number, ReadError>
 
-  /** As `read`, with `None` at the end of the stream, and where a server ends idle reads (`whenDraining`). */
+  /**
+   * Reads as `read` does, and returns `None` at the end of the stream.
+   *
+   * **Details**
+   *
+   * The result is also `None` where a shutting-down server ends idle reads (`whenDraining`).
+   *
+   * @see {@link StreamReader.read}
+   */
   readOption(maxBytes: number): Effect.Effect<Option.Option<Uint8Array>, ReadError>
 
   /**
-   * Reads everything up to the end of the stream. `maxBytes` says how much that
-   * may be; `"unbounded"` trusts the peer with this process's memory.
+   * Reads everything up to the end of the stream.
    *
-   * Above `maxBytes` it fails with `LimitOverrun`. All bytes stay in the buffer
-   * until the read is complete: a failure or an interruption loses none.
+   * **When to use**
+   *
+   * For a peer that sends one answer and closes. Use `stream` to handle the pieces as they come.
+   *
+   * **Details**
+   *
+   * All bytes stay in the buffer until the read is complete: a failure or an interruption loses none. More than `maxBytes`
+   * bytes fail with `LimitOverrun`.
+   *
+   * **Gotchas**
+   *
+   * An end of the stream may be a cut: `readAll` cannot tell. A protocol that must know sends a length, or a last word.
+   *
+   * @see {@link stream}, {@link StreamReader.readExactly}
    */
-  readAll(options: { readonly maxBytes: number | "unbounded" }): Effect.Effect<Uint8Array, ReadError | LimitOverrun>
+  readAll(options: {
+    /** The most bytes to read. `"unbounded"` sets no bound, and trusts the peer with the memory of this process. */
+    readonly maxBytes: number | "unbounded"
+  }): Effect.Effect<Uint8Array, ReadError | LimitOverrun>
 
   /**
-   * Reads exactly `count` bytes, which may be far more than the limit. If the
-   * stream ends first, fails with `IncompleteRead`, which carries the bytes
-   * that came; the buffer is empty then.
+   * Reads exactly `count` bytes, also far more than the limit.
+   *
+   * **When to use**
+   *
+   * For a message of known length. Use `readExactlyOption` for the first bytes of a message, where the stream may end
+   * between two messages. Use `take` or `limited` for a body too large to hold.
+   *
+   * **Details**
+   *
+   * A stream that ends first fails the read with `IncompleteRead`. The error carries the bytes that came, and the buffer
+   * is empty afterwards.
+   *
+   * @see {@link StreamReader.readExactlyOption}, {@link StreamReader.readFrame}, {@link take}, {@link limited}
    */
   readExactly(count: number): Effect.Effect<Uint8Array, ReadError | IncompleteRead>
 
   /**
-   * As `readExactly`, with `None` if the stream ends in front of the first byte: a clean end between two messages. Also
-   * where a server ends idle reads (`whenDraining`).
+   * Reads as `readExactly` does, and returns `None` if the stream ends in front of the first byte.
+   *
+   * **Details**
+   *
+   * `None` is a clean end between two messages. The result is also `None` where a shutting-down server ends idle reads
+   * (`whenDraining`).
+   *
+   * @see {@link StreamReader.readExactly}
    */
   readExactlyOption(count: number): Effect.Effect<Option.Option<Uint8Array>, ReadError | IncompleteRead>
 
   /**
-   * Reads up to and including a separator. Of several the match that ends first
-   * counts, and the shortest of those (CPython 3.13).
+   * Reads up to a separator, and includes the separator in the result.
    *
-   * Fails with `LimitOverrun` if more than `limit` bytes come before it; the
-   * buffer is untouched then, and `skip(consumed)` never cuts a separator in
-   * two. Fails with `IncompleteRead` if the stream ends first; it carries what
-   * was buffered, and the buffer is empty then. After a loss, what was buffered
-   * stays readable.
+   * **When to use**
+   *
+   * For items that end with a separator of their own. Use `readLineText` for lines of text.
+   *
+   * **Details**
+   *
+   * - More than `limit` bytes in front of the separator fail with `LimitOverrun`. The buffer is untouched then, and
+   *   `skip(consumed)` never cuts a separator in two. `discardUntil` drops the whole item.
+   * - A stream that ends first fails with `IncompleteRead`. The error carries the buffered bytes, and the buffer is empty.
+   * - A loss fails with `ConnectionLost`. The buffered bytes stay readable.
+   *
+   * @see {@link StreamReader.readUntilOption}, {@link StreamReader.discardUntil}, {@link UntilOptions}
    */
   readUntil(
     separator: Separator,
     options?: UntilOptions
   ): Effect.Effect<Uint8Array, ReadError | IncompleteRead | LimitOverrun>
 
-  /** As `readUntil`, with `None` if the stream ends in front of the first byte: a clean end between two items. */
+  /**
+   * Reads as `readUntil` does, and returns `None` if the stream ends in front of the first byte.
+   *
+   * **Details**
+   *
+   * `None` is a clean end between two items. The result is also `None` where a shutting-down server ends idle reads
+   * (`whenDraining`).
+   *
+   * @see {@link StreamReader.readUntil}
+   */
   readUntilOption(
     separator: Separator,
     options?: UntilOptions
   ): Effect.Effect<Option.Option<Uint8Array>, ReadError | IncompleteRead | LimitOverrun>
 
   /**
-   * Reads a line, including its line feed. At the end of the stream the last
-   * line may lack it; after that, empty, every time. A blank line is `"\n"`, so
-   * only the end is empty. A carriage return is left in place.
+   * Reads a line, and includes its line feed in the result: asyncio's `readline`.
    *
-   * A line that was cut off by the end of the stream looks like one that is
-   * whole: a protocol whose lines all have their end reads them with
-   * `readLineText`, or with `readLineWith({ end: "required" })`.
+   * **When to use**
    *
-   * A line of more than `limit` bytes fails with `LimitOverrun`, once. It is
-   * dropped: the next read of any kind starts behind its line feed, also when
-   * that has yet to arrive. (In CPython the rest of it would come back as the
-   * next line.)
+   * For a port from asyncio, or where half a last line is welcome. Use `readLineText` for a protocol whose lines all have
+   * their end.
+   *
+   * **Details**
+   *
+   * The last line may lack its line feed. After that line the result is empty, every time. A blank line is `"\n"`, so
+   * only the end is empty. A carriage return stays in place.
+   *
+   * A line of more than `limit` bytes fails with `LimitOverrun`, once. That line is dropped: the next read of any kind
+   * starts behind its line feed, also when the line feed has yet to arrive. (CPython returns the rest as the next line.)
+   *
+   * **Gotchas**
+   *
+   * A line cut off by the end of the stream looks like a whole one. `readLineText` and
+   * `readLineWith({ end: "required" })` tell the two apart.
+   *
+   * @see {@link StreamReader.readLineText}, {@link StreamReader.readLineWith}, {@link lines}
    */
   readonly readLine: Effect.Effect<Uint8Array, ReadError | LimitOverrun>
 
-  /** As `readLine`, with `None` at the end of the stream. */
+  /**
+   * Reads as `readLine` does, and returns `None` at the end of the stream.
+   *
+   * **Details**
+   *
+   * The result is also `None` where a shutting-down server ends idle reads (`whenDraining`).
+   *
+   * @see {@link StreamReader.readLine}, {@link StreamReader.readLineText}
+   */
   readonly readLineOption: Effect.Effect<Option.Option<Uint8Array>, ReadError | LimitOverrun>
 
   /**
-   * Reads a line as text, without its end (a line feed, and the carriage return
-   * in front of it): the next line, or `None` at a clean end, and nothing in
-   * between. If the stream ends inside a line, fails with `IncompleteRead`, which
-   * carries what came of it. Overlong lines as with `readLine`.
+   * Reads a line as text, without its end. Returns `None` at a clean end of the stream.
    *
-   * The text is UTF-8. Bytes that are none become U+FFFD, and a byte order mark
-   * stays, as with `lines`.
+   * **When to use**
+   *
+   * For line protocols. A result is a whole line, or the clean end, and nothing in between.
+   *
+   * **Details**
+   *
+   * - The end of a line is a line feed, with the carriage return in front of it, if there is one.
+   * - A stream that ends inside a line fails with `IncompleteRead`, which carries that part.
+   * - A line of more than `limit` bytes fails with `LimitOverrun`, and is dropped, as with `readLine`.
+   * - The text is UTF-8. Bytes that are not UTF-8 become U+FFFD. A byte order mark stays, as with `lines`.
    *
    * **Example** (Commands up to a clean end)
    *
@@ -274,93 +422,150 @@ export interface StreamReader {
    *
    * console.log(await Effect.runPromise(program)) // => [ 'HELO', 'QUIT', 'IncompleteRead' ]
    * ```
+   *
+   * @see {@link StreamReader.readLineWith} for a limit of one call.
+   * @see {@link lines} for a stream.
    */
   readonly readLineText: Effect.Effect<Option.Option<string>, ReadError | IncompleteRead | LimitOverrun>
 
   /**
-   * As `readLine`, as the options say. With `keepDelimiter: false` an empty line
-   * would look like the end of the stream, and so the result is an `Option`.
+   * Reads a line, as the options say.
+   *
+   * **Details**
+   *
+   * The result is an `Option` with `keepDelimiter: false`, because an empty line would look like the end otherwise. The
+   * options are checked when `readLineWith` is called: in a loop, call it once, in front of the loop.
+   *
+   * @see {@link LineOptions}, {@link StreamReader.readLine}, {@link StreamReader.readLineText}
    */
   readLineWith<const Options extends LineOptions>(
     options: Options
   ): Effect.Effect<LineResult<Options>, LineError<Options>>
 
   /**
-   * Reads one message: a whole one, or nothing. However it is interrupted, the
-   * same frame, another one or a plain read finds it from its first byte on.
+   * Reads one message: a whole one, or nothing.
    *
-   * Fails with `IncompleteRead` if the stream ends in front of it, or inside it;
-   * that carries what was there of it, and the buffer is empty then. Fails with
-   * `MalformedFrame` if the bytes are no such message: where it is known where it
-   * ends, it is dropped, elsewhere it stays in the buffer. Fails with
-   * `LimitOverrun` if it is longer than its frame allows; nothing is dropped, and
-   * `consumed` says how many bytes it has, where that is known (`found`).
+   * **When to use**
+   *
+   * For messages with lengths, tags or fields. A length and its body are one operation: an interruption between the two
+   * takes neither. Use `readFrames` for all messages at hand.
+   *
+   * **Details**
+   *
+   * The bytes stay in the buffer until the message is whole. After an interruption the same frame, another frame, or a
+   * plain read finds the message from its first byte on.
+   *
+   * - A stream that ends in front of the message, or inside it, fails with `IncompleteRead`. The error carries that part,
+   *   and the buffer is empty.
+   * - Bytes that are no such message fail with `MalformedFrame`. A message whose end is known is dropped. Any other stays
+   *   in the buffer.
+   * - A message longer than its frame allows fails with `LimitOverrun`. Nothing is dropped. `consumed` is the length of the
+   *   message, where the length is known (`found`).
+   *
+   * @see {@link StreamReader.readFrameOption}, {@link StreamReader.readFrames}, {@link frames}
    */
   readFrame<A>(frame: Decoder<A>): Effect.Effect<A, ReadError | IncompleteRead | LimitOverrun | MalformedFrame>
 
-  /** As `readFrame`, with `None` if the stream ends in front of the message. */
+  /**
+   * Reads as `readFrame` does, and returns `None` if the stream ends in front of the message.
+   *
+   * **Details**
+   *
+   * `None` is a clean end between two messages. The result is also `None` where a shutting-down server ends idle reads
+   * (`whenDraining`).
+   *
+   * @see {@link StreamReader.readFrame}
+   */
   readFrameOption<A>(
     frame: Decoder<A>
   ): Effect.Effect<Option.Option<A>, ReadError | IncompleteRead | LimitOverrun | MalformedFrame>
 
   /**
-   * Reads all whole messages that are there, and waits for one if there is none.
-   * Empty at a clean end, every time. Messages in front of a wrong one are
-   * returned, and the next read fails.
+   * Reads all whole messages at hand. Waits for one if there is none.
+   *
+   * **When to use**
+   *
+   * For many small messages: one operation returns all that came together.
+   *
+   * **Details**
+   *
+   * The result is empty at a clean end, every time, and where a shutting-down server ends idle reads (`whenDraining`).
+   * Messages in front of a wrong one are returned, and the next read fails.
+   *
+   * @see {@link StreamReader.readFrame}, {@link frames}
    */
   readFrames<A>(
     frame: Decoder<A>
   ): Effect.Effect<ReadonlyArray<A>, ReadError | IncompleteRead | LimitOverrun | MalformedFrame>
 
-  /** A copy of the next `count` bytes, which stay; fewer only if the stream ends first. */
+  /**
+   * Returns a copy of the next `count` bytes, and leaves them in the buffer. Fewer come back only if the stream ends first.
+   *
+   * **When to use**
+   *
+   * To wait for the next message without taking a byte of it, or to tell protocols apart by their first bytes.
+   *
+   * @see {@link StreamReader.unread}
+   */
   peek(count: number): Effect.Effect<Uint8Array, ReadError>
 
   /**
-   * Drops exactly `count` bytes. `IncompleteRead` if the stream ends first.
+   * Drops exactly `count` bytes. A stream that ends first fails with `IncompleteRead`.
    *
-   * Up to `limit` bytes it is all or nothing, as `readExactly`: they are dropped
-   * once all of them are there, and `IncompleteRead` carries those that came.
-   * More are dropped as they arrive, so that a peer cannot make this side hold
-   * them: interrupting that, or a timeout, leaves the stream somewhere among them,
-   * and the `partial` of `IncompleteRead` is empty.
+   * **Details**
+   *
+   * Up to `limit` bytes are dropped all at once, when all are there. `IncompleteRead` then carries the bytes that came.
+   *
+   * **Gotchas**
+   *
+   * More than `limit` bytes are dropped as they arrive, so that a peer cannot make this side hold them. An interruption
+   * or a timeout then leaves the stream somewhere among those bytes, and `partial` of `IncompleteRead` is empty.
+   *
+   * @see {@link StreamReader.discardUntil}
    */
   skip(count: number): Effect.Effect<void, ReadError | IncompleteRead>
 
   /**
-   * Drops everything up to and including a separator, however far away: the way
-   * back into step after a `LimitOverrun`. Bytes are dropped as they arrive, so
-   * interrupting it leaves the stream somewhere before the separator.
+   * Drops everything up to and including a separator, however far away.
+   *
+   * **When to use**
+   *
+   * To get back into step after a `LimitOverrun` of `readUntil`.
+   *
+   * **Gotchas**
+   *
+   * Bytes are dropped as they arrive. An interruption leaves the stream somewhere in front of the separator.
+   *
+   * @see {@link StreamReader.readUntil}, {@link StreamReader.skip}
    */
   discardUntil(separator: Separator): Effect.Effect<void, ReadError | IncompleteRead>
 
   /**
-   * The same reader, each of whose reads waits for `duration` at the most, and
-   * then fails with `StreamTimeout` of kind `Read`: a bound for one read, as
-   * `timeouts.read` is one for all. It replaces that one for the reads of the
-   * view, and so does `"Infinity"`, which is no bound; `within` of a view replaces
-   * the bound of the view.
+   * Returns the same reader with a timeout of its own: each of its reads waits for `duration` at most.
+   *
+   * **When to use**
+   *
+   * For a timeout of one phase of a protocol. `timeouts.read` is the same for every read of a connection. `Effect.timeout`
+   * bounds any other piece of work.
    *
    * **Details**
    *
-   * A view has the same buffer, and sees the same bytes: a read that times out
-   * has taken none of them, two reads at a time are `StreamBusy` whichever of the
-   * two asks, and `limit` is the same. What reads through a view is bounded as
-   * well: `StreamReader.lines`, `stream`, `take` and `limited`, each pull for
-   * itself. The time is that in which a read waits, so that one that is answered
-   * from the buffer costs what it costs without. The other timeouts of the
-   * connection hold as before.
-   *
-   * It costs far less than `Effect.timeout`: the connection's one timer is used,
-   * which is there while such a read waits. The time goes by the clock of the
-   * fiber that reads, or, where the connection has `timeouts`, by that of who
-   * opened it.
+   * - A read that waits longer fails with `StreamTimeout` of kind `Read`. The read has taken nothing, and the connection
+   *   goes on.
+   * - The duration replaces `timeouts.read` for the reads of this view. `"Infinity"` is no bound. `within` of a view
+   *   replaces the duration of the view. The other timeouts hold as before.
+   * - The view has the same buffer, the same bytes and the same limit. Two reads at a time fail with `StreamBusy`, also
+   *   over two views.
+   * - `lines`, `stream`, `take` and `limited` of a view have the timeout for each pull.
+   * - Only time in which a read waits counts: a read answered from the buffer costs nothing more. Waiting reads use the one
+   *   timer of the connection, which is far cheaper than `Effect.timeout`.
+   * - Time goes by the clock of the reading fiber. On a connection with `timeouts` it goes by the clock of the fiber that
+   *   opened the connection.
    *
    * **Gotchas**
    *
-   * A view is made once for each phase of a protocol, not for each read: making
-   * one costs an object, and with it what it remembers of reads. `discardUntil`,
-   * and a `skip` of more than `limit`, drop bytes as they arrive, and what was
-   * dropped before they time out is gone. A duration that is none, or not above
+   * Make a view once for each phase, not for each read: a view is an object, and remembers reads. `discardUntil`, and a
+   * `skip` of more than `limit`, have already dropped bytes when they time out. A wrong duration, or one that is not above
    * 0, throws.
    *
    * **Example** (A bound for each phase)
@@ -382,25 +587,52 @@ export interface StreamReader {
    *
    * console.log(await Effect.runPromise(program)) // => [ 'readExactly: the Read timeout of 20ms expired', 'hello' ]
    * ```
+   *
+   * @see `Connection.Timeouts`
    */
   within(duration: Duration.Input): StreamReader
 
-  /** Puts bytes back in front of everything buffered; the next read starts with them. The array is copied. */
+  /**
+   * Puts bytes back in front of everything buffered. The next read starts with them. The array is copied.
+   *
+   * @see {@link StreamReader.peek}
+   */
   unread(bytes: Uint8Array): Effect.Effect<void, ReadError>
 
-  /** Everything buffered, in the pieces it came in; `Done` at the end of the stream. */
+  /**
+   * Takes everything buffered, in the pieces as they came. Ends with `Done` at the end of the stream.
+   *
+   * **When to use**
+   *
+   * To build a stream or a channel of your own. Use `stream` for a plain `Stream`.
+   *
+   * @see {@link stream}
+   */
   readonly pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, ReadError>
 
-  /** Whether the stream has ended and everything was read. */
+  /**
+   * Whether the stream has ended and everything was read.
+   *
+   * **Gotchas**
+   *
+   * `false` does not promise a byte: the stream may end while the next read waits.
+   */
   readonly atEof: Effect.Effect<boolean>
 
-  /** How many bytes can be read now. */
+  /** The number of bytes that can be read now, without waiting. */
   readonly buffered: Effect.Effect<number>
 }
 
 /**
  * The service tag of a connection's reader.
  *
+ * **When to use**
+ *
+ * For programs that leave it to a layer or a server what they read from.
+ *
+ * @see `Connection.layerConnection`, `Connection.services`
+ *
+ * @stability unstable
  * @category services
  * @since 0.1.0
  */
@@ -411,15 +643,11 @@ export const StreamReader: Context.Service<StreamReader, StreamReader> = Service
 // ---------------------------------------------------------------------------
 
 /**
- * A reader that is fed by hand: asyncio's `StreamReader` with `feed_data`,
- * `feed_eof` and `set_exception`. For tests, and for sources that push.
+ * A reader that is fed by hand: asyncio's `StreamReader` with `feed_data`, `feed_eof` and `set_exception`.
  *
- * **Details**
+ * **When to use**
  *
- * `feedUnsafe` returns whether the source may go on: `false` while more than
- * `2 * limit` bytes are buffered. `onPause` and `onResume` are told when that
- * changes; they must not feed before they return. The fed array belongs to the
- * reader from then on. Feeding after the end throws.
+ * For tests of a parser, and for sources that push. Use `fromPull` or `fromStream` for a source that can be pulled.
  *
  * **Example** (Feeding by hand)
  *
@@ -439,23 +667,39 @@ export const StreamReader: Context.Service<StreamReader, StreamReader> = Service
  * console.log(await Effect.runPromise(program)) // => [ 'one\n', 'two', '' ]
  * ```
  *
+ * @see {@link fromBytes}, {@link fromPull}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const make: (options?: {
+  /** The limit of the buffer, in bytes. Default 65,536. */
   readonly limit?: number | undefined
+  /** Called when more than `2 * limit` bytes are buffered: the source should stop. Must not feed before it returns. */
   readonly onPause?: (() => void) | undefined
+  /** Called when the source may go on. Must not feed before it returns. */
   readonly onResume?: (() => void) | undefined
 }) => Effect.Effect<{
+  /** The reader. */
   readonly reader: StreamReader
+  /**
+   * Adds bytes: `feed_data`. Returns whether the source may go on: `false` while more than `2 * limit` bytes are buffered.
+   * The array belongs to the reader from then on. Feeding after the end throws.
+   */
   readonly feedUnsafe: (bytes: Uint8Array) => boolean
+  /** Ends the stream behind what was fed: `feed_eof`. */
   readonly endUnsafe: () => void
+  /** Ends the stream with a loss, which is read behind what was fed: `set_exception`. */
   readonly failUnsafe: (error: ConnectionLost) => void
 }> = Sources.make
 
 /**
- * A reader over bytes that are there already, followed by the end of the
- * stream.
+ * A reader over bytes at hand, followed by the end of the stream.
+ *
+ * **When to use**
+ *
+ * To test what reads from a `StreamReader`, and to parse a value with the same code.
  *
  * **Example** (Parsing bytes at hand)
  *
@@ -473,41 +717,62 @@ export const make: (options?: {
  * console.log(await Effect.runPromise(program)) // => [ 'name: value\n', 'rest' ]
  * ```
  *
+ * @see {@link make}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const fromBytes: (
   bytes: Uint8Array | string | Iterable<Uint8Array>,
-  options?: { readonly limit?: number | undefined }
+  options?: {
+    /** The limit of the buffer, in bytes. Default 65,536. */
+    readonly limit?: number | undefined
+  }
 ) => Effect.Effect<StreamReader> = Sources.fromBytes
 
 /**
- * A reader over anything that can be pulled. Pulls only while less than twice
- * the limit is buffered. The pulling ends with the scope.
+ * A reader over anything that can be pulled. The pulling ends with the scope.
  *
  * **Details**
  *
- * A failure of the source ends the reader with `ConnectionLost` of kind
- * `Unknown`, with the failure as its `cause`.
+ * The source is pulled only while less than `2 * limit` bytes are buffered. A failure of the source ends the reader with
+ * `ConnectionLost` of kind `Unknown`, with the failure as its `cause`.
  *
+ * @see {@link fromStream}, {@link fromReadableStream}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const fromPull: <E, R>(
   pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, E, unknown, R>,
-  options?: { readonly limit?: number | undefined }
+  options?: {
+    /** The limit of the buffer, in bytes. Default 65,536. */
+    readonly limit?: number | undefined
+  }
 ) => Effect.Effect<StreamReader, never, R | Scope.Scope> = (pull, options) =>
   Sources.fromPull("StreamReader.fromPull", pull, options)
 
 /**
- * A reader over a stream of bytes. See `fromPull`.
+ * A reader over a `Stream` of bytes. The stream ends with the scope.
  *
+ * **Details**
+ *
+ * A failure of the stream ends the reader as with `fromPull`.
+ *
+ * @see {@link fromPull}, {@link stream} for the other way.
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const fromStream = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>,
-  options?: { readonly limit?: number | undefined }
+  options?: {
+    /** The limit of the buffer, in bytes. Default 65,536. */
+    readonly limit?: number | undefined
+  }
 ): Effect.Effect<StreamReader, never, R | Scope.Scope> =>
   Effect.suspend(() => {
     if (!Stream.isStream(stream)) throw wrongType("StreamReader.fromStream", "stream", "a Stream", stream)
@@ -516,14 +781,23 @@ export const fromStream = <E, R>(
 
 /**
  * A reader over a web `ReadableStream`, such as the body of a `fetch` response.
- * The stream is cancelled when the scope closes before its end. See `fromPull`.
  *
+ * **Details**
+ *
+ * The stream is cancelled if the scope closes before its end. A failure of the stream ends the reader as with `fromPull`.
+ *
+ * @see {@link fromPull}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const fromReadableStream: (
   stream: ReadableStreamLike,
-  options?: { readonly limit?: number | undefined }
+  options?: {
+    /** The limit of the buffer, in bytes. Default 65,536. */
+    readonly limit?: number | undefined
+  }
 ) => Effect.Effect<StreamReader, never, Scope.Scope> = Sources.fromReadableStream
 
 // ---------------------------------------------------------------------------
@@ -531,9 +805,16 @@ export const fromReadableStream: (
 // ---------------------------------------------------------------------------
 
 /**
- * Everything up to the end, as a stream of the pieces that arrive. What the
- * consumer does not take stays in the reader.
+ * Everything up to the end, as a stream of the pieces that arrive.
  *
+ * **Details**
+ *
+ * Bytes that the consumer does not take stay in the reader.
+ *
+ * @see {@link take} for a known number of bytes.
+ * @see {@link lines}, {@link frames} for items.
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -541,13 +822,16 @@ export const stream = (self: StreamReader): Stream.Stream<Uint8Array, ReadError>
   Stream.fromPull(Effect.succeed(self instanceof BufferReader ? self.pullPiece : self.pull))
 
 /**
- * The next `count` bytes as a stream of the pieces that arrive, and then its end:
- * a body whose length is known. What follows stays in the reader.
+ * The next `count` bytes as a stream of the pieces that arrive.
+ *
+ * **When to use**
+ *
+ * For a body of known length that need not be held as a whole. Use `limited` where the body is read in pieces of its own.
  *
  * **Details**
  *
- * Fails with `IncompleteRead` if the stream ends first. What the consumer does
- * not take stays in the reader as well.
+ * Bytes behind the body stay in the reader, and so do bytes that the consumer does not take. A stream that ends first fails
+ * with `IncompleteRead`.
  *
  * **Example** (A body, and what follows it)
  *
@@ -564,6 +848,9 @@ export const stream = (self: StreamReader): Stream.Stream<Uint8Array, ReadError>
  * console.log(await Effect.runPromise(program)) // => [ 'hello', ', next' ]
  * ```
  *
+ * @see {@link limited}, {@link StreamReader.readExactly}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -571,21 +858,26 @@ export const take = (self: StreamReader, count: number): Stream.Stream<Uint8Arra
   Stream.fromPull(Effect.sync(() => Parts.take(self, count)))
 
 /**
- * A reader of the next `count` bytes, which ends behind them: for a body that is
- * read in pieces of its own, whoever wrote what reads it.
+ * A reader of the next `count` bytes, which ends behind them.
+ *
+ * **When to use**
+ *
+ * For a body that other code reads in its own way, by lines for example.
  *
  * **Details**
  *
- * What it has not read when its scope closes is back in the reader that it is a
- * part of. Until then that reader is to be left alone. If the stream ends in
- * front of the end of the part, reads of the part fail with `ConnectionLost`,
- * whose `cause` is an `IncompleteRead`: a part that was cut off does not look
- * complete. It has the limit of the other reader, and its timeouts.
+ * - Unread bytes of the part are back in the outer reader when the scope closes. Leave the outer reader alone until then.
+ * - A stream that ends inside the part fails its reads with `ConnectionLost`, whose `cause` is an `IncompleteRead`. A part
+ *   that was cut off does not look complete.
+ * - The part has the limit and the timeouts of the outer reader.
  *
  * **Gotchas**
  *
- * Only for readers of this library.
+ * `self` must be a reader of this library.
  *
+ * @see {@link take}, {@link StreamReader.readExactly}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -593,27 +885,42 @@ export const limited: (self: StreamReader, count: number) => Effect.Effect<Strea
   Parts.limited
 
 /**
- * How `lines` cuts and decodes.
+ * The options of `lines`.
  *
+ * @see {@link lines}
+ * @see {@link LineOptions} for a single line.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface LinesOptions {
-  /** A label of `TextDecoder`, of an encoding in which a line feed is the byte 10 and nothing else. Default `"utf-8"`. */
+  /** The encoding, as a label of `TextDecoder`. Its line feed must be the byte 10, and nothing else may be. Default `"utf-8"`. */
   readonly encoding?: string | undefined
-  /** How many bytes a line may have, without its line feed. Default: the limit of the reader. */
+  /** The most bytes of a line, without its line feed. Default: the limit of the reader. */
   readonly limit?: number | undefined
-  /** Whether an overlong line fails the stream, or is dropped. Default `"fail"`. */
+  /** `"fail"` fails the stream on an overlong line with `LimitOverrun`; `"discard"` drops that line. Default `"fail"`. */
   readonly onOverrun?: "fail" | "discard" | undefined
-  /** Whether the last line may lack its line feed, or fails with `IncompleteRead` then. Default `"optional"`. */
+  /**
+   * Whether the last line may lack its line feed. `"optional"` emits such a line; `"required"` fails the stream with
+   * `IncompleteRead`. Default `"optional"`.
+   */
   readonly end?: "optional" | "required" | undefined
-  /** Whether bytes that are no text fail the stream with `InvalidText`, or become U+FFFD. Default `false`. */
+  /** Whether bytes that are no text fail the stream with `InvalidText`. Otherwise they become U+FFFD. Default `false`. */
   readonly fatal?: boolean | undefined
 }
 
 /**
- * What `lines` fails with.
+ * The errors of `lines`, as its options allow them.
  *
+ * **Details**
+ *
+ * `LimitOverrun` is among them unless `onOverrun` is `"discard"`, `IncompleteRead` where `end` is `"required"`,
+ * `InvalidText` where `fatal` is `true`.
+ *
+ * @see {@link LinesOptions}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -624,22 +931,28 @@ export type LinesError<Options extends LinesOptions> =
   | ([Given<Options, "fatal">] extends [false | undefined] ? never : InvalidText)
 
 /**
- * The messages of the stream, up to its end, all that a chunk completes at a
- * time.
+ * The messages up to the end of the stream, as a stream.
+ *
+ * **When to use**
+ *
+ * For a program that handles every message in the same way. Use `readFrame` where other reads come in between.
  *
  * **Details**
  *
- * A wrong message fails the stream, behind the messages in front of it. With
- * `onMalformed: "skip"` those are passed over of which it is known where they
- * end: by a length in front of them, or a delimiter behind; also those that are
- * too long. They are dropped as they arrive.
+ * All messages that a chunk completes are emitted together. A wrong message fails the stream, behind the messages in front
+ * of it.
+ *
+ * `onMalformed: "skip"` drops wrong and overlong messages whose end is known, as they arrive. A length in front of a
+ * message tells its end, and so does a delimiter behind it. The stream ends with the stream of bytes, and where a
+ * shutting-down server ends idle reads (`whenDraining`).
  *
  * **Gotchas**
  *
- * The stream reads ahead by chunks: messages of a chunk that the consumer did
- * not take are not in the reader any more. To stop in the middle of a chunk and
- * go on with other reads, use `readFrame`.
+ * The stream reads ahead by chunks: messages of a chunk that the consumer did not take are no longer in the reader.
  *
+ * @see {@link StreamReader.readFrame}, {@link StreamReader.readFrames}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -647,34 +960,34 @@ export const frames = <A>(
   self: StreamReader,
   frame: Decoder<A>,
   options?: {
-    /** What becomes of messages that are wrong, or too long. Default `"fail"`. */
+    /** `"fail"` fails the stream on a wrong or overlong message; `"skip"` drops that message, where its end is known. Default `"fail"`. */
     readonly onMalformed?: "fail" | "skip" | undefined
   }
 ): Stream.Stream<A, ReadError | IncompleteRead | LimitOverrun | MalformedFrame> =>
   Stream.fromPull(Effect.sync(() => Frames.pull(self, frame, options?.onMalformed)))
 
 /**
- * The lines of the stream as text, without their line ends, all that a chunk
- * completes at a time.
+ * The lines up to the end of the stream, as a stream of text without line ends.
+ *
+ * **When to use**
+ *
+ * For a program that handles every line in the same way. Use `readLineText` where other reads come in between. A single
+ * `readLineText` is also faster, by the line.
  *
  * **Details**
  *
- * A carriage return in front of the line feed is dropped. A character may be cut
- * anywhere between two chunks. The last line may lack its end; with `end:
- * "required"` that fails with `IncompleteRead`. A line longer than `limit` bytes
- * fails the stream with `LimitOverrun`, or is dropped with `onOverrun:
- * "discard"`. The stream of lines ends with the stream of bytes, and where a
- * server ends idle reads (`whenDraining`).
- *
- * Bytes that are no text become U+FFFD, or fail the stream with `InvalidText`
- * where `fatal` is `true`: behind the lines in front of them. A byte order mark
- * is a character like any other, and stays.
+ * - All lines that a chunk completes are emitted together. A character may be cut anywhere between two chunks.
+ * - A carriage return in front of the line feed is dropped.
+ * - The last line may lack its end. `end: "required"` fails such a line with `IncompleteRead`.
+ * - A line longer than `limit` bytes fails the stream with `LimitOverrun`, or is dropped with `onOverrun: "discard"`.
+ * - Bytes that are no text become U+FFFD. With `fatal: true` they fail the stream with `InvalidText`, behind the lines in
+ *   front of them.
+ * - A byte order mark is a character like any other, and stays.
+ * - The stream of lines ends with the stream of bytes, and where a shutting-down server ends idle reads (`whenDraining`).
  *
  * **Gotchas**
  *
- * The stream reads ahead by chunks: lines of a chunk that the consumer did not
- * take are not in the reader any more. To stop in the middle of a chunk and go
- * on with other reads, use `readLine`.
+ * The stream reads ahead by chunks: lines of a chunk that the consumer did not take are no longer in the reader.
  *
  * **Example** (Dropping overlong lines)
  *
@@ -690,6 +1003,9 @@ export const frames = <A>(
  * console.log(await Effect.runPromise(program)) // => [ 'first', 'last' ]
  * ```
  *
+ * @see {@link StreamReader.readLineText}, {@link LinesOptions}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */

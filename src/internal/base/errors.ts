@@ -8,8 +8,11 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 
 export class IncompleteRead extends Data.TaggedError("IncompleteRead")<{
+  /** The operation that failed, by its name in the API, such as `readExactly`. */
   readonly operation: string
+  /** The bytes that arrived. They are no longer in the buffer of the reader. */
   readonly partial: Uint8Array
+  /** The number of bytes that was asked for. Absent where a separator was awaited. */
   readonly expected?: number | undefined
 }> {
   override get message(): string {
@@ -20,10 +23,18 @@ export class IncompleteRead extends Data.TaggedError("IncompleteRead")<{
 }
 
 export class LimitOverrun extends Data.TaggedError("LimitOverrun")<{
+  /** The operation that failed, by its name in the API, such as `readExactly`. */
   readonly operation: string
+  /**
+   * The number of bytes that `skip` can drop without cutting a separator in two. For a frame, the length of the
+   * message, where `found`.
+   */
   readonly consumed: number
+  /** The limit that was exceeded, in bytes. */
   readonly limit: number
+  /** Whether the end of the item is known: its separator is in the buffer, or the length of the message was read. */
   readonly found: boolean
+  /** The part of the message that is too long, such as `Packet.body`. Absent where no frame was read. */
   readonly frame?: string | undefined
 }> {
   override get message(): string {
@@ -35,8 +46,11 @@ export class LimitOverrun extends Data.TaggedError("LimitOverrun")<{
 }
 
 export class InvalidText extends Data.TaggedError("InvalidText")<{
+  /** The operation that failed, by its name in the API, such as `readExactly`. */
   readonly operation: string
+  /** The encoding that the bytes are not valid in, as a label of `TextDecoder`. */
   readonly encoding: string
+  /** The line, with its end. The reader has dropped it. */
   readonly bytes: Uint8Array
 }> {
   override get message(): string {
@@ -47,11 +61,17 @@ export class InvalidText extends Data.TaggedError("InvalidText")<{
 }
 
 export class MalformedFrame extends Data.TaggedError("MalformedFrame")<{
+  /** The operation that failed, by its name in the API, such as `readExactly`. */
   readonly operation: string
+  /** The part of the message that is wrong, such as `Packet.body.length`. */
   readonly frame: string
+  /** The fault, in words. */
   readonly reason: string
+  /** The place of the fault, in bytes from the first byte of the stream. */
   readonly offset: number
+  /** Up to 16 bytes from the fault on. */
   readonly bytes: Uint8Array
+  /** The error of a decoder or a schema, where there is one. */
   readonly cause?: unknown
 }> {
   override get message(): string {
@@ -63,9 +83,13 @@ export class MalformedFrame extends Data.TaggedError("MalformedFrame")<{
 }
 
 export class EncodeFailed extends Data.TaggedError("EncodeFailed")<{
+  /** The operation that failed, by its name in the API, such as `writeFrame`. */
   readonly operation: string
+  /** The part of the value that cannot be written, such as `Packet.topic`. */
   readonly frame: string
+  /** The fault, in words. */
   readonly reason: string
+  /** The error of an encoder or a schema, where there is one. */
   readonly cause?: unknown
 }> {
   override get message(): string {
@@ -74,7 +98,12 @@ export class EncodeFailed extends Data.TaggedError("EncodeFailed")<{
 }
 
 export class ClosedStream extends Data.TaggedError("ClosedStream")<{
+  /** The operation that failed, by its name in the API, such as `write`. */
   readonly operation: string
+  /**
+   * How this side ended the stream: `Closed` by `close` or its scope, `Eof` by `writeEof`, `Aborted` by `abort`,
+   * `Upgraded` by `startTls` or `stopTls`.
+   */
   readonly reason: "Closed" | "Eof" | "Aborted" | "Upgraded"
 }> {
   override get message(): string {
@@ -92,10 +121,15 @@ export class ClosedStream extends Data.TaggedError("ClosedStream")<{
 }
 
 export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
+  /** The operation that failed, by its name in the API, such as `readExactly`. */
   readonly operation: string
+  /** The kind of loss, the same on every system. */
   readonly kind: "Reset" | "BrokenPipe" | "TimedOut" | "Unreachable" | "Unknown"
+  /** The system's own code, such as `ECONNRESET`, where there is one. */
   readonly code?: string | undefined
+  /** The address of the other side, such as `127.0.0.1:7000` or the path of a Unix socket, where it has one. */
   readonly peer?: string | undefined
+  /** The error of the system, or of the stream below. */
   readonly cause?: unknown
 }> {
   override get message(): string {
@@ -108,7 +142,9 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
 }
 
 export class StreamBusy extends Data.TaggedError("StreamBusy")<{
+  /** The operation that failed, by its name in the API, such as `readExactly`. */
   readonly operation: string
+  /** The operation that waits. It is not disturbed. */
   readonly holder: string
 }> {
   override get message(): string {
@@ -117,9 +153,13 @@ export class StreamBusy extends Data.TaggedError("StreamBusy")<{
 }
 
 export class StreamTimeout extends Data.TaggedError("StreamTimeout")<{
+  /** The operation that failed, by its name in the API, such as `readExactly`. */
   readonly operation: string
+  /** The timeout that was reached. */
   readonly kind: "Idle" | "Read" | "Write" | "Total" | "MinRate" | "Lookup" | "Connect" | "Handshake"
+  /** The length of the timeout. */
   readonly duration: Duration.Duration
+  /** The address of the other side, such as `127.0.0.1:7000`, where it has one. */
   readonly peer?: string | undefined
 }> {
   override get message(): string {
@@ -129,7 +169,9 @@ export class StreamTimeout extends Data.TaggedError("StreamTimeout")<{
 }
 
 export interface ConnectAttempt {
+  /** The address that was tried, such as `192.0.2.1:7000` or the path of a Unix socket. */
   readonly address: string
+  /** The kind of failure, the same on every system. */
   readonly kind:
     | "Refused"
     | "Reset"
@@ -142,13 +184,18 @@ export interface ConnectAttempt {
     | "NotASocket"
     | "PathTooLong"
     | "Unknown"
+  /** The system's own code, such as `ECONNREFUSED`, where there is one. */
   readonly code?: string | undefined
+  /** The error of the system, or a `StreamTimeout` where `connectTimeout` cut the attempt off. */
   readonly cause?: unknown
 }
 
 export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
+  /** The target of the connection, such as `example.org:7000` or the path of a Unix socket. */
   readonly target: string
+  /** The kind of the attempt that says most. */
   readonly kind: ConnectAttempt["kind"]
+  /** One entry for each address, in the order in which the addresses were tried. */
   readonly attempts: ReadonlyArray<ConnectAttempt>
 }> {
   override get message(): string {
@@ -158,6 +205,7 @@ export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
 }
 
 export class ListenFailed extends Data.TaggedError("ListenFailed")<{
+  /** The kind of failure, the same on every system. */
   readonly kind:
     | "AddressInUse"
     | "AddressNotAvailable"
@@ -170,8 +218,11 @@ export class ListenFailed extends Data.TaggedError("ListenFailed")<{
     | "PathTooLong"
     | "Tls"
     | "Unknown"
+  /** The address that was to be listened on, such as `*:7000` or the path of a Unix socket. */
   readonly address: string
+  /** The system's or OpenSSL's own code, such as `EADDRINUSE`, where there is one. */
   readonly code?: string | undefined
+  /** The error of the system, or of TLS. */
   readonly cause?: unknown
 }> {
   override get message(): string {
@@ -182,10 +233,18 @@ export class ListenFailed extends Data.TaggedError("ListenFailed")<{
 }
 
 export class TlsFailed extends Data.TaggedError("TlsFailed")<{
+  /**
+   * The operation that met the failure, such as `openConnection`; `startServer` for a handshake with a client of a
+   * server.
+   */
   readonly operation?: string | undefined
+  /** The kind of failure. */
   readonly kind: "Certificate" | "Handshake" | "Timeout" | "InjectedPlaintext" | "Truncated" | "Unsupported"
+  /** The code of OpenSSL, of the system, or of the peer's alert, where there is one. */
   readonly code?: string | undefined
+  /** The address of the other side, where there was one and it has one. */
   readonly peer?: string | undefined
+  /** The error of the engine, or a `StreamTimeout` where `kind` is `Timeout`. */
   readonly cause?: unknown
 }> {
   override get message(): string {

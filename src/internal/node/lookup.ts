@@ -4,7 +4,9 @@ import * as Net from "node:net"
 
 /** One address of a name. */
 export interface Resolved {
+  /** The IP address, such as `192.0.2.1`. */
   readonly address: string
+  /** 4 for IPv4, 6 for IPv6. */
   readonly family: 4 | 6
 }
 

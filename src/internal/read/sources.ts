@@ -122,9 +122,18 @@ export const fromPull = <E, R>(
 
 /** The part of a web `ReadableStream` that is used; structural, so that no DOM types are needed. */
 export interface ReadableStreamLike {
+  /** Locks the stream, and returns what reads it. */
   getReader(): {
-    read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
+    /** The next piece, or the end. */
+    read(): Promise<{
+      /** Whether the stream has ended. */
+      readonly done: boolean
+      /** The piece, where the stream has not ended. */
+      readonly value?: Uint8Array | undefined
+    }>
+    /** Tells the source that nobody will read on. */
     cancel(reason?: unknown): Promise<void>
+    /** Unlocks the stream. */
     releaseLock(): void
   }
 }

@@ -48,7 +48,14 @@ export interface Timeouts {
    * know where a message begins: where the one before ended. `read` and `pull` know no messages: with them any wait
    * counts once a first byte has come. Time in which nobody reads does not count.
    */
-  readonly minRate?: { readonly bytes: number; readonly per: Duration.Input } | undefined
+  readonly minRate?:
+    | {
+        /** The least number of bytes that must arrive in every `per`. */
+        readonly bytes: number
+        /** The length of the period. */
+        readonly per: Duration.Input
+      }
+    | undefined
 }
 
 /** The bounds in milliseconds; what is not bounded is `Infinity`. */

@@ -27,8 +27,16 @@ import { type Output, WriteBuffer } from "../write/writeBuffer.ts"
 /** How a session ended, or began to. */
 export type Closed =
   | { readonly _tag: "PeerEof" }
-  | { readonly _tag: "Lost"; readonly error: ConnectionLost | StreamTimeout }
-  | { readonly _tag: "Local"; readonly outcome: CloseOutcome }
+  | {
+      readonly _tag: "Lost"
+      /** What broke the connection. */
+      readonly error: ConnectionLost | StreamTimeout
+    }
+  | {
+      readonly _tag: "Local"
+      /** How the closing went. */
+      readonly outcome: CloseOutcome
+    }
 
 /** Whose end an error tells of: what readers and writers are told when a connection is lost, or a bound strikes. */
 const ends = new WeakMap<object, Session>()

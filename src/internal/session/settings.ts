@@ -13,6 +13,7 @@ export type ClientTls = Config.Config<true | Tls.ClientOptions | undefined> | Se
 export type ServerTls =
   | Config.Config<Tls.ServerOptions | undefined>
   | (Settings<Omit<Tls.ServerOptions, "identity">> & {
+      /** The certificate chain and the key, as one setting or as one for each part. */
       readonly identity: Config.Config<Tls.ServerOptions["identity"]> | Settings<Tls.Identity>
     })
 
