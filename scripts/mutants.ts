@@ -34,19 +34,19 @@ interface Fault {
 const faults: ReadonlyArray<Fault> = [
   {
     name: "forgotten resume: what was read makes no room",
-    file: "internal/read/readBuffer.ts",
-    find: "    if (!this.paused || this.size > this.limit || this.ended) return\n",
+    file: "internal/read/backpressure.ts",
+    find: "    if (!this.paused || this.size > this.limit || this.over) return\n",
     replace: "    if (this.size >= 0) return\n"
   },
   {
     name: "forgotten resume: a read of more than the limit does not set the transport going",
-    file: "internal/read/readBuffer.ts",
-    find: "      this.resumeForRead()\n",
-    replace: ""
+    file: "internal/read/backpressure.ts",
+    find: "    this.tell(false)\n    return true\n",
+    replace: "    return true\n"
   },
   {
     name: "pause forgotten: a reader that does not read is given everything",
-    file: "internal/read/readBuffer.ts",
+    file: "internal/read/backpressure.ts",
     find: "    if (this.size > this.threshold) {",
     replace: "    if (this.size > 1e9) {"
   },

@@ -26,22 +26,20 @@ import * as Queue from "effect/Queue"
 import * as Scheduler from "effect/Scheduler"
 import type { ReadError } from "../../StreamError.ts"
 import { ClosedStream, StreamBusy, StreamTimeout } from "../base/errors.ts"
-import type { Budget } from "../session/budget.ts"
+import { Backpressure, type Flow } from "./backpressure.ts"
 import { ByteWindow } from "./segments.ts"
 import type { Progress } from "../frame/progress.ts"
 import * as Bytes from "../base/bytes.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
 import { Parking, type Waiting } from "../runtime/waiting.ts"
-import { handOver, interrupted, nothing, othersWait } from "../runtime/effectInternals.ts"
+import { handOver, interrupted, nothing } from "../runtime/effectInternals.ts"
 import { unbounded, Watchdog, type Watched } from "../runtime/timeouts.ts"
 
 /** Why a stream broke, as an error made anew for each operation that meets it. */
 export type Loss<E> = (operation: string) => E
 
-/** How the buffer holds the transport back. Neither call may feed the buffer before it returns. */
-export interface Flow {
-  pause(): void
-  resume(): void
+/** What feeds the buffer. */
+export interface Feeder extends Flow {
   /** What arrives may be lent from now on (`feedLent`). */
   lend?(): void
   /** Whose reads they are, where that is a session. */
@@ -64,14 +62,10 @@ const manyChunks = 64
 export class ReadBuffer implements Waiting {
   readonly limit: number
   readonly window = new ByteWindow()
-  /** Bytes in queue and window together. */
-  size = 0
+  /** The bytes in queue and window together are counted here. */
+  readonly backpressure: Backpressure
   /** Bytes ever fed. */
   received = 0
-  /** Whether the transport is held back. */
-  paused = false
-  /** Of what the transport died when it was told to stop or to go on, late: the next read does. */
-  defect: { readonly defect: unknown } | undefined = undefined
   /** How the stream ended, once all that came before is in the window. */
   end: "Eof" | Loss<ReadError> | undefined = undefined
   /** Set once this side has closed the stream; nothing can be read from then on. */
@@ -86,31 +80,34 @@ export class ReadBuffer implements Waiting {
   operation: ReadOperation<any, any> | undefined = undefined
   /** Told of what arrives and of reads that wait, if waiting is bounded. */
   watchdog: Watchdog | undefined = undefined
-  /** What many buffers may hold together, if that is bounded. */
-  budget: Budget | undefined = undefined
   /** How many ends of lines have yet to arrive, up to which everything is dropped. */
   discarding = 0
   /** Whether a read that answers a clean end is answered with it, where it would wait with nothing buffered (`drain`). */
   draining = false
 
-  private readonly flow: Flow
-  /** Whether the transport was told to stop, last. */
-  private told = false
+  private readonly feeder: Feeder
   private queue: Queue.Queue<Uint8Array, Cause.Done | Loss<ReadError>> | undefined = undefined
   /** Whether the queue may hold something: chunks, or the end. */
   private queued = false
-  private threshold: number
   private ended = false
-  /** A result is being handed over: until that is done the transport is told nothing. */
-  private settling = false
   private parking: Parking | undefined = undefined
   /** Whether the transport was asked to lend what arrives. */
   private borrowing = false
 
-  constructor(limit: number, flow: Flow) {
+  constructor(limit: number, feeder: Feeder) {
     this.limit = limit
-    this.threshold = 2 * limit
-    this.flow = flow
+    this.backpressure = new Backpressure(limit, feeder)
+    this.feeder = feeder
+  }
+
+  /** Bytes in queue and window together. */
+  get size(): number {
+    return this.backpressure.size
+  }
+
+  /** Whether the transport is held back. */
+  get paused(): boolean {
+    return this.backpressure.paused
   }
 
   // ------------------------------------------------------------------------
@@ -148,9 +145,9 @@ export class ReadBuffer implements Waiting {
     target.set(rest === undefined ? bytes : bytes.subarray(0, size))
     this.window.push(target.subarray(0, size))
     if (rest !== undefined) this.window.push(rest)
-    this.resize(bytes.length)
+    this.backpressure.added(bytes.length)
     this.wake()
-    this.pauseIfFull()
+    this.backpressure.pauseIfFull()
   }
 
   /** As `keep`, of bytes whose memory others share: the read that waits is to take them, or they move. */
@@ -188,7 +185,7 @@ export class ReadBuffer implements Waiting {
   }
 
   private keep(bytes: Uint8Array): void {
-    this.resize(bytes.length)
+    this.backpressure.added(bytes.length)
     if (this.awaited) {
       this.window.push(bytes)
       this.wake()
@@ -198,13 +195,14 @@ export class ReadBuffer implements Waiting {
       if (this.operation !== undefined) this.wake()
       else if (Queue.sizeUnsafe(queue) >= manyChunks) this.absorb()
     }
-    this.pauseIfFull()
+    this.backpressure.pauseIfFull()
   }
 
   /** The peer ended the stream. */
   feedEnd(): void {
     if (this.ended) return
     this.ended = true
+    this.backpressure.end()
     if (this.closed !== undefined) return
     if (this.awaited) this.end = "Eof"
     else Queue.endUnsafe(this.getQueue())
@@ -215,6 +213,7 @@ export class ReadBuffer implements Waiting {
   feedLoss(loss: Loss<ReadError>): void {
     if (this.ended) return
     this.ended = true
+    this.backpressure.end()
     if (this.closed !== undefined) return
     if (this.awaited) this.end = loss
     else Queue.failCauseUnsafe(this.getQueue(), Cause.fail(loss))
@@ -229,8 +228,7 @@ export class ReadBuffer implements Waiting {
     this.queue = undefined
     this.partial = undefined
     this.searched = 0
-    this.resize(0 - this.size)
-    this.paused = false
+    this.backpressure.close()
     this.wake()
   }
 
@@ -243,53 +241,6 @@ export class ReadBuffer implements Waiting {
     this.queued = true
     // made on the first byte: an idle connection has none
     return (this.queue ??= Effect.runSync(Queue.unbounded<Uint8Array, Cause.Done | Loss<ReadError>>()))
-  }
-
-  private pauseIfFull(): void {
-    if (this.paused || this.settling || this.ended || this.closed !== undefined) return
-    if (this.size > this.threshold) {
-      this.tell(true)
-    } else if (this.operation === undefined && this.budget?.refuses(this) === true) {
-      this.budget.hold(this)
-      this.tell(true)
-    }
-  }
-
-  /** Stops the transport, or lets it go on. */
-  private tell(paused: boolean): void {
-    this.paused = paused
-    if (othersWait()) queueMicrotask(() => this.tellLate())
-    else if (this.told !== paused) this.tellNow()
-  }
-
-  private tellNow(): void {
-    this.told = this.paused
-    if (this.paused) this.flow.pause()
-    else this.flow.resume()
-  }
-
-  /** In the step that takes an answer the transport was told nothing. It may have been since, or need not be any more. */
-  private tellLate(): void {
-    if (this.told === this.paused || this.ended || this.closed !== undefined) return
-    try {
-      this.tellNow()
-    } catch (defect) {
-      this.defect = { defect }
-    }
-  }
-
-  /** Never by -0: the field would be one of floating point from then on, in all readers. */
-  private resize(by: number): void {
-    this.size += by
-    if (by !== 0) this.budget?.changed(this, by)
-  }
-
-  /** The budget has room again, or this buffer has. */
-  reconsider(): void {
-    // nothing more comes after the end
-    if (!this.paused || this.size > this.limit || this.ended) return
-    if (this.budget?.refuses(this) === true) return this.budget.hold(this)
-    this.tell(false)
   }
 
   // ------------------------------------------------------------------------
@@ -315,10 +266,9 @@ export class ReadBuffer implements Waiting {
 
   /** Bytes left the window: bookkeeping, and the transport may go on. The last thing that a read does. */
   consumed(count: number): void {
-    this.resize(0 - count)
     if (count > 0) this.partial = undefined
     this.searched = this.searched > count ? this.searched - count : 0
-    if (this.paused && !this.settling) this.reconsider()
+    this.backpressure.removed(count)
   }
 
   take(count: number): Uint8Array {
@@ -369,10 +319,10 @@ export class ReadBuffer implements Waiting {
   unread(bytes: Uint8Array): void {
     this.absorb()
     this.window.unshift(bytes)
-    this.resize(bytes.length)
+    this.backpressure.added(bytes.length)
     this.partial = undefined
     this.searched = 0
-    this.pauseIfFull()
+    this.backpressure.pauseIfFull()
   }
 
   /** Whether nothing is left to read, and nothing comes any more. */
@@ -391,13 +341,11 @@ export class ReadBuffer implements Waiting {
    */
   settle<A, E>(operation: ReadOperation<A, E>): Exit.Exit<A, E | ReadError> | undefined {
     if (operation.absorbs) this.absorb()
-    this.settling = true
+    this.backpressure.defer()
     let exit = operation.settle()
     if (exit === undefined && this.endsIdle(operation)) exit = operation.cleanEnd
     if (exit !== undefined && this.operation === operation) this.unpark()
-    this.settling = false
-    if (this.paused) this.reconsider()
-    else this.pauseIfFull()
+    this.backpressure.decide()
     return exit
   }
 
@@ -408,12 +356,9 @@ export class ReadBuffer implements Waiting {
     if (this.watchdog !== undefined) this.watchdog.readStarted(bound)
     else if (bound !== undefined) this.watch(bound, fiber)
     if (operation.target !== undefined) this.borrow()
-    const threshold = operation.threshold()
-    if (threshold > this.threshold) this.threshold = threshold
-    if (this.paused) {
-      this.resumeForRead()
-      // it may not feed at once, but nothing less than the stream would hang if it did
-      if (operation.ready()) return handOver(this.settle(operation)!, fiber) as Effect.Effect<A, E>
+    if (this.backpressure.readStarted(operation.threshold()) && operation.ready()) {
+      // the transport may not feed at once, but nothing less than the stream would hang if it did
+      return handOver(this.settle(operation)!, fiber) as Effect.Effect<A, E>
     }
     return (this.parking ??= new Parking(this)).begin(fiber)
   }
@@ -421,7 +366,7 @@ export class ReadBuffer implements Waiting {
   /** A read waits that has a bound of its own, and there is no other: there is a watchdog for as long as there are such. */
   private watch(bound: number, fiber: Fiber.Fiber<any, any>): void {
     if (bound === Infinity) return
-    const watched = this.flow.watched ?? new WatchedReads(this)
+    const watched = this.feeder.watched ?? new WatchedReads(this)
     // nothing else of the fiber's is kept
     const services = Context.make(Clock.Clock, fiber.getRef(Clock.Clock)).pipe(
       Context.add(Scheduler.Scheduler, fiber.getRef(Scheduler.Scheduler))
@@ -453,7 +398,7 @@ export class ReadBuffer implements Waiting {
   borrow(): void {
     if (this.borrowing) return
     this.borrowing = true
-    this.flow.lend?.()
+    this.feeder.lend?.()
   }
 
   /** What the waiting operation answers, which is ready. What made it ready is still there: it does not wait again. */
@@ -463,12 +408,10 @@ export class ReadBuffer implements Waiting {
 
   /** The waiting operation is given up, and has taken nothing. Returns what its fiber does about that before it ends. */
   giveUp(): Effect.Effect<void> | undefined {
-    this.settling = true
     this.takeBack()
     this.unpark()
-    this.settling = false
     // whoever is told to stop may fail, or interrupt the fiber again
-    return this.size > 0 ? Effect.sync(() => this.pauseIfFull()) : undefined
+    return this.size > 0 ? Effect.sync(() => this.backpressure.pauseIfFull()) : undefined
   }
 
   /** What lies in the memory of a read that will not answer moves to the buffer's own. */
@@ -477,18 +420,12 @@ export class ReadBuffer implements Waiting {
     if (target !== undefined && this.window.length > 0 && this.window.liesIn(target)) this.window.own()
   }
 
-  /** The transport has to go on for a read to get what it waits for, whatever is buffered. */
-  private resumeForRead(): void {
-    if (this.paused) this.tell(false)
-  }
-
   /** The waiting operation is over, or given up. */
   unpark(): void {
     this.operation = undefined
     this.parking?.over()
     this.watchdog?.readEnded()
-    this.threshold = 2 * this.limit
-    this.pauseIfFull()
+    this.backpressure.readEnded()
   }
 
   /** Fails the waiting read, as if it had been interrupted: it has taken nothing. */
@@ -516,11 +453,9 @@ export class ReadBuffer implements Waiting {
 
   /** Ends the wait. Whoever is told to stop may interrupt the fiber, and is told once that has its answer. */
   private finish(parking: Parking, exit: Exit.Exit<any, any>): void {
-    this.settling = true
     this.unpark()
-    this.settling = false
     parking.answer(exit)
-    this.pauseIfFull()
+    this.backpressure.pauseIfFull()
   }
 
   private wake(): void {
@@ -619,9 +554,10 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> {
       return Exit.fail(new StreamBusy({ operation: this.name, holder: buffer.operation.name })) as never
     }
     if (interrupted(fiber)) return nothing
-    if (buffer.defect !== undefined) {
-      const { defect } = buffer.defect
-      buffer.defect = undefined
+    const { backpressure } = buffer
+    if (backpressure.defect !== undefined) {
+      const { defect } = backpressure.defect
+      backpressure.defect = undefined
       return Exit.die(defect) as never
     }
     const exit = buffer.settle(this)

@@ -10,7 +10,8 @@ import { ConnectionLost } from "../base/errors.ts"
 import type { StreamReader } from "../../StreamReader.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
-import { defaultLimit, type Flow, ReadBuffer } from "./readBuffer.ts"
+import type { Flow } from "./backpressure.ts"
+import { defaultLimit, ReadBuffer } from "./readBuffer.ts"
 import { BufferReader } from "./reader.ts"
 
 interface LimitOption {

@@ -1,31 +1,30 @@
 /** Counts what lies unread over many read buffers, and holds back those that have more than their share. */
 import * as Effect from "effect/Effect"
 import type { BufferBudget } from "../../BufferBudget.ts"
-import type { ReadBuffer } from "../read/readBuffer.ts"
+import type { BudgetMember, SharedBudget } from "../read/backpressure.ts"
 
 /** Up to so many times the limit those go on that have less than their share. */
-const most = 1.25
+const maxOverLimit = 1.25
 
-export class Budget implements BufferBudget {
+export class Budget implements BufferBudget, SharedBudget {
   readonly limit: number
   readonly used: Effect.Effect<number> = Effect.sync(() => this.total)
   private total = 0
   /** Buffers with something in them: they share the limit. */
-  private readonly members = new Set<ReadBuffer>()
+  private readonly members = new Set<BudgetMember>()
   /** Those that were held back, the one that has waited longest first. */
-  private readonly held = new Set<ReadBuffer>()
+  private readonly held = new Set<BudgetMember>()
 
   constructor(limit: number) {
     this.limit = limit
   }
 
-  /** The bytes in a buffer became more, or fewer. */
-  changed(buffer: ReadBuffer, by: number): void {
+  changed(member: BudgetMember, by: number): void {
     this.total += by
-    if (buffer.size > 0) this.members.add(buffer)
+    if (member.size > 0) this.members.add(member)
     else {
-      this.members.delete(buffer)
-      this.held.delete(buffer)
+      this.members.delete(member)
+      this.held.delete(member)
     }
     if (by < 0 && this.held.size > 0 && this.total <= this.limit) {
       const waiting = [...this.held]
@@ -35,16 +34,15 @@ export class Budget implements BufferBudget {
   }
 
   /**
-   * Whether a buffer must wait until others are read: the limit is reached, and its share of it used up. What the large
-   * ones hold cannot be taken back from them, and so there is an end to the shares of the small ones too.
+   * The limit is reached, and the share of this one used up. What the large ones hold cannot be taken back from them, so
+   * there is an end to the shares of the small ones too.
    */
-  refuses(buffer: ReadBuffer): boolean {
+  refuses(member: BudgetMember): boolean {
     const { limit, total } = this
-    return total > limit && buffer.size > 0 && (buffer.size * this.members.size > limit || total > limit * most)
+    return total > limit && member.size > 0 && (member.size * this.members.size > limit || total > limit * maxOverLimit)
   }
 
-  /** A refused buffer is told to reconsider once there is room. */
-  hold(buffer: ReadBuffer): void {
-    this.held.add(buffer)
+  hold(member: BudgetMember): void {
+    this.held.add(member)
   }
 }

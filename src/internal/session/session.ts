@@ -19,7 +19,7 @@ import * as Deadline from "../runtime/deadline.ts"
 import * as Endpoint from "../base/endpoint.ts"
 import { BufferBudget } from "../base/tags.ts"
 import { toFailure } from "../transport/failure.ts"
-import { type Flow, ReadBuffer } from "../read/readBuffer.ts"
+import { type Feeder, ReadBuffer } from "../read/readBuffer.ts"
 import type { SessionOptions } from "./options.ts"
 import { type Bounds, Watchdog, type Watched } from "../runtime/timeouts.ts"
 import { type Output, WriteBuffer } from "../write/writeBuffer.ts"
@@ -41,7 +41,7 @@ export type Closed =
 /** Whose end an error tells of: what readers and writers are told when a connection is lost, or a bound strikes. */
 const ends = new WeakMap<object, Session>()
 
-export class Session implements Handler, Flow, Output, Watched {
+export class Session implements Handler, Feeder, Output, Watched {
   readonly transport: Transport
   readonly reads: ReadBuffer
   readonly writes: WriteBuffer
@@ -72,7 +72,7 @@ export class Session implements Handler, Flow, Output, Watched {
     this.reads = new ReadBuffer(options.limit, this)
     this.writes = new WriteBuffer(options, this)
     this.writes.atEndOfTurn = transport.atEndOfTurn?.bind(transport)
-    this.reads.budget = Context.get(services, BufferBudget) as Budget | undefined
+    this.reads.backpressure.budget = Context.get(services, BufferBudget) as Budget | undefined
     try {
       transport.attach(this)
     } catch (error) {

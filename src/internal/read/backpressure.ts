@@ -1,0 +1,157 @@
+/**
+ * When the transport is held back, and when it goes on.
+ *
+ * Above twice the limit of a read buffer it is paused, at the limit or below it is resumed. A read that waits for more
+ * raises the threshold for as long as it waits. Buffers may share a budget: one with more than its share is held back as
+ * well, but not while a read waits in it, for then the program could make no room.
+ */
+import { othersWait } from "../runtime/effectInternals.ts"
+
+/** What is held back. Neither call may feed the buffer before it returns. */
+export interface Flow {
+  pause(): void
+  resume(): void
+}
+
+/** What many buffers may hold together, as each of them sees it. */
+export interface SharedBudget {
+  /** The bytes in a buffer became more, or fewer. */
+  changed(member: BudgetMember, by: number): void
+  /** Whether a buffer must wait until others are read. */
+  refuses(member: BudgetMember): boolean
+  /** A refused buffer is told to reconsider once there is room. */
+  hold(member: BudgetMember): void
+}
+
+/** A buffer, as the budget sees it. */
+export interface BudgetMember {
+  /** Bytes that lie unread in it. */
+  readonly size: number
+  /** There may be room again. */
+  reconsider(): void
+}
+
+export class Backpressure implements BudgetMember {
+  /** Bytes that lie unread. */
+  size = 0
+  /** Whether the transport is held back. */
+  paused = false
+  /** The defect of a transport that was told late to stop or to go on: the next read dies of it. */
+  defect: { readonly defect: unknown } | undefined = undefined
+  /** What many buffers may hold together, if that is bounded. */
+  budget: SharedBudget | undefined = undefined
+
+  private readonly limit: number
+  private readonly flow: Flow
+  private threshold: number
+  /** Whether the transport was told to stop, last. */
+  private told = false
+  /** Whether a read waits. */
+  private awaited = false
+  /** A result is being handed over: until that is done the transport is told nothing. */
+  private deferred = false
+  /** Nothing more comes: the transport is told nothing any more. */
+  private over = false
+
+  constructor(limit: number, flow: Flow) {
+    this.limit = limit
+    this.threshold = 2 * limit
+    this.flow = flow
+  }
+
+  /** Bytes came in. Whether that is too much is another question (`pauseIfFull`): a read may want them. */
+  added(count: number): void {
+    this.size += count
+    if (count !== 0) this.budget?.changed(this, count)
+  }
+
+  /** Bytes were read. The last thing that a read does: the transport may go on. */
+  removed(count: number): void {
+    this.size -= count
+    if (count !== 0) this.budget?.changed(this, -count)
+    if (this.paused && !this.deferred) this.reconsider()
+  }
+
+  /** Nothing more comes. */
+  end(): void {
+    this.over = true
+  }
+
+  /** Nothing more comes, and what lies unread is dropped. */
+  close(): void {
+    this.over = true
+    this.paused = false
+    this.removed(this.size)
+  }
+
+  /**
+   * A read begins to wait. The transport has to go on for it, whatever lies unread; `threshold`: how much may from now on.
+   * Whether the transport was held back.
+   */
+  readStarted(threshold: number): boolean {
+    this.awaited = true
+    if (threshold > this.threshold) this.threshold = threshold
+    if (!this.paused) return false
+    this.tell(false)
+    return true
+  }
+
+  /** No read waits any more. */
+  readEnded(): void {
+    this.awaited = false
+    this.threshold = 2 * this.limit
+  }
+
+  /** A result is about to be handed over: the transport is told nothing before `decide`. */
+  defer(): void {
+    this.deferred = true
+  }
+
+  /** The transport is told to stop or to go on, if it has to. */
+  decide(): void {
+    this.deferred = false
+    if (this.paused) this.reconsider()
+    else this.pauseIfFull()
+  }
+
+  pauseIfFull(): void {
+    if (this.paused || this.deferred || this.over) return
+    if (this.size > this.threshold) {
+      this.tell(true)
+    } else if (!this.awaited && this.budget?.refuses(this) === true) {
+      this.budget.hold(this)
+      this.tell(true)
+    }
+  }
+
+  /** The budget has room again, or this buffer has. */
+  reconsider(): void {
+    // nothing more comes after the end
+    if (!this.paused || this.size > this.limit || this.over) return
+    if (this.budget?.refuses(this) === true) return this.budget.hold(this)
+    this.tell(false)
+  }
+
+  /** Stops the transport, or lets it go on. */
+  private tell(paused: boolean): void {
+    this.paused = paused
+    if (othersWait()) queueMicrotask(() => this.tellLate())
+    else if (this.told !== paused) this.tellNow()
+  }
+
+  private tellNow(): void {
+    this.told = this.paused
+    if (this.paused) this.flow.pause()
+    else this.flow.resume()
+  }
+
+  /** In the step that takes an answer the transport was told nothing. It may have been since, or need not be any more. */
+  private tellLate(): void {
+    if (this.told === this.paused || this.over) return
+    try {
+      this.tellNow()
+    } catch (defect) {
+      this.defect = { defect }
+    }
+  }
+}
