@@ -1,8 +1,8 @@
 /** A frame with values of another kind, or with a name. */
 import * as Result from "effect/Result"
 import { stop } from "./cursor.ts"
-import { make, Misuse, type Node, type Steps, writeField } from "./node.ts"
-import { type Progress, reasonOf } from "./progress.ts"
+import { make, Misuse, type Node, type Steps, type Stepwise, writeField } from "./node.ts"
+import { reasonOf } from "./progress.ts"
 import { EncodeFault } from "./sink.ts"
 
 /** What a function of the user's makes of a value; or why it does not. */
@@ -40,7 +40,7 @@ export const changed = <A, B>(name: string, frame: Node<A>, decode: Change<A, B>
     steps:
       frame.steps === undefined
         ? undefined
-        : function* (progress: Progress): Steps<any> {
+        : function* (progress: Stepwise): Steps<any> {
             const at = progress.offset
             progress.last = true
             const value: A = yield frame
@@ -72,7 +72,7 @@ export const named = <A>(name: string, frame: Node<A>): Node<A> =>
     steps:
       frame.steps === undefined
         ? undefined
-        : function* (progress: Progress): Steps<any> {
+        : function* (progress: Stepwise): Steps<any> {
             progress.key = name
             progress.last = true
             return yield frame

@@ -1,8 +1,7 @@
 /** One frame of several, or one that may be missing. */
 import * as Option from "effect/Option"
 import { stop } from "./cursor.ts"
-import { describe, make, type Node, of, type Steps, writeField } from "./node.ts"
-import type { Progress } from "./progress.ts"
+import { describe, make, type Node, of, type Steps, type Stepwise, writeField } from "./node.ts"
 import { EncodeFault } from "./sink.ts"
 
 export const option = <A>(presence: unknown, element: unknown): Node<Option.Option<A>> => {
@@ -21,7 +20,7 @@ export const option = <A>(presence: unknown, element: unknown): Node<Option.Opti
       const value = item.read(cursor)
       return value === stop ? cursor.within("value", true) : Option.some(value as A)
     },
-    *steps(progress: Progress): Steps<any> {
+    *steps(progress: Stepwise): Steps<any> {
       progress.key = "present"
       if ((yield present) !== true) return Option.none()
       progress.key = "value"
@@ -79,7 +78,7 @@ export const union = (
       const one = node.read(cursor)
       return one === stop ? cursor.within(String(value), true) : one
     },
-    *steps(progress: Progress): Steps<any> {
+    *steps(progress: Stepwise): Steps<any> {
       const at = progress.offset
       progress.key = "tag"
       const value: Tag = yield tag

@@ -1,7 +1,6 @@
 /** A frame with a bound on its bytes. */
 import { stop } from "./cursor.ts"
-import { make, type Node, type Steps } from "./node.ts"
-import type { Progress } from "./progress.ts"
+import { make, type Node, type Steps, type Stepwise } from "./node.ts"
 import { EncodeFault } from "./sink.ts"
 
 /** As a frame that has `limit` bytes at most. */
@@ -24,7 +23,7 @@ export const limited = <A>(frame: Node<A>, limit: number): Node<A> =>
           cursor.at = at
           return cursor.tooLong(limit, undefined)
         },
-        *steps(progress: Progress): Steps<any> {
+        *steps(progress: Stepwise): Steps<any> {
           progress.bounded(limit)
           progress.last = true
           return yield frame

@@ -10,9 +10,9 @@ import {
   type Node,
   of,
   type Steps,
+  type Stepwise,
   writeField
 } from "./node.ts"
-import type { Progress } from "./progress.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
 
 /** How many items there are, or the frame that says so. */
@@ -65,7 +65,7 @@ export const array = <A>(element: unknown, options: ArrayOptions): Node<Readonly
       }
       return readItems(cursor, item, size)
     },
-    *steps(progress: Progress): Steps<any> {
+    *steps(progress: Stepwise): Steps<any> {
       const at = progress.offset
       progress.key = "count"
       const size = check(yield prefix)
@@ -97,7 +97,7 @@ const readItems = <A>(cursor: Cursor, item: Node<A>, size: number): ReadonlyArra
   return items
 }
 
-function* itemSteps<A>(progress: Progress, item: Node<A>, size: number): Steps<ReadonlyArray<A>> {
+function* itemSteps<A>(progress: Stepwise, item: Node<A>, size: number): Steps<ReadonlyArray<A>> {
   const items: Array<A> = []
   for (let i = 0; i < size; i++) {
     progress.key = i
@@ -154,7 +154,7 @@ export const repeatUntil = <A>(
         items.push(one as A)
       }
     },
-    *steps(progress: Progress): Steps<any> {
+    *steps(progress: Stepwise): Steps<any> {
       const items: Array<A> = []
       while (!(yield maybeEnd)) {
         if (items.length === most) return progress.malformed(tooMany)

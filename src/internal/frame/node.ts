@@ -2,7 +2,6 @@
 import { pipeArguments } from "effect/Pipeable"
 import type { Frame } from "../../Frame.ts"
 import { type Cursor, joined, type Stop } from "./cursor.ts"
-import type { Progress } from "./progress.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
 
 /**
@@ -10,6 +9,25 @@ import { EncodeFault, type Sink } from "./sink.ts"
  * it yields, it tells `progress` what the part is called and whether it is the last.
  */
 export type Steps<A> = Generator<Node<any>, A, any>
+
+/** A message that is decoded step by step, as a frame of several parts sees it. */
+export interface Stepwise {
+  /** What the part that is yielded next is called, and whether the frame has no other behind it. */
+  key: string | number
+  last: boolean
+  /** Where the next part begins. */
+  readonly offset: number
+  /** How deep the frames that refer to themselves are nested. */
+  depth: number
+  /** From here to the end of the frame that says so there may be so many bytes. */
+  bounded(limit: number): void
+  /** The message is wrong. For a frame to return. */
+  malformed(reason: string, at?: number, cause?: unknown, extent?: number): Stop
+  /** A part of the frame, which was read, is wrong. For the frame to return. */
+  wrong(part: string, reason: string, at: number): Stop
+  /** The message is too long; how long, where that is known. For a frame to return. */
+  tooLong(limit: number, extent: number | undefined): Stop
+}
 
 export interface Make<A> {
   /** What it is called where something is wrong with it. */
@@ -20,7 +38,7 @@ export interface Make<A> {
   readonly read: (cursor: Cursor) => A | Stop
   readonly write: (sink: Sink, value: A) => void
   /** Without it the frame is one part, which is tried anew once there is more of it. */
-  readonly steps?: ((progress: Progress) => Steps<A>) | undefined
+  readonly steps?: ((progress: Stepwise) => Steps<A>) | undefined
   /** Whether how deep it is nested depends on the message. */
   readonly recursive?: boolean | undefined
   /** Whether its value is `undefined`, and need not be given. */
@@ -38,7 +56,7 @@ export class Node<A> implements Frame<A> {
   readonly maxBytes: number
   readonly read: (cursor: Cursor) => A | Stop
   readonly write: (sink: Sink, value: A) => void
-  readonly steps: ((progress: Progress) => Steps<A>) | undefined
+  readonly steps: ((progress: Stepwise) => Steps<A>) | undefined
   readonly recursive: boolean
   readonly isVoid: boolean
   readonly isBigint: boolean

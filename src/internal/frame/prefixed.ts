@@ -1,6 +1,6 @@
 /** Bodies whose length is said in front of them. */
 import { type Cursor, stop, type Stop } from "./cursor.ts"
-import { blameWrite, bound, describe, make, type Node, of, type Steps } from "./node.ts"
+import { blameWrite, bound, describe, make, type Node, of, type Steps, type Stepwise } from "./node.ts"
 import { integerText } from "./integerText.ts"
 import * as Octets from "./octets.ts"
 import { Progress, Whole } from "./progress.ts"
@@ -115,7 +115,7 @@ export const lengthPrefixed = <A>(
       if (left < size) return cursor.more(size - left)
       return body === (rest as unknown) ? (cursor.take(size) as A) : readBody(cursor, body, size)
     },
-    *steps(progress: Progress): Steps<any> {
+    *steps(progress: Stepwise): Steps<any> {
       const at = progress.offset
       progress.key = "length"
       const length: number | bigint = yield prefix
@@ -236,7 +236,7 @@ export const netstring = <A>(
       if (left < size + 1) return cursor.more(size + 1 - left)
       return readEnd(cursor, readBody(cursor, body, size))
     },
-    *steps(progress: Progress): Steps<any> {
+    *steps(progress: Stepwise): Steps<any> {
       progress.key = "length"
       const size: number = yield prefix
       if (size > limit) return progress.tooLong(limit, progress.offset + size + 1)
@@ -302,7 +302,7 @@ export const contentLength = <A>(
       const left = cursor.end - cursor.at
       return left < size ? cursor.more(size - left) : readBody(cursor, body, size)
     },
-    *steps(progress: Progress): Steps<any> {
+    *steps(progress: Stepwise): Steps<any> {
       progress.key = "header"
       const size: number = yield header
       if (size > limit) return progress.tooLong(limit, progress.offset + size)

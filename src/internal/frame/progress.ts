@@ -7,7 +7,7 @@
  */
 import * as Bytes from "../base/bytes.ts"
 import { blame, type Cursor, type Fault, stop, type Stop } from "./cursor.ts"
-import { type Node, Misuse, of, type Steps } from "./node.ts"
+import { type Node, Misuse, of, type Steps, type Stepwise } from "./node.ts"
 
 /** Bytes that have arrived, in pieces; offsets count from the first byte of the message. */
 export interface Source {
@@ -61,15 +61,13 @@ interface Entry {
   readonly depth: number
 }
 
-export class Progress {
-  /** What the part that is yielded next is called, and whether the frame has no other behind it. */
+export class Progress implements Stepwise {
   key: string | number = ""
   last = false
   /** Where the next part begins; in the end, where the message ends. */
   offset = 0
   /** How many bytes there have to be for it to make sense to go on. */
   wants = 0
-  /** How deep the frames that refer to themselves are nested. */
   depth = 0
   private fault: Fault | undefined = undefined
   /** The offset that the message may not go beyond, and the bound that says so. */
@@ -110,27 +108,23 @@ export class Progress {
   // what frames of several parts say
   // ------------------------------------------------------------------------
 
-  /** From here to the end of the frame that says so there may be so many bytes. */
   bounded(limit: number): void {
     if (this.offset + limit >= this.limitAt) return
     this.limitAt = this.offset + limit
     this.limit = limit
   }
 
-  /** The message is wrong. For a frame to return. */
   malformed(reason: string, at: number = this.offset, cause?: unknown, extent?: number): Stop {
     this.fault = { _tag: "Malformed", reason, path: "", at, extent, ends: undefined, limit: 0, cause }
     return stop
   }
 
-  /** A part of the frame, which was read, is wrong. For the frame to return. */
   wrong(part: string, reason: string, at: number): Stop {
     this.malformed(reason, at)
     this.fault!.path = part
     return stop
   }
 
-  /** The message is too long; how long, where that is known. For a frame to return. */
   tooLong(limit: number, extent: number | undefined): Stop {
     const reason = `longer than ${limit} bytes`
     this.fault = {

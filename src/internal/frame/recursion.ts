@@ -1,7 +1,6 @@
 /** Frames that refer to themselves, and how deep they may. */
 import { limited } from "./limited.ts"
-import { bound, count, make, type Node, of, type Steps } from "./node.ts"
-import type { Progress } from "./progress.ts"
+import { bound, count, make, type Node, of, type Steps, type Stepwise } from "./node.ts"
 import { EncodeFault } from "./sink.ts"
 
 /** Deeper than this, what refers to itself is taken apart step by step: calls within calls have an end. */
@@ -39,7 +38,7 @@ export const suspend = <A>(
         cursor.depth--
         return value
       },
-      *steps(progress: Progress): Steps<any> {
+      *steps(progress: Stepwise): Steps<any> {
         if (progress.depth >= maxDepth) return progress.malformed(tooDeep)
         progress.depth++
         progress.last = true

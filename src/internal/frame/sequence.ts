@@ -1,8 +1,7 @@
 /** Frames one behind the other: fields with names, elements without. */
 import { compile } from "./compile.ts"
 import { type Cursor, stop } from "./cursor.ts"
-import { define, describe, describeArray, make, type Node, of, type Steps, writeField } from "./node.ts"
-import type { Progress } from "./progress.ts"
+import { define, describe, describeArray, make, type Node, of, type Steps, type Stepwise, writeField } from "./node.ts"
 import { EncodeFault } from "./sink.ts"
 
 const sum = (nodes: ReadonlyArray<Node<any>>, of: (node: Node<any>) => number): number =>
@@ -26,7 +25,7 @@ export const struct = (fields: { readonly [name: string]: unknown }, options?: S
     read: (options?.compile === false ? undefined : compile(keys, nodes, min)) ?? readStruct(keys, nodes, min),
     steps: isFixed
       ? undefined
-      : function* (progress: Progress): Steps<any> {
+      : function* (progress: Stepwise): Steps<any> {
           const value: Record<string, unknown> = {}
           for (let i = 0; i < nodes.length; i++) {
             progress.key = keys[i]!
@@ -84,7 +83,7 @@ export const tuple = (elements: ReadonlyArray<unknown>): Node<any> => {
     steps:
       min === max
         ? undefined
-        : function* (progress: Progress): Steps<any> {
+        : function* (progress: Stepwise): Steps<any> {
             const value: Array<unknown> = []
             for (let i = 0; i < nodes.length; i++) {
               progress.key = i
