@@ -3,8 +3,12 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type { IncompleteRead, LimitOverrun, ReadError } from "../../../StreamError.ts"
+import type { Frame } from "../../../Frame.ts"
+import type { IncompleteRead, LimitOverrun, MalformedFrame, ReadError } from "../../../StreamError.ts"
 import type { StreamReader } from "../../../StreamReader.ts"
+import { tuple } from "../../frame/sequence.ts"
+import * as Text from "../../frame/text.ts"
+import { pull } from "../../read/pullFrames.ts"
 import * as Interruption from "./interruptAt.ts"
 import {
   areBytes,
@@ -62,27 +66,40 @@ const optional = (
     })
 })
 
-/** Its error carries the rest of the stream; there may be `None` in its place, where there is no rest. */
-const partial = (
+type PartialError = ReadError | LimitOverrun | IncompleteRead | MalformedFrame
+
+/** Its error carries the rest of the stream. `bytesOf` its answer: those that it read, or none where there is no rest. */
+const partialOf = <A>(
   name: string,
-  read: (
-    reader: StreamReader
-  ) => Effect.Effect<Uint8Array | Option.Option<Uint8Array>, ReadError | LimitOverrun | IncompleteRead>
+  read: (reader: StreamReader) => Effect.Effect<A, PartialError | Cause.Done>,
+  bytesOf: (answer: A) => Uint8Array | undefined
 ): Reading => ({
   name,
   read: (reader, note) =>
     Effect.gen(function* () {
       const answer = yield* Effect.catchCause(read(reader), (cause) => {
         const reason = cause.reasons[0]
-        if (reason?._tag !== "Fail" || reason.error._tag !== "IncompleteRead") return Effect.failCause(cause)
-        note(reason.error.partial)
+        if (reason?._tag !== "Fail") return Effect.failCause(cause)
+        if (reason.error._tag === "IncompleteRead") note(reason.error.partial)
+        else if (!Cause.isDone(reason.error)) return Effect.failCause(cause)
         return Effect.succeed(undefined)
       })
-      const bytes = Option.isOption(answer) ? Option.getOrUndefined(answer) : answer
+      const bytes = answer === undefined ? undefined : bytesOf(answer)
       if (bytes !== undefined) note(bytes)
       return bytes === undefined
     })
 })
+
+const partial = (
+  name: string,
+  read: (reader: StreamReader) => Effect.Effect<Uint8Array | Option.Option<Uint8Array>, PartialError>
+): Reading => partialOf(name, read, (answer) => (Option.isOption(answer) ? Option.getOrUndefined(answer) : answer))
+
+/** A message of several parts, by which all bytes are kept. */
+const pair: Frame<ReadonlyArray<Uint8Array>> = tuple([Text.bytes(2), Text.bytes(3)])
+
+const allOf = (pairs: ReadonlyArray<ReadonlyArray<Uint8Array>>): Uint8Array | undefined =>
+  pairs.length === 0 ? undefined : concat(pairs.flat())
 
 const readings: ReadonlyArray<Reading> = [
   plain("read", (reader) => reader.read(3)),
@@ -131,6 +148,17 @@ const readings: ReadonlyArray<Reading> = [
   }
 ]
 
+const readingsOfMessages: ReadonlyArray<Reading> = [
+  partialOf("readFrame", (reader) => reader.readFrame(pair), concat),
+  partialOf(
+    "readFrameOption",
+    (reader) => reader.readFrameOption(pair),
+    Option.match({ onNone: () => undefined, onSome: concat })
+  ),
+  partialOf("readFrames", (reader) => reader.readFrames(pair), allOf),
+  partialOf("frames", (reader) => pull(reader, pair, "fail"), allOf)
+]
+
 const send = ({ a }: Ends) =>
   Effect.gen(function* () {
     for (const piece of pieces) {
@@ -156,38 +184,51 @@ const at = (point: Interruption.Point | undefined): string =>
       ? `interrupted before step ${point.step}`
       : `interrupted where it ${point.when === "waiting" ? "waits" : "is suspended"} after step ${point.step}`
 
-const reads = law(
+const lawOfReads = (name: string, statement: string, readings: ReadonlyArray<Reading>): Law =>
+  law(
+    name,
+    statement,
+    (connect) =>
+      Effect.forEach(
+        readings,
+        ({ name, read }) =>
+          everywhere((point) =>
+            Effect.scoped(
+              Effect.gen(function* () {
+                const ends = yield* connect()
+                const { reader } = ends.b
+                const got: Array<Uint8Array> = []
+                const note = (bytes: Uint8Array) => void got.push(bytes)
+                const subject = Effect.gen(function* () {
+                  while (!(yield* read(reader, note)));
+                })
+                const sending = yield* meanwhile(send(ends))
+                const { exit, points } = yield* succeeds(`${name}, ${at(point)}`, Interruption.run(subject, point))
+                yield* holds(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause), () =>
+                  Exit.isFailure(exit) ? `${name}, ${at(point)}: ${describe(exit.cause)}` : ""
+                )
+                const rest = yield* succeeds(`reading on after ${name}, ${at(point)}`, receive(reader, 100))
+                yield* areBytes(`${name}, ${at(point)}, and the rest`, concat([...got, rest]), all)
+                yield* finishes("the writes", sending)
+                return points
+              })
+            )
+          ),
+        { discard: true }
+      ),
+    { oneWay: true }
+  )
+
+const reads = lawOfReads(
   "a read that is interrupted, wherever, loses nothing and repeats nothing",
   "For every kind of read, and at every point at which a fiber can be interrupted: what it had read, and what the next reader reads, is what was sent.",
-  (connect) =>
-    Effect.forEach(
-      readings,
-      ({ name, read }) =>
-        everywhere((point) =>
-          Effect.scoped(
-            Effect.gen(function* () {
-              const ends = yield* connect()
-              const { reader } = ends.b
-              const got: Array<Uint8Array> = []
-              const note = (bytes: Uint8Array) => void got.push(bytes)
-              const subject = Effect.gen(function* () {
-                while (!(yield* read(reader, note)));
-              })
-              const sending = yield* meanwhile(send(ends))
-              const { exit, points } = yield* succeeds(`${name}, ${at(point)}`, Interruption.run(subject, point))
-              yield* holds(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause), () =>
-                Exit.isFailure(exit) ? `${name}, ${at(point)}: ${describe(exit.cause)}` : ""
-              )
-              const rest = yield* succeeds(`reading on after ${name}, ${at(point)}`, receive(reader, 100))
-              yield* areBytes(`${name}, ${at(point)}, and the rest`, concat([...got, rest]), all)
-              yield* finishes("the writes", sending)
-              return points
-            })
-          )
-        ),
-      { discard: true }
-    ),
-  { oneWay: true }
+  readings
+)
+
+const messages = lawOfReads(
+  "a read of a message that is interrupted, wherever, loses nothing and repeats nothing",
+  "For every read of messages, and at every point at which a fiber can be interrupted: the messages it had read, and the bytes that the next reader reads, are what was sent.",
+  readingsOfMessages
 )
 
 const writes = law(
@@ -269,4 +310,4 @@ const waitsGivenUp = law(
   { oneWay: true }
 )
 
-export const lawsOfInterruption: ReadonlyArray<Law> = [reads, writes, waitsGivenUp]
+export const lawsOfInterruption: ReadonlyArray<Law> = [reads, messages, writes, waitsGivenUp]
