@@ -1,12 +1,13 @@
 /**
- * A cap on what lies unread over all connections together.
+ * A bound on the unread bytes of all connections together.
  *
- * Each connection's buffer has a limit of its own; ten thousand of them add up.
- * With a budget in the context, connections that hold more than their equal
- * share are held back once the budget is spent, and the small ones go on. It is
- * about what was received; what is written is bounded by each connection's
- * high-water mark, where the program waits for its writes.
+ * The buffer of each connection has a limit of its own, and ten thousand of them add up. A budget in the context bounds the
+ * sum: once it is spent, connections with more than their equal share are held back, and the others go on.
  *
+ * A budget counts bytes received and not read. Bytes written and not sent are bounded by the high-water mark of each
+ * connection.
+ *
+ * @stability unstable
  * @since 0.1.0
  */
 import type * as Context from "effect/Context"
@@ -17,57 +18,73 @@ import * as Services from "./internal/base/tags.ts"
 import { Budget } from "./internal/session/budget.ts"
 
 /**
- * A budget shared by the connections that are opened or served with it in their
- * context.
+ * A budget, shared by all connections that are opened or served with it in their context.
  *
  * **Details**
  *
- * Once more than `limit` bytes lie unread over all connections, those are held
- * back that have more than `limit` divided by the number of connections with
- * unread bytes; the others too once it is a quarter more than `limit`. What is
- * in flight then still arrives: at most one chunk a connection (64 KiB over
- * TCP). So `limit * 1.25` and a chunk for each connection is the most there is.
+ * - Above `limit` unread bytes in total, every connection is held back that has more than `limit` divided by the number of
+ *   connections with unread bytes.
+ * - Above `1.25 * limit` all others are held back as well. Bytes on their way then still arrive: at most one chunk for each
+ *   connection (64 KiB over TCP). So the total never exceeds `1.25 * limit` and one chunk for each connection.
+ * - A held-back connection goes on once there is room, in the order in which they began to wait.
+ * - No connection starves. A held-back connection has something to read, and a read that waits for more is never held back.
  *
- * Nobody starves: who is held back has something to read, and a read that waits
- * for more is never held back, or the program could not make room. Those held
- * back are let go on in the order in which they began to wait, once there is
- * room.
+ * @see {@link make}, {@link layer}
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface BufferBudget {
-  /** How many bytes may lie unread before connections are held back. */
+  /** The number of unread bytes above which connections are held back. */
   readonly limit: number
-  /** How many bytes lie unread now, in buffers of connections that are not closed. */
+  /** The number of unread bytes now, in the buffers of connections that are not closed. */
   readonly used: Effect.Effect<number>
 }
 
 /**
- * The budget in force; none by default.
+ * The budget in force. Default: none.
  *
+ * @see {@link layer} to set one.
+ *
+ * @stability unstable
  * @category services
  * @since 0.1.0
  */
 export const BufferBudget: Context.Reference<BufferBudget | undefined> = Services.BufferBudget
 
 /**
- * A budget of `bytes` bytes.
+ * Makes a budget.
  *
+ * **When to use**
+ *
+ * For a budget that is provided to some connections by hand (`Effect.provideService`). `layer` is the usual way.
+ *
+ * @see {@link layer}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: { readonly bytes: number }): Effect.Effect<BufferBudget> =>
+export const make = (options: {
+  /** The number of unread bytes above which connections are held back. */
+  readonly bytes: number
+}): Effect.Effect<BufferBudget> =>
   Effect.sync(() => {
     const { bytes } = Argument.record("BufferBudget.make", "options", options)
     return new Budget(Argument.limit("BufferBudget.make", bytes, "bytes"))
   })
 
 /**
- * A budget of `bytes` bytes for everything that is built with this layer.
+ * A budget for every connection that is opened or served with this layer.
  *
+ * @see {@link make}
+ *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: { readonly bytes: number }): Layer.Layer<never> =>
-  Layer.effect(BufferBudget)(make(options))
+export const layer = (options: {
+  /** The number of unread bytes above which connections are held back. */
+  readonly bytes: number
+}): Layer.Layer<never> => Layer.effect(BufferBudget)(make(options))

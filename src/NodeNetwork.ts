@@ -1,6 +1,11 @@
 /**
- * The `Network` service on `node:net`: TCP and Unix sockets.
+ * The `Network` service on Node: TCP and Unix sockets of `node:net`, TLS of `node:tls`.
  *
+ * This is the only public module that needs Node. A program depends on `Network`, and is given this layer at its edge.
+ *
+ * @see `Network` for the service, `TestNetwork` for a network in memory.
+ *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Layer from "effect/Layer"
@@ -12,15 +17,18 @@ import type { Lookup } from "./internal/node/lookup.ts"
 import { Network } from "./Network.ts"
 
 /**
- * The settings of the whole network.
+ * The options of the whole network.
  *
+ * @see {@link layerWith}, {@link make}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   /**
-   * Finds the addresses of a name, in the order of preference. Rejects with an
-   * error that has a `code`, as `node:dns` does. Default: the system's resolver.
+   * Finds the addresses of a name, the preferred one first. Must reject with an error that has a `code`, as `node:dns`
+   * does. Default: the system's resolver.
    */
   readonly lookup?: Lookup | undefined
 }
@@ -33,6 +41,13 @@ const systemLookup: Lookup = (host) =>
 /**
  * The network service, as a value.
  *
+ * **When to use**
+ *
+ * To wrap the service, or to provide it without a layer.
+ *
+ * @see {@link layer}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -48,14 +63,25 @@ export const make = (options?: Options): Network["Service"] => {
 /**
  * Real sockets.
  *
+ * **When to use**
+ *
+ * In production, and in tests that need real sockets. Most tests are faster and more exact on
+ * `TestNetwork.simulate`.
+ *
+ * @see {@link layerWith} to set options.
+ *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
 export const layer: Layer.Layer<Network> = Layer.sync(Network)(() => make())
 
 /**
- * Real sockets, with settings.
+ * Real sockets, with options.
  *
+ * @see {@link layer}
+ *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */

@@ -1,21 +1,36 @@
 /**
- * The writing half of a connection: writes that wait when there is too much.
+ * The writing half of a connection: writes that wait while there is too much.
  *
- * A write appends to a buffer and returns. The buffer is sent at the end of the
- * turn, so that many small writes become one system call. Above the high-water
- * mark a write waits until the low-water mark is reached, so a program that
- * never calls `drain` holds at most `highWaterMark` bytes and one write.
+ * A write appends to a buffer and returns. The buffer is sent at the end of the turn of the event loop, so many small
+ * writes become one system call. Above the high-water mark a write waits until the low-water mark is reached. A program
+ * that never calls `drain` therefore holds at most `highWaterMark` bytes and one write.
  *
  * | | waits for | fails with |
  * | --- | --- | --- |
  * | `write`, `writeAll` | room below the high-water mark | `WriteError` |
- * | `writeUnsafe` | nothing | throws `WriteError` |
+ * | `writeFrame`, `writeFrames` | room below the high-water mark | `WriteError`, `EncodeFailed` |
+ * | `writeUnsafe`, `writeAllUnsafe` | nothing | throws `WriteError` |
+ * | `writeFrameUnsafe` | nothing | throws `WriteError`, `EncodeFailed` |
  * | `drain` | the low-water mark, once the high one was passed | `WriteError` |
- * | `flush` | everything written so far to be with the operating system | `WriteError` |
- * | `writeEof` | everything written, and the end of output behind it | `WriteError` |
+ * | `flush` | the operating system to have everything written so far | `WriteError` |
+ * | `writeEof` | the operating system to have everything written, and the end behind it | `WriteError` |
  * | `close` | flush, then let go, at most `closeTimeout` | nothing |
  * | `abort` | nothing | nothing |
  *
+ * **When to use**
+ *
+ * - `write` is the usual one. `writeAll` keeps several chunks together, such as a header and a body.
+ * - `writeFrame` writes a value as a message that the other side can read with the same frame.
+ * - `writeUnsafe` is for callbacks that cannot run an effect. Its caller has to `drain`.
+ * - `drain` is for callers of `writeUnsafe`. `flush` waits for more: everything has left this process.
+ * - `writeEof` ends the output, and reading goes on. `close` ends both in good order. `abort` gives up.
+ *
+ * **Gotchas**
+ *
+ * No write is an acknowledgement. Bytes that the operating system has taken can still be lost, with the machine or with
+ * the connection. Only an answer of the peer says that the peer has read them.
+ *
+ * @stability unstable
  * @since 0.1.0
  */
 import type * as Context from "effect/Context"
@@ -27,164 +42,287 @@ import type { Encoder } from "./Frame.ts"
 import type { EncodeFailed, WriteError } from "./StreamError.ts"
 
 /**
- * How closing a stream went.
+ * The outcome of closing a stream.
  *
  * **Details**
  *
- * - `Graceful`: everything was handed to the operating system, and the output ended behind it.
+ * - `Graceful`: the operating system took everything written, and the end of the output behind it.
  * - `Reset`: the peer or the system had broken the connection.
- * - `Aborted`: `abort` was called; `unsent` bytes were dropped.
- * - `TimedOut`: the peer did not take the output within `closeTimeout`; `unsent` bytes were dropped, the connection reset.
+ * - `Aborted`: `abort` was called.
+ * - `TimedOut`: the peer did not take the output within `closeTimeout`, or a timeout had ended the connection.
  *
- * `unsent` counts what this process still held. What the operating system had
- * taken may still have been lost with the connection.
+ * **Gotchas**
  *
+ * `Graceful` is no acknowledgement: bytes that the operating system has taken may still be lost with the connection.
+ *
+ * @see {@link StreamWriter.close}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type CloseOutcome =
   | { readonly _tag: "Graceful" }
   | { readonly _tag: "Reset" }
-  | { readonly _tag: "Aborted"; readonly unsent: number }
-  | { readonly _tag: "TimedOut"; readonly unsent: number }
+  | {
+      readonly _tag: "Aborted"
+      /** The number of bytes that this process still held, and dropped. */
+      readonly unsent: number
+    }
+  | {
+      readonly _tag: "TimedOut"
+      /** The number of bytes that this process still held, and dropped. */
+      readonly unsent: number
+    }
 
 /**
  * The writing half of a connection.
  *
+ * **Details**
+ *
+ * The table at the top of this module compares the operations.
+ *
+ * @see {@link sink}, {@link frameSink}
+ * @see `StreamReader` for the other half.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface StreamWriter {
-  /** Above this many bytes writes wait. Default 65,536. */
+  /** Writes wait above this number of unsent bytes. Default 65,536, or four times the low-water mark. */
   readonly highWaterMark: number
-  /** At or below this many bytes waiting writes go on. Default a quarter of the high-water mark. */
+  /** Waiting writes go on at this number of unsent bytes, or fewer. Default a quarter of the high-water mark. */
   readonly lowWaterMark: number
 
   /**
-   * Writes bytes, or text as UTF-8, as one unbroken run, whoever else writes.
+   * Writes bytes, or text as UTF-8, as one unbroken run. No other write comes in between.
    *
-   * Waits only while the buffer is above the high-water mark, in line with
-   * others. Fails at once after `close`, `writeEof`, `abort` or a loss, also
-   * with nothing to write. Writing no bytes otherwise does nothing.
+   * **When to use**
    *
-   * A character whose two halves (a surrogate pair) come in two writes is two of
-   * U+FFFD; in two chunks of one `writeAll`, or two elements of a `sink`, it is
-   * the character.
+   * For nearly everything. Use `writeAll` for chunks that belong together, `writeFrame` for messages.
    *
-   * Up to 4,096 bytes are copied, so the array may be changed afterwards; a
-   * longer one must be left alone until `flush`. (CPython 3.12 and newer, and
-   * Node, keep a view of any size.) If its memory is transferred, detached or
-   * shrunk before, this connection is reset: its writes, and its reads behind
-   * what had arrived, fail with `ConnectionLost`, whose message names this rule.
+   * **Details**
    *
-   * **Interruption**: a write that is interrupted while it waits was not
-   * accepted, not in part either. One that has returned was accepted whole.
+   * - A write waits only while the buffer is above the high-water mark, in line with other writes.
+   * - A write fails at once after `close`, `writeEof`, `abort` or a loss, also with nothing to write. Otherwise a write of
+   *   no bytes does nothing.
+   * - Up to 4,096 bytes are copied: the array may be changed afterwards. A longer array is kept as a view, and must be left
+   *   alone until `flush`. (CPython 3.12 and Node keep a view of any size.)
+   * - An interrupted write that was still waiting was not accepted, not even in part. A write that has returned was
+   *   accepted whole.
+   *
+   * **Gotchas**
+   *
+   * A kept array that is transferred, detached or shrunk resets this connection. Its writes, and its reads behind what had
+   * arrived, fail with `ConnectionLost`, whose message names this rule.
+   *
+   * A character whose two halves (a surrogate pair) come in two writes is written as two U+FFFD. Two chunks of one
+   * `writeAll`, or two elements of a `sink`, make the character.
+   *
+   * @see {@link StreamWriter.writeAll}, {@link StreamWriter.writeUnsafe}, {@link StreamWriter.writeFrame}
    */
   write(data: Uint8Array | string): Effect.Effect<void, WriteError>
 
   /**
-   * Writes several chunks as one unbroken run: asyncio's `writelines`, under the
-   * same watermarks as `write`. The chunks are collected when the effect runs.
+   * Writes several chunks as one unbroken run: asyncio's `writelines`.
+   *
+   * **When to use**
+   *
+   * For a header and a body, or other chunks that belong together: one operation is cheaper than two.
+   *
+   * **Details**
+   *
+   * The chunks are collected when the effect runs. All else is as for `write`.
+   *
+   * @see {@link StreamWriter.write}
    */
   writeAll(chunks: Iterable<Uint8Array | string>): Effect.Effect<void, WriteError>
 
   /**
-   * Writes one message, as one unbroken run, under the same watermarks as
-   * `write`. A value that could not be read again fails with `EncodeFailed`, and
-   * nothing of it is written.
+   * Writes one message, as one unbroken run.
    *
-   * The value is encoded when the effect runs. Bytes in it of more than 4,096 are
-   * not copied, and must be left alone until `flush`.
+   * **Details**
+   *
+   * The value is encoded when the effect runs. A value that could not be read again fails with `EncodeFailed`, and nothing
+   * of the value is written. Waiting and interruption are as for `write`. Arrays of more than 4,096 bytes in the value are
+   * kept as views, and must be left alone until `flush`.
+   *
+   * @see {@link StreamWriter.writeFrames}, {@link frameSink}
    */
   writeFrame<A>(frame: Encoder<A>, value: A): Effect.Effect<void, WriteError | EncodeFailed>
 
-  /** Writes several messages as one unbroken run: all of them, or none. */
+  /**
+   * Writes several messages as one unbroken run: all of them, or none.
+   *
+   * @see {@link StreamWriter.writeFrame}, {@link frameSink}
+   */
   writeFrames<A>(frame: Encoder<A>, values: Iterable<A>): Effect.Effect<void, WriteError | EncodeFailed>
 
-  /** As `writeFrame` without waiting, whatever is buffered; throws what that fails with. `false` asks to `drain`. */
+  /**
+   * Writes one message without waiting. Returns `false` to ask for a `drain`. Throws the errors of `writeFrame`.
+   *
+   * @see {@link StreamWriter.writeFrame}, {@link StreamWriter.drain}
+   */
   writeFrameUnsafe<A>(frame: Encoder<A>, value: A): boolean
 
   /**
-   * Writes without waiting, whatever is buffered: asyncio's own `write`.
-   * `false` asks the caller to `drain` before it goes on. Throws the
-   * `WriteError` that `write` would fail with.
+   * Writes without waiting, however much is buffered: asyncio's own `write`. Returns `false` to ask for a `drain`.
+   *
+   * **When to use**
+   *
+   * In a callback that cannot run an effect. `write` is as fast, and bounds the buffer by itself.
+   *
+   * **Details**
+   *
+   * Throws the `WriteError` that `write` would fail with.
+   *
+   * **Gotchas**
+   *
+   * The buffer grows without bound for a caller that ignores `false`.
+   *
+   * @see {@link StreamWriter.write}, {@link StreamWriter.drain}
    */
   writeUnsafe(data: Uint8Array | string): boolean
 
   /**
-   * Writes several chunks as one unbroken run, as `writeUnsafe` writes one:
-   * asyncio's `writelines`. Nothing is written where one of them is neither bytes
-   * nor text.
+   * Writes several chunks as one unbroken run, without waiting. Returns `false` to ask for a `drain`.
+   *
+   * **Details**
+   *
+   * Nothing is written if one of the chunks is neither bytes nor text. All else is as for `writeUnsafe`.
+   *
+   * @see {@link StreamWriter.writeAll}, {@link StreamWriter.writeUnsafe}
    */
   writeAllUnsafe(chunks: Iterable<Uint8Array | string>): boolean
 
   /**
-   * Waits until the buffer is at or below the low-water mark, if it went above
-   * the high one; otherwise returns at once. Any number of fibers may wait. It
-   * is neither a flush nor an acknowledgement. Interrupting it changes nothing.
+   * Waits until the buffer is at or below the low-water mark, if it went above the high one. Otherwise returns at once.
+   *
+   * **When to use**
+   *
+   * After a `writeUnsafe` that returned `false`. A program that uses `write` alone does not need `drain`.
+   *
+   * **Details**
+   *
+   * Any number of fibers may wait. Interrupting the wait changes nothing.
+   *
+   * **Gotchas**
+   *
+   * `drain` is neither a flush nor an acknowledgement.
+   *
+   * @see {@link StreamWriter.flush}
    */
   readonly drain: Effect.Effect<void, WriteError>
 
   /**
-   * Waits until everything written so far has been handed to the operating
-   * system. Interrupting it takes nothing back.
+   * Waits until the operating system has taken everything written so far.
+   *
+   * **When to use**
+   *
+   * Before an array above 4,096 bytes is changed, and before the process ends without a `close`.
+   *
+   * **Details**
+   *
+   * Any number of fibers may wait. Interrupting the wait takes nothing back.
+   *
+   * **Gotchas**
+   *
+   * `flush` is no acknowledgement: the peer may not have received the bytes.
+   *
+   * @see {@link StreamWriter.drain}, {@link StreamWriter.close}
    */
   readonly flush: Effect.Effect<void, WriteError>
 
   /**
-   * Ends the output behind everything written (FIN); reading goes on.
-   * Idempotent, and nothing happens after `close`. Writes fail with
-   * `ClosedStream`, reason `Eof`, from the moment it is run, and the end is sent
-   * even if waiting for it is interrupted.
+   * Ends the output behind everything written (FIN), and waits until the operating system has it all. Reading goes on.
+   *
+   * **When to use**
+   *
+   * For protocols in which the end of the output is the end of a request. Use `close` when the answer is not awaited.
+   *
+   * **Details**
+   *
+   * Writes fail with `ClosedStream`, reason `Eof`, from the moment when `writeEof` runs. A repeated call is harmless, and
+   * nothing happens after `close`. The end is sent even if the wait is interrupted. Over TLS a `close_notify` is sent.
+   *
+   * @see {@link StreamWriter.close}, {@link StreamWriter.abort}
    */
   readonly writeEof: Effect.Effect<void, WriteError>
 
   /**
-   * Ends the session in good order: stops reading at once (what is unread is
-   * dropped), sends everything written, ends the output, lets go. Never fails,
-   * never takes longer than `closeTimeout`, may be called by many fibers and
-   * many times, and goes on when waiting for it is interrupted.
+   * Ends the session in good order: stops reading at once, sends everything written, ends the output, lets go.
+   *
+   * **When to use**
+   *
+   * To end a session earlier than its scope does, or to learn how the end went. Use `abort` where the peer must not take
+   * the output for complete.
    *
    * **Details**
    *
-   * Once a close has begun, only an explicit `abort`, `closeTimeout` and the
-   * grace period of a server can cut it short. Everything accepted arrives, then
-   * the end. Other fibers find their streams closed, and fail with
-   * `ClosedStream`. A handler or a scope that ends because of that, or for any
-   * other reason, waits for the close and does not abort the connection.
+   * - Never fails, and never takes longer than `closeTimeout` (default 10 seconds). Any number of fibers may call it, any
+   *   number of times: all get the same outcome. An interruption of the wait does not stop the close.
+   * - Unread bytes are dropped.
+   * - Everything accepted arrives, then the end. Only an explicit `abort`, `closeTimeout` and the grace period of a server
+   *   cut a close short.
+   * - Other fibers that use the streams fail with `ClosedStream`. A handler or a scope that ends meanwhile waits for the
+   *   close, and does not abort the connection.
+   * - A peer that keeps its own side open is still listened to for up to 2 seconds, and its bytes are thrown away. A reset
+   *   could otherwise destroy what is on its way to the peer. This keeps neither the process nor the descriptor of a Unix
+   *   socket, unless the peer speaks. A TCP connection keeps its descriptor until then.
    *
-   * Where the peer keeps its own side open, what it still sends is thrown away
-   * for up to 2 seconds, lest it be reset before it has received everything. That
-   * keeps neither the process nor the descriptor of a Unix socket, unless the
-   * peer speaks; the descriptor of a TCP connection stays until then.
+   * @see {@link CloseOutcome}, {@link StreamWriter.abort}, {@link StreamWriter.writeEof}
    */
   readonly close: Effect.Effect<CloseOutcome>
 
   /**
-   * Drops what is unsent and resets the connection. Never waits, never fails.
-   * Over a Unix socket the peer sees a clean end: see `Connection.abort`.
+   * Drops all unsent bytes and resets the connection. Never waits, never fails.
+   *
+   * **When to use**
+   *
+   * When the output is not complete and must not look so. A scope that fails does the same by itself.
+   *
+   * **Gotchas**
+   *
+   * The peer of a Unix socket sees a clean end: Unix sockets know no reset. See `Connection.abort`.
+   *
+   * @see {@link StreamWriter.close}
    */
   readonly abort: Effect.Effect<void>
 
-  /** Whether `close` or `abort` was called, or the connection broke. */
+  /** Whether `close` or `abort` was called, or the connection broke. `writeEof` does not count. */
   readonly isClosing: Effect.Effect<boolean>
 
-  /** Bytes written that the operating system has not taken. */
+  /** The number of written bytes that the operating system has not taken. */
   readonly buffered: Effect.Effect<number>
 }
 
 /**
  * The service tag of a connection's writer.
  *
+ * **When to use**
+ *
+ * For programs that leave it to a layer or a server what they write to.
+ *
+ * @see `Connection.layerConnection`, `Connection.services`
+ *
+ * @stability unstable
  * @category services
  * @since 0.1.0
  */
 export const StreamWriter: Context.Service<StreamWriter, StreamWriter> = Services.StreamWriter
 
 /**
- * A sink that writes every message of a stream, those of a chunk as one run, and
- * ends when the stream does. The writer stays open.
+ * A sink that writes every message of a stream.
  *
+ * **Details**
+ *
+ * The messages of a chunk are one unbroken run. The sink ends with the stream, and the writer stays open.
+ *
+ * @see {@link sink} for bytes and text.
+ * @see {@link StreamWriter.writeFrames}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -195,8 +333,11 @@ export const frameSink = <A>(
   Sink.forEachArray((values: ReadonlyArray<A>) => self.writeFrames(frame, values))
 
 /**
- * A sink that writes every chunk of a stream, and ends when the stream does. The
- * writer stays open.
+ * A sink that writes every chunk of a stream.
+ *
+ * **Details**
+ *
+ * The sink ends with the stream, and the writer stays open. The stream waits while the writer is above its high-water mark.
  *
  * **Example** (Sending a stream)
  *
@@ -212,6 +353,10 @@ export const frameSink = <A>(
  * console.log(typeof send) // => function
  * ```
  *
+ * @see {@link frameSink} for messages.
+ * @see {@link StreamWriter.write}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
