@@ -1,11 +1,18 @@
 /**
- * One session: a reader, a writer, what is known of the peer, and its end.
+ * One session: a reader, a writer, facts about the peer, and an end.
  *
- * A connection is one physical connection. It never reconnects and never
- * replays writes. The scope it was opened in decides how it ends: on success it
- * is flushed and closed, on failure or interruption it is aborted. A close that
- * has begun is not undone by either: the scope waits for it.
+ * A connection is one physical connection. It never connects again, and never repeats a write. The scope in which it was
+ * opened decides its end: on success the scope flushes and closes it, on failure or interruption the scope aborts it. A
+ * close that has begun is not undone by either: the scope waits for it.
  *
+ * **When to use**
+ *
+ * - `openConnection`: a connection for as long as a scope, such as one request or one session. The usual way.
+ * - `layerConnection`, `layerConfig`: one connection for as long as a part of the application.
+ * - `fromDuplex`, `fromPair`, `fromSocket`: streams that exist already. `fromTransport`: a transport of your own.
+ * - `TestNetwork.simulate`, `TestNetwork.pair`: tests without sockets.
+ *
+ * @stability unstable
  * @since 0.1.0
  */
 import type * as Config from "effect/Config"
@@ -34,14 +41,17 @@ import type { StreamWriter } from "./StreamWriter.ts"
 import type { ConnectionInfo, Transport } from "./Transport.ts"
 
 /**
- * How a session ended, or began to.
+ * How a session ended, or began to end.
  *
  * **Details**
  *
- * - `PeerEof`: the peer ended its output. It may have left, or it may still read: TCP does not tell.
+ * - `PeerEof`: the peer ended its output. The peer may have left, or may still read: TCP does not tell.
  * - `Lost`: the connection broke.
  * - `Local`: this side closed or aborted it.
  *
+ * @see {@link Connection.closed}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -50,80 +60,95 @@ export type Closed = InternalSession.Closed
 /**
  * A connection.
  *
+ * @see {@link openConnection}
+ * @see `Server.startServer` for the side that accepts.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Connection {
+  /** The reading half. */
   readonly reader: StreamReader
+  /** The writing half. */
   readonly writer: StreamWriter
-  /** What was known when the connection was made; valid after it is gone. */
+  /** The facts known when the connection was made, such as addresses. They stay valid after its end. */
   readonly info: ConnectionInfo
   /**
-   * Completes when the session ends or the peer ends its output, also while
-   * nobody reads: `Effect.raceFirst(work, connection.closed)` gives up work that
-   * nobody waits for any more.
+   * Completes when the session ends or the peer ends its output, also while nobody reads.
+   *
+   * **When to use**
+   *
+   * To give up work for a client that has left: `Effect.raceFirst(work, connection.closed)`.
    *
    * **Gotchas**
    *
-   * A peer that half-closes and goes on reading looks the same as one that left,
-   * and what it sent before may still lie unread: whoever ends a handler on
-   * `closed` drops it.
-   * While more than `2 * limit` bytes lie unread the transport is paused, and
-   * what comes behind them, the end included, is not seen.
+   * - A peer that half-closes and goes on reading looks like one that has left. Its last bytes may still be unread: a
+   *   handler that ends on `closed` drops them.
+   * - The transport is paused while more than `2 * limit` bytes are unread. The end behind them is not seen until then.
+   *
+   * @see {@link Closed}
    */
   readonly closed: Effect.Effect<Closed>
   /**
-   * Drops what is unsent and resets the connection. Never waits, never fails.
+   * Drops all unsent bytes and resets the connection. Never waits, never fails.
+   *
+   * **When to use**
+   *
+   * When the output is not complete and must not look so. `writer.close` ends a session in good order.
    *
    * **Gotchas**
    *
-   * Unix sockets know no reset. Their peer reads what the system had taken, and
-   * then a clean end (`PeerEof`), as after `close`; its writes fail with
-   * `BrokenPipe`. It sees a reset only where something that it had sent lay
-   * unread with the system. So an abort, a handler or a scope that fails, and a
-   * timeout can all look like the end there: what is sent over a Unix socket has
-   * to say by itself where it is complete, by lengths or by a last word. TLS does:
-   * over it the peer's reads fail with `TlsFailed`, kind `Truncated`.
+   * Unix sockets know no reset. Their peer reads the bytes that the system had taken, and then a clean end (`PeerEof`), as
+   * after `close`. Its writes fail with `BrokenPipe`. It sees a reset only where bytes that it had sent were unread.
+   *
+   * So an abort, a failing scope and a timeout can look like a clean end over a Unix socket. A protocol over Unix sockets
+   * must say by itself where a message is complete, by a length or by a last word. TLS does so: the peer's reads fail with
+   * `TlsFailed`, kind `Truncated`.
    */
   readonly abort: Effect.Effect<void>
   /**
-   * Turns the connection into an encrypted one, in place (STARTTLS). Waits until
-   * what was written before is handed over; returns a new connection with the
-   * options of this one, which the scope owns. The streams of this one answer
-   * `ClosedStream` with reason `Upgraded`, also to whoever waits on them; its
-   * `closed`, `close` and `abort` are those of the new one.
+   * Turns the connection into an encrypted one, in place (STARTTLS). Returns a new connection.
    *
-   * Bytes that were read ahead fail the upgrade, or are given to TLS, as
-   * `leftover` says; they never become decrypted data.
+   * **When to use**
+   *
+   * For protocols that begin in plain text. Use the option `tls` for connections that begin with TLS.
    *
    * **Details**
    *
-   * Where the transport cannot do it, it is `Unsupported`, and nothing has
-   * happened; nor has it where the options are wrong arguments, such as a
-   * `serverName` of `""`, with which it dies. Fails with `TlsFailed`, as its kinds
-   * say, and with `ClosedStream` where this side has ended its output, or closes or aborts the connection
-   * meanwhile. Interrupting it while it waits for what was written changes nothing. Once TLS
-   * has begun there is no way back to plain text: whatever fails, and whoever
-   * interrupts it, resets the connection.
+   * - It waits first until everything written was handed to the operating system. An interruption of that wait changes
+   *   nothing.
+   * - The scope of the call owns the new connection, which has the options of this one. The streams of this one answer
+   *   `ClosedStream` with reason `Upgraded`, also to waiting fibers. Its `closed`, `close` and `abort` are those of the
+   *   new one.
+   * - Bytes that were read ahead fail the upgrade, or are given to TLS, as `leftover` says. They never become decrypted
+   *   data.
+   * - Once TLS has begun there is no way back to plain text: a failure or an interruption resets the connection.
+   * - A failure is a `TlsFailed`, as its kinds say. It is a `ClosedStream` where this side has ended its output, or closes
+   *   or aborts the connection meanwhile.
+   * - A transport without TLS fails with kind `Unsupported`, and nothing has happened. Wrong arguments die, and nothing
+   *   has happened.
+   *
+   * @see {@link Connection.stopTls}, `Tls.StartTlsOptions`
    */
   startTls(options: StartTlsOptions): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope>
   /**
-   * Ends TLS, and goes on in plain text, where the peer agrees: says
-   * `close_notify` behind what was written before, and waits for the peer's, for
-   * as long as a handshake may take. Returns a new connection, which the scope
-   * owns. What was decrypted and not read comes first in its reader, then what
-   * the peer said in TLS before it agreed, then the plain bytes that followed.
-   * The streams of this one answer `ClosedStream` with reason `Upgraded`.
+   * Ends TLS, and goes on in plain text, where the peer agrees. Returns a new connection.
    *
    * **Details**
    *
-   * A peer that ends TLS first is seen as any end, and `stopTls` then is the
-   * answer. Connections that begin with TLS must have been made `stoppable`;
-   * otherwise, and where there is no TLS, it is `Unsupported`, and nothing has
-   * happened. Fails with `TlsFailed`: kind `Truncated` where the peer ends the
-   * connection instead of agreeing, `Timeout` where it does nothing, `Handshake`
-   * where what it says is no TLS, or is more than 1 MiB, which is what is kept of
-   * it. Failing and interrupting reset the connection, as for `startTls`.
+   * - It sends `close_notify` behind everything written, and waits for that of the peer, for `handshakeTimeout` at most. A
+   *   peer that ends TLS first is seen as any end: `stopTls` then is the answer.
+   * - The scope of the call owns the new connection. Its reader has three parts, in this order: decrypted bytes that were
+   *   not read, bytes that the peer sent in TLS before it agreed, and the plain bytes behind.
+   * - The streams of this one answer `ClosedStream` with reason `Upgraded`.
+   * - A connection that begins with TLS must be `stoppable`. Otherwise, and without TLS, the kind is `Unsupported`, and
+   *   nothing has happened.
+   * - The other kinds of `TlsFailed`: `Truncated` for a peer that ends the connection instead, `Timeout` for one that does
+   *   nothing, `Handshake` for one that sends no TLS, or more than 1 MiB of it. A failure or an interruption then resets
+   *   the connection.
+   *
+   * @see {@link Connection.startTls}
    */
   readonly stopTls: Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope>
 }
@@ -131,141 +156,167 @@ export interface Connection {
 /**
  * The service tag of a connection.
  *
+ * @see {@link layerConnection}, {@link services}
+ *
+ * @stability unstable
  * @category services
  * @since 0.1.0
  */
 export const Connection: Context.Service<Connection, Connection> = Services.Connection
 
 /**
- * Bounds on waiting within one connection. None is set by default, and a
- * connection without any has no timer; one with any number of them has one.
- * They go by Effect's `Clock`. Each fails with `StreamTimeout`, which has its
- * kind and its length.
+ * Timeouts of one connection. Default: none.
  *
  * **Details**
  *
- * `read` fails one read, and the connection goes on. The others (`idle`,
- * `write`, `total`, `minRate`) end the connection: it is reset (for Unix sockets
- * see `Connection.abort`) and its descriptor is free, writes fail with
- * `StreamTimeout`, and so do reads, once they have delivered what arrived in
- * time. What was written and not sent is dropped; `close` then answers
- * `TimedOut`, with how much that was.
+ * - Each timeout fails with `StreamTimeout`, which names its kind and its length.
+ * - `read` fails one read, and the connection goes on.
+ * - `idle`, `write`, `total` and `minRate` end the connection: it is reset, and its descriptor is free. (Unix sockets know
+ *   no reset: see `Connection.abort`.) Writes fail with `StreamTimeout`. Reads do so behind the bytes that arrived in time.
+ *   Unsent bytes are dropped: `close` answers `TimedOut`, with their number.
+ * - Closing stops all timeouts. `closeTimeout` is the bound from then on.
+ * - A connection without timeouts has no timer. A connection with any number of them has one. Time is that of Effect's
+ *   `Clock`.
  *
- * A bound that is reached is judged once what had arrived by then was read, and
- * what could be sent was sent. So the peer does not pay for an event loop that
- * stood still (a long computation, a garbage collection): a peer that spoke
- * meanwhile is heard, and one that was silent is cut off soon afterwards. A
- * message of which a part came (`read`, `minRate`) is given the time of the
- * stall for the rest.
+ * A timeout is judged only after the event loop has gone round: bytes that had arrived are read first, and output that
+ * could be sent is sent first. So a peer does not pay for an event loop that stood still. For `read` and `minRate`, a
+ * message of which a part has come is given the time of the stall for its rest.
  *
- * Closing stops them all; from then on `closeTimeout` is the bound.
+ * @see `StreamReader.within` for a timeout of one phase.
+ * @see {@link Options}
  *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type Timeouts = InternalTimeouts
 
 /**
- * The options that every session has, whichever side opened it.
+ * The options of every session, on either side.
  *
+ * @see {@link OpenOptions}, `Server.Options`
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   /**
-   * The limit of the read buffer in bytes: how far a separator is looked for.
-   * The transport is paused above twice as many. Default 65,536.
+   * The limit of the read buffer, in bytes: how far a read looks for a separator. The transport is paused above twice the
+   * limit. Default 65,536.
    */
   readonly limit?: number | undefined
-  /** Above this many unsent bytes writes wait. Default 65,536, or four times the low-water mark. */
+  /** Writes wait above this number of unsent bytes. Default 65,536, or four times the low-water mark. */
   readonly highWaterMark?: number | undefined
-  /** At this many unsent bytes or fewer they go on. Default a quarter of the high-water mark. */
+  /** Waiting writes go on at this number of unsent bytes, or fewer. Default a quarter of the high-water mark. */
   readonly lowWaterMark?: number | undefined
   /**
-   * The most that closing may take before what is unsent is dropped. Default 10
-   * seconds. Time in which the event loop stands still does not count for a peer
-   * that reads.
+   * The longest time that closing may take. Unsent bytes are dropped then. Time in which the event loop stands still does
+   * not count for a peer that reads. Default 10 seconds.
    */
   readonly closeTimeout?: Duration.Input | undefined
-  /** Bounds on waiting. Default: none. */
+  /** Timeouts of reading, writing and the whole connection. Default: none. */
   readonly timeouts?: Timeouts | undefined
   /**
-   * What the scope does when it closes with a failure or an interruption, and
-   * nobody has begun to close the connection. Default `"abort"`, so that the peer does not
-   * take for complete what is not. Over a Unix socket it may all the same, as there is no reset: see
-   * `Connection.abort`.
+   * The end of the connection when its scope fails or is interrupted, and nobody has begun to close it. `"abort"` resets
+   * it, so that the peer does not take the output for complete. `"flush"` closes it in good order. Default `"abort"`.
+   *
+   * Over a Unix socket an abort is a clean end for the peer: see `Connection.abort`.
    */
   readonly onScopeFailure?: "abort" | "flush" | undefined
 }
 
 /**
- * The options of `openConnection`.
+ * The options of `openConnection`: those of every session, and those of connecting.
  *
+ * @see {@link Options}, `Network.ConnectOptions`
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface OpenOptions extends Options, ConnectOptions {}
 
 /**
- * What is used of a Node `Readable`: a stream that is read.
+ * The part of a Node `Readable` that is used: a stream to read.
  *
  * **Details**
  *
- * It calls its listeners of `data` with what it has read, while it is not
- * paused, of `end` behind the last of it, and of `close` once it is gone, or of
- * `error` with what it broke of. `read` answers what it has read ahead, or `null`.
+ * The events in use are `data` with each piece, while the stream is not paused; `end` behind the last piece; `close` at the
+ * end of the stream's life; and `error`.
  *
+ * @see {@link fromPair}, {@link fromDuplex}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface ReadableLike {
+  /** Adds a listener of an event. */
   on(event: string, listener: (...args: Array<any>) => void): unknown
+  /** Stops the flow of pieces. */
   pause(): unknown
+  /** Starts the flow of pieces. */
   resume(): unknown
+  /** Takes what was read ahead, or returns `null`. */
   read(): unknown
+  /** Ends the stream at once, with an error or without. */
   destroy(error?: Error): unknown
+  /** Whether `destroy` was called. */
   readonly destroyed: boolean
+  /** Whether `close` was emitted. */
   readonly closed: boolean
-  /** Whether `end` was told. */
+  /** Whether `end` was emitted. */
   readonly readableEnded: boolean
-  /** What it decodes its bytes with, if it speaks in text. */
+  /** The encoding of a stream that emits text (`setEncoding`). */
   readonly readableEncoding?: string | null | undefined
-  /** What it was destroyed with. */
+  /** The error with which the stream was destroyed. */
   readonly errored?: Error | null | undefined
 }
 
 /**
- * What is used of a Node `Writable`: a stream that is written.
+ * The part of a Node `Writable` that is used: a stream to write.
  *
  * **Details**
  *
- * It calls what is given to `write` once it has passed on the chunk, or has
- * failed to; its listeners of `finish` when everything was passed on and the end
- * was told, of `close` once it is gone, and of `error` with what it broke of.
+ * The events in use are `finish`, when everything was passed on and the end behind it; `close` at the end of the stream's
+ * life; and `error`.
  *
+ * @see {@link fromPair}, {@link fromDuplex}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface WritableLike {
+  /** Adds a listener of an event. */
   on(event: string, listener: (...args: Array<any>) => void): unknown
+  /** Writes a chunk. Calls `callback` once the chunk was passed on, or could not be. */
   write(chunk: Uint8Array, callback?: (error?: Error | null) => void): boolean
+  /** Ends the stream behind everything written. */
   end(): unknown
+  /** Ends the stream at once, with an error or without. */
   destroy(error?: Error): unknown
+  /** Whether `destroy` was called. */
   readonly destroyed: boolean
+  /** Whether `close` was emitted. */
   readonly closed: boolean
   /** Whether `end` was called. */
   readonly writableEnded: boolean
-  /** Whether `finish` was told. */
+  /** Whether `finish` was emitted. */
   readonly writableFinished?: boolean | undefined
-  /** What it was destroyed with. */
+  /** The error with which the stream was destroyed. */
   readonly errored?: Error | null | undefined
-  /** Of a stream that is read as well: whether it goes on when that has ended. It is made to. */
+  /** Of a stream that is read as well: whether writing goes on when reading has ended. It is set to `true`. */
   allowHalfOpen?: boolean | undefined
 }
 
 /**
- * What is used of a Node `Duplex`.
+ * The part of a Node `Duplex` that is used: a stream to read and to write.
  *
+ * @see {@link fromDuplex}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -276,8 +327,19 @@ export interface DuplexLike extends ReadableLike, WritableLike {}
 // ---------------------------------------------------------------------------
 
 /**
- * A connection over any transport, owned by the scope.
+ * A connection over a transport. The scope owns it.
  *
+ * **When to use**
+ *
+ * For a transport of your own. `fromDuplex`, `fromPair` and `fromSocket` exist for the usual streams.
+ *
+ * **Details**
+ *
+ * A value that is no transport dies. A method of the transport that throws breaks this connection, and no other.
+ *
+ * @see `Transport` for the contract, `StreamLaws.transportSuite` for its tests.
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -303,14 +365,19 @@ const acquire = <E, R>(
   })
 
 /**
- * Opens a TCP connection, or with `path` one to a Unix socket: asyncio's
- * `open_connection`. The scope owns it.
+ * Opens a TCP connection, or a Unix socket with `path`: asyncio's `open_connection`. The scope owns the connection.
+ *
+ * **When to use**
+ *
+ * For a connection that lives as long as a scope. Use `layerConnection` for one that lives as long as the application.
  *
  * **Details**
  *
- * A name with several addresses is tried with staggered attempts (RFC 8305);
- * the first to connect wins, and `ConnectFailed.attempts` has what came of each
- * of the others. Interrupting it leaves no attempt behind.
+ * - A name with several addresses is tried with staggered attempts (RFC 8305). The first to connect wins.
+ *   `ConnectFailed.attempts` has the failure of each address.
+ * - `connectTimeout` (default 30 seconds) bounds everything, the look-up of the name included.
+ * - An interruption leaves no attempt behind.
+ * - With `tls` the connection is returned after the handshake. A failed handshake is a `TlsFailed`.
  *
  * **Example** (Reading a greeting)
  *
@@ -328,6 +395,9 @@ const acquire = <E, R>(
  * console.log(line.trimEnd()) // => welcome
  * ```
  *
+ * @see {@link openUnixConnection}, {@link layerConnection}, {@link OpenOptions}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -347,8 +417,19 @@ const open = (operation: string, options: OpenOptions): Effect.Effect<Connection
   })
 
 /**
- * Opens a connection to a Unix socket: asyncio's `open_unix_connection`.
+ * Opens a connection to a Unix socket: asyncio's `open_unix_connection`. The scope owns the connection.
  *
+ * **Details**
+ *
+ * `openConnection({ path })` is the same, and can also speak TLS.
+ *
+ * **Gotchas**
+ *
+ * A server that aborts looks like one that ends in good order: see `Connection.abort`.
+ *
+ * @see {@link openConnection}, `Server.startUnixServer`
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -359,25 +440,27 @@ export const openUnixConnection = (
   Effect.suspend(() => open("openUnixConnection", NetworkOptions.atPath("openUnixConnection", path, options)))
 
 /**
- * A connection over a Node `Duplex`, or anything that behaves like one: an SSH
- * channel, a tunnel, a socket of a library's. The scope owns it.
+ * A connection over a Node `Duplex`, or anything that behaves like one. The scope owns the stream.
+ *
+ * **When to use**
+ *
+ * For an SSH channel, a tunnel, or a socket that another library has made. Use `fromPair` for two one-way streams, such as
+ * the pipes of a child process: a `Duplex` breaks as a whole.
  *
  * **Details**
  *
- * - Only the stream's own `end` is the end. A stream that is destroyed before, by whomever, or that fails, is
- *   `ConnectionLost` behind what it had read, with its error as the cause.
- * - What a method of the stream throws is the loss of this connection, and of no other.
- * - Text that the stream has decoded (`setEncoding`) is read as the bytes that it was decoded from. (A stream that
- *   decodes UTF-8 has already lost the bytes that are no UTF-8.) Text of a stream of texts is read as UTF-8.
- * - A chunk that is neither bytes nor text is `ConnectionLost`. The cause is a `TypeError` that says what it was.
+ * - Only the stream's own `end` is the end. A stream that fails, or is destroyed before its end, is a `ConnectionLost`
+ *   behind the bytes it had read. Its error is the `cause`.
+ * - A method of the stream that throws breaks this connection, and no other.
+ * - Text that the stream has decoded (`setEncoding`) is read as the bytes that it was decoded from. (A stream that decodes
+ *   UTF-8 has already lost bytes that are not UTF-8.) Text of a stream of texts is read as UTF-8.
+ * - A chunk that is neither bytes nor text is a `ConnectionLost`. The `cause` is a `TypeError` that names the chunk.
  * - The other side may end first, and still be answered: `allowHalfOpen` is set to `true`.
- * - Aborting destroys the stream with an error, and resets a TCP socket.
+ * - An abort destroys the stream with an error, and resets a TCP socket.
  *
- * **Gotchas**
+ * @see {@link fromPair}, {@link fromSocket}, {@link DuplexLike}
  *
- * A stream breaks as a whole. Two one-way streams, such as the pipes of a child
- * process, are for `fromPair`.
- *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -389,29 +472,27 @@ export const fromDuplex = (duplex: DuplexLike, options?: Options): Effect.Effect
   )
 
 /**
- * A connection over two streams of Node's, one to read and one to write, or
- * anything that behaves like them: the pipes of a child process, two FIFOs. The
- * scope owns both.
+ * A connection over two Node streams: one to read, one to write. The scope owns both.
  *
  * **When to use**
  *
- * For streams that are not one `Duplex`. Joined to one (`Duplex.from`) they would
- * break as a whole: the output of a process that does not read its input would be lost.
+ * For streams that are not one `Duplex`: the pipes of a child process, two FIFOs. `Duplex.from` would join them, and break
+ * both together: the output of a process that does not read its input would be lost.
  *
  * **Details**
  *
  * The halves end apart, and break apart:
  *
- * - A writable that breaks, as that of a process does that has exited, fails writes with `ConnectionLost` (`BrokenPipe`).
- *   Reading goes on, to the end. Before anybody writes, a writable that is merely closed is no failure.
- * - A readable that breaks, or is destroyed in front of its end, fails reads with `ConnectionLost`, behind what it had
- *   read. Writing goes on.
- * - Either completes `connection.closed` with `Lost`. `close` sends everything written, and ends the writable; it says
- *   `Reset` if that had broken. What is still said is thrown away for 2 seconds at most, and then the readable is destroyed.
- * - `abort`, or a scope that fails, destroys both with an error.
- *
- * A process is not killed, nor waited for: it sees its input end. `startTls` is
- * `Unsupported`. What else holds of streams of Node's is said of `fromDuplex`.
+ * - A writable that breaks, such as the input of a process that has exited, fails writes with `ConnectionLost`
+ *   (`BrokenPipe`). Reading goes on, to the end. A writable that is merely closed is no failure until the first write.
+ * - A readable that breaks, or is destroyed before its end, fails reads with `ConnectionLost`, behind the bytes it had read.
+ *   Writing goes on.
+ * - Either completes `connection.closed` with `Lost`.
+ * - `close` sends everything written, and ends the writable. Its outcome is `Reset` if the writable had broken. Input that
+ *   still arrives is thrown away for 2 seconds at most; then the readable is destroyed.
+ * - An abort, and a failing scope, destroy both with an error.
+ * - A process is neither killed nor waited for: it sees its input end.
+ * - `startTls` is `Unsupported`. Text and odd chunks are treated as by `fromDuplex`.
  *
  * **Example** (A child process)
  *
@@ -432,11 +513,19 @@ export const fromDuplex = (duplex: DuplexLike, options?: Options): Effect.Effect
  * console.log(JSON.stringify(sorted)) // => "a\nb\n"
  * ```
  *
+ * @see {@link fromDuplex}, {@link ReadableLike}, {@link WritableLike}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const fromPair = (
-  pair: { readonly readable: ReadableLike; readonly writable: WritableLike },
+  pair: {
+    /** The stream to read, such as the `stdout` of a child process. */
+    readonly readable: ReadableLike
+    /** The stream to write, such as the `stdin` of a child process. */
+    readonly writable: WritableLike
+  },
   options?: Options
 ): Effect.Effect<Connection, never, Scope.Scope> =>
   acquire(
@@ -446,20 +535,25 @@ export const fromPair = (
   )
 
 /**
- * A connection over a socket of Effect's own (`effect/socket/Socket`), for
- * transports that exist only there, such as WebSockets. The scope owns it.
+ * A connection over one of Effect's own sockets (`effect/socket/Socket`). The scope owns it.
+ *
+ * **When to use**
+ *
+ * For transports that exist only there, such as WebSockets. `openConnection` is faster, and knows more about TCP.
  *
  * **Details**
  *
- * A clean close of the socket, an error with code 1000 there, is the end of the
- * stream here. The socket is pulled by one fiber, whatever happens above, and
- * writes fail rather than wait once it is gone.
+ * A clean close of the socket, which is an error with code 1000 there, is the end of the stream here. One fiber pulls the
+ * socket. Writes fail instead of waiting once the socket is gone.
  *
  * **Gotchas**
  *
- * Such a socket cannot half-close: `writeEof` sends what is written and closes
- * the writing side as far as the socket knows one.
+ * Such a socket cannot half-close. `writeEof` sends everything written, and closes the writing side as far as the socket
+ * has one.
  *
+ * @see {@link toSocket} for the other way.
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -479,21 +573,25 @@ export const fromSocket = (
   )
 
 /**
- * A connection as one of Effect's own sockets, for libraries that are written
- * against those, such as Effect's RPC.
+ * The connection as one of Effect's own sockets (`effect/socket/Socket`).
+ *
+ * **When to use**
+ *
+ * For libraries that are written against those sockets, such as Effect's RPC.
  *
  * **Details**
  *
- * The end of the stream is a close with code 1000 there, whichever side has
- * closed it. A loss is a `SocketReadError` or a `SocketWriteError` with the
- * error as its cause; so is an abort by this side.
+ * The end of the stream is a close with code 1000 there, on either side. A loss is a `SocketReadError` or a
+ * `SocketWriteError`, with the error as its cause. An abort by this side is one as well.
  *
  * **Gotchas**
  *
- * A connection is one physical connection, and does not connect again. Once it
- * is over, and everything that arrived has been read, the socket's `reader`
- * cannot be acquired any more: that fails with what a pull would fail with.
+ * A connection never connects again. Once it is over and everything was read, acquiring the socket's `reader` fails as a
+ * pull would.
  *
+ * @see {@link fromSocket} for the other way.
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -504,32 +602,37 @@ export const toSocket = (self: Connection): Socket.Socket => ({
 })
 
 /**
- * How many bytes a relay has passed on.
+ * The number of bytes that a relay has passed on.
  *
+ * @see {@link relay}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Relayed {
   /** From the first connection to the second, in bytes. */
   readonly forward: number
-  /** From the second to the first, in bytes. */
+  /** From the second connection to the first, in bytes. */
   readonly backward: number
 }
 
 /**
- * Passes on what either connection brings to the other, until both have ended:
- * a proxy, once it has decided whom to connect.
+ * Passes the bytes of each connection on to the other, until both have ended.
+ *
+ * **When to use**
+ *
+ * For a proxy, once it has chosen its backend.
  *
  * **Details**
  *
- * An end passes on as an end, and the other direction goes on (half-close).
- * Where one connection is lost the other is reset, so that nobody takes a cut for
- * an end, and the relay fails with the error. At most 64 KiB a direction are on
- * their way here, beside what the buffers of the connections hold: a slow side
- * slows the other one down.
- *
- * Interrupting it loses no byte: what was read and not written is back in the
- * reader it came from. Both connections stay open, and end with their scopes.
+ * - An end is passed on as an end, and the other direction goes on (half-close).
+ * - Where one connection is lost, the other one is reset, and the relay fails with the error. So no peer takes a cut for an
+ *   end.
+ * - At most 64 KiB for each direction are on their way here, beside the buffers of the connections. A slow side slows the
+ *   other one down.
+ * - An interruption loses no byte: bytes that were read and not written are back in their reader. Both connections stay
+ *   open, and end with their scopes.
  *
  * **Example** (A proxy)
  *
@@ -546,6 +649,9 @@ export interface Relayed {
  * console.log(typeof proxy) // => object
  * ```
  *
+ * @see {@link Relayed}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -560,9 +666,19 @@ const asEffectSocket = Effect.promise(() => import("./internal/session/asEffectS
 // ---------------------------------------------------------------------------
 
 /**
- * A connection as a layer: `Connection`, `StreamReader` and `StreamWriter` of
- * one session, which lasts as long as the layer does.
+ * A connection as a layer: `Connection`, `StreamReader` and `StreamWriter` of one session.
  *
+ * **When to use**
+ *
+ * For programs that ask for their streams, and for one connection that lasts as long as the layer.
+ *
+ * **Gotchas**
+ *
+ * The connection is not opened again when it ends.
+ *
+ * @see {@link openConnection}, {@link layerConfig}
+ *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -575,26 +691,32 @@ export const layerConnection: {
   Layer.effectContext(Effect.map(open("Connection.layerConnection", options), services))
 
 /**
- * The options of `openConnection` as settings: all of them as one `Config`, or
- * each as its own. Records, such as `timeouts` and `tls`, may be records of
- * them. What comes from nowhere else is `Config.succeed`.
+ * The options of `openConnection` as settings: all of them as one `Config`, or each as a `Config` of its own.
  *
+ * **Details**
+ *
+ * Records, such as `timeouts` and `tls`, may be records of settings. A constant is `Config.succeed(value)`.
+ *
+ * @see {@link layerConfig}, {@link OpenOptions}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type Settings =
   | Config.Config<OpenOptions>
-  | (InternalSettings.Settings<Omit<OpenOptions, "tls">> & { readonly tls?: InternalSettings.ClientTls })
+  | (InternalSettings.Settings<Omit<OpenOptions, "tls">> & {
+      /** Speaks TLS. As one setting, or as one for each option. Default: plain. */
+      readonly tls?: InternalSettings.ClientTls
+    })
 
 /**
- * `layerConnection` with its options taken from `Config`.
+ * A connection as a layer, with its options from `Config`.
  *
  * **Details**
  *
- * A setting that is missing, or is not of its type, fails with `ConfigError`;
- * all are read before anything is connected to. A value that no connection can
- * have, such as a `limit` of 0, dies as it does from `layerConnection`. With
- * `tls` it can fail with `TlsFailed` too.
+ * All settings are read before anything is connected to. A setting that is missing, or has the wrong type, fails with
+ * `ConfigError`. A value that no connection can have, such as a `limit` of 0, dies.
  *
  * **Example** (Settings from the environment)
  *
@@ -616,6 +738,9 @@ export type Settings =
  * console.log(typeof UpstreamLive) // => object
  * ```
  *
+ * @see {@link layerConnection}, {@link Settings}
+ *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -634,8 +759,15 @@ export const layerConfig: {
   )
 
 /**
- * The services of a connection, to provide to a program that asks for them.
+ * The services of a connection: `Connection`, `StreamReader` and `StreamWriter`.
  *
+ * **When to use**
+ *
+ * To run a program that asks for its streams on a connection at hand (`Effect.provide`).
+ *
+ * @see {@link layerConnection}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */

@@ -1,12 +1,18 @@
 /**
  * Servers: a handler for each client, and an end for every connection.
  *
- * The server owns its connections. Any exit of a handler closes its connection:
- * a return flushes and closes it, a failure, a defect or an interruption aborts
- * it (over a Unix socket that is a clean end for the client: see
- * `Connection.abort`), unless somebody has begun to close it. When the scope closes, the server stops accepting, lets handlers finish
- * for a while, and aborts the rest.
+ * The server owns its connections. Every exit of a handler ends its connection: a return flushes and closes it, a failure,
+ * a defect or an interruption aborts it. A close that has begun is never aborted by an exit. (Over a Unix socket an abort is
+ * a clean end for the client: see `Connection.abort`.)
  *
+ * When its scope closes, the server stops accepting, lets handlers finish for `gracePeriod`, and aborts the rest.
+ *
+ * **When to use**
+ *
+ * - `startServer`: a server for as long as a scope. `startUnixServer`: the same on a Unix socket.
+ * - `layerServer`, `layerConfig`: a server for as long as the application (`Layer.launch`).
+ *
+ * @stability unstable
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
@@ -28,181 +34,192 @@ import type { StreamWriter } from "./StreamWriter.ts"
 import type { ConnectionInfo, Failure } from "./Transport.ts"
 
 /**
- * What a failed handler leaves behind.
+ * A handler's failure, and the connection that it served.
  *
+ * @see {@link Options.onHandlerError}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface HandlerFailure<out E = unknown> {
-  /** Why the handler ended. */
+  /** The failure or the defect of the handler. */
   readonly cause: Cause.Cause<E>
-  /** Who it served. */
+  /** The facts about the connection, such as the address of its client. */
   readonly info: ConnectionInfo
-  /** Bytes that had arrived from the peer, read or not; of a connection that was upgraded, as plain text. */
+  /** The number of bytes that had arrived, read or not. Of an upgraded connection, as plain text. */
   readonly bytesRead: number
-  /** Bytes that the handler had written, sent or not; the same holds for them. */
+  /** The number of bytes that the handler had written, sent or not. Of an upgraded connection, as plain text. */
   readonly bytesWritten: number
 }
 
 /**
- * The options of `startServer`.
+ * The options of `startServer`: those of every connection, those of listening, and these.
  *
+ * @see {@link startServer}, `Connection.Options`, `Network.ListenOptions`
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
   /**
-   * How long handlers may go on when the server shuts down, before they are
-   * interrupted and their connections aborted. Default 5 seconds; 0 gives them
-   * no time, `"Infinity"` all they want. A handler that waits for its client's
-   * next request need not use them up: see `whenDraining`.
+   * The longest time that handlers may go on when the server shuts down. They are interrupted then, and their connections
+   * aborted. Default 5 seconds. 0 gives them no time, `"Infinity"` has no bound.
+   *
+   * A handler that waits for the next request of its client need not use up that time: see `whenDraining`.
    */
   readonly gracePeriod?: Duration.Input | undefined
   /**
-   * What becomes of reads that wait for a client's next request when the server
-   * shuts down. Default: nothing, they go on. With `"endIdleReads"` those that
-   * know an answer for the end of the stream are given that answer where nothing
-   * is buffered: `None` by `readLineText` and the reads whose names end in
-   * `Option`, an empty line by `readLineWith({ end: "required" })`, and the end of
-   * the stream by `StreamReader.lines`. So is one that begins to wait later. A handler that loops on such a read ends after
-   * the request that it is busy with, its connection is closed in good order, and
-   * the shutdown need not wait for its client.
+   * The effect of a shutdown on reads that wait for the next request. Default: none, they go on. `"endIdleReads"` answers
+   * an idle read as at the end of the stream, where nothing is buffered. A read that begins to wait later is answered too.
+   *
+   * A handler that loops on such a read ends after its current request. Its connection is closed in good order, and the
+   * shutdown does not wait for its client.
    *
    * **Details**
    *
-   * The connection itself has not ended: `atEof` and `closed` do not say so, and
-   * what the client still sends is there for other reads, which wait for it as
-   * before. A read that has a part of its item in the buffer waits for the rest, and
-   * so does one of a part of a reader (`StreamReader.limited`).
-   * The same holds after `startTls` and `stopTls`. Costs nothing while reads do
-   * not wait; racing each of them with `Server.draining` costs 3 to 4
-   * microseconds.
+   * - Answered are the reads that know an answer for the end: `readLineText`, the reads whose names end in `Option`, and
+   *   `readLineWith` with `end: "required"`. `readFrames` returns no message, `lines` and `frames` end.
+   * - A read that has a part of its item in the buffer waits for the rest. So does a read of `StreamReader.limited`.
+   * - The connection itself has not ended: `atEof` is `false`, and later bytes can be read. Other reads wait as before.
+   * - The same holds after `startTls` and `stopTls`.
+   * - It costs nothing while no read waits. A race of each read with `Server.draining` costs 3 to 4 microseconds.
    */
   readonly whenDraining?: "endIdleReads" | undefined
   /**
-   * How many connections are served at a time. Default: as many as come. One
-   * counts from its accept until it has been closed. TLS handshakes come before,
-   * and do not count: `handshakeTimeout` bounds them.
+   * The highest number of connections that are served at a time. Default: no bound. A connection counts from its accept
+   * until it was closed. TLS handshakes come before that, and do not count: `handshakeTimeout` bounds them.
    */
   readonly maxConnections?: number | undefined
   /**
-   * What becomes of a connection above `maxConnections`. `"wait"` (default): it
-   * is served when another has ended, in the order in which they came. At most
-   * `backlog` of them wait. `"reject"`: it is reset at once, and counted in
-   * `Server.rejected`. What cannot wait any more is rejected too.
+   * The treatment of connections above `maxConnections`. `"wait"` serves them when others have ended, in the order in which
+   * they came; at most `backlog` of them wait. `"reject"` resets them at once, and counts them in `Server.rejected`. A
+   * connection that can no longer wait is rejected too. Default `"wait"`.
    *
    * **Details**
    *
-   * What a client says while it waits is read as far as its `limit` allows, and
-   * kept for its handler. So the server sees it leave. A client that has ended its
-   * output, or is lost behind something that it said, does not count as waiting
-   * any more. It is still served, for it may have asked for something and wait for
-   * the answer, but only when nobody else waits; and it is reset when a client
-   * that comes needs its place in the queue. One that is lost and has said nothing
-   * is forgotten at once. Timeouts begin when the client is served.
+   * - The bytes of a waiting client are read as far as its `limit` allows, and kept for its handler. So the server sees a
+   *   client leave. A client that is lost, and has sent nothing, is forgotten at once.
+   * - A client that has ended its output, or is lost behind its bytes, no longer counts as waiting. It may want an answer,
+   *   so it is served when no other client waits. It is reset when a new client needs its place.
+   * - Timeouts begin when a client is served.
    *
    * **Gotchas**
    *
-   * Node accepts what the system offers, and offers no way not to: those that
-   * wait have been accepted, and hold a descriptor each, and up to twice `limit`
-   * bytes. While that many lie unread the end behind them is not seen.
+   * Node accepts every connection that the system offers. So each waiting connection holds a descriptor, and up to
+   * `2 * limit` bytes. The end behind that many unread bytes is not seen.
    */
   readonly overflow?: "wait" | "reject" | undefined
   /**
-   * Told of each handler that failed or died, also by throwing instead of
-   * returning an effect; not of those that were interrupted, nor of those that
-   * ended with `ClosedStream` because this side had closed or aborted their
-   * connection, as `closeClients` does. The connection has
-   * ended by then, and its place among `maxConnections` is free; a shutdown waits
-   * for it as for a handler. Its own failure changes nothing.
+   * Called for each handler that failed or died, also by throwing. Default: the log. Its own failure changes nothing.
    *
    * **Details**
    *
-   * Default: the log. A handler that met the end of its connection, or a bound on
-   * waiting for the client, is one line at level Debug: `ConnectionLost`,
-   * `StreamTimeout`, `TlsFailed` and `IncompleteRead` of this connection, also
-   * inside of a `SocketError`, as Effect's RPC passes them on. Everything else is
-   * the program's own failure, and is logged with its cause at level Error; so are
-   * the same errors of another connection, such as one to a database. At most one
-   * of each of the two is logged a second, and then how many were left out.
+   * - It is not called for interrupted handlers, nor for handlers that ended with `ClosedStream` because this side had
+   *   closed or aborted their connection.
+   * - The connection has ended when it is called, and its place among `maxConnections` is free. A shutdown waits for it as
+   *   for a handler.
+   * - By default a handler that met the end of its own connection, or a timeout, is one line at level Debug. The errors
+   *   are `ConnectionLost`, `StreamTimeout`, `TlsFailed` and `IncompleteRead`, also inside of a `SocketError`.
+   * - Any other failure is logged with its cause at level Error. So are the same errors of another connection, such as one
+   *   to a database.
+   * - At most one line of each level is logged in a second, and then the number of those left out.
    */
   readonly onHandlerError?: ((failure: HandlerFailure<E>) => Effect.Effect<void>) | undefined
   /**
-   * Told of each TLS handshake that failed. Its own failure changes nothing.
-   * Default: a line in the log at level Warn, at most one a second, and then how
-   * many were left out. (`startTls` fails in the handler; unless that deals with
-   * it, it is logged by the same rule.)
+   * Called for each TLS handshake that failed. Default: a line in the log at level Warn, at most one in a second, and then
+   * the number of those left out. Its own failure changes nothing.
+   *
+   * `startTls` fails in the handler instead. Unless the handler deals with that, it is logged by the same rule.
    */
   readonly onHandshakeError?: ((error: TlsFailed, info: ConnectionInfo) => Effect.Effect<void>) | undefined
   /**
-   * Told of each time that the system could not accept a connection; the server
-   * goes on listening. Its own failure changes nothing. Default: a line in the log
-   * at level Warn, at most one a second, and then how many were left out.
+   * Called each time when the system could not accept a connection. The server goes on listening. Default: a line in the
+   * log at level Warn, at most one in a second, and then the number of those left out. Its own failure changes nothing.
    */
   readonly onAcceptError?: ((failure: Failure) => Effect.Effect<void>) | undefined
 }
 
 /**
- * What a shutdown did with the handlers that were running when it began.
+ * The result of a shutdown, for the handlers that ran when it began.
  *
+ * @see {@link Server.shutdown}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface ShutdownReport {
-  /** Handlers that ended by themselves, and whose connections were closed in time. */
+  /** The number of handlers that ended by themselves, and whose connections were closed in time. */
   readonly completed: number
-  /** Those that were cut off: their handlers interrupted, their connections aborted. */
+  /** The number of handlers that were interrupted, and whose connections were aborted. */
   readonly aborted: number
 }
 
 /**
  * A running server.
  *
+ * @see {@link startServer}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Server {
   /** The first address that is listened on. */
   readonly address: SocketAddress
-  /** All of them: one for each host, each with its own port if the port was 0. */
+  /** All addresses that are listened on: one for each host. Each has a port of its own if the port was 0. */
   readonly addresses: readonly [SocketAddress, ...Array<SocketAddress>]
-  /** The port of `address`; dies for a Unix socket, which has none. */
+  /** The port of `address`. Dies for a Unix socket, which has none. */
   readonly port: number
-  /** How many connections are being served: those whose handler runs, or that are being closed. */
+  /** The number of connections being served: their handler runs, or they are being closed. */
   readonly connections: Effect.Effect<number>
-  /** How many connections wait to be served, because `maxConnections` are. Clients that have left do not count. */
+  /** The number of connections that wait because of `maxConnections`. Clients that have left do not count. */
   readonly waiting: Effect.Effect<number>
   /**
-   * How many connections were rejected so far, as `overflow` says. Those of a server that shuts down do not count, nor
-   * those of clients that had left and made room.
+   * The number of connections that were rejected so far, as `overflow` says. Neither those of a shutdown count, nor those
+   * of clients that had left and made room.
    */
   readonly rejected: Effect.Effect<number>
   /**
-   * Stops accepting, lets handlers finish for `gracePeriod` (default: the
-   * server's), then interrupts them and aborts their connections. Clients that
-   * still wait for `maxConnections` are reset at once.
+   * Shuts the server down, and reports on its handlers.
    *
-   * Takes the grace period at most, and a second more where a handler cannot be
-   * interrupted: it is left behind then, without its connection. May be called
-   * many times; a later call with a shorter period shortens the wait, and all
-   * that were called while the same handlers ran say the same of them.
+   * **When to use**
    *
-   * **Interruption**: nobody is accepted any more and handlers have been told,
-   * but nothing is aborted until `shutdown` is called again or the scope closes.
+   * To end a server earlier than its scope does, or to learn how many handlers were cut off. `closeClients` and
+   * `abortClients` end the connections, and the server goes on.
+   *
+   * **Details**
+   *
+   * 1. It stops accepting. Clients that wait for `maxConnections` are reset.
+   * 2. Handlers may finish within `gracePeriod`. `draining` completes in each of them, and `whenDraining` takes effect.
+   * 3. Handlers that are left are interrupted, and their connections aborted.
+   *
+   * It takes `gracePeriod` at most, and one second more for a handler that cannot be interrupted. Such a handler is left
+   * behind, without its connection. Repeated calls are allowed: a shorter period shortens the wait, and all calls report
+   * the same.
+   *
+   * An interruption leaves the server as it is: nobody is accepted, handlers know, and nothing is aborted. A later
+   * `shutdown`, or the end of the scope, goes on.
+   *
+   * @see {@link ShutdownReport}, {@link draining}
    */
-  shutdown(options?: { readonly gracePeriod?: Duration.Input | undefined }): Effect.Effect<ShutdownReport>
+  shutdown(options?: {
+    /** The longest time that handlers may go on. Default: the server's own. */
+    readonly gracePeriod?: Duration.Input | undefined
+  }): Effect.Effect<ShutdownReport>
   /**
-   * Closes every connection in good order, all at once, each within its
-   * `closeTimeout`. Everything written arrives, then the end, whatever the
-   * handlers do. They go on, and find their streams closed; the server listens
-   * on.
+   * Closes every connection in good order, all at once, each within its `closeTimeout`. The server goes on listening.
+   *
+   * Everything written arrives, then the end. Handlers go on, and their streams answer `ClosedStream`.
    */
   readonly closeClients: Effect.Effect<void>
-  /** Aborts every connection, without waiting. Handlers go on, and find their streams aborted; the server listens on. */
+  /** Aborts every connection, without waiting. Handlers go on, and their streams answer `ClosedStream`. The server goes on listening. */
   readonly abortClients: Effect.Effect<void>
   /**
-   * Completes once the server has shut down, or is shutting down and its last
-   * handler has ended: asyncio's `wait_closed`. By itself it shuts nothing down.
+   * Completes once the server has shut down, or is shutting down and its last handler has ended: asyncio's `wait_closed`.
+   * It shuts nothing down by itself.
    */
   readonly awaitShutdown: Effect.Effect<void>
 }
@@ -210,31 +227,39 @@ export interface Server {
 /**
  * The service tag of a server.
  *
+ * @see {@link layerServer}
+ *
+ * @stability unstable
  * @category services
  * @since 0.1.0
  */
 export const Server: Context.Service<Server, Server> = Context.Service<Server>("effect-byte-streams/Server")
 
 /**
- * What a handler finds in its context, beside its argument.
+ * The services in the context of a handler. The scope is that of the connection.
  *
+ * @see {@link startServer}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type HandlerServices = Connection | StreamReader | StreamWriter | Scope.Scope
 
 /**
- * Starts a server that calls `handler` for each client: asyncio's
- * `start_server`. It runs until the scope closes, which shuts it down with
- * `gracePeriod`.
+ * Starts a server that runs `handler` for each client: asyncio's `start_server`.
+ *
+ * **When to use**
+ *
+ * For a server that lives as long as a scope. Use `layerServer` for one that lives as long as the application.
  *
  * **Details**
  *
- * The handler receives the `Connection`, and also finds `Connection`,
- * `StreamReader`, `StreamWriter` and a `Scope` of the connection in its context.
- * A handler that returns at once, or never touches its reader, leaks nothing.
- * It has the services that the server was started with, but not the span: a
- * handler has none unless it begins one (`Effect.withSpan`).
+ * - The server runs until its scope closes, which shuts it down with `gracePeriod`.
+ * - The handler receives the `Connection`. Its context has `Connection`, `StreamReader`, `StreamWriter` and a `Scope` of
+ *   the connection as well.
+ * - A handler that returns at once, or never touches its reader, leaks nothing.
+ * - A handler has the services that the server was started with, but no span, unless it begins one (`Effect.withSpan`).
  *
  * **Example** (An echo server)
  *
@@ -255,6 +280,9 @@ export type HandlerServices = Connection | StreamReader | StreamWriter | Scope.S
  * console.log(await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(NodeNetwork.layer)))) // => echo
  * ```
  *
+ * @see {@link startUnixServer}, {@link layerServer}, {@link Options}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -265,31 +293,28 @@ export const startServer = <E, R>(
   InternalServer.start("startServer", options, handler)
 
 /**
- * Starts a server on a Unix socket: asyncio's `start_unix_server`. A path that
- * nobody listens on any more is replaced; one that somebody does is
- * `ListenFailed`. At close the path is removed, if it is still ours.
+ * Starts a server on a Unix socket: asyncio's `start_unix_server`.
  *
  * **Details**
  *
- * The socket is bound under another name, in the same directory, and then linked
- * to its path. So of several servers that start at once exactly one gets the
- * path, somebody listens and `mode` holds from the moment that it is there, and
- * what another server has put in its place is never removed.
- *
- * Workers of a `node:cluster` share a path, unless they ask for it `exclusive`:
- * the primary process listens for them, and hands out the clients. It removes
- * the path when the last worker has stopped.
+ * - A path that a dead server has left behind is replaced. A path that is listened on fails with `ListenFailed`. At close
+ *   the path is removed, if it is still the server's.
+ * - The socket is bound under another name in the same directory, and then linked to its path. So exactly one of several
+ *   servers that start at once gets the path. `mode` holds from the first moment, and a path that another server has put
+ *   there is never removed.
+ * - Workers of a `node:cluster` share a path, unless they ask for it `exclusive`. The primary process listens for them, and
+ *   removes the path when the last worker has stopped.
  *
  * **Gotchas**
  *
- * The system shows the name that was bound, and not the path: in a client's
- * `getpeername`, in `ss -xl` and in `/proc/net/unix`. It is the path with a dot
- * and eight characters more, or an arbitrary name where that would be too long.
- * A socket that was bound to its path itself would show that, but Node removes at
- * close whatever has the name that was bound.
+ * The system shows the bound name instead of the path: in a client's `getpeername`, in `ss -xl`, in `/proc/net/unix`. The
+ * name is the path with a dot and eight more characters, or an arbitrary one where that would be too long.
  *
  * A client that is cut off by an abort sees a clean end: see `Connection.abort`.
  *
+ * @see {@link startServer}, `Connection.openUnixConnection`
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -304,6 +329,10 @@ export const startUnixServer = <E, R>(
 
 /**
  * A server as a layer. `Layer.launch` runs it until the process is told to stop.
+ *
+ * **When to use**
+ *
+ * For a server that lives as long as the application. Under `NodeRuntime.runMain`, SIGINT and SIGTERM shut it down.
  *
  * **Example** (A server as a layer)
  *
@@ -324,6 +353,9 @@ export const startUnixServer = <E, R>(
  * )
  * ```
  *
+ * @see {@link startServer}, {@link layerConfig}
+ *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -334,25 +366,32 @@ export const layerServer = <E, R>(
   Layer.effect(Server)(InternalServer.start("Server.layerServer", options, handler))
 
 /**
- * The options of `startServer` as settings: all of them as one `Config`, or each
- * as its own. Records, such as `timeouts` and `tls`, may be records of them.
- * What comes from nowhere else is `Config.succeed`.
+ * The options of `startServer` as settings: all of them as one `Config`, or each as a `Config` of its own.
  *
+ * **Details**
+ *
+ * Records, such as `timeouts` and `tls`, may be records of settings. A constant is `Config.succeed(value)`.
+ *
+ * @see {@link layerConfig}, {@link Options}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type Settings<E = any> =
   | Config.Config<Options<E>>
-  | (InternalSettings.Settings<Omit<Options<E>, "tls">> & { readonly tls?: InternalSettings.ServerTls })
+  | (InternalSettings.Settings<Omit<Options<E>, "tls">> & {
+      /** Speaks TLS. As one setting, or as one for each option. Default: plain. */
+      readonly tls?: InternalSettings.ServerTls
+    })
 
 /**
- * `layerServer` with its options taken from `Config`.
+ * A server as a layer, with its options from `Config`.
  *
  * **Details**
  *
- * A setting that is missing, or is not of its type, fails with `ConfigError`;
- * all are read before anything is listened on. A value that no server can have,
- * such as a `limit` of 0, dies as it does from `layerServer`.
+ * All settings are read before anything is listened on. A setting that is missing, or has the wrong type, fails with
+ * `ConfigError`. A value that no server can have, such as a `limit` of 0, dies.
  *
  * **Example** (Settings from the environment)
  *
@@ -373,6 +412,9 @@ export type Settings<E = any> =
  * console.log(typeof GreeterLive) // => object
  * ```
  *
+ * @see {@link layerServer}, {@link Settings}
+ *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -387,9 +429,16 @@ export const layerConfig = <E, R>(
   )
 
 /**
- * Inside a handler: completes when the server has begun to shut down, for
- * handlers that wait for more work. Elsewhere it never completes.
+ * Completes when the server of this handler has begun to shut down. Never completes outside of a handler.
  *
+ * **When to use**
+ *
+ * For handlers that wait for something other than a read: `Effect.raceFirst(work, Server.draining)`. Waiting reads are
+ * ended more cheaply by the option `whenDraining`.
+ *
+ * @see {@link Options.whenDraining}, {@link Server.shutdown}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */

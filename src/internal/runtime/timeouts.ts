@@ -24,33 +24,40 @@ import * as Deadline from "./deadline.ts"
 /** The bounds, as a user gives them. */
 export interface Timeouts {
   /**
-   * The most that may pass without a byte in either direction, whoever's turn it is; the peer's end counts as a byte. A
-   * program that works for longer than that between two bytes is cut off too. While the read buffer is full and the peer
-   * held back, a byte that the program takes counts.
+   * The longest time without a byte in either direction. The end of the peer's output counts as a byte. The connection is
+   * reset then. Default: no limit.
+   *
+   * A program that works longer than that between two bytes is cut off as well. While the read buffer is full, and so the
+   * peer held back, a byte that the program takes counts.
    */
   readonly idle?: Duration.Input | undefined
   /**
-   * The most that one read may wait. That read fails; it has taken nothing, what has arrived of its message stays in the
-   * buffer, and the connection goes on. Time in which nobody reads does not count.
+   * The longest time that one read may wait. That read fails, and has taken nothing; the connection goes on. Default: no
+   * limit. Time in which nobody reads does not count.
    */
   readonly read?: Duration.Input | undefined
   /**
-   * The most that output may wait without the system taking any of it: a peer that stopped reading. Whoever waits in
-   * `write`, `drain` or `flush` is freed; it strikes also when nobody does. (Over TLS, and transports that cannot tell,
-   * output goes out in pieces of at most 256 KiB, and a whole one counts.)
+   * The longest time in which the system takes none of the output: the peer has stopped reading. The connection is reset
+   * then, also when nobody waits in `write`, `drain` or `flush`. Default: no limit.
+   *
+   * Over TLS, and over transports that cannot tell progress, a piece of output of up to 256 KiB counts as a whole.
    */
   readonly write?: Duration.Input | undefined
-  /** The most that the connection may last. It begins anew with `startTls` and `stopTls`. */
+  /**
+   * The longest time that the connection may last. It is reset then. The time begins anew with `startTls` and `stopTls`.
+   * Default: no limit.
+   */
   readonly total?: Duration.Input | undefined
   /**
-   * At least `bytes` bytes must arrive in every `per` in which a read waits for the rest of a message, from the message's
-   * first byte on. Silence between two messages is left to `idle`. `readLine`, `readExactly`, `readUntil` and the like
-   * know where a message begins: where the one before ended. `read` and `pull` know no messages: with them any wait
-   * counts once a first byte has come. Time in which nobody reads does not count.
+   * The lowest rate at which a message must arrive, from its first byte to its last. The connection is reset below that
+   * rate. Default: none. Only time in which a read waits counts.
+   *
+   * Silence between two messages is left to `idle`. `readLine`, `readExactly`, `readUntil` and the like know where a
+   * message begins. `read` and `pull` know no messages: every wait counts once a first byte has come.
    */
   readonly minRate?:
     | {
-        /** The least number of bytes that must arrive in every `per`. */
+        /** The lowest number of bytes that must arrive in every `per`. */
         readonly bytes: number
         /** The length of the period. */
         readonly per: Duration.Input
