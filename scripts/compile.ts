@@ -5,17 +5,14 @@
  * Declarations are not written: no program needs them, and `npm run check` is what looks at types.
  */
 import { spawnSync } from "node:child_process"
-import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import type { TestProject } from "vitest/node"
-
-/** What a test imports that starts programs, or looks at what was built. */
-const startsPrograms = /support\/program\.ts"|from "node:child_process"|"dist"|dist\//
+import { needsDist } from "./test-files.ts"
 
 export default async function setup(project: TestProject): Promise<void> {
   // what the command line names; where Vitest does not say it, everything
   const { filenamePattern } = project.vitest as { readonly filenamePattern?: Array<string> }
   const { testFiles } = await project.globTestFiles(filenamePattern)
-  if (!testFiles.some((file) => startsPrograms.test(readFileSync(file, "utf8")))) return
+  if (!testFiles.some(needsDist)) return
   spawnSync(process.execPath, [join(import.meta.dirname, "bundle.ts")], { stdio: "inherit" })
 }

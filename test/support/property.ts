@@ -2,6 +2,9 @@
 import { Effect, type Scope } from "effect"
 import * as fc from "fast-check"
 
+/** How many of its runs each property gets: a third in `npm run test:unit`, and as many times more as one likes. */
+const share = Number(process.env.PROPERTY_RUNS ?? 1)
+
 /**
  * Runs `property` for values of `arbitrary`, each in a scope of its own, and fails with the smallest value for which it
  * fails. The property sees the services of the test, its clock among them.
@@ -18,7 +21,12 @@ export const forAll = <A, E, R>(
           await Effect.runPromiseWith(context)(Effect.scoped(property(value)))
         }),
         // a value for which the property hangs is told before the test runs out of time
-        { timeout: 3000, interruptAfterTimeLimit: 10_000, ...parameters }
+        {
+          timeout: 3000,
+          interruptAfterTimeLimit: 10_000,
+          ...parameters,
+          numRuns: Math.ceil((parameters?.numRuns ?? 100) * share)
+        }
       )
     )
   )
