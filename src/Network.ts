@@ -1,7 +1,15 @@
 /**
- * The service that connects and listens. Programs depend on this, not on Node:
- * `NodeNetwork.layer` provides it with real sockets.
+ * The service that connects and listens.
  *
+ * A program depends on this service, and not on Node. `NodeNetwork.layer` provides it with real sockets,
+ * `TestNetwork.simulate` and `TestNetwork.layer` with a network in memory.
+ *
+ * **When to use**
+ *
+ * Programs use `openConnection` and `startServer`, which ask for this service. Use it directly to implement a network, or to
+ * wrap one.
+ *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -14,149 +22,172 @@ import type * as Tls from "./Tls.ts"
 import type { ConnectionInfo, Failure, Transport } from "./Transport.ts"
 
 /**
- * Where to connect to, and how.
+ * The options of connecting.
  *
+ * @see `Connection.OpenOptions`, which adds the options of a session.
+ * @see {@link ListenOptions} for the other side.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface ConnectOptions {
-  /** A name or an IP address. Default `"localhost"`. */
+  /** The name or the IP address to connect to. Default `"localhost"`. */
   readonly host?: string | undefined
-  /** A TCP port. Either this or `path` is required, and not both. */
+  /** The TCP port to connect to. Either `port` or `path` is required, and not both. */
   readonly port?: number | undefined
   /**
-   * The path of a Unix socket; on Linux a leading `"\0"` names an abstract one.
-   * A relative one is that of the directory in which connecting begins. While
-   * the server's queue is full connecting is tried again, first after a
-   * millisecond and then ever more slowly, up to once a second, until
-   * `connectTimeout`.
+   * The path of a Unix socket to connect to. On Linux a leading `"\0"` names an abstract one. A relative path belongs to the
+   * directory in which connecting begins.
+   *
+   * While the queue of the server is full, connecting is tried again until `connectTimeout`: first after a millisecond, then
+   * ever more slowly, up to once a second.
    */
   readonly path?: string | undefined
   /**
-   * The most that connecting may take, all attempts together. Default 30
-   * seconds. Where the event loop stands still for longer, what came meanwhile
-   * is looked at first, and steps that could not be made have that time.
+   * The longest time that connecting may take, with all attempts and the look-up of the name. Default 30 seconds. After a
+   * stall of the event loop, events that came meanwhile are looked at first, and steps that could not be made have the time
+   * of the stall.
    */
   readonly connectTimeout?: Duration.Input | undefined
   /**
-   * How long one address is tried alone before the next one is tried beside it
-   * (RFC 8305). Default 250 milliseconds. `"Infinity"` tries one after the other.
+   * The time for which one address is tried alone, before the next one is tried beside it (RFC 8305). Default 250
+   * milliseconds. `"Infinity"` tries one after the other.
    */
   readonly attemptDelay?: Duration.Input | undefined
-  /** The address, and port, to connect from. */
-  readonly localAddress?: { readonly host?: string | undefined; readonly port?: number | undefined } | undefined
+  /** The address and the port to connect from. Default: the system chooses. */
+  readonly localAddress?:
+    | {
+        /** The IP address to connect from. Default: the system chooses. */
+        readonly host?: string | undefined
+        /** The port to connect from. Default: the system chooses. */
+        readonly port?: number | undefined
+      }
+    | undefined
   /** Whether small writes go out without waiting for acknowledgements (TCP_NODELAY). Default `true`. */
   readonly noDelay?: boolean | undefined
   /**
-   * Probes an idle connection, so that a peer that is gone without a word is found out. The idle time before the first
-   * probe, in whole seconds, rounded up, 32,767 at most; or `true` for the system's own, two hours on Linux. Default off.
+   * Whether the system probes an idle connection, to find out that the peer is gone without a word. A duration is the idle
+   * time before the first probe, in whole seconds, rounded up, at most 32,767. `true` takes the system's own time, two hours
+   * on Linux. Default `false`.
    */
   readonly keepAlive?: boolean | Duration.Input | undefined
-  /** Speaks TLS; `true` with the defaults: the host's name, Node's authorities. Default: plain. */
+  /** Speaks TLS. `true` has the defaults: the name of the host, and the authorities that Node ships. Default: plain. */
   readonly tls?: true | Tls.ClientOptions | undefined
 }
 
 /**
- * Where to listen, and how.
+ * The options of listening.
  *
+ * @see `Server.Options`, which adds the options of a server.
+ * @see {@link ConnectOptions} for the other side.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface ListenOptions {
   /**
-   * Names or IP addresses to listen on. Default, also for `""`: all interfaces,
-   * over IPv6 and IPv4.
+   * The names or IP addresses to listen on. Default, also for `""`: all interfaces, over IPv6 and IPv4.
    *
-   * Every address is listened on once, however often and in whatever spelling
-   * it is named. Of a name all addresses are; those that this machine does not
-   * have are passed over, if it has another one of that name. `"::"` beside IPv4
-   * addresses is IPv6 alone, so that `["::", "0.0.0.0"]` is both, as in asyncio.
+   * Each address is listened on once, however often and in any spelling. A name stands for all its addresses. Those that
+   * this machine does not have are passed over, if it has another one of that name. `"::"` beside IPv4 addresses is IPv6
+   * alone: `["::", "0.0.0.0"]` is both, as in asyncio.
    */
   readonly host?: string | ReadonlyArray<string> | undefined
-  /** A TCP port; 0 lets the system choose, one for each address. Either this or `path` is required, and not both. */
+  /** The TCP port to listen on. 0 lets the system choose, one for each address. Either `port` or `path` is required, and not both. */
   readonly port?: number | undefined
   /**
-   * The path of a Unix socket; on Linux a leading `"\0"` names an abstract one.
-   * A relative one is that of the directory in which listening begins, also when
-   * it is removed at close, wherever the process has gone meanwhile.
+   * The path of a Unix socket to listen on. On Linux a leading `"\0"` names an abstract one. A relative path belongs to the
+   * directory in which listening begins, also when it is removed at close.
    */
   readonly path?: string | undefined
   /**
-   * The most that finding the addresses of a name may take; names are looked up
-   * at the same time. What takes longer fails with `ListenFailed`, kind
-   * `Timeout`. Default 30 seconds.
+   * The longest time that finding the addresses of a name may take. Names are looked up at the same time. A longer look-up
+   * fails with `ListenFailed`, kind `Timeout`. Default 30 seconds.
    */
   readonly lookupTimeout?: Duration.Input | undefined
-  /** How many connections the system may hold that have not been accepted. Default 511. */
+  /**
+   * The number of connections that the system may hold before they are accepted. It also bounds the connections that wait
+   * because of `maxConnections`. Default 511.
+   */
   readonly backlog?: number | undefined
-  /** Lets several processes listen on the same port, where the system supports it. Default `false`. */
+  /** Whether several processes may listen on the same port, where the system supports it. Default `false`. */
   readonly reusePort?: boolean | undefined
-  /** Inside a `node:cluster` worker: do not share the port, or the path, with other workers. Default `false`. */
+  /** Whether a `node:cluster` worker keeps its port or path to itself. Default `false`: workers share it. */
   readonly exclusive?: boolean | undefined
-  /** Listen to IPv6 alone on the IPv6 wildcard. Default: `true` beside IPv4 addresses in `host`, otherwise `false`. */
+  /** Whether the IPv6 wildcard takes IPv6 alone. Default: `true` beside IPv4 addresses in `host`, otherwise `false`. */
   readonly ipv6Only?: boolean | undefined
   /**
-   * The permissions of a Unix socket's path, such as `0o660`. Default: as the
-   * process's umask says. The path has them from the beginning; one that workers
-   * of a `node:cluster` share gets them right after.
+   * The permissions of a Unix socket's path, such as `0o660`. The path has them from the first moment. (A path that workers
+   * of a `node:cluster` share gets them right after.) Default: as the umask of the process says.
    */
   readonly mode?: number | undefined
   /**
-   * Remove a Unix socket's path at close, if it is still ours. Default `true`.
-   * One that workers of a `node:cluster` share is removed in any case, by the
-   * primary process, when the last of them has stopped.
+   * Whether a Unix socket's path is removed at close, if it is still the server's. Default `true`. A path that workers of a
+   * `node:cluster` share is removed in any case, when the last of them has stopped.
    */
   readonly cleanupSocket?: boolean | undefined
-  /** As for `ConnectOptions`, of accepted connections. Default `true`. */
+  /** Whether small writes go out without waiting for acknowledgements (TCP_NODELAY). Default `true`. */
   readonly noDelay?: boolean | undefined
-  /** As for `ConnectOptions`, of accepted connections. Default off. */
+  /** Whether the system probes idle connections, as in `ConnectOptions`. Default `false`. */
   readonly keepAlive?: boolean | Duration.Input | undefined
   /** Speaks TLS. Default: plain. */
   readonly tls?: Tls.ServerOptions | undefined
 }
 
 /**
- * Who is told of what happens while listening. All are called outside of any
- * fiber.
+ * Callbacks for events of listening. All are called outside of any fiber.
  *
+ * @see {@link Network}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface ListenEvents {
-  /** The system could not accept a connection; listening goes on. */
+  /** Called when the system could not accept a connection. Listening goes on. */
   readonly onAcceptError?: ((failure: Failure) => void) | undefined
-  /** A handshake failed; the connection is gone. */
+  /** Called when a TLS handshake failed. Its connection is gone. */
   readonly onHandshakeError?: ((error: TlsFailed, info: ConnectionInfo) => void) | undefined
 }
 
 /**
- * Something that listens.
+ * A network's listening half, as long as it listens.
  *
+ * @see {@link Network}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Listener {
-  /** The addresses listened on, with the ports that were chosen. */
+  /** The addresses that are listened on, with the chosen ports. */
   readonly addresses: readonly [SocketAddress, ...Array<SocketAddress>]
-  /** Stops listening. Accepted connections go on. Idempotent; also done when the scope closes. */
+  /** Stops listening. Accepted connections go on. May be repeated; the end of the scope does the same. */
   readonly close: Effect.Effect<void>
 }
 
 /**
  * The service that connects and listens.
  *
+ * @see `NodeNetwork.layer`, `TestNetwork.layer`
+ *
+ * @stability unstable
  * @category services
  * @since 0.1.0
  */
 export class Network extends Context.Service<
   Network,
   {
-    /** Opens a connection. The transport belongs to the caller, who must attach to it, close or abort it. */
+    /**
+     * Opens a connection. The transport belongs to the caller, which must attach to it, and close or abort it. An
+     * interruption leaves no attempt behind.
+     */
     readonly connect: (options: ConnectOptions) => Effect.Effect<Transport, ConnectFailed | TlsFailed>
     /**
-     * Listens until the scope closes. `onTransport` is called for each accepted
-     * connection, outside of any fiber; nothing is read from it until it is
-     * attached to. Over TLS it is called once the handshake is done.
+     * Listens until the scope closes. Calls `onTransport` for each accepted connection, outside of any fiber; over TLS once
+     * the handshake is done. Nothing is read from a transport before something attaches to it.
      */
     readonly listen: (
       options: ListenOptions,

@@ -1,11 +1,29 @@
 /**
  * The typed errors of byte streams.
  *
- * They are flat tagged classes, so `Effect.catchTag("LimitOverrun", …)` works
- * without unwrapping, and they are backed by schemas, so they cross RPC, worker
- * and log boundaries. A failure is a fresh value each time: it names the
- * operation that met it, and is never shared between two readers or writers.
+ * They are flat tagged classes: `Effect.catchTag("LimitOverrun", …)` works without unwrapping. They are schemas as well, so
+ * they cross RPC, worker and log boundaries. Each failure is a fresh value that names its operation; it is never shared by
+ * two readers or writers.
  *
+ * | error | cause | what to do |
+ * | --- | --- | --- |
+ * | `IncompleteRead` | the stream ended inside an item | the peer has left, or was cut off: give up the item |
+ * | `LimitOverrun` | an item is longer than its limit | `discardUntil`, or give up the connection |
+ * | `InvalidText` | a line is no text in its encoding | read on |
+ * | `MalformedFrame` | the bytes are no such message | usually, give up the connection |
+ * | `EncodeFailed` | the value is no such message | mend the program |
+ * | `ClosedStream` | this side has ended the stream | stop |
+ * | `ConnectionLost` | the peer or the system broke the connection | connect again |
+ * | `StreamBusy` | two fibers read at a time | let one fiber read |
+ * | `StreamTimeout` | a timeout was reached | kind `Read`: try again; others: connect again |
+ * | `ConnectFailed` | no connection could be opened | try again later |
+ * | `ListenFailed` | a server could not listen | mend the settings |
+ * | `TlsFailed` | TLS could not be agreed on, or was cut off | see its kinds |
+ *
+ * Wrong arguments are no errors of this kind: the effect dies, with a message that names the operation, the option and the
+ * value.
+ *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
@@ -13,15 +31,16 @@ import * as Errors from "./internal/base/errors.ts"
 import { withSchema } from "./internal/base/errorSchema.ts"
 
 /**
- * The end of the stream came before the read was complete.
+ * The end of the stream came before the read was complete: asyncio's `IncompleteReadError`.
  *
  * **Details**
  *
- * The bytes that did arrive are in `partial`, and the reader's buffer is empty
- * afterwards: nothing is lost, nothing is delivered twice. `expected` is the
- * number of bytes asked for, and absent where a separator was awaited.
- * This is asyncio's `IncompleteReadError`.
+ * `partial` has the bytes that arrived, and the buffer of the reader is empty. `skip` of more than its limit has dropped them
+ * already: `partial` is empty then. The same read fails again, with an empty `partial`.
  *
+ * @see {@link LimitOverrun} for items that are too long.
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -30,20 +49,30 @@ export const IncompleteRead = withSchema(Errors.IncompleteRead, "IncompleteRead"
   partial: Schema.Uint8Array,
   expected: Schema.optional(Schema.Number)
 })
+
+/**
+ * A `IncompleteRead`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type IncompleteRead = Errors.IncompleteRead
 
 /**
- * The separator was not found within the limit.
+ * An item is longer than its limit: asyncio's `LimitOverrunError`.
  *
  * **Details**
  *
- * `consumed` bytes can be dropped (`skip(consumed)`) without cutting a
- * separator in two. `found` tells the two cases apart: the separator is there,
- * but what precedes it is longer than `limit` (`true`), or it is not in sight
- * and more than `limit` bytes are buffered (`false`). After `readUntil` and
- * `readAll` the buffer is untouched. `readLine` has already dropped the line.
- * This is asyncio's `LimitOverrunError`.
+ * - After `readUntil` and `readAll` the buffer is untouched. `skip(consumed)` never cuts a separator in two.
+ * - After a `readLine` the line was dropped, and the next read starts behind it.
+ * - After a `readFrame` nothing was dropped. `consumed` is the length of the message, where `found`.
+ * - `found` tells two cases apart. `true`: the separator is there, but too far away. `false`: the separator is not in sight,
+ *   and more than `limit` bytes are buffered.
  *
+ * @see {@link IncompleteRead}
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -54,16 +83,24 @@ export const LimitOverrun = withSchema(Errors.LimitOverrun, "LimitOverrun", {
   found: Schema.Boolean,
   frame: Schema.optional(Schema.String)
 })
+
+/**
+ * A `LimitOverrun`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type LimitOverrun = Errors.LimitOverrun
 
 /**
- * A line is no text in its encoding. From `StreamReader.lines` with `fatal`.
+ * A line is no text in its encoding. Only `StreamReader.lines` with `fatal: true` fails in this way.
  *
  * **Details**
  *
- * `bytes` is the line, with its end. It is dropped: the reader stands behind it,
- * and lines in front of it were delivered.
+ * The line was dropped: the reader stands behind it, and the lines in front of it were delivered.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -72,22 +109,29 @@ export const InvalidText = withSchema(Errors.InvalidText, "InvalidText", {
   encoding: Schema.String,
   bytes: Schema.Uint8Array
 })
+
+/**
+ * A `InvalidText`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type InvalidText = Errors.InvalidText
 
 /**
- * What arrived is no message of the frame that it was read with.
+ * The bytes are no message of the frame that they were read with.
  *
  * **Details**
  *
- * - `frame` says which part of the message is wrong: `Packet.body.length`.
- * - `offset` is where, in bytes, counted from the first byte of the stream.
- * - `bytes` are the up to 16 bytes from there on; the message shows them as hexadecimal numbers.
+ * A message whose end is known was dropped, and the next read stands behind it. A length in front of a message tells its end,
+ * and so does a delimiter behind it. Otherwise nothing was dropped: the same read fails again, and any other read starts at
+ * the first byte of the message.
  *
- * Where it is known where the bad message ends (a length in front of it, a
- * delimiter behind it), it is consumed, and the next read stands behind it.
- * Elsewhere nothing is consumed: the same read fails again, and any other read
- * goes on at the first byte of the bad message.
+ * @see {@link LimitOverrun} for messages that are too long.
+ * @see {@link EncodeFailed} for the other direction.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -99,16 +143,22 @@ export const MalformedFrame = withSchema(Errors.MalformedFrame, "MalformedFrame"
   bytes: Schema.Uint8Array,
   cause: Schema.optional(Schema.Defect())
 })
+
+/**
+ * A `MalformedFrame`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type MalformedFrame = Errors.MalformedFrame
 
 /**
- * A value cannot be written with a frame: it could not be read again. Nothing
- * was written.
+ * A value cannot be written with a frame, because it could not be read again. Nothing was written.
  *
- * **Details**
+ * @see {@link MalformedFrame} for the other direction.
  *
- * `frame` says which part of the value it is about: `Packet.topic`.
- *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -118,6 +168,14 @@ export const EncodeFailed = withSchema(Errors.EncodeFailed, "EncodeFailed", {
   reason: Schema.String,
   cause: Schema.optional(Schema.Defect())
 })
+
+/**
+ * A `EncodeFailed`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type EncodeFailed = Errors.EncodeFailed
 
 /**
@@ -125,10 +183,14 @@ export type EncodeFailed = Errors.EncodeFailed
  *
  * **Details**
  *
- * `reason` tells how it ended: `Closed` by `close` or by its scope, `Eof` by
- * `writeEof` (only writing is over), `Aborted` by `abort`, `Upgraded` by
- * `startTls`, which hands the session to a new connection.
+ * - `Closed`: by `close`, or by the end of its scope.
+ * - `Eof`: by `writeEof`. Only writing is over.
+ * - `Aborted`: by `abort`.
+ * - `Upgraded`: by `startTls` or `stopTls`, which handed the session to a new connection.
  *
+ * @see {@link ConnectionLost} for an end that the peer or the system brought about.
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -136,6 +198,14 @@ export const ClosedStream = withSchema(Errors.ClosedStream, "ClosedStream", {
   operation: Schema.String,
   reason: Schema.Literals(["Closed", "Eof", "Aborted", "Upgraded"])
 })
+
+/**
+ * A `ClosedStream`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type ClosedStream = Errors.ClosedStream
 
 /**
@@ -143,14 +213,19 @@ export type ClosedStream = Errors.ClosedStream
  *
  * **Details**
  *
- * Bytes that arrived before the loss are delivered before this error. `code` is
- * the system's own word for it (`ECONNRESET`), where there is one. `cause` is the
- * error that the system, or the stream below, gave for it. Where the kind is
- * `Unknown`, the message has the message of the cause. `peer` is the address of
- * the other side, such as `127.0.0.1:7000` or the path of a Unix socket, where it
- * has one: a reader without a connection has none, nor has a client of a Unix
- * socket.
+ * Bytes that arrived before the loss are delivered before this error.
  *
+ * - `Reset`: the connection was reset (`ECONNRESET`).
+ * - `BrokenPipe`: this side wrote, and the other side no longer receives (`EPIPE`).
+ * - `TimedOut`: the system gave up waiting for the peer (`ETIMEDOUT`).
+ * - `Unreachable`: there is no way to the peer any more.
+ * - `Unknown`: any other loss. The message includes that of the `cause`.
+ *
+ * A reader without a connection has no `peer`, and neither has a client of a Unix socket.
+ *
+ * @see {@link StreamTimeout} for timeouts of this library.
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -161,6 +236,14 @@ export const ConnectionLost = withSchema(Errors.ConnectionLost, "ConnectionLost"
   peer: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())
 })
+
+/**
+ * A `ConnectionLost`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type ConnectionLost = Errors.ConnectionLost
 
 /**
@@ -168,9 +251,9 @@ export type ConnectionLost = Errors.ConnectionLost
  *
  * **Details**
  *
- * `holder` is the operation that waits. It is not disturbed, and no byte goes
- * to the wrong reader.
+ * The waiting read is not disturbed, and no byte goes to the wrong reader.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -178,24 +261,33 @@ export const StreamBusy = withSchema(Errors.StreamBusy, "StreamBusy", {
   operation: Schema.String,
   holder: Schema.String
 })
+
+/**
+ * A `StreamBusy`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type StreamBusy = Errors.StreamBusy
 
 /**
- * A configured bound on waiting was reached.
+ * A timeout was reached.
  *
  * **Details**
  *
- * - `Read`: this read waited too long, by `timeouts.read` or `reader.within`. It has taken nothing, and the connection
- *   goes on.
- * - `Idle`, `Write`, `Total`, `MinRate`: the connection was reset. What arrived in time is read before the error.
- * - `Connect`, `Handshake`: there is no connection. They are the `cause` within `ConnectFailed` and `TlsFailed`, of
- *   kind `Timeout` both.
- * - `Lookup`: there is no server. It is the `cause` within `ListenFailed`, of kind `Timeout`.
- *
- * `duration` is the bound, and `peer` the address of the other side, where it has one.
+ * - `Read`: this read waited too long, by `timeouts.read` or `reader.within`. It has taken nothing, and the connection goes
+ *   on.
+ * - `Idle`, `Write`, `Total`, `MinRate`: the connection was reset. Bytes that arrived in time are read before the error.
+ * - `Connect`, `Handshake`: there is no connection. The error is the `cause` within `ConnectFailed` and `TlsFailed`, of kind
+ *   `Timeout` both.
+ * - `Lookup`: there is no server. The error is the `cause` within `ListenFailed`, of kind `Timeout`.
  *
  * A close that takes too long does not fail: its outcome is `TimedOut`.
  *
+ * @see `Connection.Timeouts`
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -205,11 +297,22 @@ export const StreamTimeout = withSchema(Errors.StreamTimeout, "StreamTimeout", {
   duration: Schema.Duration,
   peer: Schema.optional(Schema.String)
 })
+
+/**
+ * A `StreamTimeout`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type StreamTimeout = Errors.StreamTimeout
 
 /**
- * One address that was tried while connecting, and why it failed.
+ * One address that was tried while connecting, and its failure.
  *
+ * @see {@link ConnectFailed}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -233,8 +336,11 @@ export const ConnectAttempt = Schema.Struct({
 })
 
 /**
- * One address that was tried while connecting, and why it failed.
+ * One address that was tried while connecting, and its failure.
  *
+ * @see {@link ConnectFailed}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -245,26 +351,30 @@ export type ConnectAttempt = typeof ConnectAttempt.Type
  *
  * **Details**
  *
- * `attempts` has one entry an address, in the order tried; `kind` is that of
- * the attempt that says most.
- * Where no address was found for a name, `kind` is `HostNotFound`, whatever kept
- * the resolver from finding one: `Refused` is only said by the host itself, and
- * a DNS server that refuses is `HostNotFound` with the code `ECONNREFUSED`. A
- * resolver that gave up waiting is `Timeout`, with its `code`.
- * Where `connectTimeout` ran out, `kind` is `Timeout`, and the attempts that it
- * cut off have a `StreamTimeout` for their `cause`; where the system gave up
- * first, they have its `code`.
+ * The kinds are those of the attempts; `kind` is the one that says most:
  *
- * Of a Unix socket's path:
+ * - `Refused`: nobody listens there. Only the host itself says so.
+ * - `Reset`: the connection broke while it was being made.
+ * - `Timeout`: `connectTimeout` ran out, and the attempts that it cut off have a `StreamTimeout` as their `cause`. Or the
+ *   system, or the resolver, gave up first: then there is its `code`.
+ * - `HostNotFound`: no address was found for the name, for any reason. A DNS server that refuses is `HostNotFound` with
+ *   the code `ECONNREFUSED`.
+ * - `Unreachable`: there is no way to the address.
+ * - `AccessDenied`: this process may not connect there.
  *
- * - `NotFound`: it does not exist.
- * - `Refused`: it is a socket, and nobody listens on it.
- * - `NotASocket`: it is something else, such as a file.
- * - `NotADirectory`: it lies below something that is no directory.
- * - `PathTooLong`: it has more bytes than the address of a socket, which are 108 on Linux and 104 elsewhere.
- * - `AccessDenied`: this user may not connect to it, or not look into its directory.
- * - `Timeout` with the attempt's code `EAGAIN`: the server's queue was full all the time.
+ * For the path of a Unix socket:
  *
+ * - `NotFound`: the path does not exist.
+ * - `Refused`: the path is a socket, and nobody listens on it.
+ * - `NotASocket`: the path is something else, such as a file.
+ * - `NotADirectory`: the path lies below something that is no directory.
+ * - `PathTooLong`: the path has more bytes than the address of a socket: 108 on Linux, 104 elsewhere.
+ * - `AccessDenied`: this user may not connect to the path, or not look into its directory.
+ * - `Timeout` with the attempt's code `EAGAIN`: the queue of the server was full all the time.
+ *
+ * @see {@link ConnectAttempt}, {@link TlsFailed} for failures after the peer was reached.
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -273,6 +383,14 @@ export const ConnectFailed = withSchema(Errors.ConnectFailed, "ConnectFailed", {
   kind: ConnectAttempt.fields.kind,
   attempts: Schema.Array(ConnectAttempt)
 })
+
+/**
+ * A `ConnectFailed`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type ConnectFailed = Errors.ConnectFailed
 
 /**
@@ -280,18 +398,22 @@ export type ConnectFailed = Errors.ConnectFailed
  *
  * **Details**
  *
- * - `AddressInUse`: somebody else listens there. So is a symbolic link in place of a Unix path, which is never replaced.
+ * - `AddressInUse`: another server listens there. A symbolic link in place of a Unix path counts as one, and is never
+ *   replaced.
  * - `AddressNotAvailable`: this machine does not have the address.
  * - `AccessDenied`: this process may not listen there, or may not replace the Unix path that another user has left.
- * - `HostNotFound`: no address was found for a name, whatever kept the resolver from finding one.
- * - `Timeout`: a look-up took longer than `lookupTimeout`, and the `cause` is a `StreamTimeout`; or the resolver gave up
- *   waiting, and there is its `code`.
+ * - `HostNotFound`: no address was found for a name, for any reason.
+ * - `Timeout`: a look-up took longer than `lookupTimeout`, and the `cause` is a `StreamTimeout`. Or the resolver gave up
+ *   first: then there is its `code`.
  * - `NotFound`: the directory of a Unix path does not exist.
- * - `NotASocket`, `NotADirectory`, `PathTooLong`: of a Unix path, as for `ConnectFailed`.
- * - `Tls`: this side of TLS cannot work, and every client would fail: the key is not that of the certificate, the
- *   passphrase is wrong, there is no key, no certificate, or none in `ca`, or `minVersion` is above `maxVersion`. `code`
- *   is OpenSSL's, and the `cause` names the option.
+ * - `NotASocket`, `NotADirectory`, `PathTooLong`: for a Unix path, as in `ConnectFailed`.
+ * - `Tls`: this side of TLS cannot work, so every client would fail. The key is not that of the certificate, the passphrase
+ *   is wrong, a key or a certificate is missing, `ca` holds no certificate, or `minVersion` is above `maxVersion`. `code` is
+ *   OpenSSL's, and the `cause` names the option.
  *
+ * @see {@link ConnectFailed} for the other side.
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -313,6 +435,14 @@ export const ListenFailed = withSchema(Errors.ListenFailed, "ListenFailed", {
   code: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())
 })
+
+/**
+ * A `ListenFailed`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type ListenFailed = Errors.ListenFailed
 
 /**
@@ -320,19 +450,20 @@ export type ListenFailed = Errors.ListenFailed
  *
  * **Details**
  *
- * `operation` is the one that met it: `openConnection`, `startTls`, `stopTls`, a read; and `startServer` for a
- * handshake with a client of a server. `code` is OpenSSL's, the system's, or that of the peer's alert. Where OpenSSL
- * refuses a certificate for a reason that Node has no code for, `code` is the reason in words, such as
- * `permitted subtree violation`. `peer` is the address of the other side, where there was one and it has one.
+ * - `Certificate`: one side does not accept the certificate of the other.
+ * - `Handshake`: there was no agreement on anything else, the peer left meanwhile, or this side's own `identity`, `ca` or
+ *   versions cannot work. The `cause` tells.
+ * - `Timeout`: the handshake took longer than `handshakeTimeout`. The `cause` is a `StreamTimeout`.
+ * - `InjectedPlaintext`: plain bytes came along with the request to upgrade, and were not asked for.
+ * - `Truncated`: the connection ended without a `close_notify`.
+ * - `Unsupported`: the transport cannot begin TLS, or cannot end it.
  *
- * - `Certificate`: one side does not accept the other's certificate.
- * - `Handshake`: they could not agree on anything else, the peer left meanwhile, or this side's own `identity`, `ca`
- *   or versions cannot work. The `cause` says which.
- * - `Timeout`: the handshake took longer than `handshakeTimeout`; the `cause` is a `StreamTimeout`.
- * - `InjectedPlaintext`: bytes came along with the request to upgrade, and were not asked for.
- * - `Truncated`: the connection was cut without a `close_notify`.
- * - `Unsupported`: the transport cannot do it.
+ * `code` is that of OpenSSL, of the system, or of the peer's alert. OpenSSL can refuse a certificate for a reason that Node
+ * has no code for. `code` is the reason in words then, such as `permitted subtree violation`.
  *
+ * @see `Tls` for the options.
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -343,28 +474,44 @@ export const TlsFailed = withSchema(Errors.TlsFailed, "TlsFailed", {
   peer: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())
 })
+
+/**
+ * A `TlsFailed`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
 export type TlsFailed = Errors.TlsFailed
 
 /**
- * What every read can fail with. `TlsFailed` only over TLS.
+ * The errors of every read. `TlsFailed` occurs only over TLS.
  *
+ * @see {@link FramedReadError}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type ReadError = ConnectionLost | ClosedStream | StreamBusy | StreamTimeout | TlsFailed
 
 /**
- * What every write can fail with.
+ * The errors of every write.
  *
+ * @see {@link EncodeFailed} for writes of messages.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type WriteError = ConnectionLost | ClosedStream | StreamTimeout
 
 /**
- * What every read of a whole item can fail with: a line, a number of bytes,
- * what comes before a separator.
+ * The errors of every read of a whole item: a line, a number of bytes, bytes up to a separator, a message.
  *
+ * @see {@link ReadError}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -373,6 +520,9 @@ export type FramedReadError = ReadError | IncompleteRead | LimitOverrun | Malfor
 /**
  * Every error of this library.
  *
+ * @see {@link ReadError}, {@link WriteError}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
