@@ -1,11 +1,16 @@
 /**
  * The one seam between byte streams and the world.
  *
- * A transport pushes what arrives into a `Handler` and takes what is to be
- * sent. It is the only thing that a new kind of connection has to implement:
- * buffers, limits, errors, timeouts and lifetimes are built on top of it, once.
- * asyncio's `Transport` and `Protocol` are the model.
+ * A transport pushes arriving bytes into a `Handler`, and takes bytes to send. A new kind of connection implements this and
+ * nothing else: buffers, limits, errors, timeouts and lifetimes are built on top of it, once. asyncio's `Transport` and
+ * `Protocol` are the model.
  *
+ * **When to use**
+ *
+ * To implement a transport of your own. `Connection.fromTransport` makes a connection of it, and
+ * `StreamLaws.transportSuite` tests it. Programs read and write with `StreamReader` and `StreamWriter`.
+ *
+ * @stability unstable
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
@@ -14,80 +19,88 @@ import type { TlsFailed } from "./StreamError.ts"
 import type { StartTlsOptions, TlsInfo } from "./Tls.ts"
 
 /**
- * What is known about one physical connection. Plain data, captured when the
- * connection was made and valid after it is gone.
+ * The facts about one physical connection. They were captured when it was made, and are valid after its end.
  *
  * **Details**
  *
- * What came over IPv4 has IPv4 addresses, also where a socket of IPv6 serves
- * both: `127.0.0.1`, and not `::ffff:127.0.0.1`.
+ * Connections over IPv4 have IPv4 addresses, also where a socket of IPv6 serves both: `127.0.0.1`, not
+ * `::ffff:127.0.0.1`.
  *
+ * @see `Connection.Connection`
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface ConnectionInfo {
-  /** This side's address, where the transport has one. */
+  /** The address of this side, where the transport has one. */
   readonly local: SocketAddress | undefined
-  /** The peer's address, where the transport has one. A client of a Unix socket has none. */
+  /** The address of the peer, where the transport has one. A client of a Unix socket has none. */
   readonly remote: SocketAddress | undefined
-  /** What was agreed on, over TLS. */
+  /** The facts of the TLS handshake. Absent without TLS. */
   readonly tls?: TlsInfo | undefined
 }
 
 /**
- * Why a transport broke, in the system's words.
+ * The failure that broke a transport.
  *
+ * @see {@link Handler}
+ * @see `StreamError.ConnectionLost`, which programs are given.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Failure {
+  /** The kind of failure, the same on every system. */
   readonly kind: "Reset" | "BrokenPipe" | "TimedOut" | "Unreachable" | "Unknown"
-  /** What TLS found, if it was TLS: what readers are told of. */
+  /** The kind of TLS failure, if TLS failed. Reads then fail with `TlsFailed` of that kind. */
   readonly tls?: TlsFailed["kind"] | undefined
   /** The system's own code, such as `ECONNRESET`. */
   readonly code?: string | undefined
+  /** The error of the system, or of the stream below. */
   readonly cause?: unknown
 }
 
 /**
- * What a transport calls. All calls come from the transport's own turns of the
- * event loop, never from inside a call made to the transport.
+ * The callbacks of a transport.
  *
+ * **Details**
+ *
+ * All calls come from the transport's own turns of the event loop, never from inside a call to the transport.
+ *
+ * @see {@link Transport}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Handler {
   /**
-   * Bytes arrived. They belong to the handler from now on: the transport must
-   * not write into them again. May come once more after `pause`, with what was
-   * already on its way; never after `onEnd` or `onClose`.
+   * Bytes arrived. They belong to the handler from then on: the transport must not write into them again. May come once more
+   * after `pause`, with bytes on their way. Never comes after `onEnd` or `onClose`.
    */
   onData(bytes: Uint8Array): void
   /**
-   * As `onData`, with bytes that are the handler's only until it returns: they
-   * lie in memory that is written into again. From a transport that was asked to
-   * `lend`, or does so of itself; a handler without it is given copies.
+   * Bytes arrived, in memory that the transport writes into again: they are the handler's only until this returns. Called
+   * by transports that were asked to `lend`, or do so by themselves. A handler without it gets copies by `onData`.
    */
   onLent?(bytes: Uint8Array): void
-  /** The peer ended its output (FIN). Writing may go on. At most once. */
+  /** The peer ended its output (FIN). Writing may go on. Called at most once. */
   onEnd(): void
-  /** All that `write` was given has been handed to the system. Called once after each `write` that returned `false`. */
+  /** The system has all chunks of the last `write`. Called once after each `write` that returned `false`. */
   onDrain(): void
-  /**
-   * Writing has become impossible, while what arrived before may still be
-   * read: the transport goes on delivering until `onEnd` or `onClose`.
-   */
+  /** Writing has become impossible. Bytes that arrived before may still be read: delivery goes on until `onEnd` or `onClose`. */
   onWriteFailure(failure: Failure): void
   /**
-   * Reading has become impossible, while what is written may still arrive: from
-   * transports whose directions break apart. Nothing is delivered behind it, and
-   * `onEnd` does not come. A handler without it is told by `onClose`, and the
+   * Reading has become impossible, and written bytes may still arrive. Called by transports whose directions break apart.
+   * Nothing is delivered behind it, and `onEnd` does not come. For a handler without it `onClose` is called, and the
    * transport is aborted.
    */
   onReadFailure?(failure: Failure): void
   /**
-   * The last call. Without a failure both directions ended in good order, and
-   * `onEnd` came before: what is merely cut off is not complete.
+   * The transport is over. The last call. Without a failure both directions ended in good order, and `onEnd` came before:
+   * a stream that was merely cut off is not complete.
    */
   onClose(failure: Failure | undefined): void
 }
@@ -101,82 +114,85 @@ export interface Handler {
  *
  * - Nothing is delivered before `attach`, which is called once.
  * - No method calls the handler before it returns.
- * - No method throws. One that does breaks its connection, and no other: it is
- *   aborted, and fails with `ConnectionLost`, whose cause is what was thrown.
- * - After `abort`, and after `close` has let go, no method has an effect.
+ * - No method throws. A method that does breaks its own connection: that is aborted, and fails with `ConnectionLost`, whose
+ *   cause is the thrown value.
+ * - No method has an effect after `abort`, or after `close` has let go.
  *
+ * @see {@link Handler}
+ * @see `Connection.fromTransport`, `StreamLaws.transportSuite`
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Transport {
+  /** The facts about the connection. */
   readonly info: ConnectionInfo
-  /** Names who is called, and starts delivery. */
+  /** Sets the handler, and starts delivery. */
   attach(handler: Handler): void
-  /** Stops delivery soon: what the peer sends stays with the system, which slows the peer down. Idempotent. */
+  /** Stops delivery soon. Later bytes stay with the system, which slows the peer down. May be repeated. */
   pause(): void
-  /** Goes on delivering. Idempotent. */
+  /** Goes on with delivery. May be repeated. */
   resume(): void
   /**
-   * From now on what arrives is lent to the handler (`onLent`) where that spares
-   * an allocation, and not given away. Idempotent. A transport that cannot do
-   * it, or has nothing to gain, does not have it, or goes on as before.
+   * Asks to lend arriving bytes (`onLent`) from now on, where that spares an allocation. May be repeated. Transports that
+   * cannot lend, or gain nothing, do not have this method, or go on as before.
    */
   lend?(): void
   /**
-   * Sends chunks as one run of bytes. `true`: the system has taken them and the
-   * memory is the caller's again. `false`: the transport holds on to them until
-   * it calls `onDrain`; until then `write` is not called again. Memory that is
-   * the caller's again is written into at once: whoever passes chunks on to what
-   * may keep them passes on copies.
+   * Sends chunks as one run of bytes.
+   *
+   * `true`: the system has taken them, and the memory belongs to the caller again. The caller may write into that memory at
+   * once, so a transport that passes chunks on passes on copies. `false`: the transport keeps the chunks until it calls
+   * `onDrain`, and `write` is not called before that.
    */
   write(chunks: ReadonlyArray<Uint8Array>): boolean
   /**
-   * How many bytes of the last `write` the system has yet to take, where that is
-   * known before it has taken them all. By it a peer that takes little at a time
-   * is told from one that stopped reading.
+   * The number of bytes of the last `write` that the system has yet to take, where that is known. It tells a peer that takes
+   * little at a time from a peer that stopped reading.
    */
   readonly unsent?: number | undefined
-  /** Ends the output (FIN) behind everything written. Delivery goes on. Idempotent. */
+  /** Ends the output (FIN) behind everything written. Delivery goes on. May be repeated. */
   end(): void
   /**
-   * Lets go of the connection in good order. Everything written has been handed
-   * over; the output is ended if it was not, and input that still arrives is
-   * thrown away, for a bounded time, so that the system has no reason to reset
-   * the connection while the peer still reads. `unread`: some was thrown away
-   * already, and so the peer may be in the middle of something.
+   * Lets go of the connection in good order. Everything written was handed over before.
+   *
+   * The output is ended, if it was not. Input that still arrives is thrown away for a bounded time, so that the system has no
+   * reason to reset the connection while the peer reads. `unread` says that unread input was thrown away already: the peer
+   * may be in the middle of something.
    */
   close(unread?: boolean): void
-  /** Drops everything and resets the connection, or ends it where the transport knows no reset, such as a Unix socket. */
+  /** Drops everything and resets the connection. A transport without resets, such as a Unix socket, ends it instead. */
   abort(): void
   /**
-   * Does something at the end of the turn: what was written in small pieces is
-   * sent as one then, and timeouts count by it the turns in which what has come
-   * is read before they are judged. Only for transports that go by a clock which is moved by
-   * hand, and which has to know of everything that is left to do; without it, it
-   * is done in a microtask.
+   * Runs a task at the end of the turn. Small writes are sent as one then, and timeouts count turns by it before they are
+   * judged. Only for transports with a clock that is moved by hand, which must know of all pending work. Without it a task
+   * runs in a microtask.
    */
   readonly atEndOfTurn?: ((task: () => void) => void) | undefined
   /**
-   * Turns the connection into an encrypted one. Everything written has been
-   * handed over; from now on the transport belongs to the one that is returned,
-   * and no longer calls its handler. `leftover` is the beginning of what the
-   * peer says in TLS. Where it fails or is interrupted, the connection is reset.
-   * Transports that cannot do it do not have it.
+   * Turns the connection into an encrypted one. Everything written was handed over before. This transport then belongs to
+   * the returned one, and no longer calls its handler. `leftover` has the first bytes of the peer's TLS. A failure or an
+   * interruption resets the connection. Transports without TLS do not have this method.
    */
   readonly startTls?:
     | ((options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>) => Effect.Effect<Transport, TlsFailed>)
     | undefined
   /**
-   * Ends TLS in both directions, and returns what is underneath, with the bytes
-   * that come before all that it delivers: what was still said in TLS, and what
-   * followed in plain text. More of the latter may come in until somebody is
-   * attached to it, and so `leftover` is to be asked right after that. Where it
-   * fails or is interrupted, the connection is reset. Only an encrypted transport
-   * has it.
+   * Ends TLS in both directions, and returns the transport underneath. A failure or an interruption resets the connection.
+   * Only encrypted transports have this method.
    */
   readonly stopTls?:
     | (() => Effect.Effect<
-        { readonly transport: Transport; readonly leftover: () => ReadonlyArray<Uint8Array> },
+        {
+          /** The plain transport. */
+          readonly transport: Transport
+          /**
+           * Returns the bytes in front of all that `transport` delivers: the last ones in TLS, and the plain ones behind. More
+           * of them may come until a handler is attached, so it is called right after that.
+           */
+          readonly leftover: () => ReadonlyArray<Uint8Array>
+        },
         TlsFailed
       >)
     | undefined

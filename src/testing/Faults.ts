@@ -1,9 +1,13 @@
 /**
- * What can go wrong on a network, as data.
+ * The faults of a network, as data.
  *
- * A script is an array of faults. It can be written down, printed, kept with a
- * failing test, and generated and shrunk by a property test: by Effect's own
- * `Arbitrary` from `schema`, by fast-check from `arbitrary`.
+ * A script is an array of faults. It can be written down, printed, and kept with a failing test. Property tests generate and
+ * shrink scripts: Effect's own `Arbitrary` from `schema`, fast-check from `arbitrary`.
+ *
+ * **When to use**
+ *
+ * - One fault, to see what a program does about it: `reset`, `fin`, `stall`, `vanish`, `refuse` and the like.
+ * - Any faults, to state a law: `schema` with `it.effect.prop` of `@effect/vitest`, `arbitrary` with fast-check.
  *
  * **Example** (A script)
  *
@@ -18,6 +22,9 @@
  * console.log(Faults.format(script)) // => #1: stall for 500 ms after 10 B from the server, reset after 20 B from the server
  * ```
  *
+ * @see `TestNetwork.simulate`, which runs a program with a script.
+ *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
@@ -27,69 +34,91 @@ import * as Schema from "effect/Schema"
 // ---------------------------------------------------------------------------
 
 /**
- * Where in a connection something happens: behind `after` bytes of one
- * direction, which still arrive.
+ * A place in a connection: behind a number of bytes of one direction, which still arrive.
  *
+ * @see {@link reset}, {@link fin}, {@link stall}, {@link vanish}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Place {
-  /** Which connection of the network, counted from 1 in the order in which they were asked for. Default 1. */
+  /** The number of the connection, counted from 1 in the order of connecting. Default 1. */
   readonly connection?: number | undefined
-  /** Whose bytes are counted. */
+  /** The side whose bytes are counted. */
   readonly from: "client" | "server"
-  /** How many of them still arrive. */
+  /** The number of bytes that still arrive. */
   readonly after: number
 }
 
 /**
- * One thing that goes wrong.
+ * One fault.
  *
  * **Details**
  *
  * On the way, behind `after` bytes of one direction:
  *
- * - `Reset`: something between the two breaks the connection. Both ends see a reset, behind what reached them before.
- * - `Fin`: the output ends too early. The receiver sees the end; what the sender writes from then on goes nowhere.
+ * - `Reset`: something between the two breaks the connection. Both ends see a reset, behind the bytes that reached them.
+ * - `Fin`: the output ends too early. The receiver sees the end, and later bytes of the sender go nowhere.
  * - `Stall`: nothing passes in this direction for `millis`, or `"forever"`. The sender is held up once its buffer is full.
- * - `Vanish`: nothing passes in either direction any more, and nobody is told: a half-open connection.
+ * - `Vanish`: nothing passes in either direction any more, and neither side is told: a half-open connection.
  *
  * On connecting:
  *
  * - `Refuse`: nobody listens there (`ECONNREFUSED`).
- * - `ConnectTimeout`: no answer at all; the client gives up after its `connectTimeout`.
+ * - `ConnectTimeout`: nobody answers. The client gives up after its `connectTimeout`.
  * - `HostNotFound`: the name has no address (`ENOTFOUND`).
- * - `AcceptError`: the server's accept fails with `code`. The client is connected, and waits; the server accepts it,
- *   and whoever else came meanwhile, `retryAfter` milliseconds later.
+ * - `AcceptError`: the server's accept fails with `code`. The client is connected, and waits. The server accepts it, and all
+ *   later clients, after `retryAfter` milliseconds.
  *
+ * @see {@link Script}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type Fault =
   | {
       readonly _tag: "Reset" | "Fin" | "Vanish"
+      /** The number of the connection, counted from 1 in the order of connecting. */
       readonly connection: number
+      /** The side whose bytes are counted. */
       readonly from: "client" | "server"
+      /** The number of bytes that still arrive. */
       readonly after: number
     }
   | {
       readonly _tag: "Stall"
+      /** The number of the connection, counted from 1 in the order of connecting. */
       readonly connection: number
+      /** The side whose bytes are counted. */
       readonly from: "client" | "server"
+      /** The number of bytes that still arrive. */
       readonly after: number
+      /** The length of the stall, in milliseconds. */
       readonly millis: number | "forever"
     }
-  | { readonly _tag: "Refuse" | "ConnectTimeout" | "HostNotFound"; readonly connection: number }
+  | {
+      readonly _tag: "Refuse" | "ConnectTimeout" | "HostNotFound"
+      /** The number of the connection, counted from 1 in the order of connecting. */
+      readonly connection: number
+    }
   | {
       readonly _tag: "AcceptError"
+      /** The number of the connection, counted from 1 in the order of connecting. */
       readonly connection: number
+      /** The system's code of the failure. */
       readonly code: "EMFILE" | "ENFILE" | "ENOBUFS" | "ENOMEM"
+      /** The time after which the accept is tried again, in milliseconds. */
       readonly retryAfter: number
     }
 
 /**
- * Everything that goes wrong in one run.
+ * All faults of one run.
  *
+ * @see {@link format}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -98,6 +127,9 @@ export type Script = ReadonlyArray<Fault>
 /**
  * The kinds of faults.
  *
+ * @see {@link Fault}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -115,36 +147,53 @@ const at = <Tag extends "Reset" | "Fin" | "Vanish">(tag: Tag, place: Place): Fau
 })
 
 /**
- * The connection is reset behind `after` bytes.
+ * Resets the connection behind `after` bytes. Both ends see a reset.
  *
+ * @see {@link vanish} for a loss that nobody is told of.
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const reset = (place: Place): Fault => at("Reset", place)
 
 /**
- * The output of one side ends behind `after` bytes, whatever it goes on to write.
+ * Ends the output of one side behind `after` bytes. Its later bytes go nowhere.
  *
+ * @see {@link reset}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const fin = (place: Place): Fault => at("Fin", place)
 
 /**
- * Both sides lose sight of each other behind `after` bytes, and neither is told.
+ * Lets nothing pass behind `after` bytes, in either direction, for ever. Neither side is told.
  *
+ * @see {@link stall} for one direction, or for a time.
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const vanish = (place: Place): Fault => at("Vanish", place)
 
 /**
- * Nothing passes behind `after` bytes: for `millis`, or for ever if there are none.
+ * Lets nothing pass behind `after` bytes in one direction, for a time or for ever.
  *
+ * @see {@link vanish} for both directions.
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
-export const stall = (place: Place & { readonly millis?: number | undefined }): Fault => ({
+export const stall = (
+  place: Place & {
+    /** The length of the stall, in milliseconds. Default: for ever. */
+    readonly millis?: number | undefined
+  }
+): Fault => ({
   _tag: "Stall",
   connection: place.connection ?? 1,
   from: place.from,
@@ -153,21 +202,27 @@ export const stall = (place: Place & { readonly millis?: number | undefined }): 
 })
 
 interface Attempt {
-  /** Which connection of the network, counted from 1 in the order in which they were asked for. Default 1. */
+  /** The number of the connection, counted from 1 in the order of connecting. Default 1. */
   readonly connection?: number | undefined
 }
 
 /**
- * Nobody listens.
+ * Refuses a connection: nobody listens there.
  *
+ * @see {@link connectTimeout}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const refuse = (attempt?: Attempt): Fault => ({ _tag: "Refuse", connection: attempt?.connection ?? 1 })
 
 /**
- * Nobody answers.
+ * Leaves a connection without an answer. The client gives up after its `connectTimeout`.
  *
+ * @see {@link refuse}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -177,8 +232,11 @@ export const connectTimeout = (attempt?: Attempt): Fault => ({
 })
 
 /**
- * The name has no address.
+ * Lets the look-up of a name fail: the name has no address.
  *
+ * @see {@link refuse}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -188,14 +246,19 @@ export const hostNotFound = (attempt?: Attempt): Fault => ({
 })
 
 /**
- * The server's accept fails, and is tried again after `retryAfter` milliseconds (default 1,000).
+ * Lets the server's accept of a connection fail. The client is connected, and waits.
  *
+ * @see {@link Fault}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const acceptError = (
   attempt?: Attempt & {
+    /** The system's code of the failure. Default `"EMFILE"`. */
     readonly code?: "EMFILE" | "ENFILE" | "ENOBUFS" | "ENOMEM" | undefined
+    /** The time after which the accept is tried again, in milliseconds. Default 1,000. */
     readonly retryAfter?: number | undefined
   }
 ): Fault => ({
@@ -210,21 +273,24 @@ export const acceptError = (
 // ---------------------------------------------------------------------------
 
 /**
- * What generated scripts may contain.
+ * The bounds of generated scripts.
  *
+ * @see {@link schema}, {@link arbitrary}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Bounds {
-  /** How many connections the program opens. Default 1. */
+  /** The number of connections that the program opens. Default 1. */
   readonly connections?: number | undefined
-  /** Up to how many bytes a direction carries: a fault behind more would never happen. Default 256. */
+  /** The highest number of bytes that a direction carries. A fault behind more would never happen. Default 256. */
   readonly maxBytes?: number | undefined
-  /** The longest stall that ends, and the longest wait for an accept. Default 60,000. */
+  /** The longest stall that ends, and the longest wait for an accept, in milliseconds. Default 60,000. */
   readonly maxMillis?: number | undefined
-  /** How many faults at most. Default 3. */
+  /** The highest number of faults. Default 3. */
   readonly maxFaults?: number | undefined
-  /** Which kinds. Default: all. */
+  /** The kinds that may occur. Default: all. */
   readonly kinds?: ReadonlyArray<Kind> | undefined
 }
 
@@ -250,10 +316,16 @@ const resolve = (bounds: Bounds | undefined) => ({
 const acceptCodes = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] as const
 
 /**
- * Scripts within bounds, as a schema: what `it.effect.prop` of `@effect/vitest`
- * and Effect's `Arbitrary` generate from and shrink towards no faults at all,
- * and what checks a script that comes from elsewhere.
+ * Scripts within bounds, as a schema.
  *
+ * **When to use**
+ *
+ * With `it.effect.prop` of `@effect/vitest` and Effect's `Arbitrary`, which generate from it. They shrink towards no faults
+ * at all. The schema also checks a script that comes from elsewhere.
+ *
+ * @see {@link arbitrary} for fast-check.
+ *
+ * @stability unstable
  * @category generators
  * @since 0.1.0
  */
@@ -283,38 +355,68 @@ export const schema = (bounds?: Bounds): Schema.Codec<Script> => {
 }
 
 /**
- * The part of the `fast-check` module that is used. It is handed in, so that
- * only those who have it need it.
+ * The part of the `fast-check` module that is used. A test hands it in, so only tests that use it need it.
  *
+ * @see {@link arbitrary}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface FastCheck {
-  integer(constraints: { readonly min: number; readonly max: number }): any
+  /** Integers. */
+  integer(constraints: {
+    /** The lowest one. */
+    readonly min: number
+    /** The highest one. */
+    readonly max: number
+  }): any
+  /** One of some values. */
   constantFrom(...values: Array<any>): any
+  /** A value of one of some arbitraries. */
   oneof(...arbitraries: Array<any>): any
+  /** Objects, by arbitraries of their fields. */
   record(model: any): any
-  array(arbitrary: any, constraints: { readonly maxLength: number }): any
+  /** Arrays, by an arbitrary of their elements. */
+  array(
+    arbitrary: any,
+    constraints: {
+      /** The greatest length. */
+      readonly maxLength: number
+    }
+  ): any
 }
 
 /**
- * What fast-check takes for an `Arbitrary` of its own, of scripts.
+ * The type of an arbitrary of scripts, as fast-check takes it.
  *
+ * @see {@link arbitrary}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface FastCheckArbitrary {
+  /** See fast-check. */
   generate(random: any, biasFactor: number | undefined): any
+  /** See fast-check. */
   canShrinkWithoutContext(value: unknown): value is Script
+  /** See fast-check. */
   shrink(value: Script, context: unknown): any
+  /** The scripts for which the predicate holds. */
   filter(predicate: (script: Script) => boolean): any
+  /** The scripts, changed by a function. */
   map(mapper: (script: Script) => any, unmapper?: (value: unknown) => Script): any
+  /** The values of an arbitrary that depends on the script. */
   chain(chainer: (script: Script) => any): any
 }
 
 /**
- * Scripts within bounds, as an arbitrary of fast-check. They shrink towards no
- * faults at all, and faults that are earlier.
+ * Scripts within bounds, as an arbitrary of fast-check. They shrink towards no faults at all, and towards earlier ones.
+ *
+ * **When to use**
+ *
+ * In any test runner with fast-check. Use `schema` with `@effect/vitest`.
  *
  * **Example** (Every generated script is one)
  *
@@ -325,6 +427,9 @@ export interface FastCheckArbitrary {
  * fc.assert(fc.property(Faults.arbitrary(fc, { maxFaults: 2 }), (script) => script.length <= 2))
  * ```
  *
+ * @see {@link schema}, {@link Bounds}
+ *
+ * @stability unstable
  * @category generators
  * @since 0.1.0
  */
@@ -352,8 +457,11 @@ export const arbitrary = (fc: FastCheck, bounds?: Bounds): FastCheckArbitrary =>
 // ---------------------------------------------------------------------------
 
 /**
- * A script in words, one line a connection.
+ * Returns a script in words, one line for each connection.
  *
+ * @see {@link Script}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */

@@ -1,14 +1,15 @@
 /**
- * The laws of a two-way stream of bytes, to be run on any transport.
+ * The laws of a two-way stream of bytes, to check any transport.
  *
- * Whoever writes a transport, or a network, or wraps a stream of somebody
- * else's, learns here what programs rely on, and whether they may. Each law has
- * a name, a sentence, and a check; a violation says what was found instead.
- * `all` are about two connected ends, as programs see them; `transport` are
- * about the seam below, `Transport`, and its contract. They know no test runner.
+ * Programs rely on these laws. Each has a name, a sentence, and a check, and a violation says how the law was broken. They
+ * know no test runner. Most are the laws that trio checks on its streams (`trio.testing`), by its numbers. Where this library
+ * differs on purpose, the law says how.
  *
- * Most are the laws that trio checks on its streams (`trio.testing`), by its
- * numbers; where this library differs on purpose, the law says how.
+ * **When to use**
+ *
+ * - `transportSuite`: for a transport of your own. It checks the contract of `Transport`.
+ * - `suite`: for connections over any transport, network, or wrapped stream.
+ * - `all`, `transport`: for a single law, or a runner of your own.
  *
  * **Example** (The laws of a transport, with any test runner)
  *
@@ -28,6 +29,7 @@
  * })
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import type * as Context from "effect/Context"
@@ -53,18 +55,29 @@ import type { Transport } from "../Transport.ts"
 /**
  * Two connected ends.
  *
+ * @see {@link MakePair}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Pair {
+  /** One end. */
   readonly left: Connection.Connection
+  /** The other end. */
   readonly right: Connection.Connection
 }
 
 /**
- * Connects two ends. The options are for both of them, and must be heeded: laws
- * about limits and timeouts set them low.
+ * A function that connects two ends.
  *
+ * **Gotchas**
+ *
+ * It must use the options, for both ends: laws about limits and timeouts set them low.
+ *
+ * @see {@link fromTransports}, {@link suite}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -73,70 +86,89 @@ export type MakePair<in out E = never, in out R = never> = (
 ) => Effect.Effect<Pair, E, R | Scope.Scope>
 
 /**
- * Two connected transports, to which nobody is attached.
+ * Two connected transports, to which nothing is attached.
  *
+ * @see {@link overNetwork}, {@link transportSuite}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Transports {
+  /** One end. */
   readonly left: Transport
+  /** The other end. */
   readonly right: Transport
 }
 
 /**
  * A law of two connected ends.
  *
- * **Details**
+ * @see {@link all}
  *
- * `check` makes as many pairs as it needs, and closes them. It waits in real
- * time, never longer than `patience` for what must happen; the connections must
- * go by a clock that runs, not by one that a test adjusts.
- *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Law {
+  /** The name, which `SuiteOptions.except` takes. */
   readonly name: string
   /** The law, in a sentence. */
   readonly statement: string
+  /**
+   * Checks the law. It makes as many pairs as it needs, and closes them. Each wait is bounded by `patience`, in real time.
+   * The connections must go by a clock that runs, not by one that a test adjusts.
+   */
   check<E, R>(makePair: MakePair<E, R>): Effect.Effect<void, LawViolation, Exclude<R, Scope.Scope>>
 }
 
 /**
- * A law of two connected transports: the contract that `Transport` states.
+ * A law of two connected transports: a part of the contract of `Transport`.
  *
+ * @see {@link transport}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface TransportLaw {
+  /** The name, which `SuiteOptions.except` takes. */
   readonly name: string
   /** The law, in a sentence. */
   readonly statement: string
+  /** Checks the law. Each wait is bounded by `patience`, in real time. */
   check<E, R>(
     makeTransports: Effect.Effect<Transports, E, R | Scope.Scope>
   ): Effect.Effect<void, LawViolation, Exclude<R, Scope.Scope>>
 }
 
 /**
- * A law was broken: which, and what was found instead; over a network in
- * memory with what crossed the wire.
+ * A law was broken. The message has the law, and the behaviour that was found; over a network in memory also the events on
+ * the wire.
  *
+ * @see {@link Law}
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
 export const LawViolation = InternalLaw.LawViolation
 
 /**
- * A law was broken: which, and what was found instead.
+ * A `LawViolation`: the type of the errors of this class.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
 export type LawViolation = InternalLaw.LawViolation
 
 /**
- * How long a law waits for what must happen, in real time. Default 20 seconds.
+ * The longest time that a law waits for an event, in real time. Default 20 seconds.
  *
+ * @see {@link SuiteOptions.patience}
+ *
+ * @stability unstable
  * @category references
  * @since 0.1.0
  */
@@ -149,6 +181,9 @@ export const patience: Context.Reference<Duration.Input> = InternalLaw.PatienceO
 /**
  * The laws of two connected ends.
  *
+ * @see {@link suite}
+ *
+ * @stability unstable
  * @category laws
  * @since 0.1.0
  */
@@ -157,6 +192,9 @@ export const all: ReadonlyArray<Law> = [...lawsOfBytes, ...lawsOfEnding, ...laws
 /**
  * The laws of two connected transports.
  *
+ * @see {@link transportSuite}
+ *
+ * @stability unstable
  * @category laws
  * @since 0.1.0
  */
@@ -167,27 +205,30 @@ export const transport: ReadonlyArray<TransportLaw> = transportLaws
 // ---------------------------------------------------------------------------
 
 /**
- * What is needed of a test runner: something that takes a name and a test, such
- * as the `it` of Vitest, Jest and Mocha, or the `test` of Node.
+ * The part of a test runner that is used: a function that takes a name and a test. The `it` of Vitest, Jest and Mocha is
+ * one, and so is the `test` of Node.
  *
+ * @see {@link suite}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type It = (name: string, run: () => Promise<void>) => unknown
 
 /**
- * How a suite is run.
+ * The options of a suite.
  *
+ * @see {@link suite}, {@link transportSuite}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface SuiteOptions {
-  /**
-   * Laws that do not apply, by name, each with the reason. A name that is no
-   * law's is a mistake, and throws.
-   */
+  /** The laws that do not apply, by name, each with the reason. A name of no law throws. Default: none. */
   readonly except?: Readonly<Record<string, string>> | undefined
-  /** How long a law waits for what must happen, in real time. Default 20 seconds. */
+  /** The longest time that a law waits for an event, in real time. Default 20 seconds. */
   readonly patience?: Duration.Input | undefined
 }
 
@@ -212,13 +253,15 @@ const register = <L extends { readonly name: string }>(
 }
 
 /**
- * Every law of two connected ends as a test.
+ * Registers every law of two connected ends as a test.
  *
  * **Gotchas**
  *
- * Some laws wait for seconds. Run them side by side where the runner can
- * (`describe.concurrent`).
+ * Some laws wait for seconds. Run them side by side where the runner can (`describe.concurrent`).
  *
+ * @see {@link transportSuite}, {@link fromTransports}
+ *
+ * @stability unstable
  * @category suites
  * @since 0.1.0
  */
@@ -226,8 +269,11 @@ export const suite = <E>(it: It, makePair: MakePair<E>, options?: SuiteOptions):
   register(it, all, options, (law) => law.check(makePair))
 
 /**
- * Every law of two connected transports as a test.
+ * Registers every law of two connected transports as a test.
  *
+ * @see {@link suite}, {@link overNetwork}
+ *
+ * @stability unstable
  * @category suites
  * @since 0.1.0
  */
@@ -242,8 +288,11 @@ export const transportSuite = <E>(
 // ---------------------------------------------------------------------------
 
 /**
- * A connection at each of two transports.
+ * Makes pairs for `suite` of two transports: a connection at each.
  *
+ * @see {@link suite}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -260,9 +309,15 @@ export const fromTransports =
     )
 
 /**
- * Two connected transports over a `Network`: it listens, connects to what it
- * listens on, and stops listening when the scope closes. `left` is the client.
+ * Makes two connected transports over a `Network`. `left` is the client.
  *
+ * **Details**
+ *
+ * It listens, and connects to the address that it listens on. Listening stops when the scope closes.
+ *
+ * @see {@link transportSuite}, {@link fromTransports}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */

@@ -1,7 +1,12 @@
 /**
- * A network in memory: the whole `Network` service, for programs that need not
- * know. Deterministic, slow and broken on demand, in the time of Effect's
- * `Clock`.
+ * A network in memory: the whole `Network` service, deterministic, slow and broken on demand.
+ *
+ * **When to use**
+ *
+ * - `simulate`: a program on a network of its own, in time that passes by itself. For most tests, and for properties.
+ * - `layer`, `layerWith`: the network as a layer, in the time of a `TestClock` or of the real clock.
+ * - `pair`: two connected ends, without a network. `lockstep`: the same without any buffer between them.
+ * - `StreamReader.fromBytes` and `StreamReader.make`: a parser alone needs no network.
  *
  * **Example** (A server that is cut off in the middle of its answer)
  *
@@ -23,6 +28,7 @@
  * console.log(error.message) // => readExactly: the stream ended after 5 of 13 bytes
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
@@ -48,17 +54,19 @@ import type * as Faults from "./Faults.ts"
 // ---------------------------------------------------------------------------
 
 /**
- * How what is written arrives: as pieces of which size.
+ * The sizes of the pieces in which written bytes arrive.
  *
  * **Details**
  *
- * - `"asIs"`: what the sender's transport was given at a time, as far as there was room.
+ * - `"asIs"`: as the transport of the sender was given them, as far as there was room.
  * - `"oneByte"`: each byte alone.
- * - `"halves"`: each of the above in two halves.
- * - `"random"`: pieces of 1 to `most` (default 4,096) bytes, small ones as likely as large ones, drawn from the
- *   network's seed or one of their own.
- * - `offsets`: cut behind these numbers of bytes, and nowhere else but where `"asIs"` would.
+ * - `"halves"`: each of the pieces of `"asIs"` in two halves.
+ * - `"random"`: pieces of random size, small ones as often as large ones.
+ * - `offsets`: pieces that end at given offsets, and otherwise as `"asIs"`.
  *
+ * @see {@link Path}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
@@ -67,101 +75,136 @@ export type Chunking =
   | "oneByte"
   | "halves"
   | "random"
-  | { readonly random: { readonly seed?: number | undefined; readonly most?: number | undefined } }
-  | { readonly offsets: ReadonlyArray<number> }
+  | {
+      /** Pieces of random size, small ones as often as large ones. */
+      readonly random: {
+        /** The seed of the sizes. Default: the seed of the network. */
+        readonly seed?: number | undefined
+        /** The size of the largest piece, in bytes. Default 4,096. */
+        readonly max?: number | undefined
+        /** An alias of `max`, which takes precedence. */
+        readonly most?: number | undefined
+      }
+    }
+  | {
+      /** The offsets at which pieces end, in bytes from the beginning of the direction. */
+      readonly offsets: ReadonlyArray<number>
+    }
 
 /**
- * What one direction is like.
+ * The properties of one direction.
  *
+ * @see {@link WireOptions}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Path {
-  /** How long everything takes to arrive: bytes, ends, resets, and connecting. Default 0. */
+  /** The time that everything takes to arrive: bytes, ends, resets, and connecting. Default 0. */
   readonly latency?: Duration.Input | undefined
-  /** Bytes a second. A piece arrives when its last byte does, so slow lines want small pieces. Default: no limit. */
+  /** The speed, in bytes a second. A piece arrives when its last byte does, so slow paths want small pieces. Default: no bound. */
   readonly bandwidth?: number | undefined
-  /** Default `"asIs"`. */
+  /** The sizes of the pieces in which bytes arrive. Default `"asIs"`. */
   readonly chunking?: Chunking | undefined
   /**
-   * How many bytes may be on their way, or lie unread by the receiving program, before the sending transport holds
-   * on to what it is given. Default 65,536.
+   * The highest number of bytes that may be on their way, or unread by the receiving program. The sending transport keeps
+   * any further bytes. Default 65,536.
    */
   readonly capacity?: number | undefined
 }
 
 /**
- * What the wire between two ends is like.
+ * The properties of the wire between two ends.
  *
+ * @see {@link Options} for a whole network, {@link PairOptions} for a pair.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface WireOptions {
-  /** All that is random comes from it. Default 1. */
+  /** The seed of everything random. The same seed gives the same run. Default 1. */
   readonly seed?: number | undefined
-  /** What the side that connected sends through. */
+  /** The direction from the side that connected. Default: without latency, unbounded, in pieces as they are. */
   readonly fromClient?: Path | undefined
-  /** What the side that accepted sends through. */
+  /** The direction from the side that accepted. Default: without latency, unbounded, in pieces as they are. */
   readonly fromServer?: Path | undefined
-  /** What goes wrong. */
+  /** The faults, as a script. Default: none. */
   readonly faults?: Faults.Script | undefined
 }
 
 /**
- * What a network is like.
+ * The properties of a network.
  *
+ * @see {@link simulate}, {@link layerWith}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Options extends WireOptions {
   /**
-   * The addresses of names; none means that the name is not found, `"Timeout"` that looking it up never ends. `localhost`
-   * is `127.0.0.1`, and any other name has an address of its own, so that programs meet by name without being told.
+   * The addresses of names. A name with no addresses is not found, and the look-up of one with `"Timeout"` never ends.
+   * Default: `localhost` is `127.0.0.1`, and any other name has an address of its own, so programs meet by name.
    */
   readonly hosts?: Readonly<Record<string, string | ReadonlyArray<string>>> | undefined
-  /** Addresses that answer in one way only, whoever listens there. */
+  /** The addresses that answer in one way only, also where a program listens there. Default: none. */
   readonly addresses?: Readonly<Record<string, "Refused" | "Timeout" | "Unreachable">> | undefined
 }
 
 /**
- * The options of a pair: those of the wire, and of the connections at both ends.
+ * The options of a pair: those of the wire, and those of the connections at both ends.
  *
+ * @see {@link pair}, {@link lockstep}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface PairOptions extends WireOptions, Connection.Options {}
 
 /**
- * Two connected ends. `left` is what the wire's options call the client.
+ * Two connected ends.
  *
+ * @see {@link pair}, {@link lockstep}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Pair {
+  /** The end that the options call the client. */
   readonly left: Connection.Connection
+  /** The end that the options call the server. */
   readonly right: Connection.Connection
 }
 
 /**
- * Something that reached the other end, or happened on the way.
+ * An event on the wire: something reached the other end, or happened on the way.
  *
+ * @see {@link events}, {@link timeline}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface WireEvent {
-  /** Milliseconds since the first event. */
+  /** The time, in milliseconds since the first event. */
   readonly at: number
-  /** Which connection, counted from 1. */
+  /** The number of the connection, counted from 1. */
   readonly connection: number
-  /** Who sent it. */
+  /** The side that sent it. */
   readonly from: "client" | "server"
-  /** `stray`: bytes for a receiver that has let go. */
+  /** The kind of event. `stray` is for bytes whose receiver has let go. */
   readonly kind: "connect" | "accept" | "refuse" | "data" | "end" | "reset" | "fault" | "stray"
-  /** Of `data`: how many bytes of this direction came before. */
+  /** The number of earlier bytes of this direction. Only of `data`. */
   readonly offset?: number | undefined
+  /** The number of bytes. Only of `data` and `stray`. */
   readonly size?: number | undefined
-  /** Of `data`: its first bytes, enough to recognise it. */
+  /** The first bytes, enough to recognise them. Only of `data`. */
   readonly bytes?: Uint8Array | undefined
+  /** More about the event, in words. */
   readonly detail?: string | undefined
 }
 
@@ -170,21 +213,26 @@ export interface WireEvent {
 // ---------------------------------------------------------------------------
 
 /**
- * What a test can ask a network in memory, beside using it.
+ * The service of a network in memory that tests ask about its events.
  *
+ * @see {@link timeline}, {@link events}, {@link settled}
+ *
+ * @stability unstable
  * @category services
  * @since 0.1.0
  */
 export class TestNetwork extends Context.Service<
   TestNetwork,
   {
+    /** The seed of everything random. */
     readonly seed: number
+    /** The faults, as a script. */
     readonly faults: Faults.Script
-    /** What crossed the wire so far. At least the last 20,000 events are kept. */
+    /** The events so far. At least the last 20,000 are kept. */
     readonly events: Effect.Effect<ReadonlyArray<WireEvent>>
-    /** The same, for people, with the seed and the faults. */
+    /** The events so far, as a page to read, with the seed and the faults. */
     readonly timeline: Effect.Effect<string>
-    /** See `settled`. */
+    /** Waits until nothing moves without time passing. See `settled` of this module. */
     readonly settled: Effect.Effect<void>
   }
 >()("effect-byte-streams/testing/TestNetwork") {}
@@ -198,8 +246,11 @@ const serviceOf = (wire: Internal.Wire): TestNetwork["Service"] => ({
 })
 
 /**
- * What crossed the wire so far, as a page to read.
+ * The events so far, as a page to read, with the seed and the faults.
  *
+ * @see {@link events} for data.
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -209,8 +260,11 @@ export const timeline: Effect.Effect<string, never, TestNetwork> = Effect.flatMa
 )
 
 /**
- * What crossed the wire so far, as data.
+ * The events so far, as data. At least the last 20,000 are kept.
  *
+ * @see {@link timeline} for a page to read.
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -220,11 +274,19 @@ export const events: Effect.Effect<ReadonlyArray<WireEvent>, never, TestNetwork>
 )
 
 /**
- * Waits until nothing moves any more without time passing: all that is due has
- * arrived, and what it set off has run. Before a `TestClock` is adjusted, so that
- * every program has come to the point where it waits for time. Where somebody
- * goes on and on it dies after 10 seconds of real time.
+ * Waits until nothing moves without time passing: everything due has arrived, and its effects have run.
  *
+ * **When to use**
+ *
+ * Before a `TestClock` is adjusted, so that every program waits for time. `simulate` needs none of this.
+ *
+ * **Details**
+ *
+ * Programs that never stop moving make it die after 10 seconds of real time.
+ *
+ * @see {@link layer}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -250,26 +312,25 @@ const build = (options: Options): Effect.Effect<Context.Context<Network | TestNe
   )
 
 /**
- * A network in memory.
+ * A network in memory, as a layer.
+ *
+ * **When to use**
+ *
+ * For tests with a runner of their own, such as `it.effect` with its `TestClock`. `simulate` needs no clock to be adjusted.
  *
  * **Details**
  *
- * Nothing is delivered inside the call that sends it: every piece arrives in a
- * turn of the fiber scheduler of its own, in the order of time, and of sending
- * where times are equal. Time is that of the `Clock` of whoever connects, so
- * under a `TestClock` a test adjusts it. One adjustment carries a whole
- * conversation through, however often the programs sleep and the network takes
- * its time on the way.
- *
- * Unix sockets are those of Linux: an abort is a clean end for the peer, unless
- * something that it had sent was not read, and paths fail for the same reasons.
- * There are no files and no directories, so that every directory exists.
+ * - Nothing is delivered inside the call that sends it. Each piece arrives in a turn of its own of the fiber scheduler, in
+ *   the order of time, and in the order of sending where times are equal.
+ * - Time is that of the connecting fiber's `Clock`, so a test adjusts a `TestClock`. One adjustment carries a whole
+ *   conversation through, however often programs sleep and the network takes its time.
+ * - Unix sockets are those of Linux. An abort is a clean end for the peer, unless bytes that it had sent were unread, and
+ *   paths fail for the same reasons. There are no files: every directory exists.
  *
  * **Gotchas**
  *
- * A `TestClock` waits for fibers, and for nothing else. While it is adjusted it
- * runs ahead of a program that waits for a promise, a timer of the system, or
- * anything real.
+ * A `TestClock` waits for fibers, and for nothing else. During an adjustment it runs ahead of a program that waits for a
+ * promise, a timer of the system, or anything real.
  *
  * **Example** (Twenty minutes in one step)
  *
@@ -309,14 +370,21 @@ const build = (options: Options): Effect.Effect<Context.Context<Network | TestNe
  * )
  * ```
  *
+ * @see {@link layerWith} to set options.
+ * @see {@link simulate}
+ *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
 export const layer: Layer.Layer<Network | TestNetwork> = Layer.effectContext(build({}))
 
 /**
- * A network in memory that is like this.
+ * A network in memory with options, as a layer.
  *
+ * @see {@link layer}
+ *
+ * @stability unstable
  * @category layers
  * @since 0.1.0
  */
@@ -327,16 +395,20 @@ export const layerWith = (options: Options): Layer.Layer<Network | TestNetwork> 
 // ---------------------------------------------------------------------------
 
 /**
- * A program failed on a network in memory. The message has what it failed with,
- * the seed, the faults, and what crossed the wire.
+ * A program failed on a network in memory. The message has the failure, the seed, the faults, and the events on the wire.
  *
+ * @see {@link simulate}, {@link explain}
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
 export class RunFailed extends Schema.TaggedError<RunFailed>("effect-byte-streams/testing/RunFailed")("RunFailed", {
-  /** What the program failed with, in words. */
+  /** The failure of the program, in words. */
   reason: Schema.String,
+  /** The seed of the run, to see it again. */
   seed: Schema.Number,
+  /** The seed, the faults and the events, as a page to read. */
   timeline: Schema.String,
   /** The program's error or defect. */
   cause: Schema.optional(Schema.Defect())
@@ -358,8 +430,15 @@ const explained = (cause: Cause.Cause<unknown>, network: TestNetwork["Service"])
   })
 
 /**
- * Adds to a failure the seed, the faults, and what crossed the wire.
+ * Adds the seed, the faults and the events on the wire to a failure.
  *
+ * **When to use**
+ *
+ * For tests on `layer`. `simulate` does it by itself.
+ *
+ * @see {@link RunFailed}
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
@@ -371,29 +450,26 @@ export const explain = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
   )
 
 /**
- * Runs a program on a network of its own, in time of its own: the clock moves
- * on by itself whenever the program has nothing left to do but to wait. An hour
- * of latency takes no time, and nobody has to adjust a `TestClock`.
+ * Runs a program on a network of its own, in time of its own.
+ *
+ * The clock moves on by itself whenever the program has nothing left to do but to wait. An hour of latency takes no time, and
+ * no `TestClock` has to be adjusted.
  *
  * **When to use**
  *
- * For properties, where each run must start anew and nobody knows how long the
- * generated faults will take.
+ * For most tests. Above all for properties: each run starts anew, and generated faults take any time.
  *
  * **Details**
  *
- * The scope of the program ends with it. A failure is `RunFailed`, which tells
- * the whole story. A program in which every fiber waits, and no time will change
- * that, fails too, instead of hanging.
+ * - The scope of the program ends with it.
+ * - A failure is a `RunFailed`, with the seed, the faults and the events on the wire.
+ * - A program in which every fiber waits for good fails as well, instead of hanging.
  *
  * **Gotchas**
  *
- * Only for programs that do no real input or output: while they wait for that,
- * time here would rush on.
- *
- * Where one fiber waits for what cannot happen and another sleeps again and
- * again, a heartbeat perhaps, time goes on for ever, and so does the run:
- * `Effect.timeout` around the program ends it, and costs nothing here.
+ * - The program must do no real input or output: time would rush on while it waits.
+ * - A fiber that waits for good beside another that sleeps again and again, such as a heartbeat, runs for ever.
+ *   `Effect.timeout` around the program ends that, and costs no time here.
  *
  * **Example** (A day passes)
  *
@@ -412,6 +488,9 @@ export const explain = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
  * console.log(line.trim()) // => good morning
  * ```
  *
+ * @see {@link layer}, {@link pair}, {@link Options}
+ *
+ * @stability unstable
  * @category running
  * @since 0.1.0
  */
@@ -456,7 +535,11 @@ const deadlock = "every fiber waits, and nothing is on its way that could wake o
 // ---------------------------------------------------------------------------
 
 /**
- * Two connected ends and nothing more. Both are aborted when the scope closes.
+ * Two connected ends, without a network. Both are aborted when the scope closes.
+ *
+ * **When to use**
+ *
+ * To test a protocol's two halves against each other, without listening and connecting.
  *
  * **Example** (A parser against a slow peer)
  *
@@ -474,6 +557,9 @@ const deadlock = "every fiber waits, and nothing is on its way that could wake o
  * console.log((await Effect.runPromise(Effect.scoped(program))).trim()) // => two
  * ```
  *
+ * @see {@link lockstep}, {@link timelineOf}, {@link simulate}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -485,15 +571,21 @@ export const pair = (options?: PairOptions): Effect.Effect<Pair, never, Scope.Sc
   })
 
 /**
- * Two connected ends without any buffer between them: a write is complete when
- * the other end has read it, and a read takes from the writer no more than it
- * needs. What works here waits for nothing that it was not promised.
+ * Two connected ends without any buffer between them.
+ *
+ * A write is complete when the other end has read it. A read takes no more from the writer than it needs.
+ *
+ * **When to use**
+ *
+ * To see that a protocol does not rest on buffers: a program that works here waits for nothing that was not promised.
  *
  * **Details**
  *
- * `write` and `writeAll` wait for the reader; `writeUnsafe` cannot. `capacity`
- * has no meaning here.
+ * `write` and `writeAll` wait for the reader. `writeUnsafe` cannot wait. `capacity` has no meaning here.
  *
+ * @see {@link pair}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -537,9 +629,11 @@ const ends = (
   })
 
 /**
- * What crossed the wire of a `pair` or `lockstep`, as a page to read;
- * `undefined` for connections that are neither.
+ * The events on the wire of a `pair` or a `lockstep`, as a page to read. Other connections have none: `undefined`.
  *
+ * @see {@link timeline} for a network.
+ *
+ * @stability unstable
  * @category combinators
  * @since 0.1.0
  */

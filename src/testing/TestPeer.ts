@@ -1,10 +1,13 @@
 /**
- * A peer that follows a script: it expects these bytes, then sends those, waits,
- * hangs up. The other half of a protocol's test.
+ * A peer that follows a script: it expects bytes, sends bytes, waits, and hangs up.
  *
- * A script is data, made by saying what happens in order. It runs over any
- * connection, or listens or dials by itself on any `Network`. When something
- * else happens, the failure shows where, byte by byte.
+ * A script is data, built step by step in order. It runs over any connection, or listens or connects by itself on any
+ * `Network`. A failure shows the step that went wrong, byte by byte.
+ *
+ * **When to use**
+ *
+ * To test one half of a protocol against exact bytes: `listen` to test a client, `dial` to test a server, `run` over a
+ * connection at hand. Use `startServer` for a peer with a mind of its own.
  *
  * **Example** (A mail server that a client is tested against)
  *
@@ -29,6 +32,7 @@
  * await Effect.runPromise(TestNetwork.simulate(test))
  * ```
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Deferred from "effect/Deferred"
@@ -52,69 +56,101 @@ import type { ConnectFailed, ListenFailed, ReadError, WriteError } from "../Stre
 // ---------------------------------------------------------------------------
 
 /**
- * One thing that the peer does, or that must happen to it.
+ * One step of a script: an action of the peer, or an event that it expects.
  *
+ * **Details**
+ *
+ * `Expect`, `Skip`, `ExpectEof` and `ExpectLost` wait for the other side. `Send`, `Wait`, `HalfClose`, `Close` and `Reset`
+ * are actions. `Script` describes each of them.
+ *
+ * @see {@link Script}, {@link fromSteps}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type Step =
-  | { readonly _tag: "Expect"; readonly bytes: Uint8Array }
-  | { readonly _tag: "Skip"; readonly count: number }
+  | {
+      readonly _tag: "Expect"
+      /** The bytes that must come next. */
+      readonly bytes: Uint8Array
+    }
+  | {
+      readonly _tag: "Skip"
+      /** The number of bytes that must come next. */
+      readonly count: number
+    }
   | { readonly _tag: "ExpectEof" }
   | { readonly _tag: "ExpectLost" }
-  | { readonly _tag: "Send"; readonly bytes: Uint8Array }
-  | { readonly _tag: "Wait"; readonly duration: Duration.Input }
+  | {
+      readonly _tag: "Send"
+      /** The bytes to write. */
+      readonly bytes: Uint8Array
+    }
+  | {
+      readonly _tag: "Wait"
+      /** The time to let pass. */
+      readonly duration: Duration.Input
+    }
   | { readonly _tag: "HalfClose" }
   | { readonly _tag: "Close" }
   | { readonly _tag: "Reset" }
 
 /**
- * What a peer does, in order. Each method returns a script that goes on.
+ * The steps of a peer, in order. Each method returns a longer script, and changes nothing.
  *
+ * @see {@link script} to begin with.
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Script {
+  /** The steps, in order. */
   readonly steps: ReadonlyArray<Step>
-  /** The next bytes must be these; fails at the first that is another. */
+  /** Expects exactly these bytes next. Fails at the first byte that differs. */
   expect(bytes: Uint8Array | string): Script
-  /** The next bytes, so many, may be any. */
+  /** Expects a number of bytes next, whatever they are. */
   skip(count: number): Script
-  /** The other side must end its output now. */
+  /** Expects the end of the other side's output. */
   readonly expectEof: Script
-  /** The connection must break now. */
+  /** Expects the loss of the connection. */
   readonly expectLost: Script
-  /** Writes, and waits until it is sent. */
+  /** Writes bytes, and waits until the operating system has them. */
   send(bytes: Uint8Array | string): Script
   /** Lets time pass, by the `Clock`. */
   wait(duration: Duration.Input): Script
-  /** Ends the output; reading goes on. */
+  /** Ends the output (FIN). Reading goes on. */
   readonly halfClose: Script
-  /** Closes in good order. */
+  /** Closes the connection in good order. */
   readonly close: Script
   /** Resets the connection. */
   readonly reset: Script
-  /** Another script behind this one. */
+  /** Adds another script behind this one. */
   followedBy(next: Script | ReadonlyArray<Step>): Script
 }
 
 /**
- * Something else happened than the script says.
+ * The other side did something else than the script says.
  *
+ * @see {@link run}, {@link Listening.done}
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
 export class PeerFailed extends Schema.TaggedError<PeerFailed>("effect-byte-streams/testing/PeerFailed")("PeerFailed", {
-  /** Which step failed, counted from 1. */
+  /** The number of the step that failed, counted from 1. */
   step: Schema.Number,
+  /** The number of all steps. */
   steps: Schema.Number,
   /** The step, in words. */
   expected: Schema.String,
-  /** What happened instead. */
+  /** The event that came instead, in words. */
   actual: Schema.String,
-  /** How many bytes the peer had received, in all steps together, before the one that was wrong. */
+  /** The number of bytes that the peer had received, in all steps, before the wrong one. */
   offset: Schema.Number,
-  /** Expected and actual bytes, where they were compared. */
+  /** The expected and the actual bytes, where they were compared. */
   dump: Schema.optional(Schema.String)
 }) {
   override get message(): string {
@@ -174,16 +210,22 @@ class Steps implements Script {
 }
 
 /**
- * The script in which nothing happens, to begin with.
+ * The empty script, to begin with.
  *
+ * @see {@link fromSteps}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
 export const script: Script = new Steps([])
 
 /**
- * The script of steps that come from elsewhere: from a file, or generated.
+ * A script of steps from elsewhere, such as a file or a generator.
  *
+ * @see {@link script}
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -194,22 +236,28 @@ export const fromSteps = (steps: ReadonlyArray<Step>): Script => new Steps(steps
 // ---------------------------------------------------------------------------
 
 /**
- * How a script is run.
+ * The options of a run.
  *
+ * @see {@link run}, {@link listen}, {@link dial}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface RunOptions {
   /**
-   * How long a step may take before it fails, in real time, whatever the `Clock` says: for tests that would hang.
-   * `wait` is as long as it says. Default 5 seconds.
+   * The longest time that a step may take, in real time, whatever the `Clock` says. A longer step fails, so a test does not
+   * hang. `wait` takes as long as it says. Default 5 seconds.
    */
   readonly patience?: Duration.Input | undefined
 }
 
 /**
- * Follows the script over a connection. What the script does not end stays open.
+ * Follows a script over a connection. A connection that the script does not end stays open.
  *
+ * @see {@link listen}, {@link dial}
+ *
+ * @stability unstable
  * @category running
  * @since 0.1.0
  */
@@ -368,28 +416,38 @@ const describe = (step: Step): string => {
 }
 
 /**
- * A peer that listens.
+ * A listening peer.
  *
+ * @see {@link listen}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Listening {
+  /** The address that is listened on. */
   readonly address: SocketAddress
-  /** The port of `address`; dies for a Unix socket, which has none. */
+  /** The port of `address`. Dies for a Unix socket, which has none. */
   readonly port: number
   /**
-   * Completes when every script has been followed to its end. Fails if something else happened, and if no client has
-   * come for a script, and none is there, for as long as the patience lasts.
+   * Completes when every script was followed to its end. Fails if a client did something else, and if no client comes for a
+   * script within `patience`.
    */
   readonly done: Effect.Effect<void, PeerFailed>
 }
 
 /**
- * Listens, and follows the script with the client that comes; with several
- * scripts the first client gets the first one, and so on. Closes a connection
- * in good order when its script is over. A client for whom there is no script is
- * reset. Stops listening when the scope closes.
+ * Listens, and follows the script with the client that comes.
  *
+ * **Details**
+ *
+ * - Of several scripts the first client gets the first one, and so on. A client without a script is reset.
+ * - A connection is closed in good order when its script is over.
+ * - Listening stops when the scope closes. The default is port 0 on `127.0.0.1`.
+ *
+ * @see {@link dial} for the other side.
+ *
+ * @stability unstable
  * @category running
  * @since 0.1.0
  */
@@ -444,6 +502,9 @@ export const listen = (
 /**
  * Connects, follows the script, and closes.
  *
+ * @see {@link listen} for the other side.
+ *
+ * @stability unstable
  * @category running
  * @since 0.1.0
  */

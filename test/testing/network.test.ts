@@ -294,6 +294,8 @@ describe("connecting that fails", () => {
         [{ chunking: {} }, ".chunking.random must be an object, got undefined"],
         [{ chunking: { offsets: [-1] } }, ".chunking.offsets must be an integer of 0 or more bytes, got -1"],
         [{ chunking: { offsets: 5 } }, ".chunking.offsets must be an array of numbers, got 5"],
+        [{ chunking: { random: { max: 0 } } }, ".chunking.random.max must be an integer above 0, got 0"],
+        [{ chunking: { random: { max: null } } }, ".chunking.random.max must be an integer above 0, got null"],
         [{ chunking: { random: { most: 0 } } }, ".chunking.random.most must be an integer above 0, got 0"],
         [{ chunking: { random: { seed: NaN } } }, ".chunking.random.seed must be a finite number, got NaN"]
       ] as const) {

@@ -16,8 +16,11 @@ import * as Patience from "../time/realTime.ts"
 export class LawViolation extends Schema.TaggedError<LawViolation>("effect-byte-streams/testing/LawViolation")(
   "LawViolation",
   {
+    /** The name of the law. */
     law: Schema.String,
+    /** The law, in a sentence. */
     statement: Schema.String,
+    /** The behaviour that was found instead. */
     found: Schema.String
   }
 ) {

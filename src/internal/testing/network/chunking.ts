@@ -8,7 +8,13 @@ export type Chunking =
   | "oneByte"
   | "halves"
   | "random"
-  | { readonly random: { readonly seed?: number | undefined; readonly most?: number | undefined } }
+  | {
+      readonly random: {
+        readonly seed?: number | undefined
+        readonly max?: number | undefined
+        readonly most?: number | undefined
+      }
+    }
   | { readonly offsets: ReadonlyArray<number> }
 
 /**
@@ -17,7 +23,7 @@ export type Chunking =
  */
 export type Cutter = (offset: number, left: number, length: number) => number
 
-const defaultMost = 4096
+const defaultMax = 4096
 
 /** `seed` is that of the network, for those who give none of their own. */
 export const cutter = (operation: string, name: string, chunking: Chunking, seed: number): Cutter => {
@@ -30,7 +36,7 @@ export const cutter = (operation: string, name: string, chunking: Chunking, seed
       case "halves":
         return (_offset, left, length) => (left === length ? Math.ceil(length / 2) : left)
       case "random":
-        return random(seed, defaultMost)
+        return random(seed, defaultMax)
       default:
         throw Argument.wrongType(operation, name, kinds, chunking)
     }
@@ -48,16 +54,18 @@ export const cutter = (operation: string, name: string, chunking: Chunking, seed
       return next < offsets.length ? Math.min(left, offsets[next]! - offset) : left
     }
   }
-  const { most = defaultMost, seed: own = seed } = Argument.record(operation, `${name}.random`, chunking.random)
+  const { max, most, seed: own = seed } = Argument.record(operation, `${name}.random`, chunking.random)
   return random(
     Argument.finite(operation, `${name}.random.seed`, own),
-    Argument.positive(operation, `${name}.random.most`, most)
+    max === undefined && most !== undefined
+      ? Argument.positive(operation, `${name}.random.most`, most)
+      : Argument.positive(operation, `${name}.random.max`, max === undefined ? defaultMax : max)
   )
 }
 
 const kinds = `"asIs", "oneByte", "halves", "random", or an object with random or offsets`
 
-const random = (seed: number, most: number): Cutter => {
+const random = (seed: number, max: number): Cutter => {
   const next = Random.make(seed)
-  return (_offset, left) => Random.size(next, Math.min(left, most))
+  return (_offset, left) => Random.size(next, Math.min(left, max))
 }
