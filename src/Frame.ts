@@ -1059,7 +1059,10 @@ export interface Cursor {
   readonly closed: boolean
   /** The next `size` bytes, which must be there, as a view; moves behind them. */
   take(size: number): Uint8Array
-  /** Not enough has arrived: at least `missing` more bytes. To be returned. The function is called anew once they are there. */
+  /**
+   * Not enough has arrived: at least `missing` more bytes. To be returned. The function is called anew once they are there.
+   * A function that could find fault with fewer asks for 1: else what is told depends on how the bytes were cut.
+   */
   more(missing: number): Stop
   /** The bytes are no message, and why. To be returned. */
   malformed(reason: string, at?: number): Stop

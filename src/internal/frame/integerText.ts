@@ -36,12 +36,13 @@ export const integerText = ({ end, leadingZeros, radix, signed: isSigned }: Inte
         value = value * radix + digit
         if (i - digits >= mostDigits) return cursor.malformed(`more than ${mostDigits} digits`)
       }
-      if (i === last) return cursor.more(end.length)
+      // what is wrong may show with the next byte
+      if (i === last) return cursor.more(1)
       if (i === digits) return cursor.malformed("a digit is missing", i)
       if (value > Number.MAX_SAFE_INTEGER) return cursor.malformed(tooWide)
       if (!leadingZeros && bytes[digits] === 48 && i - digits > 1) return cursor.malformed("a leading zero")
       for (let k = 0; k < end.length; k++) {
-        if (i + k === last) return cursor.more(end.length - k)
+        if (i + k === last) return cursor.more(1)
         if (bytes[i + k] !== end[k]) return cursor.malformed("a number that does not end where it must", i + k)
       }
       cursor.at = i + end.length

@@ -5,8 +5,11 @@ import { bound, make, Misuse, type Node, of } from "./node.ts"
 import { reasonOf } from "./progress.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
 
+/** Why a decoder writes nothing. */
+export const onlyReads = "is a decoder, and cannot write"
+
 const cannotWrite = (): never => {
-  throw new EncodeFault("is a decoder, and cannot write")
+  throw new EncodeFault(onlyReads)
 }
 
 export const gen = <A>(
@@ -50,7 +53,15 @@ export const decoder = <A>(options: {
   readonly decode: (cursor: Cursor) => A | Stop
 }): Node<A> => {
   const max = bound("decoder", "maxBytes", options?.maxBytes)
-  return limited(make<A>({ name: "decoder", min: 0, max: Infinity, read: options.decode, write: cannotWrite }), max)
+  const { decode } = options
+  const read = (cursor: Cursor): A | Stop => {
+    const { at } = cursor
+    const value = decode(cursor)
+    // it may have looked at everything
+    if (value === stop) cursor.looked += cursor.end - at
+    return value
+  }
+  return limited(make<A>({ name: "decoder", min: 0, max: Infinity, read, write: cannotWrite }), max)
 }
 
 const cannotRead = (): never => {

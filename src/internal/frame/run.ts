@@ -143,6 +143,11 @@ export class PushDecoder<A> {
     return Bytes.copy(this.bytes.subarray(this.from, this.to))
   }
 
+  /** What decoding has cost so far: bytes looked at, and parts entered. */
+  get steps(): number {
+    return this.cursor.looked + this.cursor.entered
+  }
+
   private next(): any {
     const { cursor } = this
     if (this.progress === undefined) {

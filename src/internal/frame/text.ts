@@ -100,11 +100,17 @@ export const literal = (value: string | Uint8Array): Node<void> => {
     read: (cursor) => {
       const { at, bytes } = cursor
       const there = Math.min(size, cursor.end - at)
-      // what differs is known to before all of it is there
-      for (let i = 0; i < there; i++) {
-        if (bytes[at + i] !== expected[i]) return cursor.malformed(`expected ${shown}`, at + i)
+      // what differs is known before all of it is there
+      for (let i = cursor.searched; i < there; i++) {
+        if (bytes[at + i] === expected[i]) continue
+        cursor.searched = 0
+        return cursor.malformed(`expected ${shown}`, at + i)
       }
-      if (there < size) return cursor.more(size - there)
+      if (there < size) {
+        cursor.searched = there
+        return cursor.more(1)
+      }
+      cursor.searched = 0
       cursor.at = at + size
       return undefined
     },

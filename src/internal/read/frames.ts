@@ -23,8 +23,9 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   declare protected readonly cursor: Cursor
   /** How many bytes the message has that was decoded last, or the messages together. */
   declare protected size: number
-  /** What `ready` found, for `settle` to take. */
+  /** What `ready` found, for `settle` to take: a message, or what is wrong. */
   declare private found: A | typeof stop
+  declare private foundFault: Fault | undefined
 
   constructor(source: Source, node: Node<A>) {
     super(source)
@@ -32,6 +33,7 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     this.cursor = new Cursor()
     this.size = 0
     this.found = stop
+    this.foundFault = undefined
   }
 
   override threshold(): number {
@@ -96,14 +98,23 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   ready(): boolean {
     if (this.over()) return true
     this.found = this.look()
-    return this.found !== stop || this.cursor.fault !== undefined
+    this.foundFault = this.found === stop ? this.cursor.fault : undefined
+    return this.found !== stop || this.foundFault !== undefined
   }
 
   /** As `look`, or what `ready` has found. */
   protected next(): A | typeof stop {
-    const { buffer, found } = this
+    const { buffer, found, foundFault } = this
     this.found = stop
-    return found !== stop && buffer.operation === this && buffer.closed === undefined ? found : this.look()
+    this.foundFault = undefined
+    if (buffer.operation === this && buffer.closed === undefined) {
+      if (found !== stop) return found
+      if (foundFault !== undefined) {
+        this.cursor.fault = foundFault
+        return stop
+      }
+    }
+    return this.look()
   }
 
   /** Takes the answer from the front of the buffer, if it is there. */
