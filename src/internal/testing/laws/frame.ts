@@ -15,7 +15,7 @@ import * as Random from "../random.ts"
 import { type Broken, broken, concat, LawViolation } from "./law.ts"
 
 /** See `FrameLaws.Subject`. */
-export interface Subject<A> {
+interface Subject<A> {
   readonly frame: Decoder<A>
   readonly values?: ReadonlyArray<A> | undefined
   readonly known?: ReadonlyArray<readonly [value: A, bytes: Uint8Array]> | undefined
