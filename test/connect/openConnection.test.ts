@@ -107,7 +107,7 @@ describe("openConnection", () => {
   )
 
   it.live(
-    "10.10 turns TCP_NODELAY on and keep-alive off, for clients and accepted connections",
+    "row 10.10: turns TCP_NODELAY on and keep-alive off, for clients and accepted connections",
     () =>
       Effect.gen(function* () {
         const server = yield* startServer({ host, port: 0 }, () => Effect.never)
@@ -153,7 +153,7 @@ describe("openConnection", () => {
 })
 
 describe("openConnection fails typed", () => {
-  it.live("open_connection_error: nobody listens", () =>
+  it.live("CPython open_connection_error: nobody listens", () =>
     Effect.gen(function* () {
       const port = yield* closedPort()
       const failed = yield* Effect.flip(openConnection({ host, port }))
@@ -336,7 +336,7 @@ describe("openUnixConnection", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("open_unix_connection_error: the path does not exist", () =>
+  it.live("CPython open_unix_connection_error: the path does not exist", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       const failed = yield* Effect.flip(openUnixConnection(path))

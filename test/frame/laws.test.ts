@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Frame, StreamError, StreamReader } from "effect-byte-streams"
 import { Effect, Fiber, Result, type Scope } from "effect"
 import * as fc from "fast-check"
+import { bytes } from "../support/bytes.ts"
 import { start } from "../support/fibers.ts"
 import { constructors, nested, type Sample, samples, valuesOf } from "../support/frames.ts"
 import { handFed } from "../support/handFed.ts"
@@ -63,13 +64,13 @@ const thereAndBack = (sample: Sample, values: ReadonlyArray<unknown>, sizes: Rea
     assert.deepStrictEqual(yield* Fiber.join(reading), values, `${sample.name}, read`)
   })
 
-describe.each(constructors)("there and back, however it is cut: $name", (sample) => {
+describe.each(constructors)("rank 20: there and back, however it is cut: $name", (sample) => {
   it.effect("what was written is what is read", () =>
     forAll(fc.tuple(valuesOf(sample), cuts), ([values, sizes]) => thereAndBack(sample, values, sizes), { numRuns: 40 })
   )
 })
 
-it.effect("there and back, however it is cut: random compositions", () =>
+it.effect("rank 20: there and back, however it is cut: random compositions", () =>
   forAll(fc.tuple(samples, cuts), ([{ sample, values }, sizes]) => thereAndBack(sample, values, sizes), {
     numRuns: 300
   })
@@ -113,6 +114,43 @@ it.effect("one operation: interrupted anywhere, a read has consumed nothing", ()
     200
   )
 )
+
+it.effect("rank 21: what comes behind a message is left to the next read, whatever that reads by", () => {
+  const [text, number] = [Frame.lengthPrefixed(Frame.uint16, { maxBytes: 100 }), Frame.uint32LE]
+  type Piece = { readonly frame: "text" | "number" | "line" | "bytes"; readonly value: number }
+  const piece: fc.Arbitrary<Piece> = fc.record({
+    frame: fc.constantFrom("text", "number", "line", "bytes"),
+    value: fc.integer({ min: 0, max: 50 })
+  })
+  const content = ({ value }: Piece) => new Uint8Array(value).fill(97 + (value % 26))
+  const sent = (piece: Piece): Uint8Array => {
+    if (piece.frame === "text") return Frame.encodeResultUnsafe(text, content(piece))
+    if (piece.frame === "number") return Frame.encodeResultUnsafe(number, piece.value)
+    return piece.frame === "line" ? Buffer.concat([content(piece), bytes("\n")]) : content(piece)
+  }
+  return forAll(
+    fc.tuple(fc.array(piece, { maxLength: 12 }), cuts),
+    ([pieces, sizes]) =>
+      Effect.gen(function* () {
+        const { end, feed, reader } = yield* handFed({ limit: 60 })
+        const reading = yield* start(
+          Effect.gen(function* () {
+            for (const piece of pieces) {
+              if (piece.frame === "text") assert.deepStrictEqual(yield* reader.readFrame(text), content(piece))
+              else if (piece.frame === "number") assert.strictEqual(yield* reader.readFrame(number), piece.value)
+              else if (piece.frame === "line") assert.strictEqual((yield* reader.readLine).length, piece.value + 1)
+              else assert.deepStrictEqual(yield* reader.readExactly(piece.value), content(piece))
+            }
+            return yield* reader.read(1)
+          })
+        )
+        for (const part of cut(Uint8Array.from(Buffer.concat(pieces.map(sent))), sizes)) feed(part)
+        end()
+        assert.strictEqual((yield* Fiber.join(reading)).length, 0)
+      }),
+    { numRuns: 300 }
+  )
+})
 
 it.effect("the end of the stream inside a message is IncompleteRead with what came, and the buffer empty", () =>
   mostly(
@@ -177,7 +215,7 @@ it.effect(
     )
 )
 
-describe("bounded before anything is kept", () => {
+describe("rank 41: bounded before anything is kept", () => {
   const claims: ReadonlyArray<readonly [string, Frame.Decoder<any>, Uint8Array, string]> = [
     [
       "4 GiB in front of a body",
@@ -280,7 +318,7 @@ it("what is wrong is told at the byte that shows it, although the message must b
     assert.deepStrictEqual(outcome(cut(Uint8Array.of(58, 58, 58), sizes)), ["[0].length", 0])
 })
 
-describe("after a fault", () => {
+describe("rank 22: after a fault", () => {
   const packet = Frame.named(
     Frame.struct({ kind: Frame.uint8, body: Frame.lengthPrefixed(Frame.uint8, { maxBytes: 100 }, Frame.utf8Rest) }),
     "Packet"

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Frame } from "effect-byte-streams"
 import { nested } from "../support/frames.ts"
 
-describe("linear", () => {
+describe("rank 35: linear", () => {
   /** Nested arrays, wide and deep, of about so many bytes. */
   const message = (bytes: number, length = 8): unknown => {
     let value: unknown = []
@@ -33,7 +33,7 @@ describe("linear", () => {
         `${size} at a time`
       )
     }
-  })
+  }, 60_000)
 
   it("10 MB in pieces of 64 KiB cost no more a byte than 100 KB do", () => {
     const small = Frame.encodeResultUnsafe(nested, message(100_000, 250))

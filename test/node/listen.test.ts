@@ -25,7 +25,7 @@ const greetingOf = (options: { readonly host: string; readonly port: number }) =
   Effect.scoped(Effect.flatMap(openConnection(options), ({ reader }) => Effect.map(reader.readLine, text)))
 
 describe("where to listen", () => {
-  it.live("10.7 port 0 is replaced by the port that the system chose", () =>
+  it.live("row 10.7: port 0 is replaced by the port that the system chose", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ host, port: 0 }, greet)
       assert.isAbove(server.port, 0)
@@ -35,7 +35,7 @@ describe("where to listen", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("10.7 several hosts: each has an address of its own, and all are served", () =>
+  it.live("row 10.7: several hosts: each has an address of its own, and all are served", () =>
     Effect.gen(function* () {
       const hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
       const server = yield* startServer({ host: hosts, port: 0 }, greet)
@@ -83,7 +83,7 @@ describe("where to listen", () => {
     )
   )
 
-  it.live.each([undefined, ""])("10.7 host %j is all interfaces", (all) =>
+  it.live.each([undefined, ""])("row 10.7: host %j is all interfaces", (all) =>
     Effect.gen(function* () {
       const server = yield* startServer({ host: all, port: 0 }, greet)
       assert.strictEqual(yield* greetingOf({ host: "127.0.0.1", port: server.port }), "hello\n")
@@ -280,7 +280,7 @@ describe("interrupting startServer", () => {
 })
 
 describe("Network.listen", () => {
-  it.live("10.1 close stops listening, and accepted connections go on; closing twice is fine", () =>
+  it.live("row 10.1: close stops listening, and accepted connections go on; closing twice is fine", () =>
     Effect.gen(function* () {
       const network = yield* Network.Network
       const arrived: Array<string> = []

@@ -95,7 +95,7 @@ const greetingOf = (path: string) =>
   Effect.scoped(Effect.flatMap(openUnixConnection(path), ({ reader }) => Effect.map(reader.readLine, text)))
 
 describe("rank 25 the path after the end", () => {
-  it.live("rank 25 unix_server_addr_cleanup: it is removed", () =>
+  it.live("rank 25, CPython unix_server_addr_cleanup: it is removed", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       yield* Effect.scoped(
@@ -110,7 +110,7 @@ describe("rank 25 the path after the end", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("rank 25 unix_server_sock_cleanup: it is removed as soon as the server stops accepting", () =>
+  it.live("rank 25, CPython unix_server_sock_cleanup: it is removed as soon as the server stops accepting", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       const server = yield* startServer({ path }, greet())
@@ -120,7 +120,7 @@ describe("rank 25 the path after the end", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("rank 25 unix_server_cleanup_gone: it is gone already, and nobody minds", () =>
+  it.live("rank 25, CPython unix_server_cleanup_gone: it is gone already, and nobody minds", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       yield* Effect.scoped(
@@ -133,7 +133,7 @@ describe("rank 25 the path after the end", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("rank 25 unix_server_cleanup_replaced: it is somebody else's by now, and stays", () =>
+  it.live("rank 25, CPython unix_server_cleanup_replaced: it is somebody else's by now, and stays", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       yield* Effect.scoped(
@@ -151,7 +151,7 @@ describe("rank 25 the path after the end", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("rank 25 unix_server_cleanup_replaced: the same for a file, or another server's socket", () =>
+  it.live("rank 25, CPython unix_server_cleanup_replaced: the same for a file, or another server's socket", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       yield* Effect.scoped(
@@ -172,7 +172,7 @@ describe("rank 25 the path after the end", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("rank 25 unix_server_cleanup_prevented: it stays with cleanupSocket: false", () =>
+  it.live("rank 25, CPython unix_server_cleanup_prevented: it stays with cleanupSocket: false", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       yield* Effect.scoped(startUnixServer(path, greet(), { cleanupSocket: false }))

@@ -191,7 +191,7 @@ for (const { awaited, buffered, left, outcome, request } of holders) {
   )
 }
 
-it.effect("7.1 the streams of a reader are reads like any other", () =>
+it.effect("row 7.1: the streams of a reader are reads like any other", () =>
   Effect.gen(function* () {
     const { feed, reader } = yield* handFed()
     const holder = yield* start(reader.readLine)
@@ -212,7 +212,7 @@ it.effect("7.1 the streams of a reader are reads like any other", () =>
   })
 )
 
-it.effect("7.1 a read that was interrupted holds nothing", () =>
+it.effect("row 7.1: a read that was interrupted holds nothing", () =>
   Effect.gen(function* () {
     for (const { buffered, request } of holders) {
       const { feed, reader } = yield* handFed()
@@ -231,7 +231,7 @@ it.effect("7.1 a read that was interrupted holds nothing", () =>
 )
 
 // on public API alone nobody else runs between the wake and the read
-it.effect.skipIf(publicOnly)("7.1 a read that was woken, and is yet to run, still holds the reader", () =>
+it.effect.skipIf(publicOnly)("row 7.1: a read that was woken, and is yet to run, still holds the reader", () =>
   Effect.sync(() => {
     for (const { awaited, buffered, outcome, request } of holders) {
       const scheduler = new SteppingScheduler({ everyStep: true })
@@ -254,7 +254,7 @@ it.effect.skipIf(publicOnly)("7.1 a read that was woken, and is yet to run, stil
   })
 )
 
-it.effect("7.3 the end of one read does not undo the wait of the next, which began in the same turn", () =>
+it.effect("row 7.3: the end of one read does not undo the wait of the next, which began in the same turn", () =>
   Effect.gen(function* () {
     for (const { awaited, buffered, left, outcome, request } of holders) {
       const { end, feed, reader } = yield* handFed()

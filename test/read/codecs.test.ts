@@ -63,7 +63,7 @@ const rest = (fed: { readonly end: () => void; readonly reader: StreamReader.Str
   })
 
 describe("bytes", () => {
-  it.effect("bytes_decoder: whatever is there", () =>
+  it.effect("tokio bytes_decoder: whatever is there", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder((reader) => reader.read(100))
       assert.strictEqual(yield* decode("abc"), "abc")
@@ -72,7 +72,7 @@ describe("bytes", () => {
     })
   )
 
-  it.effect("bytes_encoder: as they are", () =>
+  it.effect("tokio bytes_encoder: as they are", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       yield* writer.write(bytes("abc"))
@@ -83,7 +83,7 @@ describe("bytes", () => {
 })
 
 describe("lines", () => {
-  it.effect("lines_decoder, where the line end is a part of the line", () =>
+  it.effect("tokio lines_decoder, where the line end is a part of the line", () =>
     Effect.gen(function* () {
       const { decode, ...fed } = yield* decoder(line())
       assert.strictEqual(yield* decode("line 1\nline 2\r\nline 3\n\r\n\r"), "line 1\n")
@@ -99,15 +99,17 @@ describe("lines", () => {
     })
   )
 
-  it.effect("lines_decoder, as a stream of text: without line ends, but for a carriage return in no line end", () =>
-    Effect.gen(function* () {
-      const reader = yield* StreamReader.fromBytes("line 1\nline 2\r\nline 3\n\r\n\rk")
-      const lines = yield* Stream.runCollect(StreamReader.lines(reader))
-      assert.deepStrictEqual(lines, ["line 1", "line 2", "line 3", "", "\rk"])
-    })
+  it.effect(
+    "tokio lines_decoder, as a stream of text: without line ends, but for a carriage return in no line end",
+    () =>
+      Effect.gen(function* () {
+        const reader = yield* StreamReader.fromBytes("line 1\nline 2\r\nline 3\n\r\n\rk")
+        const lines = yield* Stream.runCollect(StreamReader.lines(reader))
+        assert.deepStrictEqual(lines, ["line 1", "line 2", "line 3", "", "\rk"])
+      })
   )
 
-  it.effect("lines_decoder_invalid_utf8, where it becomes U+FFFD, and does not end the stream", () =>
+  it.effect("tokio lines_decoder_invalid_utf8, where it becomes U+FFFD, and does not end the stream", () =>
     Effect.gen(function* () {
       const pieces = [bytes("line 1"), Uint8Array.of(0xc3, 0x28), bytes("\nline 2\n")]
       const reader = yield* StreamReader.fromBytes(pieces)
@@ -116,7 +118,7 @@ describe("lines", () => {
     })
   )
 
-  it.effect("lines_decoder_max_length: the carriage return counts", () =>
+  it.effect("tokio lines_decoder_max_length: the carriage return counts", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(line(6))
       assert.strictEqual(yield* decode("line 1 is too long\nline 2\nline 3\r\nline 4\n\r\n\r"), tooLong)
@@ -129,7 +131,7 @@ describe("lines", () => {
     })
   )
 
-  it.effect("lines_decoder_max_length: a last line without its end may be as long as any, and no longer", () =>
+  it.effect("tokio lines_decoder_max_length: a last line without its end may be as long as any, and no longer", () =>
     Effect.gen(function* () {
       for (const [last, expected] of [
         ["aabbcc", "aabbcc"],
@@ -143,7 +145,7 @@ describe("lines", () => {
     })
   )
 
-  it.effect("lines_decoder_max_length_underrun: the rest of it comes later", () =>
+  it.effect("tokio lines_decoder_max_length_underrun: the rest of it comes later", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(line(6))
       assert.strictEqual(yield* decode("line "), more)
@@ -154,7 +156,7 @@ describe("lines", () => {
     })
   )
 
-  it.effect("lines_decoder_max_length_bursts: as long as may be, then longer with its end", () =>
+  it.effect("tokio lines_decoder_max_length_bursts: as long as may be, then longer with its end", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(line(10))
       assert.strictEqual(yield* decode("line "), more)
@@ -164,7 +166,7 @@ describe("lines", () => {
     })
   )
 
-  it.effect("lines_decoder_max_length_big_burst: longer, with its end, at once", () =>
+  it.effect("tokio lines_decoder_max_length_big_burst: longer, with its end, at once", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(line(10))
       assert.strictEqual(yield* decode("line "), more)
@@ -173,7 +175,7 @@ describe("lines", () => {
     })
   )
 
-  it.effect("lines_decoder_max_length_newline_between_decodes", () =>
+  it.effect("tokio lines_decoder_max_length_newline_between_decodes", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(line(5))
       assert.strictEqual(yield* decode("hello"), more)
@@ -182,7 +184,7 @@ describe("lines", () => {
     })
   )
 
-  it.effect("lines_decoder_max_length_underrun_twice: one line is too long once, however it comes", () =>
+  it.effect("tokio lines_decoder_max_length_underrun_twice: one line is too long once, however it comes", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(line(11))
       assert.strictEqual(yield* decode("line "), more)
@@ -192,7 +194,7 @@ describe("lines", () => {
     })
   )
 
-  it.effect("lines_decoder_discard_repeat: dropping goes on, one byte at a time", () =>
+  it.effect("tokio lines_decoder_discard_repeat: dropping goes on, one byte at a time", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(line(1))
       assert.strictEqual(yield* decode("aa"), tooLong)
@@ -201,7 +203,7 @@ describe("lines", () => {
     })
   )
 
-  it.effect("lines_encoder: a line is text and a line feed, in one write", () =>
+  it.effect("tokio lines_encoder: a line is text and a line feed, in one write", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       yield* writer.writeAll(["line 1", "\n"])
@@ -215,7 +217,7 @@ describe("lines", () => {
 describe("delimiters", () => {
   const delimiters = [",", ";", "\n", "\r"]
 
-  it.effect("any_delimiters_decoder_any_character", () =>
+  it.effect("tokio any_delimiters_decoder_any_character", () =>
     Effect.gen(function* () {
       const { decode, ...fed } = yield* decoder(delimited(delimiters))
       assert.strictEqual(yield* decode("chunk 1,chunk 2;chunk 3\n\r"), "chunk 1,")
@@ -229,7 +231,7 @@ describe("delimiters", () => {
     })
   )
 
-  it.effect("any_delimiters_decoder_max_length", () =>
+  it.effect("tokio any_delimiters_decoder_max_length", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(delimited(delimiters, 7))
       assert.strictEqual(yield* decode("chunk 1 is too long\nchunk 2\nchunk 3\r\nchunk 4\n\r\n"), tooLong)
@@ -241,7 +243,7 @@ describe("delimiters", () => {
     })
   )
 
-  it.effect("any_delimiters_decoder_max_length: nothing is lost by it: it may be read after all", () =>
+  it.effect("tokio any_delimiters_decoder_max_length: nothing is lost by it: it may be read after all", () =>
     Effect.gen(function* () {
       const { decode, ...fed } = yield* decoder((reader) => reader.readUntil(delimiters, { limit: 7 }))
       assert.strictEqual(yield* decode("aabbccdd"), tooLong)
@@ -249,7 +251,7 @@ describe("delimiters", () => {
     })
   )
 
-  it.effect("any_delimiter_decoder_max_length_underrun", () =>
+  it.effect("tokio any_delimiter_decoder_max_length_underrun", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(delimited(delimiters, 7))
       assert.strictEqual(yield* decode("chunk "), more)
@@ -260,7 +262,7 @@ describe("delimiters", () => {
     })
   )
 
-  it.effect("any_delimiter_decoder_max_length_underrun_twice", () =>
+  it.effect("tokio any_delimiter_decoder_max_length_underrun_twice", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(delimited(delimiters, 11))
       assert.strictEqual(yield* decode("chunk "), more)
@@ -270,7 +272,7 @@ describe("delimiters", () => {
     })
   )
 
-  it.effect("any_delimiter_decoder_max_length_bursts", () =>
+  it.effect("tokio any_delimiter_decoder_max_length_bursts", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(delimited(delimiters, 11))
       assert.strictEqual(yield* decode("chunk "), more)
@@ -280,7 +282,7 @@ describe("delimiters", () => {
     })
   )
 
-  it.effect("any_delimiter_decoder_max_length_big_burst", () =>
+  it.effect("tokio any_delimiter_decoder_max_length_big_burst", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(delimited(delimiters, 11))
       assert.strictEqual(yield* decode("chunk "), more)
@@ -289,7 +291,7 @@ describe("delimiters", () => {
     })
   )
 
-  it.effect("any_delimiter_decoder_max_length_delimiter_between_decodes", () =>
+  it.effect("tokio any_delimiter_decoder_max_length_delimiter_between_decodes", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(delimited(delimiters, 5))
       assert.strictEqual(yield* decode("hello"), more)
@@ -298,7 +300,7 @@ describe("delimiters", () => {
     })
   )
 
-  it.effect("any_delimiter_decoder_discard_repeat", () =>
+  it.effect("tokio any_delimiter_decoder_discard_repeat", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder(delimited(delimiters, 1))
       assert.strictEqual(yield* decode("aa"), tooLong)
@@ -307,7 +309,7 @@ describe("delimiters", () => {
     })
   )
 
-  it.effect("any_delimiter_encoder: each item and a separator of its own, in one write", () =>
+  it.effect("tokio any_delimiter_encoder: each item and a separator of its own, in one write", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       yield* writer.writeAll(["chunk 1", ";--;"])
@@ -319,7 +321,7 @@ describe("delimiters", () => {
 })
 
 describe("reads", () => {
-  it.effect("io_read_until: with the delimiter, and at the end what is left, as what is missing", () =>
+  it.effect("tokio io_read_until: with the delimiter, and at the end what is left, as what is missing", () =>
     Effect.gen(function* () {
       const { decode, ...fed } = yield* decoder((reader) => reader.readUntil("3"))
       assert.strictEqual(yield* decode("1233"), "123")
@@ -330,7 +332,7 @@ describe("reads", () => {
     })
   )
 
-  it.effect("io_read_until: not all of it is ready", () =>
+  it.effect("tokio io_read_until: not all of it is ready", () =>
     Effect.gen(function* () {
       const { decode } = yield* decoder((reader) => reader.readUntil("!"))
       for (const part of ["Hello ", "Wor", "ld"]) assert.strictEqual(yield* decode(part), more)
@@ -340,7 +342,7 @@ describe("reads", () => {
     })
   )
 
-  it.effect("io_read_until: what came before a failure is kept", () =>
+  it.effect("tokio io_read_until: what came before a failure is kept", () =>
     Effect.gen(function* () {
       const { decode, lose, reader } = yield* decoder((reader) => reader.readUntil("!"))
       assert.strictEqual(yield* decode("Hello "), more)
@@ -350,7 +352,7 @@ describe("reads", () => {
     })
   )
 
-  it.effect("io_read_line", () =>
+  it.effect("tokio io_read_line", () =>
     Effect.gen(function* () {
       const { decode, end } = yield* decoder((reader) => reader.readLine)
       assert.strictEqual(yield* decode("hello\n\n"), "hello\n")
@@ -360,7 +362,7 @@ describe("reads", () => {
     })
   )
 
-  it.effect("io_read_line: what came before a failure is kept", () =>
+  it.effect("tokio io_read_line: what came before a failure is kept", () =>
     Effect.gen(function* () {
       const { decode, lose, reader } = yield* decoder((reader) => reader.readLine)
       assert.strictEqual(yield* decode("Hello Wor"), more)
@@ -370,7 +372,7 @@ describe("reads", () => {
     })
   )
 
-  it.effect("io_lines", () =>
+  it.effect("tokio io_lines", () =>
     Effect.gen(function* () {
       const reader = yield* StreamReader.fromBytes("hello\n\n")
       assert.deepStrictEqual(yield* Stream.runCollect(StreamReader.lines(reader)), ["hello", ""])

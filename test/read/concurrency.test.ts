@@ -10,10 +10,10 @@ import { effectOf, type Request } from "../support/readRequests.ts"
 import { reads } from "../support/reads.ts"
 import { turns } from "../support/wait.ts"
 
-describe("7 concurrency and cancellation", () => {
+describe("section 7: concurrency and cancellation", () => {
   for (const read of reads) {
     it.effect(
-      `7.1 a second read is refused while ${read.title} waits, whatever there is; the first is unharmed (rank 17)`,
+      `row 7.1: a second read is refused while ${read.title} waits, whatever there is; the first is unharmed (rank 17)`,
       () =>
         Effect.gen(function* () {
           const { end, feed, reader } = yield* handFed()
@@ -46,7 +46,7 @@ describe("7 concurrency and cancellation", () => {
   ]
   for (const request of withoutWait) {
     const shown = "count" in request ? `${request.name}(0)` : request.name
-    it.effect(`7.1 ${shown} is refused while a read waits, though it would not have to wait itself`, () =>
+    it.effect(`row 7.1: ${shown} is refused while a read waits, though it would not have to wait itself`, () =>
       Effect.gen(function* () {
         const { feed, reader } = yield* handFed()
         const first = yield* start(reader.readExactly(3))
@@ -58,7 +58,7 @@ describe("7 concurrency and cancellation", () => {
     )
   }
 
-  it.effect("7.1 asking what is buffered, and for the end, disturbs nobody", () =>
+  it.effect("row 7.1: asking what is buffered, and for the end, disturbs nobody", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       const first = yield* start(reader.readExactly(3))
@@ -70,7 +70,7 @@ describe("7 concurrency and cancellation", () => {
     })
   )
 
-  it.effect("7.1 a reader is free again once the first read is over, by success, failure or interruption", () =>
+  it.effect("row 7.1: a reader is free again once the first read is over, by success, failure or interruption", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       const succeeds = yield* start(reader.readExactly(1))
@@ -88,7 +88,7 @@ describe("7 concurrency and cancellation", () => {
     })
   )
 
-  it.effect("7.2 no byte is stolen from a read that waits for more", () =>
+  it.effect("row 7.2: no byte is stolen from a read that waits for more", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("abc")
@@ -100,7 +100,7 @@ describe("7 concurrency and cancellation", () => {
     })
   )
 
-  it.effect("7.2 of many reads begun at once one gets the bytes, all others are refused", () =>
+  it.effect("row 7.2: of many reads begun at once one gets the bytes, all others are refused", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       const fibers = yield* Effect.forEach(Array.from({ length: 50 }), () => start(reader.readLine))
@@ -111,7 +111,7 @@ describe("7 concurrency and cancellation", () => {
     })
   )
 
-  it.effect("7.3 a read begun in the very step in which another ended is woken by the next bytes", () =>
+  it.effect("row 7.3: a read begun in the very step in which another ended is woken by the next bytes", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       const seen: Array<string> = []
@@ -127,7 +127,7 @@ describe("7 concurrency and cancellation", () => {
     })
   )
 
-  it.effect("7.3 a read begun while an interrupted one cleans up is not forgotten", () =>
+  it.effect("row 7.3: a read begun while an interrupted one cleans up is not forgotten", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 4 })
       // a fiber that lets others run every few steps, also while it cleans up
@@ -159,7 +159,7 @@ describe("7 concurrency and cancellation", () => {
   )
 
   for (const read of reads.filter((read) => read.title !== "discardUntil")) {
-    it.effect(`7.4 an interrupted ${read.title} leaves every byte, and the next read sees them (rank 5)`, () =>
+    it.effect(`row 7.4: an interrupted ${read.title} leaves every byte, and the next read sees them (rank 5)`, () =>
       Effect.gen(function* () {
         const { end, feed, reader } = yield* handFed()
         for (let i = 0; i < 3; i++) {
@@ -177,7 +177,7 @@ describe("7 concurrency and cancellation", () => {
   }
 
   it.effect(
-    "7.4 an interrupted discardUntil has dropped some of what comes before the separator, and nothing else",
+    "row 7.4: an interrupted discardUntil has dropped some of what comes before the separator, and nothing else",
     () =>
       Effect.gen(function* () {
         const { feed, reader } = yield* handFed()
@@ -196,7 +196,7 @@ describe("7 concurrency and cancellation", () => {
 
   for (const read of reads.filter((read) => read.title !== "discardUntil")) {
     it.effect(
-      `7.4 an interrupted ${read.title} loses nothing wherever the scheduler lets another fiber in (rank 5)`,
+      `row 7.4: an interrupted ${read.title} loses nothing wherever the scheduler lets another fiber in (rank 5)`,
       () =>
         Effect.gen(function* () {
           let interrupted = 0
@@ -226,7 +226,7 @@ describe("7 concurrency and cancellation", () => {
     )
   }
 
-  it.effect("7.4 bytes that arrive as the reading fiber is interrupted are with one of the two", () =>
+  it.effect("row 7.4: bytes that arrive as the reading fiber is interrupted are with one of the two", () =>
     Effect.gen(function* () {
       for (const first of ["feed", "interrupt"]) {
         const { feed, reader } = yield* handFed()
@@ -247,7 +247,7 @@ describe("7 concurrency and cancellation", () => {
 
   for (const read of reads.filter((read) => !read.waitsForEnd && read.leaves === "")) {
     it.effect(
-      `7.4 a source that is told to go on interrupts the very ${read.title} that made room: nothing is lost`,
+      `row 7.4: a source that is told to go on interrupts the very ${read.title} that made room: nothing is lost`,
       () =>
         Effect.gen(function* () {
           let told = 0
@@ -278,7 +278,7 @@ describe("7 concurrency and cancellation", () => {
     )
   }
 
-  it.effect("7.4 a timeout around a read loses nothing, time after time (rank 5)", () =>
+  it.effect("row 7.4: a timeout around a read loses nothing, time after time (rank 5)", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       for (const byte of bytes("abc")) {

@@ -204,7 +204,7 @@ const atEveryStep = (run: (steps: number) => number): Effect.Effect<void> =>
     for (let step = 0; step < steps; step++) run(step)
   })
 
-it.effect("7.4, rank 5: interrupted at any suspension point, a read loses nothing and repeats nothing", () =>
+it.effect("row 7.4, rank 5: interrupted at any suspension point, a read loses nothing and repeats nothing", () =>
   forAll(
     fc.record({ scenario: scenarios, reads }),
     ({ reads, scenario }) =>
@@ -222,7 +222,7 @@ it.effect("7.4, rank 5: interrupted at any suspension point, a read loses nothin
   )
 )
 
-it.effect("7.4, rank 5: the next reader may start while the interrupted one is on its way out", () =>
+it.effect("row 7.4, rank 5: the next reader may start while the interrupted one is on its way out", () =>
   forAll(
     fc.record({ scenario: scenarios, reads }),
     ({ reads, scenario }) =>

@@ -15,8 +15,8 @@ import {
   value
 } from "../support/handFed.ts"
 
-describe("1 limit, pause and resume", () => {
-  it.effect("1.1 the limit is 64 KiB by default, whatever the reader is made from", () =>
+describe("section 1: limit, pause and resume", () => {
+  it.effect("row 1.1: the limit is 64 KiB by default, whatever the reader is made from", () =>
     Effect.gen(function* () {
       const readers = [
         (yield* StreamReader.make()).reader,
@@ -33,7 +33,7 @@ describe("1 limit, pause and resume", () => {
   )
 
   for (const limit of [0, -1]) {
-    it.effect(`1.1 a limit of ${limit} dies at construction`, () =>
+    it.effect(`row 1.1: a limit of ${limit} dies at construction`, () =>
       Effect.gen(function* () {
         const constructions: ReadonlyArray<Effect.Effect<unknown, never, Scope.Scope>> = [
           StreamReader.make({ limit }),
@@ -49,7 +49,7 @@ describe("1 limit, pause and resume", () => {
     )
   }
 
-  it.effect("1.2 pauses above twice the limit, not at it", () =>
+  it.effect("row 1.2: pauses above twice the limit, not at it", () =>
     Effect.gen(function* () {
       const { feed, flow } = yield* handFed({ limit: 4 })
       assert.isTrue(feed("12345678"))
@@ -61,7 +61,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.2 pauses once, however much the source feeds in spite of it", () =>
+  it.effect("row 1.2: pauses once, however much the source feeds in spite of it", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       for (let i = 0; i < 100; i++) feed("0123456789")
@@ -71,7 +71,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.2 checks after each chunk: one chunk of any size is taken", () =>
+  it.effect("row 1.2: checks after each chunk: one chunk of any size is taken", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       const chunk = pattern(1000)
@@ -85,7 +85,7 @@ describe("1 limit, pause and resume", () => {
   )
 
   it.effect(
-    "1.2 wakes the reader before it checks: a waiting read that takes the chunk leaves the source running",
+    "row 1.2: wakes the reader before it checks: a waiting read that takes the chunk leaves the source running",
     () =>
       Effect.gen(function* () {
         const { feed, flow, reader } = yield* handFed({ limit: 4 })
@@ -97,7 +97,7 @@ describe("1 limit, pause and resume", () => {
       })
   )
 
-  it.effect("1.2 bytes in the queue and bytes already looked at count together", () =>
+  it.effect("row 1.2: bytes in the queue and bytes already looked at count together", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       feed("12345")
@@ -111,7 +111,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.3 resumes at the limit, not above it", () =>
+  it.effect("row 1.3: resumes at the limit, not above it", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       assert.isTrue(feed("12345678"))
@@ -129,7 +129,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.3 feeding tells whether the source is paused, also between the two marks", () =>
+  it.effect("row 1.3: feeding tells whether the source is paused, also between the two marks", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 4 })
       assert.isFalse(feed("123456789"))
@@ -140,7 +140,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.3 resumes only a source that is paused", () =>
+  it.effect("row 1.3: resumes only a source that is paused", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       for (let i = 0; i < 20; i++) {
@@ -167,7 +167,7 @@ describe("1 limit, pause and resume", () => {
     ["discardUntil", (reader) => reader.discardUntil("5")],
     ["pull", (reader) => reader.pull]
   ] as ReadonlyArray<readonly [string, (reader: StreamReader.StreamReader) => Effect.Effect<unknown, unknown>]>) {
-    it.effect(`1.3 ${name} resumes when it brings the buffer down to the limit`, () =>
+    it.effect(`row 1.3: ${name} resumes when it brings the buffer down to the limit`, () =>
       Effect.gen(function* () {
         const { feed, flow, reader } = yield* handFed({ limit: 4 })
         const line = name.includes("Line")
@@ -179,7 +179,7 @@ describe("1 limit, pause and resume", () => {
     )
   }
 
-  it.effect("1.3 looking ahead takes nothing, and resumes nothing", () =>
+  it.effect("row 1.3: looking ahead takes nothing, and resumes nothing", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       feed("123456789")
@@ -191,7 +191,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.3 bytes put back count: above twice the limit the source is paused", () =>
+  it.effect("row 1.3: bytes put back count: above twice the limit the source is paused", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       feed("1234")
@@ -217,7 +217,7 @@ describe("1 limit, pause and resume", () => {
     ["readUntil with a limit of its own", (reader) => reader.readUntil("#", { limit: 20 })],
     ["readLineWith a limit of its own", (reader) => reader.readLineWith({ limit: 20 })]
   ] as ReadonlyArray<readonly [string, (reader: StreamReader.StreamReader) => Effect.Effect<unknown, unknown>]>) {
-    it.effect(`1.4 ${name} resumes a paused source before it waits, and then leaves it running to the end`, () =>
+    it.effect(`row 1.4: ${name} resumes a paused source before it waits, and then leaves it running to the end`, () =>
       Effect.gen(function* () {
         const { end, feed, flow, reader } = yield* handFed({ limit: 4 })
         feed("123456789")
@@ -238,7 +238,7 @@ describe("1 limit, pause and resume", () => {
     )
   }
 
-  it.effect("1.4 the raised threshold is that of the read: what comes beyond it pauses", () =>
+  it.effect("row 1.4: the raised threshold is that of the read: what comes beyond it pauses", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       const waiting = yield* start(reader.readAll({ maxBytes: 20 }))
@@ -252,7 +252,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.4 the threshold is lowered again when the read is over", () =>
+  it.effect("row 1.4: the threshold is lowered again when the read is over", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       const waiting = yield* start(reader.readExactly(20))
@@ -267,7 +267,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.4 the threshold is lowered again when the read is given up: what is buffered pauses at once", () =>
+  it.effect("row 1.4: the threshold is lowered again when the read is given up: what is buffered pauses at once", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       const waiting = yield* start(reader.readExactly(20))
@@ -283,7 +283,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.5 feeding nothing is a no-op: no read wakes, and it is not the end", () =>
+  it.effect("row 1.5: feeding nothing is a no-op: no read wakes, and it is not the end", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       const waiting = yield* start(reader.read(10))
@@ -299,7 +299,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.5 feeding after the end throws, also feeding nothing", () =>
+  it.effect("row 1.5: feeding after the end throws, also feeding nothing", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("a")
@@ -310,7 +310,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.6 a source that fails to pause is not forgotten: it hears of it, and is asked again", () =>
+  it.effect("row 1.6: a source that fails to pause is not forgotten: it hears of it, and is asked again", () =>
     Effect.gen(function* () {
       let pauses = 0
       let resumes = 0
@@ -333,7 +333,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.6 a source that cannot be paused can still be told: feeding answers false", () =>
+  it.effect("row 1.6: a source that cannot be paused can still be told: feeding answers false", () =>
     Effect.gen(function* () {
       const { feedUnsafe, reader } = yield* StreamReader.make({ limit: 4 })
       assert.isFalse(feedUnsafe(bytes("123456789")))
@@ -343,7 +343,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.7 the limit does not bound read and readExactly", () =>
+  it.effect("row 1.7: the limit does not bound read and readExactly", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("0123456789")
@@ -356,7 +356,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.7 the limit bounds readUntil and readLine", () =>
+  it.effect("row 1.7: the limit bounds readUntil and readLine", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("1234\n")
@@ -365,7 +365,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.7 the limit bounds reading to the end neither, whose bound is its own", () =>
+  it.effect("row 1.7: the limit bounds reading to the end neither, whose bound is its own", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 3 })
       feed("0123456789")
@@ -375,7 +375,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.8 an overrun of readUntil does not resume a paused source; the next wait does", () =>
+  it.effect("row 1.8: an overrun of readUntil does not resume a paused source; the next wait does", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       feed("123456789")
@@ -392,7 +392,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.8 IncompleteRead of readUntil does not resume a paused source: it has ended", () =>
+  it.effect("row 1.8: IncompleteRead of readUntil does not resume a paused source: it has ended", () =>
     Effect.gen(function* () {
       const { end, feed, flow, reader } = yield* handFed({ limit: 4 })
       feed("123456789")
@@ -403,7 +403,7 @@ describe("1 limit, pause and resume", () => {
     })
   )
 
-  it.effect("1.8 an overrun of readLine resumes", () =>
+  it.effect("row 1.8: an overrun of readLine resumes", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 4 })
       feed("123456789")

@@ -38,7 +38,7 @@ const assertLinear = (work: Work, bytes: number, times = 4): void => {
   assert.isAtMost(work.moved, times * bytes + 65536, "pieces moved")
 }
 
-describe("a long line", () => {
+describe("rank 35: a long line", () => {
   it.effect(
     "of 10,000,000 bytes in chunks of 1",
     () =>
@@ -127,7 +127,7 @@ describe("a long line", () => {
   )
 })
 
-describe("a dribbling peer", () => {
+describe("rank 35: a dribbling peer", () => {
   it.effect("what a slow reader has left is not searched again by each new read", () =>
     Effect.gen(function* () {
       const all = letters(300_000)
@@ -167,7 +167,7 @@ describe("a dribbling peer", () => {
   )
 })
 
-describe("many small reads", () => {
+describe("rank 35: many small reads", () => {
   it.effect("a million reads of 1 byte, out of large chunks", () =>
     Effect.gen(function* () {
       const all = pattern(1_000_000)
@@ -241,7 +241,7 @@ describe("many small reads", () => {
   )
 })
 
-describe("large reads under a small limit", () => {
+describe("rank 35: large reads under a small limit", () => {
   const size = 64 * megabyte
   const chunk = pattern(65536)
 

@@ -8,9 +8,9 @@ import { handFed, lost, outcome, value } from "../support/handFed.ts"
 import { effectOf } from "../support/readRequests.ts"
 import { reads } from "../support/reads.ts"
 
-describe("6 stored exception and EOF", () => {
+describe("section 6: stored exception and EOF", () => {
   for (const read of reads) {
-    it.effect(`6.1 a loss is permanent: ${read.title} fails of it every time, and names itself`, () =>
+    it.effect(`row 6.1: a loss is permanent: ${read.title} fails of it every time, and names itself`, () =>
       Effect.gen(function* () {
         const { lose, reader } = yield* handFed()
         lose()
@@ -21,7 +21,7 @@ describe("6 stored exception and EOF", () => {
     )
   }
 
-  it.effect("6.1 each failure is a value of its own, where CPython raises one object everywhere (rank 36)", () =>
+  it.effect("row 6.1: each failure is a value of its own, where CPython raises one object everywhere (rank 36)", () =>
     Effect.gen(function* () {
       const { lose, reader } = yield* handFed()
       const cause = new Error("the wire was cut")
@@ -38,7 +38,7 @@ describe("6 stored exception and EOF", () => {
   )
 
   for (const read of reads.filter((read) => !read.waitsForEnd)) {
-    it.effect(`6.2 what came before a loss is delivered before it: ${read.title} (rank 9)`, () =>
+    it.effect(`row 6.2: what came before a loss is delivered before it: ${read.title} (rank 9)`, () =>
       Effect.gen(function* () {
         const { feed, lose, reader } = yield* handFed()
         feed("abcd\n")
@@ -49,7 +49,7 @@ describe("6 stored exception and EOF", () => {
       })
     )
 
-    it.effect(`6.2 also to a ${read.title} that waits`, () =>
+    it.effect(`row 6.2: also to a ${read.title} that waits`, () =>
       Effect.gen(function* () {
         const { feed, lose, reader } = yield* handFed()
         const waiting = yield* start(effectOf(reader, read.request))
@@ -61,7 +61,7 @@ describe("6 stored exception and EOF", () => {
     )
   }
 
-  it.effect("6.2 a read that what came before cannot satisfy fails of the loss, and leaves it to be read", () =>
+  it.effect("row 6.2: a read that what came before cannot satisfy fails of the loss, and leaves it to be read", () =>
     Effect.gen(function* () {
       const { feed, lose, reader } = yield* handFed()
       feed("hello")
@@ -79,7 +79,7 @@ describe("6 stored exception and EOF", () => {
     })
   )
 
-  it.effect("6.2 a loss while bytes wait unread does not make a read wait", () =>
+  it.effect("row 6.2: a loss while bytes wait unread does not make a read wait", () =>
     Effect.gen(function* () {
       const { feed, lose, reader } = yield* handFed()
       const waiting = yield* start(reader.readExactly(6))
@@ -90,7 +90,7 @@ describe("6 stored exception and EOF", () => {
     })
   )
 
-  it.effect("6.2 bytes put back after a loss are delivered before it as well", () =>
+  it.effect("row 6.2: bytes put back after a loss are delivered before it as well", () =>
     Effect.gen(function* () {
       const { feed, lose, reader } = yield* handFed()
       feed("hello")
@@ -104,7 +104,7 @@ describe("6 stored exception and EOF", () => {
     })
   )
 
-  it.effect("6.3 a source that is lost in good order ends the stream; a loss is an error", () =>
+  it.effect("row 6.3: a source that is lost in good order ends the stream; a loss is an error", () =>
     Effect.gen(function* () {
       const ended = yield* handFed()
       ended.end()
@@ -115,7 +115,7 @@ describe("6 stored exception and EOF", () => {
     })
   )
 
-  it.effect("6.3 a stream is over once: what the source says after that changes nothing", () =>
+  it.effect("row 6.3: a stream is over once: what the source says after that changes nothing", () =>
     Effect.gen(function* () {
       const ended = yield* handFed()
       ended.end()
@@ -132,7 +132,7 @@ describe("6 stored exception and EOF", () => {
     })
   )
 
-  it.effect("6.4 atEof is true once the stream has ended and nothing is left", () =>
+  it.effect("row 6.4: atEof is true once the stream has ended and nothing is left", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       assert.isFalse(yield* reader.atEof)
@@ -152,7 +152,7 @@ describe("6 stored exception and EOF", () => {
     })
   )
 
-  it.effect("6.4 atEof knows of an end that no read has met", () =>
+  it.effect("row 6.4: atEof knows of an end that no read has met", () =>
     Effect.gen(function* () {
       const { end, reader } = yield* handFed()
       end()
@@ -160,7 +160,7 @@ describe("6 stored exception and EOF", () => {
     })
   )
 
-  it.effect("6.4 atEof is false after a loss, with bytes left and without", () =>
+  it.effect("row 6.4: atEof is false after a loss, with bytes left and without", () =>
     Effect.gen(function* () {
       const { feed, lose, reader } = yield* handFed()
       feed("a")
@@ -172,7 +172,7 @@ describe("6 stored exception and EOF", () => {
   )
 
   for (const read of reads) {
-    it.effect(`6.6 the end wakes ${read.title}, and so does a loss`, () =>
+    it.effect(`row 6.6: the end wakes ${read.title}, and so does a loss`, () =>
       Effect.gen(function* () {
         const ended = yield* handFed()
         const waiting = yield* start(effectOf(ended.reader, read.request))
@@ -188,7 +188,7 @@ describe("6 stored exception and EOF", () => {
       })
     )
 
-    it.effect(`6.6 a ${read.title} that was interrupted is not woken, and the next one meets the end`, () =>
+    it.effect(`row 6.6: a ${read.title} that was interrupted is not woken, and the next one meets the end`, () =>
       Effect.gen(function* () {
         const { end, reader } = yield* handFed()
         const waiting = yield* start(effectOf(reader, read.request))

@@ -5,8 +5,8 @@ import { bytes, text } from "../support/bytes.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
 import { handFed, held, lost, none, outcome, overrunNotFound, some, value } from "../support/handFed.ts"
 
-describe("4 read", () => {
-  it.effect("4.1 a loss comes first: reading nothing fails as well", () =>
+describe("section 4: read", () => {
+  it.effect("row 4.1: a loss comes first: reading nothing fails as well", () =>
     Effect.gen(function* () {
       const { lose, reader } = yield* handFed()
       lose()
@@ -16,7 +16,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.1 reading nothing waits for nothing otherwise, with bytes, without, and at the end", () =>
+  it.effect("row 4.1: reading nothing waits for nothing otherwise, with bytes, without, and at the end", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       assert.deepStrictEqual(yield* outcome(reader.read(0)), value(""))
@@ -29,7 +29,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.2 a negative count is not the whole rest, as in CPython: it dies", () =>
+  it.effect("row 4.2: a negative count is not the whole rest, as in CPython: it dies", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("abc")
@@ -41,7 +41,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.2 the safe way: readAll reads to the end, and says how much that may be", () =>
+  it.effect("row 4.2: the safe way: readAll reads to the end, and says how much that may be", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       const waiting = yield* start(reader.readAll({ maxBytes: 100 }))
@@ -53,7 +53,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.3 readAll that is interrupted loses nothing, where CPython loses what it had taken", () =>
+  it.effect("row 4.3: readAll that is interrupted loses nothing, where CPython loses what it had taken", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 4 })
       const waiting = yield* start(reader.readAll({ maxBytes: "unbounded" }))
@@ -66,7 +66,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.3 readAll that meets a loss loses nothing: what came before can still be read", () =>
+  it.effect("row 4.3: readAll that meets a loss loses nothing: what came before can still be read", () =>
     Effect.gen(function* () {
       const { feed, lose, reader } = yield* handFed({ limit: 4 })
       const waiting = yield* start(reader.readAll({ maxBytes: "unbounded" }))
@@ -78,7 +78,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.3 readAll that meets its bound loses nothing either", () =>
+  it.effect("row 4.3: readAll that meets its bound loses nothing either", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       const waiting = yield* start(reader.readAll({ maxBytes: 5 }))
@@ -91,7 +91,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.4 read waits only while there is nothing, and never to fill its count", () =>
+  it.effect("row 4.4: read waits only while there is nothing, and never to fill its count", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       const waiting = yield* start(reader.read(100))
@@ -106,7 +106,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.4 read gives all there is up to its count, also what has arrived since the last read", () =>
+  it.effect("row 4.4: read gives all there is up to its count, also what has arrived since the last read", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("abcd")
@@ -117,7 +117,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.5 after a clean end: empty, every time, at once", () =>
+  it.effect("row 4.5: after a clean end: empty, every time, at once", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("a")
@@ -127,7 +127,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.5 a read that waits meets the end", () =>
+  it.effect("row 4.5: a read that waits meets the end", () =>
     Effect.gen(function* () {
       const { end, reader } = yield* handFed()
       const waiting = yield* start(reader.read(10))
@@ -136,7 +136,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.5 the safe way: readOption tells the end from no bytes asked for (rank 31)", () =>
+  it.effect("row 4.5: the safe way: readOption tells the end from no bytes asked for (rank 31)", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       assert.deepStrictEqual(yield* outcome(reader.readOption(0)), some(""))
@@ -149,7 +149,7 @@ describe("4 read", () => {
     })
   )
 
-  it.effect("4.5 what a read gives is the caller's: it can be changed, and nothing else changes", () =>
+  it.effect("row 4.5: what a read gives is the caller's: it can be changed, and nothing else changes", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed(bytes("abcdef"))

@@ -5,8 +5,8 @@ import { text } from "../support/bytes.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
 import { handFed, held, incomplete, lost, none, outcome, some, value } from "../support/handFed.ts"
 
-describe("5 readexactly", () => {
-  it.effect("5.1 a negative count dies before a loss is looked at", () =>
+describe("section 5: readexactly", () => {
+  it.effect("row 5.1: a negative count dies before a loss is looked at", () =>
     Effect.gen(function* () {
       const { lose, reader } = yield* handFed()
       lose()
@@ -15,7 +15,7 @@ describe("5 readexactly", () => {
     })
   )
 
-  it.effect("5.2 a loss comes before the answer to a count of 0", () =>
+  it.effect("row 5.2: a loss comes before the answer to a count of 0", () =>
     Effect.gen(function* () {
       const { lose, reader } = yield* handFed()
       lose()
@@ -24,7 +24,7 @@ describe("5 readexactly", () => {
     })
   )
 
-  it.effect("5.2 a count of 0 waits for nothing otherwise, with bytes, without, and at the end", () =>
+  it.effect("row 5.2: a count of 0 waits for nothing otherwise, with bytes, without, and at the end", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       assert.deepStrictEqual(yield* outcome(reader.readExactly(0)), value(""))
@@ -37,22 +37,24 @@ describe("5 readexactly", () => {
     })
   )
 
-  it.effect("5.3 the end first: IncompleteRead with what was there and what was asked for; the buffer is empty", () =>
-    Effect.gen(function* () {
-      const { end, feed, reader } = yield* handFed()
-      feed("a", "bc")
-      end()
-      const error = yield* Effect.flip(reader.readExactly(5))
-      assert.deepStrictEqual(yield* outcome(Effect.fail(error)), incomplete("readExactly", "abc", 5))
-      assert.strictEqual(error.message, "readExactly: the stream ended after 3 of 5 bytes")
-      assert.isTrue(yield* reader.atEof)
-      for (let i = 0; i < 3; i++) {
-        assert.deepStrictEqual(yield* outcome(reader.readExactly(5)), incomplete("readExactly", "", 5))
-      }
-    })
+  it.effect(
+    "row 5.3: the end first: IncompleteRead with what was there and what was asked for; the buffer is empty",
+    () =>
+      Effect.gen(function* () {
+        const { end, feed, reader } = yield* handFed()
+        feed("a", "bc")
+        end()
+        const error = yield* Effect.flip(reader.readExactly(5))
+        assert.deepStrictEqual(yield* outcome(Effect.fail(error)), incomplete("readExactly", "abc", 5))
+        assert.strictEqual(error.message, "readExactly: the stream ended after 3 of 5 bytes")
+        assert.isTrue(yield* reader.atEof)
+        for (let i = 0; i < 3; i++) {
+          assert.deepStrictEqual(yield* outcome(reader.readExactly(5)), incomplete("readExactly", "", 5))
+        }
+      })
   )
 
-  it.effect("5.3 a readExactly that waits meets the end", () =>
+  it.effect("row 5.3: a readExactly that waits meets the end", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       const waiting = yield* start(reader.readExactly(5))
@@ -63,7 +65,7 @@ describe("5 readexactly", () => {
     })
   )
 
-  it.effect("5.3 as many bytes as asked for in front of the end are no less than that", () =>
+  it.effect("row 5.3: as many bytes as asked for in front of the end are no less than that", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("abcde")
@@ -73,7 +75,7 @@ describe("5 readexactly", () => {
     })
   )
 
-  it.effect("5.3 bytes beyond the count stay", () =>
+  it.effect("row 5.3: bytes beyond the count stay", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       const waiting = yield* start(reader.readExactly(5))
@@ -83,7 +85,7 @@ describe("5 readexactly", () => {
     })
   )
 
-  it.effect("5.4 the end in front of the first byte is IncompleteRead too, as in CPython", () =>
+  it.effect("row 5.4: the end in front of the first byte is IncompleteRead too, as in CPython", () =>
     Effect.gen(function* () {
       const { end, reader } = yield* handFed()
       end()
@@ -91,7 +93,7 @@ describe("5 readexactly", () => {
     })
   )
 
-  it.effect("5.4 the safe way: readExactlyOption tells a clean end between messages from a cut one", () =>
+  it.effect("row 5.4: the safe way: readExactlyOption tells a clean end between messages from a cut one", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("abcdefgh")
@@ -103,7 +105,7 @@ describe("5 readexactly", () => {
     })
   )
 
-  it.effect("5.4 a readExactlyOption that waits meets the clean end", () =>
+  it.effect("row 5.4: a readExactlyOption that waits meets the clean end", () =>
     Effect.gen(function* () {
       const { end, reader } = yield* handFed()
       const waiting = yield* start(reader.readExactlyOption(5))
@@ -112,7 +114,7 @@ describe("5 readexactly", () => {
     })
   )
 
-  it.effect("5.4 a loss is never a clean end", () =>
+  it.effect("row 5.4: a loss is never a clean end", () =>
     Effect.gen(function* () {
       const { lose, reader } = yield* handFed()
       const waiting = yield* start(reader.readExactlyOption(5))

@@ -17,20 +17,22 @@ import {
   value
 } from "../support/handFed.ts"
 
-describe("3 readline and iteration", () => {
-  it.effect("3.1 a line ends with a line feed only: a carriage return before it stays, and is no end by itself", () =>
-    Effect.gen(function* () {
-      const { feed, reader } = yield* handFed()
-      feed("one\r\ntwo\rstill two\nthree\n\r\n\r")
-      assert.strictEqual(text(yield* reader.readLine), "one\r\n")
-      assert.strictEqual(text(yield* reader.readLine), "two\rstill two\n")
-      assert.strictEqual(text(yield* reader.readLine), "three\n")
-      assert.strictEqual(text(yield* reader.readLine), "\r\n")
-      assert.strictEqual(yield* held(reader), "\r")
-    })
+describe("section 3: readline and iteration", () => {
+  it.effect(
+    "row 3.1: a line ends with a line feed only: a carriage return before it stays, and is no end by itself",
+    () =>
+      Effect.gen(function* () {
+        const { feed, reader } = yield* handFed()
+        feed("one\r\ntwo\rstill two\nthree\n\r\n\r")
+        assert.strictEqual(text(yield* reader.readLine), "one\r\n")
+        assert.strictEqual(text(yield* reader.readLine), "two\rstill two\n")
+        assert.strictEqual(text(yield* reader.readLine), "three\n")
+        assert.strictEqual(text(yield* reader.readLine), "\r\n")
+        assert.strictEqual(yield* held(reader), "\r")
+      })
   )
 
-  it.effect("3.2 the end inside a line gives the part there is; after that, nothing, for ever", () =>
+  it.effect("row 3.2: the end inside a line gives the part there is; after that, nothing, for ever", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("one\ntw", "o")
@@ -42,7 +44,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.2 a readLine that waits meets the end", () =>
+  it.effect("row 3.2: a readLine that waits meets the end", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       const waiting = yield* start(reader.readLine)
@@ -52,7 +54,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.2 the safe way: readLineOption tells the end from a line, also from an empty one", () =>
+  it.effect("row 3.2: the safe way: readLineOption tells the end from a line, also from an empty one", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("\none\nlast")
@@ -64,7 +66,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.3 an overlong line whose end is there goes with it, and the source is resumed", () =>
+  it.effect("row 3.3: an overlong line whose end is there goes with it, and the source is resumed", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 3 })
       feed("li", "ne1\nline2\n")
@@ -78,7 +80,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.3 an overlong line whose end is not there clears the buffer, and the source is resumed", () =>
+  it.effect("row 3.3: an overlong line whose end is not there clears the buffer, and the source is resumed", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 3 })
       feed("li", "ne1", "li")
@@ -91,7 +93,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.3 exactly the limit before the line feed is fine, one byte more is not", () =>
+  it.effect("row 3.3: exactly the limit before the line feed is fine, one byte more is not", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 7 })
       feed("1234567\n")
@@ -106,7 +108,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.3 at the end of the stream the last line may be too long as well", () =>
+  it.effect("row 3.3: at the end of the stream the last line may be too long as well", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 3 })
       feed("1234")
@@ -117,7 +119,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.3 readLineOption fails of an overlong line, and goes on behind it", () =>
+  it.effect("row 3.3: readLineOption fails of an overlong line, and goes on behind it", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 3 })
       feed("1234")
@@ -130,7 +132,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.3 readLineWith a limit of its own, for this call only", () =>
+  it.effect("row 3.3: readLineWith a limit of its own, for this call only", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("123456\n", "123456\n", "12\n", "123\n")
@@ -142,7 +144,7 @@ describe("3 readline and iteration", () => {
   )
 
   it.effect(
-    "3.3 the safe way: readLineWith discard passes over overlong lines, whether their end is there or not",
+    "row 3.3: the safe way: readLineWith discard passes over overlong lines, whether their end is there or not",
     () =>
       Effect.gen(function* () {
         const { end, feed, reader } = yield* handFed({ limit: 3 })
@@ -157,7 +159,7 @@ describe("3 readline and iteration", () => {
       })
   )
 
-  it.effect("3.3 discarding holds back nothing: an endless line costs no memory, and the source runs on", () =>
+  it.effect("row 3.3: discarding holds back nothing: an endless line costs no memory, and the source runs on", () =>
     Effect.gen(function* () {
       const { feed, flow, reader } = yield* handFed({ limit: 3 })
       const waiting = yield* start(reader.readLineWith({ onOverrun: "discard" }))
@@ -171,7 +173,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.3 discarding a line after another costs no memory either, while nobody gets one", () =>
+  it.effect("row 3.3: discarding a line after another costs no memory either, while nobody gets one", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       const waiting = yield* start(reader.readLineWith({ onOverrun: "discard" }))
@@ -185,7 +187,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.4 the tail of an overlong line never comes as the next line, where CPython returns it", () =>
+  it.effect("row 3.4: the tail of an overlong line never comes as the next line, where CPython returns it", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("123456")
@@ -196,7 +198,7 @@ describe("3 readline and iteration", () => {
   )
 
   for (const tail of [["789\nok\n"], ["789", "", "01234567890", "\nok\n"], ["\n", "ok\n"], ["\no", "k\n"]]) {
-    it.effect(`3.4 whatever the chunks of its tail: ${JSON.stringify(tail)}`, () =>
+    it.effect(`row 3.4: whatever the chunks of its tail: ${JSON.stringify(tail)}`, () =>
       Effect.gen(function* () {
         const { feed, reader } = yield* handFed({ limit: 3 })
         feed("123456")
@@ -218,7 +220,7 @@ describe("3 readline and iteration", () => {
     ["pull", (reader) => reader.pull]
   ]
   for (const [name, read] of behind) {
-    it.effect(`3.4 the next read of any kind starts behind the overlong line: ${name}`, () =>
+    it.effect(`row 3.4: the next read of any kind starts behind the overlong line: ${name}`, () =>
       Effect.gen(function* () {
         const { feed, reader } = yield* handFed({ limit: 3 })
         feed("123456")
@@ -233,7 +235,7 @@ describe("3 readline and iteration", () => {
     )
   }
 
-  it.effect("3.4 the overlong line fails once, not once a chunk", () =>
+  it.effect("row 3.4: the overlong line fails once, not once a chunk", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 3 })
       feed("123456")
@@ -247,7 +249,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.4 a line feed that is a part of what was cleared counts: nothing behind it is lost", () =>
+  it.effect("row 3.4: a line feed that is a part of what was cleared counts: nothing behind it is lost", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("123456\nok\n")
@@ -256,7 +258,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.5 reading lines up to the empty one is CPython's iteration: a blank line does not stop it", () =>
+  it.effect("row 3.5: reading lines up to the empty one is CPython's iteration: a blank line does not stop it", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("one\n\n\nfour\nlast")
@@ -267,7 +269,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.5 the safe way: lines, where a blank line is an empty text and the end is the end", () =>
+  it.effect("row 3.5: the safe way: lines, where a blank line is an empty text and the end is the end", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("one\n\n\nfour\nlast")
@@ -276,21 +278,23 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.5 an overrun ends the iteration though the connection lives: the reader goes on behind the line", () =>
-    Effect.gen(function* () {
-      const { feed, reader } = yield* handFed({ limit: 3 })
-      feed("one\nmuch too long\ntwo\n")
-      const seen: Array<string> = []
-      const error = yield* Effect.flip(
-        Stream.runForEach(StreamReader.lines(reader), (line) => Effect.sync(() => seen.push(line)))
-      )
-      assert.deepStrictEqual(seen, ["one"])
-      assert.deepStrictEqual(yield* outcome(Effect.fail(error)), overrunFound("lines", 13, 3))
-      assert.strictEqual(text(yield* reader.readLine), "two\n")
-    })
+  it.effect(
+    "row 3.5: an overrun ends the iteration though the connection lives: the reader goes on behind the line",
+    () =>
+      Effect.gen(function* () {
+        const { feed, reader } = yield* handFed({ limit: 3 })
+        feed("one\nmuch too long\ntwo\n")
+        const seen: Array<string> = []
+        const error = yield* Effect.flip(
+          Stream.runForEach(StreamReader.lines(reader), (line) => Effect.sync(() => seen.push(line)))
+        )
+        assert.deepStrictEqual(seen, ["one"])
+        assert.deepStrictEqual(yield* outcome(Effect.fail(error)), overrunFound("lines", 13, 3))
+        assert.strictEqual(text(yield* reader.readLine), "two\n")
+      })
   )
 
-  it.effect("3.5 the safe way: lines that discards goes on by itself", () =>
+  it.effect("row 3.5: the safe way: lines that discards goes on by itself", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 3 })
       feed("one\nmuch too long\ntwo\n")
@@ -302,7 +306,7 @@ describe("3 readline and iteration", () => {
     })
   )
 
-  it.effect("3.6 a second reader is told the name of the method it called, and of the one that waits", () =>
+  it.effect("row 3.6: a second reader is told the name of the method it called, and of the one that waits", () =>
     Effect.gen(function* () {
       const { reader } = yield* handFed()
       yield* start(reader.readLine)

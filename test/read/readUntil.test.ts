@@ -51,8 +51,8 @@ const readAndSkip = Effect.fnUntraced(function* (separator: string, input: strin
   }
 })
 
-describe("2 readuntil", () => {
-  it.effect("2.1 an empty separator is refused before a loss is looked at", () =>
+describe("section 2: readuntil", () => {
+  it.effect("row 2.1: an empty separator is refused before a loss is looked at", () =>
     Effect.gen(function* () {
       const { lose, reader } = yield* handFed()
       lose()
@@ -65,7 +65,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.1 an empty separator is refused before another read that waits is looked at", () =>
+  it.effect("row 2.1: an empty separator is refused before another read that waits is looked at", () =>
     Effect.gen(function* () {
       const { reader } = yield* handFed()
       yield* start(reader.read(1))
@@ -74,7 +74,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.2 several separators are an array; an empty one is refused", () =>
+  it.effect("row 2.2: several separators are an array; an empty one is refused", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("one\rtwo\n")
@@ -87,7 +87,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.2 an empty separator among several is refused", () =>
+  it.effect("row 2.2: an empty separator among several is refused", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("one\n")
@@ -109,7 +109,7 @@ describe("2 readuntil", () => {
     ["an array of arrays among others", ["\r", ["\n"]]],
     ["a buffer that is not bytes", new Uint16Array([10])]
   ] as const) {
-    it.effect(`2.2 ${name} is not accepted as separators`, () =>
+    it.effect(`row 2.2: ${name} is not accepted as separators`, () =>
       Effect.gen(function* () {
         const { feed, reader } = yield* handFed()
         feed("one\n")
@@ -119,7 +119,7 @@ describe("2 readuntil", () => {
     )
   }
 
-  it.effect("2.2 one separator in an array is that separator", () =>
+  it.effect("row 2.2: one separator in an array is that separator", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("one\r\ntwo")
@@ -127,7 +127,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.3 of several separators the match that ends first counts, though another begins first", () =>
+  it.effect("row 2.3: of several separators the match that ends first counts, though another begins first", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("ABCDEFG")
@@ -136,7 +136,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.3 the order in which the separators are given does not matter", () =>
+  it.effect("row 2.3: the order in which the separators are given does not matter", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       for (const separators of [
@@ -151,21 +151,23 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.3 on equal ends the shortest separator is counted: more of the item is held against the limit", () =>
-    Effect.gen(function* () {
-      const { feed, reader } = yield* handFed({ limit: 3 })
-      feed("AAAAB")
-      for (const separators of [
-        ["B", "AAAAB"],
-        ["AAAAB", "B"]
-      ]) {
-        assert.deepStrictEqual(yield* outcome(reader.readUntil(separators)), overrunFound("readUntil", 4, 3))
-      }
-      assert.deepStrictEqual(yield* outcome(reader.readUntil("AAAAB")), value("AAAAB"))
-    })
+  it.effect(
+    "row 2.3: on equal ends the shortest separator is counted: more of the item is held against the limit",
+    () =>
+      Effect.gen(function* () {
+        const { feed, reader } = yield* handFed({ limit: 3 })
+        feed("AAAAB")
+        for (const separators of [
+          ["B", "AAAAB"],
+          ["AAAAB", "B"]
+        ]) {
+          assert.deepStrictEqual(yield* outcome(reader.readUntil(separators)), overrunFound("readUntil", 4, 3))
+        }
+        assert.deepStrictEqual(yield* outcome(reader.readUntil("AAAAB")), value("AAAAB"))
+      })
   )
 
-  it.effect("2.3 the start of the match is held against the limit, not its end", () =>
+  it.effect("row 2.3: the start of the match is held against the limit, not its end", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("abcLONG SEPARATOR", "abcdLONG SEPARATOR")
@@ -175,7 +177,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.3 a separator that the stream has yet to complete does not hold back one that is complete", () =>
+  it.effect("row 2.3: a separator that the stream has yet to complete does not hold back one that is complete", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("one\r")
@@ -184,7 +186,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.4 the result includes the separator, and what follows stays", () =>
+  it.effect("row 2.4: the result includes the separator, and what follows stays", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("lineAAAxxx")
@@ -194,7 +196,7 @@ describe("2 readuntil", () => {
   )
 
   for (const separator of ["\n", "\r\n", "<separator>"]) {
-    it.effect(`2.5 exactly the limit before ${JSON.stringify(separator)} is fine, one byte more is not`, () =>
+    it.effect(`row 2.5: exactly the limit before ${JSON.stringify(separator)} is fine, one byte more is not`, () =>
       Effect.gen(function* () {
         const { feed, reader } = yield* handFed({ limit: 4 })
         feed(`1234${separator}`, `12345${separator}`)
@@ -204,7 +206,7 @@ describe("2 readuntil", () => {
     )
   }
 
-  it.effect("2.5 a limit of one call stands in for the reader's, below it or above it", () =>
+  it.effect("row 2.5: a limit of one call stands in for the reader's, below it or above it", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 4 })
       feed("12345678\n")
@@ -216,16 +218,18 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.6 not found: consumed is what cannot be part of a separator any more; the buffer is untouched", () =>
-    Effect.gen(function* () {
-      const { feed, reader } = yield* handFed({ limit: 3 })
-      feed("some dataAA")
-      assert.deepStrictEqual(yield* outcome(reader.readUntil("AAA")), overrunNotFound("readUntil", 9, 3))
-      assert.strictEqual(yield* held(reader), "some dataAA")
-    })
+  it.effect(
+    "row 2.6: not found: consumed is what cannot be part of a separator any more; the buffer is untouched",
+    () =>
+      Effect.gen(function* () {
+        const { feed, reader } = yield* handFed({ limit: 3 })
+        feed("some dataAA")
+        assert.deepStrictEqual(yield* outcome(reader.readUntil("AAA")), overrunNotFound("readUntil", 9, 3))
+        assert.strictEqual(yield* held(reader), "some dataAA")
+      })
   )
 
-  it.effect("2.6 found: consumed is what comes before the separator; the buffer is untouched", () =>
+  it.effect("row 2.6: found: consumed is what comes before the separator; the buffer is untouched", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("some dataAA", "A")
@@ -235,21 +239,23 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.6 not found, several separators: the longest of them bounds what is safe, and never below nothing", () =>
-    Effect.gen(function* () {
-      const { feed, reader } = yield* handFed({ limit: 3 })
-      const separators = ["A", "long sep"]
-      const waiting = yield* start(reader.readUntil(separators))
-      feed("data", " data", "x")
-      assert.isTrue(waits(waiting))
-      // the eleventh byte: 11 + 1 - 8 = 4 bytes are certain
-      feed("y")
-      assert.deepStrictEqual(yield* outcome(Fiber.join(waiting)), overrunNotFound("readUntil", 4, 3))
-      assert.strictEqual(yield* held(reader), "data dataxy")
-    })
+  it.effect(
+    "row 2.6: not found, several separators: the longest of them bounds what is safe, and never below nothing",
+    () =>
+      Effect.gen(function* () {
+        const { feed, reader } = yield* handFed({ limit: 3 })
+        const separators = ["A", "long sep"]
+        const waiting = yield* start(reader.readUntil(separators))
+        feed("data", " data", "x")
+        assert.isTrue(waits(waiting))
+        // the eleventh byte: 11 + 1 - 8 = 4 bytes are certain
+        feed("y")
+        assert.deepStrictEqual(yield* outcome(Fiber.join(waiting)), overrunNotFound("readUntil", 4, 3))
+        assert.strictEqual(yield* held(reader), "data dataxy")
+      })
   )
 
-  it.effect("2.7 consumed bytes can be dropped safely, and the separator then comes as an item of its own", () =>
+  it.effect("row 2.7: consumed bytes can be dropped safely, and the separator then comes as an item of its own", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("abcdefgh")
@@ -261,7 +267,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.7 the law: dropping consumed never cuts a separator in two, for any text and any chunks", () =>
+  it.effect("row 2.7: the law: dropping consumed never cuts a separator in two, for any text and any chunks", () =>
     Effect.gen(function* () {
       for (const separator of ["X", "XY", "XX", "XYX"]) {
         for (const input of textsOf(["a", "X", "Y"], 5)) {
@@ -280,7 +286,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.8 the recovery by hand: skip what is consumed, again and again, up to the separator itself", () =>
+  it.effect("row 2.8: the recovery by hand: skip what is consumed, again and again, up to the separator itself", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       const items: Array<string> = []
@@ -297,21 +303,23 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.8 the safe way: discardUntil drops the rest of the item, however it arrives, and is in step again", () =>
-    Effect.gen(function* () {
-      const { feed, reader } = yield* handFed({ limit: 3 })
-      feed("0123456789")
-      assert.deepStrictEqual(yield* outcome(reader.readUntil("\r\n")), overrunNotFound("readUntil", 9, 3))
-      const discarding = yield* start(reader.discardUntil("\r\n"))
-      feed("0123456789\r", "\r", "still\n", "still\r")
-      assert.isTrue(waits(discarding))
-      feed("\nok\r\n")
-      yield* Fiber.join(discarding)
-      assert.strictEqual(text(yield* reader.readUntil("\r\n")), "ok\r\n")
-    })
+  it.effect(
+    "row 2.8: the safe way: discardUntil drops the rest of the item, however it arrives, and is in step again",
+    () =>
+      Effect.gen(function* () {
+        const { feed, reader } = yield* handFed({ limit: 3 })
+        feed("0123456789")
+        assert.deepStrictEqual(yield* outcome(reader.readUntil("\r\n")), overrunNotFound("readUntil", 9, 3))
+        const discarding = yield* start(reader.discardUntil("\r\n"))
+        feed("0123456789\r", "\r", "still\n", "still\r")
+        assert.isTrue(waits(discarding))
+        feed("\nok\r\n")
+        yield* Fiber.join(discarding)
+        assert.strictEqual(text(yield* reader.readUntil("\r\n")), "ok\r\n")
+      })
   )
 
-  it.effect("2.8 discardUntil does not cut a separator of which a part is there when it begins", () =>
+  it.effect("row 2.8: discardUntil does not cut a separator of which a part is there when it begins", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("0123456789\r")
@@ -323,22 +331,24 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.8 discardUntil holds no more than a separator's worth, so that nothing is ever too long for it", () =>
-    Effect.gen(function* () {
-      const { feed, flow, reader } = yield* handFed({ limit: 3 })
-      const discarding = yield* start(reader.discardUntil("\r\n"))
-      for (let i = 0; i < 1000; i++) {
-        feed("0123456789\r")
-        assert.isAtMost(yield* reader.buffered, 1)
-      }
-      assert.deepStrictEqual(flow, [])
-      feed("\n")
-      yield* Fiber.join(discarding)
-      assert.strictEqual(yield* reader.buffered, 0)
-    })
+  it.effect(
+    "row 2.8: discardUntil holds no more than a separator's worth, so that nothing is ever too long for it",
+    () =>
+      Effect.gen(function* () {
+        const { feed, flow, reader } = yield* handFed({ limit: 3 })
+        const discarding = yield* start(reader.discardUntil("\r\n"))
+        for (let i = 0; i < 1000; i++) {
+          feed("0123456789\r")
+          assert.isAtMost(yield* reader.buffered, 1)
+        }
+        assert.deepStrictEqual(flow, [])
+        feed("\n")
+        yield* Fiber.join(discarding)
+        assert.strictEqual(yield* reader.buffered, 0)
+      })
   )
 
-  it.effect("2.8 discardUntil takes several separators, as readUntil", () =>
+  it.effect("row 2.8: discardUntil takes several separators, as readUntil", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("ABCDEFG")
@@ -347,7 +357,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.8 discardUntil at the end of the stream is IncompleteRead, as readUntil", () =>
+  it.effect("row 2.8: discardUntil at the end of the stream is IncompleteRead, as readUntil", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 3 })
       feed("0123456789")
@@ -357,7 +367,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.9 the check waits for as many bytes as might make a separator at the limit", () =>
+  it.effect("row 2.9: the check waits for as many bytes as might make a separator at the limit", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       const waiting = yield* start(reader.readUntil("XY"))
@@ -368,7 +378,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.10 over the limit and at the end is LimitOverrun", () =>
+  it.effect("row 2.10: over the limit and at the end is LimitOverrun", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 3 })
       feed("abcdef")
@@ -378,7 +388,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.10 over the limit and lost is LimitOverrun too", () =>
+  it.effect("row 2.10: over the limit and lost is LimitOverrun too", () =>
     Effect.gen(function* () {
       const { feed, lose, reader } = yield* handFed({ limit: 3 })
       feed("abcdef")
@@ -388,7 +398,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.10 a buffer shorter than the separator is IncompleteRead, even if longer than the limit", () =>
+  it.effect("row 2.10: a buffer shorter than the separator is IncompleteRead, even if longer than the limit", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 3 })
       feed("abcdef")
@@ -397,7 +407,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.11 the end first: IncompleteRead with all that was there, and the buffer is empty", () =>
+  it.effect("row 2.11: the end first: IncompleteRead with all that was there, and the buffer is empty", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("some da", "taAA")
@@ -412,7 +422,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.11 once more at the end: IncompleteRead with nothing in it, every time", () =>
+  it.effect("row 2.11: once more at the end: IncompleteRead with nothing in it, every time", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("rest")
@@ -424,7 +434,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.11 a readUntil that waits meets the end", () =>
+  it.effect("row 2.11: a readUntil that waits meets the end", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       const waiting = yield* start(reader.readUntil("\n"))
@@ -434,7 +444,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.12 which overrun it is depends on what has arrived, as in CPython", () =>
+  it.effect("row 2.12: which overrun it is depends on what has arrived, as in CPython", () =>
     Effect.gen(function* () {
       const whole = yield* handFed({ limit: 3 })
       whole.feed("abcdefghXY")
@@ -446,7 +456,7 @@ describe("2 readuntil", () => {
     })
   )
 
-  it.effect("2.12 an item within the limit does not depend on it", () =>
+  it.effect("row 2.12: an item within the limit does not depend on it", () =>
     Effect.gen(function* () {
       for (const chunks of [
         ["abcXYrest"],
@@ -472,7 +482,7 @@ describe("2 readuntil", () => {
     ["pull", (reader) => reader.pull]
   ]
   for (const [name, take] of takers) {
-    it.effect(`2.13 ${name} cannot take bytes from under a readUntil that waits: no separator is missed`, () =>
+    it.effect(`row 2.13: ${name} cannot take bytes from under a readUntil that waits: no separator is missed`, () =>
       Effect.gen(function* () {
         const { feed, reader } = yield* handFed()
         const waiting = yield* start(reader.readUntil("XY"))

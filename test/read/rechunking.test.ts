@@ -271,7 +271,7 @@ it.effect("2.7, 2.8 after an overrun, skip(consumed) never cuts a separator, and
   )
 )
 
-it.effect("2.8 after an overrun, discardUntil leads to the model's next item", () =>
+it.effect("row 2.8: after an overrun, discardUntil leads to the model's next item", () =>
   forAll(
     overrunCases,
     ({ cut, limit, separators }) =>
@@ -312,25 +312,27 @@ const linesOf = (text: string): Array<string> => itemsOf(text, ["\n"]).filter((l
 
 const overlong = (line: string, limit: number): boolean => line.replace("\n", "").length > limit
 
-it.effect("3.4, rank 4: after `discard` the following item is the model's: every line within the limit, no other", () =>
-  forAll(
-    lineCases,
-    ({ cut, limit }) =>
-      Effect.gen(function* () {
-        const source = yield* sourceOf(cut.chunks, 100)
-        for (const line of linesOf(cut.text).filter((line) => !overlong(line, limit))) {
-          const outcome = yield* source.ask({ name: "readLineWith", limit, onOverrun: "discard" })
-          assert.deepStrictEqual(outcome, { value: line })
-        }
-        const end = yield* source.ask({ name: "readLineWith", limit, onOverrun: "discard" })
-        assert.deepStrictEqual(end, { value: "" })
-      }),
-    { numRuns: 300 }
-  )
+it.effect(
+  "row 3.4, rank 4: after `discard` the following item is the model's: every line within the limit, no other",
+  () =>
+    forAll(
+      lineCases,
+      ({ cut, limit }) =>
+        Effect.gen(function* () {
+          const source = yield* sourceOf(cut.chunks, 100)
+          for (const line of linesOf(cut.text).filter((line) => !overlong(line, limit))) {
+            const outcome = yield* source.ask({ name: "readLineWith", limit, onOverrun: "discard" })
+            assert.deepStrictEqual(outcome, { value: line })
+          }
+          const end = yield* source.ask({ name: "readLineWith", limit, onOverrun: "discard" })
+          assert.deepStrictEqual(end, { value: "" })
+        }),
+      { numRuns: 300 }
+    )
 )
 
 it.effect(
-  "3.4, rank 3: an overlong line fails once, and the read after it, of any kind, starts with the next line",
+  "row 3.4, rank 3: an overlong line fails once, and the read after it, of any kind, starts with the next line",
   () =>
     forAll(
       lineCases,

@@ -218,7 +218,7 @@ it("rank 18: the match that ends first, the shortest of those, from any offset o
   )
 })
 
-it("2.13 a search that goes on where it stopped, as pieces arrive, finds what a search of the whole finds", () => {
+it("row 2.13: a search that goes on where it stopped, as pieces arrive, finds what a search of the whole finds", () => {
   fc.assert(
     fc.property(
       fc.array(letterText({ maxLength: 4 }), { maxLength: 20, size: "max" }),

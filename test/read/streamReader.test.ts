@@ -23,7 +23,7 @@ import {
 const lines = "line1\nline2\nline3\n"
 
 describe("feed and read", () => {
-  it.effect("feed_empty_data", () =>
+  it.effect("CPython feed_empty_data", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("")
@@ -32,7 +32,7 @@ describe("feed and read", () => {
     })
   )
 
-  it.effect("feed_nonempty_data", () =>
+  it.effect("CPython feed_nonempty_data", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed(lines)
@@ -41,7 +41,7 @@ describe("feed and read", () => {
     })
   )
 
-  it.effect("read_zero", () =>
+  it.effect("CPython read_zero", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed(lines)
@@ -50,7 +50,7 @@ describe("feed and read", () => {
     })
   )
 
-  it.effect("read", () =>
+  it.effect("CPython read", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       const waiting = yield* start(reader.read(30))
@@ -61,7 +61,7 @@ describe("feed and read", () => {
     })
   )
 
-  it.effect("read_line_breaks", () =>
+  it.effect("CPython read_line_breaks", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("line1", "line2")
@@ -70,7 +70,7 @@ describe("feed and read", () => {
     })
   )
 
-  it.effect("read_eof", () =>
+  it.effect("CPython read_eof", () =>
     Effect.gen(function* () {
       const { end, reader } = yield* handFed()
       const waiting = yield* start(reader.read(1024))
@@ -80,7 +80,7 @@ describe("feed and read", () => {
     })
   )
 
-  it.effect("read_until_eof is readAll", () =>
+  it.effect("CPython read_until_eof is readAll", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       const waiting = yield* start(reader.readAll({ maxBytes: "unbounded" }))
@@ -92,7 +92,7 @@ describe("feed and read", () => {
     })
   )
 
-  it.effect("read_exception, where what was buffered before comes first", () =>
+  it.effect("CPython read_exception, where what was buffered before comes first", () =>
     Effect.gen(function* () {
       const { feed, lose, reader } = yield* handFed()
       feed("line\n")
@@ -104,13 +104,13 @@ describe("feed and read", () => {
     })
   )
 
-  it.effect("invalid_limit", () =>
+  it.effect("CPython invalid_limit", () =>
     Effect.gen(function* () {
       for (const limit of [0, -1]) assert.match(String(yield* defectOf(StreamReader.make({ limit }))), /limit/)
     })
   )
 
-  it.effect("read_limit: it does not bound read", () =>
+  it.effect("CPython read_limit: it does not bound read", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("chunk")
@@ -119,7 +119,7 @@ describe("feed and read", () => {
     })
   )
 
-  it.effect("at_eof", () =>
+  it.effect("CPython at_eof", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       assert.isFalse(yield* reader.atEof)
@@ -136,7 +136,7 @@ describe("feed and read", () => {
 })
 
 describe("readline", () => {
-  it.effect("readline", () =>
+  it.effect("CPython readline", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("chunk1 ")
@@ -149,7 +149,7 @@ describe("readline", () => {
     })
   )
 
-  it.effect("readline_limit_with_existing_data, with the end of the line there", () =>
+  it.effect("CPython readline_limit_with_existing_data, with the end of the line there", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("li", "ne1\nline2\n")
@@ -158,7 +158,7 @@ describe("readline", () => {
     })
   )
 
-  it.effect("readline_limit_with_existing_data, without: the buffer is empty then", () =>
+  it.effect("CPython readline_limit_with_existing_data, without: the buffer is empty then", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("li", "ne1", "li")
@@ -168,7 +168,7 @@ describe("readline", () => {
   )
 
   // CPython feeds all chunks in one go before the reading task runs, so that it meets them at once
-  it.effect("readline_limit, one line in several chunks", () =>
+  it.effect("CPython readline_limit, one line in several chunks", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 7 })
       feed("chunk1", "chunk2", "chunk3\n")
@@ -178,7 +178,7 @@ describe("readline", () => {
     })
   )
 
-  it.effect("readline_limit, fed to a readline that waits: the line fails once, and all of it is gone", () =>
+  it.effect("CPython readline_limit, fed to a readline that waits: the line fails once, and all of it is gone", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 7 })
       const waiting = yield* start(reader.readLine)
@@ -192,7 +192,7 @@ describe("readline", () => {
     })
   )
 
-  it.effect("readline_limit, with another line behind", () =>
+  it.effect("CPython readline_limit, with another line behind", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed({ limit: 7 })
       const waiting = yield* start(reader.readLine)
@@ -203,7 +203,7 @@ describe("readline", () => {
     })
   )
 
-  it.effect("readline_limit is strict", () =>
+  it.effect("CPython readline_limit is strict", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 7 })
       feed("1234567\n")
@@ -218,7 +218,7 @@ describe("readline", () => {
     })
   )
 
-  it.effect("readline_nolimit_nowait", () =>
+  it.effect("CPython readline_nolimit_nowait", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed(lines.slice(0, 6), lines.slice(6))
@@ -227,7 +227,7 @@ describe("readline", () => {
     })
   )
 
-  it.effect("readline_eof", () =>
+  it.effect("CPython readline_eof", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("some data")
@@ -236,7 +236,7 @@ describe("readline", () => {
     })
   )
 
-  it.effect("readline_empty_eof", () =>
+  it.effect("CPython readline_empty_eof", () =>
     Effect.gen(function* () {
       const { end, reader } = yield* handFed()
       end()
@@ -245,7 +245,7 @@ describe("readline", () => {
     })
   )
 
-  it.effect("readline_read_byte_count", () =>
+  it.effect("CPython readline_read_byte_count", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed(lines)
@@ -255,7 +255,7 @@ describe("readline", () => {
     })
   )
 
-  it.effect("readline_exception", () =>
+  it.effect("CPython readline_exception", () =>
     Effect.gen(function* () {
       const { feed, lose, reader } = yield* handFed()
       feed("line\n")
@@ -268,7 +268,7 @@ describe("readline", () => {
 })
 
 describe("readuntil", () => {
-  it.effect("readuntil_separator", () =>
+  it.effect("CPython readuntil_separator", () =>
     Effect.gen(function* () {
       const { reader } = yield* handFed()
       assert.match(String(yield* defectOf(reader.readUntil(""))), /separator must be at least one byte/)
@@ -277,7 +277,7 @@ describe("readuntil", () => {
     })
   )
 
-  it.effect("readuntil_multi_chunks", () =>
+  it.effect("CPython readuntil_multi_chunks", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       for (const separator of ["AAA", bytes("AAA"), ["AAA"]]) {
@@ -292,7 +292,7 @@ describe("readuntil", () => {
   )
 
   for (const chunks of [["QWEaa", "XYaa", "a"], ["QWEaa", "XYa", "aa"], ["aaa"], ["Xaaa"], ["XXX", "a", "a", "a"]]) {
-    it.effect(`readuntil_multi_chunks_1: ${chunks.join(" ")}`, () =>
+    it.effect(`CPython readuntil_multi_chunks_1: ${chunks.join(" ")}`, () =>
       Effect.gen(function* () {
         const { feed, reader } = yield* handFed()
         // all of it at once, and chunk by chunk
@@ -307,7 +307,7 @@ describe("readuntil", () => {
     )
   }
 
-  it.effect("readuntil_eof", () =>
+  it.effect("CPython readuntil_eof", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       feed("some dataAA")
@@ -320,7 +320,7 @@ describe("readuntil", () => {
     })
   )
 
-  it.effect("readuntil_limit_found_sep", () =>
+  it.effect("CPython readuntil_limit_found_sep", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("some dataAA")
@@ -332,7 +332,7 @@ describe("readuntil", () => {
     })
   )
 
-  it.effect("readuntil_multi_separator", () =>
+  it.effect("CPython readuntil_multi_separator", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("line 1\nline 2\r")
@@ -345,7 +345,7 @@ describe("readuntil", () => {
     })
   )
 
-  it.effect("readuntil_multi_separator_limit", () =>
+  it.effect("CPython readuntil_multi_separator_limit", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("some dataA")
@@ -354,7 +354,7 @@ describe("readuntil", () => {
     })
   )
 
-  it.effect("readuntil_multi_separator_negative_offset", () =>
+  it.effect("CPython readuntil_multi_separator_negative_offset", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("data")
@@ -367,7 +367,7 @@ describe("readuntil", () => {
     })
   )
 
-  it.effect("readuntil_bytearray: any bytes are a separator, and changing them later changes nothing", () =>
+  it.effect("CPython readuntil_bytearray: any bytes are a separator, and changing them later changes nothing", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("some data\r\n")
@@ -383,7 +383,7 @@ describe("readuntil", () => {
 })
 
 describe("readexactly", () => {
-  it.effect("readexactly_zero_or_less", () =>
+  it.effect("CPython readexactly_zero_or_less", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed(lines)
@@ -394,7 +394,7 @@ describe("readexactly", () => {
     })
   )
 
-  it.effect("readexactly", () =>
+  it.effect("CPython readexactly", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       const waiting = yield* start(reader.readExactly(2 * lines.length))
@@ -406,7 +406,7 @@ describe("readexactly", () => {
     })
   )
 
-  it.effect("readexactly_limit: it does not bound readexactly", () =>
+  it.effect("CPython readexactly_limit: it does not bound readexactly", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("chunk")
@@ -415,7 +415,7 @@ describe("readexactly", () => {
     })
   )
 
-  it.effect("readexactly_eof", () =>
+  it.effect("CPython readexactly_eof", () =>
     Effect.gen(function* () {
       const { end, feed, reader } = yield* handFed()
       const waiting = yield* start(reader.readExactly(2 * lines.length))
@@ -428,7 +428,7 @@ describe("readexactly", () => {
     })
   )
 
-  it.effect("readexactly_exception, where what was buffered before comes first", () =>
+  it.effect("CPython readexactly_exception, where what was buffered before comes first", () =>
     Effect.gen(function* () {
       const { feed, lose, reader } = yield* handFed()
       feed("line\n")
@@ -441,7 +441,7 @@ describe("readexactly", () => {
 })
 
 describe("exceptions", () => {
-  it.effect("exception: a reader is fine until it is told otherwise", () =>
+  it.effect("CPython exception: a reader is fine until it is told otherwise", () =>
     Effect.gen(function* () {
       const { lose, reader } = yield* handFed()
       assert.notProperty(shown(reader), "lost")
@@ -450,7 +450,7 @@ describe("exceptions", () => {
     })
   )
 
-  it.effect("exception_waiter", () =>
+  it.effect("CPython exception_waiter", () =>
     Effect.gen(function* () {
       const { lose, reader } = yield* handFed()
       const waiting = yield* start(reader.readLine)
@@ -460,7 +460,7 @@ describe("exceptions", () => {
     })
   )
 
-  it.effect("exception_cancel: a read that was interrupted before is not woken", () =>
+  it.effect("CPython exception_cancel: a read that was interrupted before is not woken", () =>
     Effect.gen(function* () {
       const { lose, reader } = yield* handFed()
       const waiting = yield* start(reader.readLine)
@@ -478,21 +478,21 @@ const shown = (reader: StreamReader.StreamReader): Record<string, unknown> => JS
 describe("repr", () => {
   const fresh = { _id: "StreamReader", buffered: 0, limit: 65536, eof: false, paused: false }
 
-  it.effect("__repr__", () =>
+  it.effect("CPython __repr__", () =>
     Effect.gen(function* () {
       const { reader } = yield* handFed()
       assert.deepStrictEqual(shown(reader), fresh)
     })
   )
 
-  it.effect("__repr__nondefault_limit", () =>
+  it.effect("CPython __repr__nondefault_limit", () =>
     Effect.gen(function* () {
       const { reader } = yield* handFed({ limit: 123 })
       assert.deepStrictEqual(shown(reader), { ...fresh, limit: 123 })
     })
   )
 
-  it.effect("__repr__eof", () =>
+  it.effect("CPython __repr__eof", () =>
     Effect.gen(function* () {
       const { end, reader } = yield* handFed()
       end()
@@ -500,7 +500,7 @@ describe("repr", () => {
     })
   )
 
-  it.effect("__repr__data", () =>
+  it.effect("CPython __repr__data", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       feed("da", "ta")
@@ -508,7 +508,7 @@ describe("repr", () => {
     })
   )
 
-  it.effect("__repr__exception", () =>
+  it.effect("CPython __repr__exception", () =>
     Effect.gen(function* () {
       const { lose, reader } = yield* handFed()
       lose()
@@ -516,7 +516,7 @@ describe("repr", () => {
     })
   )
 
-  it.effect("__repr__waiter", () =>
+  it.effect("CPython __repr__waiter", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()
       const waiting = yield* start(reader.readLine)
@@ -527,7 +527,7 @@ describe("repr", () => {
     })
   )
 
-  it.effect("__repr__transport: whether it is paused", () =>
+  it.effect("CPython __repr__transport: whether it is paused", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed({ limit: 3 })
       feed("1234567")

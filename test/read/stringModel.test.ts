@@ -288,7 +288,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   fc.constantFrom(lines, takeAll)
 )
 
-it.effect("fuzz_buf_read: every outcome is the model's, and so is what was consumed", () =>
+it.effect("Eio fuzz_buf_read: every outcome is the model's, and so is what was consumed", () =>
   forAll(
     fc.record({
       pieces: fc.array(piece, { maxLength: 30, size: "max" }),

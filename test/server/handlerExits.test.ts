@@ -111,8 +111,8 @@ for (const { connectRaw, kind, startServer } of tcpAndTls) {
       }
     })
 
-    describe("10.5 a handler that is a plain function", () => {
-      it.live("10.5 returns what is no effect: it dies, and the client sees its connection end", () =>
+    describe("row 10.5: a handler that is a plain function", () => {
+      it.live("row 10.5: returns what is no effect: it dies, and the client sees its connection end", () =>
         Effect.gen(function* () {
           const causes: Array<string> = []
           const server = yield* startServer(
@@ -133,7 +133,7 @@ for (const { connectRaw, kind, startServer } of tcpAndTls) {
     })
 
     describe("what the handler wrote", () => {
-      it.live("10.6 on return everything arrives, and then the end", () =>
+      it.live("row 10.6: on return everything arrives, and then the end", () =>
         Effect.gen(function* () {
           const reply = pattern(300_000)
           const server = yield* startServer({ host, port: 0 }, ({ writer }) => writer.write(reply))
@@ -143,7 +143,7 @@ for (const { connectRaw, kind, startServer } of tcpAndTls) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("10.6 on return everything arrives, also when the client goes on sending what nobody reads", () =>
+      it.live("row 10.6: on return everything arrives, also when the client goes on sending what nobody reads", () =>
         Effect.gen(function* () {
           const reply = pattern(300_000)
           const server = yield* startServer({ host, port: 0 }, ({ writer }) => writer.write(reply))

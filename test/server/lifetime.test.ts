@@ -38,7 +38,7 @@ const serving = (server: Server.Server, expected: number) =>
   )
 
 describe("start", () => {
-  it.live("start_server_1: serves clients until the scope ends", () =>
+  it.live("CPython start_server_1: serves clients until the scope ends", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const server = yield* Scope.provide(startServer({ host, port: 0 }, echo), scope)
@@ -55,7 +55,7 @@ describe("start", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("start_unix_server_1: the same over a Unix socket", () =>
+  it.live("CPython start_unix_server_1: the same over a Unix socket", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       const scope = yield* Scope.make()
@@ -115,7 +115,7 @@ describe("start", () => {
 for (const { connectRaw, kind, openConnection, startServer } of tcpAndTls) {
   describe(`over ${kind}`, () => {
     describe("shutdown", () => {
-      it.live("10.1 stops accepting at once, while handlers finish", () =>
+      it.live("row 10.1: stops accepting at once, while handlers finish", () =>
         Effect.gen(function* () {
           const server = yield* startServer({ host, port: 0 }, echo)
           const client = yield* connectRaw(server.port)
@@ -134,19 +134,21 @@ for (const { connectRaw, kind, openConnection, startServer } of tcpAndTls) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("10.2 close_with_hanging_client: an idle client holds it up for the grace period and no longer", () =>
-        Effect.gen(function* () {
-          const server = yield* startServer({ host, port: 0 }, idle)
-          const client = yield* connectRaw(server.port)
-          yield* client.awaitText("ready\n")
-          const report = yield* within("the shutdown", server.shutdown({ gracePeriod: 50 }), 3000)
-          assert.deepStrictEqual(report, { completed: 0, aborted: 1 })
-          assert.strictEqual(yield* client.awaitClosed, "ECONNRESET")
-          yield* within("awaitShutdown", server.awaitShutdown)
-        }).pipe(Effect.provide(NodeNetwork.layer))
+      it.live(
+        "row 10.2, CPython close_with_hanging_client: an idle client holds it up for the grace period and no longer",
+        () =>
+          Effect.gen(function* () {
+            const server = yield* startServer({ host, port: 0 }, idle)
+            const client = yield* connectRaw(server.port)
+            yield* client.awaitText("ready\n")
+            const report = yield* within("the shutdown", server.shutdown({ gracePeriod: 50 }), 3000)
+            assert.deepStrictEqual(report, { completed: 0, aborted: 1 })
+            assert.strictEqual(yield* client.awaitClosed, "ECONNRESET")
+            yield* within("awaitShutdown", server.awaitShutdown)
+          }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("wait_closed_basic: without clients it is over at once, and may be called again", () =>
+      it.live("CPython wait_closed_basic: without clients it is over at once, and may be called again", () =>
         Effect.gen(function* () {
           const server = yield* startServer({ host, port: 0 }, echo)
           const waiting = yield* Effect.forkChild(server.awaitShutdown, { startImmediately: true })
@@ -161,7 +163,7 @@ for (const { connectRaw, kind, openConnection, startServer } of tcpAndTls) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("wait_closed_race: a client that leaves just then", () =>
+      it.live("CPython wait_closed_race: a client that leaves just then", () =>
         Effect.gen(function* () {
           const server = yield* startServer({ host, port: 0 }, echo)
           const client = yield* connectRaw(server.port)
@@ -203,7 +205,7 @@ for (const { connectRaw, kind, openConnection, startServer } of tcpAndTls) {
     })
 
     describe("closeClients and abortClients", () => {
-      it.live("10.3 close_clients: what was written arrives, then the end; handlers go on", () =>
+      it.live("row 10.3, CPython close_clients: what was written arrives, then the end; handlers go on", () =>
         Effect.gen(function* () {
           const found = yield* Deferred.make<string>()
           const server = yield* startServer({ host, port: 0 }, ({ reader, writer }) =>
@@ -225,7 +227,7 @@ for (const { connectRaw, kind, openConnection, startServer } of tcpAndTls) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("10.3 abort_clients: resets them", () =>
+      it.live("row 10.3, CPython abort_clients: resets them", () =>
         Effect.gen(function* () {
           const server = yield* startServer({ host, port: 0 }, idle)
           const clients = yield* Effect.all(Array.from({ length: 3 }, () => connectRaw(server.port)))
@@ -236,7 +238,7 @@ for (const { connectRaw, kind, openConnection, startServer } of tcpAndTls) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("10.3 closeClients is bounded, also for a client that does not read", () =>
+      it.live("row 10.3: closeClients is bounded, also for a client that does not read", () =>
         Effect.gen(function* () {
           const server = yield* startServer({ host, port: 0, closeTimeout: 100 }, ({ writer }) =>
             Effect.andThen(Effect.ignore(writer.write(pattern(10_000_000))), Effect.never)

@@ -202,7 +202,7 @@ describe("maxConnections", () => {
 })
 
 describe("out of descriptors", () => {
-  it.live("10.9 rank 28 serves on when there are some again, and spends no time on it meanwhile", () =>
+  it.live("row 10.9, rank 28: serves on when there are some again, and spends no time on it meanwhile", () =>
     Effect.gen(function* () {
       const program = fileURLToPath(new URL("./programs/fewDescriptors.ts", import.meta.url))
       const child = yield* startProgram("sh", ["-c", `ulimit -n 64 && exec "${process.execPath}" "${program}"`])

@@ -47,8 +47,8 @@ const serving = (server: Server.Server, expected: number) =>
     Effect.map(server.connections, (count) => count === expected)
   )
 
-describe("10 the server", () => {
-  it.live("10.1 shutdown stops listening at once; live connections go on", () =>
+describe("section 10: the server", () => {
+  it.live("row 10.1: shutdown stops listening at once; live connections go on", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ host, port: 0, gracePeriod: "1 minute" }, echo)
       const connection = yield* openConnection({ host, port: server.port })
@@ -62,7 +62,7 @@ describe("10 the server", () => {
   )
 
   it.live(
-    "10.2 awaitShutdown waits until the server has shut down and nobody is there: wait_closed as it is meant",
+    "row 10.2: awaitShutdown waits until the server has shut down and nobody is there: wait_closed as it is meant",
     () =>
       Effect.gen(function* () {
         const server = yield* startServer({ host, port: 0 }, echo)
@@ -83,7 +83,7 @@ describe("10 the server", () => {
       }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("10.2 shutdown is the same with a bound, where wait_closed hangs while one client idles", () =>
+  it.live("row 10.2: shutdown is the same with a bound, where wait_closed hangs while one client idles", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ host, port: 0 }, echo)
       yield* asks(yield* openConnection({ host, port: server.port }), "and then nothing\n")
@@ -92,7 +92,7 @@ describe("10 the server", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("10.3 closeClients flushes, abortClients drops; the server listens on", () =>
+  it.live("row 10.3: closeClients flushes, abortClients drops; the server listens on", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ host, port: 0, gracePeriod: 0 }, ({ writer }) =>
         Effect.andThen(
@@ -119,7 +119,7 @@ describe("10 the server", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("10.4 the end of the scope is close and wait_closed, and bounded, where `async with` hangs", () =>
+  it.live("row 10.4: the end of the scope is close and wait_closed, and bounded, where `async with` hangs", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const server = yield* Scope.provide(startServer({ host, port: 0, gracePeriod: 50 }, echo), scope)
@@ -130,7 +130,7 @@ describe("10 the server", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("10.4 the addresses stay known after the end, where `server.sockets` is empty", () =>
+  it.live("row 10.4: the addresses stay known after the end, where `server.sockets` is empty", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ host, port: 0 }, echo)
       const { address, port } = server
@@ -141,14 +141,16 @@ describe("10 the server", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("10.4 run twice it is two servers, where serve_forever twice is an error; one port has room for one", () =>
-    Effect.gen(function* () {
-      const start = startServer({ host, port: 0 }, echo)
-      const [one, other] = [yield* start, yield* start]
-      assert.notStrictEqual(one.port, other.port)
-      for (const { port } of [one, other]) yield* asks(yield* openConnection({ host, port }), "hello\n")
-      assert.strictEqual((yield* Effect.flip(startServer({ host, port: one.port }, echo))).kind, "AddressInUse")
-    }).pipe(Effect.provide(NodeNetwork.layer))
+  it.live(
+    "row 10.4: run twice it is two servers, where serve_forever twice is an error; one port has room for one",
+    () =>
+      Effect.gen(function* () {
+        const start = startServer({ host, port: 0 }, echo)
+        const [one, other] = [yield* start, yield* start]
+        assert.notStrictEqual(one.port, other.port)
+        for (const { port } of [one, other]) yield* asks(yield* openConnection({ host, port }), "hello\n")
+        assert.strictEqual((yield* Effect.flip(startServer({ host, port: one.port }, echo))).kind, "AddressInUse")
+      }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
   for (const [how, handler, told] of [
@@ -164,7 +166,7 @@ describe("10 the server", () => {
     ]
   ] as const) {
     it.live(
-      `10.5 a handler that ${how}: its connection is closed, whoever is to be told is, and the server goes on`,
+      `row 10.5: a handler that ${how}: its connection is closed, whoever is to be told is, and the server goes on`,
       () =>
         Effect.gen(function* () {
           let failures = 0
@@ -184,23 +186,25 @@ describe("10 the server", () => {
     )
   }
 
-  it.live("10.6 a handler that returns without closing: its connection ends then, not when nobody refers to it", () =>
-    Effect.gen(function* () {
-      const kept: Array<Connection.Connection> = []
-      const server = yield* startServer({ host, port: 0 }, (connection) =>
-        Effect.andThen(
-          Effect.sync(() => kept.push(connection)),
-          connection.writer.write("bye\n")
+  it.live(
+    "row 10.6: a handler that returns without closing: its connection ends then, not when nobody refers to it",
+    () =>
+      Effect.gen(function* () {
+        const kept: Array<Connection.Connection> = []
+        const server = yield* startServer({ host, port: 0 }, (connection) =>
+          Effect.andThen(
+            Effect.sync(() => kept.push(connection)),
+            connection.writer.write("bye\n")
+          )
         )
-      )
-      const client = yield* connectRaw(server.port)
-      assert.isUndefined(yield* within("the connection ends", client.awaitClosed, 2000))
-      assert.strictEqual(client.text, "bye\n")
-      assert.strictEqual((yield* Effect.flip(kept[0]!.writer.write("x")))._tag, "ClosedStream")
-    }).pipe(Effect.provide(NodeNetwork.layer))
+        const client = yield* connectRaw(server.port)
+        assert.isUndefined(yield* within("the connection ends", client.awaitClosed, 2000))
+        assert.strictEqual(client.text, "bye\n")
+        assert.strictEqual((yield* Effect.flip(kept[0]!.writer.write("x")))._tag, "ClosedStream")
+      }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("10.7 without a host it listens on all interfaces; port 0 is a port of its own for each address", () =>
+  it.live("row 10.7: without a host it listens on all interfaces; port 0 is a port of its own for each address", () =>
     Effect.gen(function* () {
       const everywhere = yield* startServer({ port: 0 }, echo)
       for (const address of ["127.0.0.1", "127.0.0.2"]) {
@@ -217,24 +221,26 @@ describe("10 the server", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.effect("10.9 an accept that fails, and fails again, neither ends the server nor costs anybody a connection", () =>
-    onFakeNetwork((network) =>
-      Effect.gen(function* () {
-        const server = yield* startServer({ host, port: 0, gracePeriod: 0 }, ({ writer }) => writer.write("hello\n"))
-        for (const code of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED"]) {
-          const before = network.accept()
-          for (let i = 0; i < 100; i++) network.failToAccept({ kind: "Unknown", code })
-          const after = network.accept()
-          yield* Effect.yieldNow
-          assert.deepStrictEqual([before.sentText, after.sentText], ["hello\n", "hello\n"])
-        }
-        assert.isTrue(network.listening)
-        assert.strictEqual(yield* server.rejected, 0)
-      })
-    )
+  it.effect(
+    "row 10.9: an accept that fails, and fails again, neither ends the server nor costs anybody a connection",
+    () =>
+      onFakeNetwork((network) =>
+        Effect.gen(function* () {
+          const server = yield* startServer({ host, port: 0, gracePeriod: 0 }, ({ writer }) => writer.write("hello\n"))
+          for (const code of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED"]) {
+            const before = network.accept()
+            for (let i = 0; i < 100; i++) network.failToAccept({ kind: "Unknown", code })
+            const after = network.accept()
+            yield* Effect.yieldNow
+            assert.deepStrictEqual([before.sentText, after.sentText], ["hello\n", "hello\n"])
+          }
+          assert.isTrue(network.listening)
+          assert.strictEqual(yield* server.rejected, 0)
+        })
+      )
   )
 
-  it.live("10.11 a Unix socket's path is removed at the end, but only while it is ours", () =>
+  it.live("row 10.11: a Unix socket's path is removed at the end, but only while it is ours", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       const server = yield* startUnixServer(path, echo)
@@ -252,7 +258,7 @@ describe("10 the server", () => {
   )
 
   it.live(
-    "10.12 nothing listens before the effect is run: start_serving=False is a value; a layer starts it once",
+    "row 10.12: nothing listens before the effect is run: start_serving=False is a value; a layer starts it once",
     () =>
       Effect.gen(function* () {
         const port = yield* closedPort()

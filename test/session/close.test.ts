@@ -227,7 +227,7 @@ const countingSleepers = Effect.map(Clock.Clock, (clock) => {
 })
 
 describe("close", () => {
-  it.effect("L15 interrupted while it waits, goes on closing", () =>
+  it.effect("trio L15: interrupted while it waits, goes on closing", () =>
     Effect.gen(function* () {
       const { connection, transport, writer } = yield* fake({ takes: false })
       yield* writer.write("x")
@@ -241,7 +241,7 @@ describe("close", () => {
     })
   )
 
-  it.effect("L15 interrupted while it waits, still ends in time", () =>
+  it.effect("trio L15: interrupted while it waits, still ends in time", () =>
     Effect.gen(function* () {
       const { connection, transport, writer } = yield* fake({ takes: false })
       yield* writer.write("x")
@@ -253,7 +253,7 @@ describe("close", () => {
     })
   )
 
-  it.effect("L15 interrupted anywhere, it has either not begun or still ends in time", () =>
+  it.effect("trio L15: interrupted anywhere, it has either not begun or still ends in time", () =>
     Effect.gen(function* () {
       for (let step = 1; step <= 20; step++) {
         const { transport, writer } = yield* fake({ takes: false })
@@ -315,7 +315,7 @@ describe("close", () => {
     })
   )
 
-  it.effect("L17 wakes a read that waits, whatever it waits for, with ClosedStream", () =>
+  it.effect("trio L17: wakes a read that waits, whatever it waits for, with ClosedStream", () =>
     Effect.gen(function* () {
       const reads = [
         ["read", (reader) => reader.read(10)],
@@ -354,7 +354,7 @@ describe("close", () => {
     })
   )
 
-  it.effect("L22 wakes those who wait to write or drain; those who flush wait for what close sends", () =>
+  it.effect("trio L22: wakes those who wait to write or drain; those who flush wait for what close sends", () =>
     Effect.gen(function* () {
       const { connection, transport, writer } = yield* fake({ takes: false, highWaterMark: 1 })
       yield* writer.write("held")
@@ -583,7 +583,7 @@ describe("whoever wakes to the end and closes at once", () => {
 })
 
 describe("reads after the end", () => {
-  it.effect("rank 9, 6.2: after a loss the buffered bytes come first, then ConnectionLost, for good", () =>
+  it.effect("rank 9, row 6.2: after a loss the buffered bytes come first, then ConnectionLost, for good", () =>
     Effect.gen(function* () {
       const { reader, transport } = yield* fake()
       transport.push("one\ntwo\nthr")
@@ -628,7 +628,7 @@ describe("reads after the end", () => {
     })
   )
 
-  it.effect("6.3 a close in good order after the peer's end is no failure for the reader", () =>
+  it.effect("row 6.3: a close in good order after the peer's end is no failure for the reader", () =>
     Effect.gen(function* () {
       const { reader, transport, writer } = yield* fake()
       yield* writer.writeEof
@@ -640,7 +640,7 @@ describe("reads after the end", () => {
     })
   )
 
-  it.effect("6.3 a loss after the peer's end is a failure for the writer only", () =>
+  it.effect("row 6.3: a loss after the peer's end is a failure for the writer only", () =>
     Effect.gen(function* () {
       const { reader, transport, writer } = yield* fake()
       transport.push("all of it")

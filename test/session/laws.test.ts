@@ -19,7 +19,7 @@ const clogged = Effect.gen(function* () {
 })
 
 describe("one way", () => {
-  it.effect("L0 deviates: an operation that need not wait is done without letting others run", () =>
+  it.effect("trio L0 deviates: an operation that need not wait is done without letting others run", () =>
     Effect.gen(function* () {
       const { reader, transport, writer } = yield* fake()
       transport.push("0123456789")
@@ -37,7 +37,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L1 one byte sent is sent, one byte received is received", () =>
+  it.effect("trio L1: one byte sent is sent, one byte received is received", () =>
     Effect.gen(function* () {
       const { reader, transport, writer } = yield* fake()
       yield* writer.write(new Uint8Array([120]))
@@ -50,7 +50,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L2 no bytes carry no meaning, sent or received", () =>
+  it.effect("trio L2: no bytes carry no meaning, sent or received", () =>
     Effect.gen(function* () {
       const { reader, transport, writer } = yield* fake()
       yield* writer.write("")
@@ -67,7 +67,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L3 every kind of byte array is accepted", () =>
+  it.effect("trio L3: every kind of byte array is accepted", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       const shared = new Uint8Array(new SharedArrayBuffer(4))
@@ -80,7 +80,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L4 deviates: a wrong number of bytes dies, but 0 is asyncio's, and answers with none", () =>
+  it.effect("trio L4 deviates: a wrong number of bytes dies, but 0 is asyncio's, and answers with none", () =>
     Effect.gen(function* () {
       const { reader, transport } = yield* fake()
       transport.push("x")
@@ -93,7 +93,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L5 of two reads at once the second is busy, the first unharmed", () =>
+  it.effect("trio L5: of two reads at once the second is busy, the first unharmed", () =>
     Effect.gen(function* () {
       const { reader, transport } = yield* fake()
       const first = yield* start(reader.readExactly(3))
@@ -105,7 +105,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L6 drain returns at once while nothing is clogged", () =>
+  it.effect("trio L6: drain returns at once while nothing is clogged", () =>
     Effect.gen(function* () {
       const { writer } = yield* fake()
       yield* writer.drain
@@ -115,7 +115,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L7, L8 once the receiver is gone a sender is told, and stays told", () =>
+  it.effect("trio L7, L8: once the receiver is gone a sender is told, and stays told", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       const sender = yield* start(
@@ -139,7 +139,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L9, L10, L11 after this side's close, once or twice, everything fails as closed", () =>
+  it.effect("trio L9, L10, L11: after this side's close, once or twice, everything fails as closed", () =>
     Effect.gen(function* () {
       const { reader, writer } = yield* fake()
       yield* writer.close
@@ -158,7 +158,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L12 what was sent before close arrives before the end, also if the system takes it late", () =>
+  it.effect("trio L12: what was sent before close arrives before the end, also if the system takes it late", () =>
     Effect.gen(function* () {
       for (const late of [false, true]) {
         const { transport, writer } = yield* fake({ takes: !late })
@@ -178,7 +178,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L12 the end is received behind what was sent, also by a reader that starts later, and repeats", () =>
+  it.effect("trio L12: the end is received behind what was sent, also by a reader that starts later, and repeats", () =>
     Effect.gen(function* () {
       const { reader, transport } = yield* fake()
       transport.push("x")
@@ -190,7 +190,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L13 after a forceful close the receiver is closed", () =>
+  it.effect("trio L13: after a forceful close the receiver is closed", () =>
     Effect.gen(function* () {
       const { connection, reader } = yield* fake()
       const waiter = yield* start(Effect.flip(reader.read(1)))
@@ -200,7 +200,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L14 after a forceful close the sender is closed", () =>
+  it.effect("trio L14: after a forceful close the sender is closed", () =>
     Effect.gen(function* () {
       const { connection, writer } = yield* fake()
       yield* connection.abort
@@ -209,7 +209,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L14 after the peer's forceful close the receiver is told, without data and without hanging", () =>
+  it.effect("trio L14: after the peer's forceful close the receiver is told, without data and without hanging", () =>
     Effect.gen(function* () {
       const { reader, transport } = yield* fake()
       const waiter = yield* start(Effect.flip(reader.read(1)))
@@ -219,7 +219,7 @@ describe("one way", () => {
     })
   )
 
-  it.effect("L16 an interrupted write or read does not stand in the way of a good close", () =>
+  it.effect("trio L16: an interrupted write or read does not stand in the way of a good close", () =>
     Effect.gen(function* () {
       const { connection, reader, transport, writer } = yield* clogged
       const waiters = yield* startAll<unknown, unknown, never>([writer.write("x"), writer.drain, reader.read(1)])
@@ -234,7 +234,7 @@ describe("one way", () => {
 })
 
 describe("with a clogged peer", () => {
-  it.effect("L18 drain waits until the peer starts to read", () =>
+  it.effect("trio L18: drain waits until the peer starts to read", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* clogged
       const record: Array<string> = []
@@ -252,7 +252,7 @@ describe("with a clogged peer", () => {
     })
   )
 
-  it.effect("L19 deviates: drain and drain, drain and write may wait together; nobody is busy", () =>
+  it.effect("trio L19 deviates: drain and drain, drain and write may wait together; nobody is busy", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* clogged
       const waiters = yield* startAll([writer.drain, writer.drain, writer.write("x"), writer.drain])
@@ -265,7 +265,7 @@ describe("with a clogged peer", () => {
     })
   )
 
-  it.effect("L20 deviates: write and write wait in line; nobody is busy", () =>
+  it.effect("trio L20 deviates: write and write wait in line; nobody is busy", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* clogged
       const waiters = yield* startAll(["a", "b", "c"].map((text) => writer.write(text)))
@@ -278,7 +278,7 @@ describe("with a clogged peer", () => {
     })
   )
 
-  it.effect("L21 the receiver's leaving ends the wait, whichever comes first", () =>
+  it.effect("trio L21: the receiver's leaving ends the wait, whichever comes first", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* clogged
       const before = yield* start(Effect.flip(writer.drain))
@@ -294,7 +294,7 @@ describe("with a clogged peer", () => {
 })
 
 describe("two ways", () => {
-  it.effect("L23 neither direction waits for the other", () =>
+  it.effect("trio L23: neither direction waits for the other", () =>
     Effect.gen(function* () {
       const { reader, transport, writer } = yield* clogged
       const [write, drain] = yield* startAll([writer.write("x"), writer.drain])
@@ -311,7 +311,7 @@ describe("two ways", () => {
     })
   )
 
-  it.effect("L24 a MiB each way at once, in pieces of any size", () =>
+  it.effect("trio L24: a MiB each way at once, in pieces of any size", () =>
     Effect.gen(function* () {
       const size = 1024 * 1024
       const [output, input] = [pattern(size), pattern(size).reverse()]
@@ -356,7 +356,7 @@ describe("two ways", () => {
     })
   )
 
-  it.effect("L25 close ends the output: the transport lets go, which sends the end", () =>
+  it.effect("trio L25: close ends the output: the transport lets go, which sends the end", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       yield* writer.close
@@ -367,7 +367,7 @@ describe("two ways", () => {
 })
 
 describe("half-closing", () => {
-  it.effect("L26 what was written arrives before the end", () =>
+  it.effect("trio L26: what was written arrives before the end", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       yield* writer.write("x")
@@ -377,7 +377,7 @@ describe("half-closing", () => {
     })
   )
 
-  it.effect("L27 a write after writeEof is closed", () =>
+  it.effect("trio L27: a write after writeEof is closed", () =>
     Effect.gen(function* () {
       const { writer } = yield* fake()
       yield* writer.writeEof
@@ -387,7 +387,7 @@ describe("half-closing", () => {
     })
   )
 
-  it.effect("L28 writeEof is idempotent, and fine before close", () =>
+  it.effect("trio L28: writeEof is idempotent, and fine before close", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       yield* writer.writeEof
@@ -397,7 +397,7 @@ describe("half-closing", () => {
     })
   )
 
-  it.effect("L29 the other direction still works", () =>
+  it.effect("trio L29: the other direction still works", () =>
     Effect.gen(function* () {
       const { reader, transport, writer } = yield* fake()
       yield* writer.writeEof
@@ -407,19 +407,21 @@ describe("half-closing", () => {
     })
   )
 
-  it.effect("L30 deviates: writeEof while others wait is not busy; drain goes on, a write that waits is closed", () =>
-    Effect.gen(function* () {
-      const { transport, writer } = yield* clogged
-      const drain = yield* start(writer.drain)
-      const write = yield* start(Effect.flip(writer.write("too late")))
-      const eof = yield* start(writer.writeEof)
-      assert.deepInclude(yield* Fiber.join(write), { _tag: "ClosedStream", operation: "write", reason: "Eof" })
-      assert.isTrue(waits(drain) && waits(eof))
-      transport.drain()
-      yield* Fiber.join(drain)
-      yield* Fiber.join(eof)
-      assert.strictEqual(transport.sentText, "more than ten bytes")
-      assert.strictEqual(transport.calls.at(-1), "end")
-    })
+  it.effect(
+    "trio L30 deviates: writeEof while others wait is not busy; drain goes on, a write that waits is closed",
+    () =>
+      Effect.gen(function* () {
+        const { transport, writer } = yield* clogged
+        const drain = yield* start(writer.drain)
+        const write = yield* start(Effect.flip(writer.write("too late")))
+        const eof = yield* start(writer.writeEof)
+        assert.deepInclude(yield* Fiber.join(write), { _tag: "ClosedStream", operation: "write", reason: "Eof" })
+        assert.isTrue(waits(drain) && waits(eof))
+        transport.drain()
+        yield* Fiber.join(drain)
+        yield* Fiber.join(eof)
+        assert.strictEqual(transport.sentText, "more than ten bytes")
+        assert.strictEqual(transport.calls.at(-1), "end")
+      })
   )
 })

@@ -44,7 +44,7 @@ const answer = (peer: RawPeer) =>
   peer.awaitText(request).pipe(Effect.andThen(peer.send(`${status}Test message`)), Effect.andThen(peer.finish))
 
 describe("opening", () => {
-  it.live("open_connection", () =>
+  it.live("CPython open_connection", () =>
     Effect.gen(function* () {
       const server = yield* serveRaw()
       const connection = yield* openConnection({ host, port: server.port })
@@ -52,7 +52,7 @@ describe("opening", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("open_unix_connection", () =>
+  it.live("CPython open_unix_connection", () =>
     Effect.gen(function* () {
       const at = yield* socketPath()
       const server = yield* serveRaw({ at })
@@ -61,7 +61,7 @@ describe("opening", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("open_connection_no_loop_ssl", () =>
+  it.live("CPython open_connection_no_loop_ssl", () =>
     Effect.gen(function* () {
       const { client, peer } = yield* tlsPair()
       const answering = Effect.gen(function* () {
@@ -73,7 +73,7 @@ describe("opening", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("open_unix_connection_no_loop_ssl", () =>
+  it.live("CPython open_unix_connection_no_loop_ssl", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       yield* startServer({ path, tls: { identity: certificates.server.identity } }, ({ reader, writer }) =>
@@ -94,7 +94,7 @@ describe("opening", () => {
       return { reader, writer, peer }
     })
 
-  it.live("open_connection_error: the connection is lost, and the read says so", () =>
+  it.live("CPython open_connection_error: the connection is lost, and the read says so", () =>
     Effect.gen(function* () {
       const { peer, reader } = yield* loss()
       yield* peer.reset
@@ -103,7 +103,7 @@ describe("opening", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("open_unix_connection_error: the connection is lost, and whoever writes learns of it", () =>
+  it.live("CPython open_unix_connection_error: the connection is lost, and whoever writes learns of it", () =>
     Effect.gen(function* () {
       const { peer, writer } = yield* loss(yield* socketPath())
       // a Unix socket knows no reset: the peer is gone
@@ -118,7 +118,7 @@ describe("serving", () => {
   const echoLine = ({ reader, writer }: Connection.Connection) =>
     Effect.flatMap(reader.readLine, (line) => writer.write(line))
 
-  it.live("start_server: a line is answered, and the end follows the handler's", () =>
+  it.live("CPython start_server: a line is answered, and the end follows the handler's", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ host, port: 0 }, echoLine)
       const { reader, writer } = yield* openConnection({ host, port: server.port })
@@ -127,7 +127,7 @@ describe("serving", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("start_unix_server: the same over a Unix socket", () =>
+  it.live("CPython start_unix_server: the same over a Unix socket", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       yield* startUnixServer(path, echoLine)
@@ -145,32 +145,36 @@ describe("serving", () => {
     }
   }
 
-  it.live("unhandled_exceptions, unhandled_exception: the handler's failure is told, and the connection closed", () =>
-    Effect.gen(function* () {
-      const { failures, onHandlerError } = told()
-      const server = yield* startServer({ host, port: 0, onHandlerError }, () => Effect.die(new Error("test")))
-      const client = yield* connectRaw(server.port)
-      yield* client.awaitClosed
-      yield* eventually("the failure is told", () => failures.length > 0)
-      assert.deepStrictEqual(
-        failures.map(({ cause }) => (Cause.squash(cause) as Error).message),
-        ["test"]
-      )
-    }).pipe(Effect.provide(NodeNetwork.layer))
+  it.live(
+    "CPython unhandled_exceptions, unhandled_exception: the handler's failure is told, and the connection closed",
+    () =>
+      Effect.gen(function* () {
+        const { failures, onHandlerError } = told()
+        const server = yield* startServer({ host, port: 0, onHandlerError }, () => Effect.die(new Error("test")))
+        const client = yield* connectRaw(server.port)
+        yield* client.awaitClosed
+        yield* eventually("the failure is told", () => failures.length > 0)
+        assert.deepStrictEqual(
+          failures.map(({ cause }) => (Cause.squash(cause) as Error).message),
+          ["test"]
+        )
+      }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("unhandled_cancel: a handler that is interrupted is nobody's failure, and its connection is closed", () =>
-    Effect.gen(function* () {
-      const { failures, onHandlerError } = told()
-      const server = yield* startServer({ host, port: 0, onHandlerError }, () => Effect.interrupt)
-      const client = yield* connectRaw(server.port)
-      yield* client.awaitClosed
-      yield* eventuallyEffect(
-        "nobody is served",
-        Effect.map(server.connections, (count) => count === 0)
-      )
-      assert.lengthOf(failures, 0)
-    }).pipe(Effect.provide(NodeNetwork.layer))
+  it.live(
+    "CPython unhandled_cancel: a handler that is interrupted is nobody's failure, and its connection is closed",
+    () =>
+      Effect.gen(function* () {
+        const { failures, onHandlerError } = told()
+        const server = yield* startServer({ host, port: 0, onHandlerError }, () => Effect.interrupt)
+        const client = yield* connectRaw(server.port)
+        yield* client.awaitClosed
+        yield* eventuallyEffect(
+          "nobody is served",
+          Effect.map(server.connections, (count) => count === 0)
+        )
+        assert.lengthOf(failures, 0)
+      }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })
 
@@ -191,7 +195,7 @@ describe("start_tls", () => {
       )
     )
 
-  it.live("start_tls: a line in plain text, and one in TLS", () =>
+  it.live("CPython start_tls: a line in plain text, and one in TLS", () =>
     Effect.gen(function* () {
       const { client, peer } = yield* plainPair()
       yield* client.writer.write("hello world 1!\n")
@@ -204,7 +208,7 @@ describe("start_tls", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("start_tls_buffered_data: the beginning of TLS, which was read ahead, goes to the handshake", () =>
+  it.live("CPython start_tls_buffered_data: the beginning of TLS, which was read ahead, goes to the handshake", () =>
     Effect.gen(function* () {
       const { client, peer } = yield* plainPair()
       const line = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
@@ -220,7 +224,7 @@ describe("start_tls", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("streamwriter_start_tls_updates_reader_transport: flow control is that of the new transport", () =>
+  it.live("CPython streamwriter_start_tls_updates_reader_transport: flow control is that of the new transport", () =>
     Effect.gen(function* () {
       const { client, peer } = yield* plainPair({ limit: 1000 })
       const [secureClient, securePeer] = yield* upgrade(client, peer)

@@ -12,8 +12,8 @@ import { connectRaw, serveRaw } from "../support/rawPeer.ts"
 import { socketPath } from "../support/temporary.ts"
 import { eventuallyEffect, turns, within } from "../support/wait.ts"
 
-describe("9 write_eof, close, abort, wait_closed", () => {
-  it.effect("9.1 writeEof flushes, then ends the output; reading goes on", () =>
+describe("section 9: write_eof, close, abort, wait_closed", () => {
+  it.effect("row 9.1: writeEof flushes, then ends the output; reading goes on", () =>
     Effect.gen(function* () {
       const { reader, transport, writer } = yield* fake({ takes: false })
       yield* writer.write("last words")
@@ -29,7 +29,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.1 writeEof is idempotent", () =>
+  it.effect("row 9.1: writeEof is idempotent", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       yield* writer.writeEof
@@ -39,7 +39,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.1 writeEof is a no-op after close", () =>
+  it.effect("row 9.1: writeEof is a no-op after close", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       yield* writer.close
@@ -50,7 +50,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.1 writeEof is a no-op while close is under way", () =>
+  it.effect("row 9.1: writeEof is a no-op while close is under way", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ takes: false })
       yield* writer.write("x")
@@ -64,7 +64,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.1 isClosing stays false after writeEof", () =>
+  it.effect("row 9.1: isClosing stays false after writeEof", () =>
     Effect.gen(function* () {
       const { writer } = yield* fake()
       yield* writer.writeEof
@@ -72,7 +72,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.live("9.1 on a real socket: the peer reads to the end, then its answer is read", () =>
+  it.live("row 9.1: on a real socket: the peer reads to the end, then its answer is read", () =>
     Effect.gen(function* () {
       const server = yield* serveRaw({ halfOpen: true })
       const { reader, writer } = yield* openConnection({ host: "127.0.0.1", port: server.port })
@@ -87,7 +87,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.effect("9.3 close stops reading at once: a waiting read fails, what is unread is dropped", () =>
+  it.effect("row 9.3: close stops reading at once: a waiting read fails, what is unread is dropped", () =>
     Effect.gen(function* () {
       const { reader, transport, writer } = yield* fake({ takes: false })
       transport.push("unread")
@@ -102,7 +102,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.3 close flushes the output in the background", () =>
+  it.effect("row 9.3: close flushes the output in the background", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ takes: false })
       yield* writer.write("first")
@@ -116,7 +116,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.3 close is idempotent", () =>
+  it.effect("row 9.3: close is idempotent", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       for (let i = 0; i < 3; i++) assert.deepStrictEqual(yield* writer.close, { _tag: "Graceful" })
@@ -124,7 +124,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.4 close after a reset is a value, where wait_closed raises", () =>
+  it.effect("row 9.4: close after a reset is a value, where wait_closed raises", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       transport.lose()
@@ -132,7 +132,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.4 close while the peer does not read is bounded, where wait_closed hangs", () =>
+  it.effect("row 9.4: close while the peer does not read is bounded, where wait_closed hangs", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ takes: false, closeTimeout: "3 seconds" })
       yield* writer.write(pattern(1000))
@@ -145,7 +145,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.live("9.4 on a real socket: a peer that never reads, and one that has reset", () =>
+  it.live("row 9.4: on a real socket: a peer that never reads, and one that has reset", () =>
     Effect.gen(function* () {
       const server = yield* serveRaw({ paused: true })
       const stalled = yield* openConnection({ host: "127.0.0.1", port: server.port, closeTimeout: 200 })
@@ -166,7 +166,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.effect("9.6 after abort reads fail, where CPython's reader sees a clean end", () =>
+  it.effect("row 9.6: after abort reads fail, where CPython's reader sees a clean end", () =>
     Effect.gen(function* () {
       const { connection, reader, transport } = yield* fake()
       transport.push("some")
@@ -181,7 +181,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.6 abort drops the buffer", () =>
+  it.effect("row 9.6: abort drops the buffer", () =>
     Effect.gen(function* () {
       const { connection, transport, writer } = yield* fake({ takes: false })
       yield* writer.write("held")
@@ -194,7 +194,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.live("9.7 info keeps working after close and after a loss, as get_extra_info does", () =>
+  it.live("row 9.7: info keeps working after close and after a loss, as get_extra_info does", () =>
     Effect.gen(function* () {
       const server = yield* serveRaw()
       for (const end of ["close", "abort", "reset"] as const) {
@@ -214,7 +214,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("9.7 info of a Unix socket keeps working after close", () =>
+  it.live("row 9.7: info of a Unix socket keeps working after close", () =>
     Effect.gen(function* () {
       const path = yield* socketPath()
       yield* serveRaw({ at: path })
@@ -224,7 +224,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("9.9 the scope decides how long a connection lives, never the garbage collector", () =>
+  it.live("row 9.9: the scope decides how long a connection lives, never the garbage collector", () =>
     Effect.gen(function* () {
       setFlagsFromString("--expose-gc")
       const gc = runInNewContext("gc") as () => void
@@ -270,7 +270,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.effect("9.9 the end of the scope ends a connection that is still in use", () =>
+  it.effect("row 9.9: the end of the scope ends a connection that is still in use", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const { reader, transport, writer } = yield* Scope.provide(fakeOfScope(), scope)
@@ -283,7 +283,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.10 isClosing is true from close on, while it is still flushing", () =>
+  it.effect("row 9.10: isClosing is true from close on, while it is still flushing", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ takes: false })
       yield* writer.write("x")
@@ -296,7 +296,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.10 isClosing is true after abort and once the connection broke", () =>
+  it.effect("row 9.10: isClosing is true after abort and once the connection broke", () =>
     Effect.gen(function* () {
       const aborted = yield* fake()
       yield* aborted.connection.abort
@@ -310,7 +310,7 @@ describe("9 write_eof, close, abort, wait_closed", () => {
     })
   )
 
-  it.effect("9.10 isClosing stays false when the peer has only ended its output", () =>
+  it.effect("row 9.10: isClosing stays false when the peer has only ended its output", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       transport.pushEnd()

@@ -244,13 +244,13 @@ const subjects: ReadonlyArray<Subject> = [
 ]
 
 for (const { except, name, pair } of subjects) {
-  describe.concurrent(`laws of streams: ${name}`, () => {
+  describe.concurrent(`ranks 39, 43: laws of streams: ${name}`, () => {
     StreamLaws.suite(it, pair, { except })
   })
 }
 
 for (const { name, transports, transportsExcept } of subjects.filter((subject) => subject.transports !== undefined)) {
-  describe.concurrent(`laws of transports: ${name}`, () => {
+  describe.concurrent(`ranks 39, 43: laws of transports: ${name}`, () => {
     StreamLaws.transportSuite(it, transports!, { except: transportsExcept })
   })
 }

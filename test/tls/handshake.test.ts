@@ -111,7 +111,7 @@ describe("handshakeTimeout", () => {
       assert.fail(`never came: ${what}`)
     })
 
-  it.effect("9.5 is 60 seconds by default, for a client", () =>
+  it.effect("row 9.5: is 60 seconds by default, for a client", () =>
     Effect.gen(function* () {
       const server = yield* serveRaw()
       const client = yield* start(Effect.flip(openConnection({ host, port: server.port, tls: { ca: authority.cert } })))
@@ -124,7 +124,7 @@ describe("handshakeTimeout", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.effect("9.5 is 60 seconds by default, for a server", () =>
+  it.effect("row 9.5: is 60 seconds by default, for a server", () =>
     Effect.gen(function* () {
       const hello = yield* clientHello.pipe(TestClock.withLive)
       const server = yield* serveTls()

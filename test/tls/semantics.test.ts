@@ -20,8 +20,8 @@ const versions = ["TLSv1.2", "TLSv1.3"] as const
 
 for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
   describe(way, () => {
-    describe("6 the end of the stream", () => {
-      it.live("6.3 a close_notify is the end; a connection that breaks is an error", () =>
+    describe("section 6: the end of the stream", () => {
+      it.live("row 6.3: a close_notify is the end; a connection that breaks is an error", () =>
         Effect.gen(function* () {
           const clean = yield* facing("client")
           clean.peer.tls.end()
@@ -34,7 +34,7 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
       )
 
       // asyncio closes the transport at once when the peer's end comes over TLS
-      it.live.each(versions)("6.5 after the peer's end this side may still write, over %s", (maxVersion) =>
+      it.live.each(versions)("row 6.5: after the peer's end this side may still write, over %s", (maxVersion) =>
         Effect.gen(function* () {
           const { client, peer } = yield* tlsPair({ client: { maxVersion } })
           yield* client.writer.writeEof
@@ -46,9 +46,9 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
       )
     })
 
-    describe("8 the marks", () => {
+    describe("section 8: the marks", () => {
       // asyncio's are 512 KiB over TLS, and it pauses at the mark, not above it
-      it.live("8.8 are those of plain connections: 64 KiB and 16 KiB by default", () =>
+      it.live("row 8.8: are those of plain connections: 64 KiB and 16 KiB by default", () =>
         Effect.gen(function* () {
           const { client, peer } = yield* tlsPair()
           for (const { writer } of [client, peer]) {
@@ -58,7 +58,7 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("8.8 writes wait above the high one, not at it, and go on at the low one", () =>
+      it.live("row 8.8: writes wait above the high one, not at it, and go on at the low one", () =>
         Effect.gen(function* () {
           const { connection, peer } = yield* facing("client", {
             connection: { highWaterMark: 1_000_000, lowWaterMark: 250_000 }
@@ -79,7 +79,7 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("8.8 at the high one no write waits yet", () =>
+      it.live("row 8.8: at the high one no write waits yet", () =>
         Effect.gen(function* () {
           const highWaterMark = 1_000_000
           const { connection, peer } = yield* facing("client", { connection: { highWaterMark, closeTimeout: 50 } })
@@ -101,10 +101,10 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
       )
     })
 
-    describe("9 the end of the output", () => {
+    describe("section 9: the end of the output", () => {
       // asyncio has no write_eof over TLS
       it.live.each(versions)(
-        "9.2 writeEof ends the output by a close_notify, and only the output, over %s",
+        "row 9.2: writeEof ends the output by a close_notify, and only the output, over %s",
         (maxVersion) =>
           Effect.gen(function* () {
             const { connection, peer } = yield* facing("client", { peer: { maxVersion } })
@@ -125,7 +125,7 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
 
       // asyncio waits 30 seconds for the peer's close_notify
       it.live(
-        "9.5 close does not wait for a peer that never answers it, and lets go of the connection in bounded time",
+        "row 9.5: close does not wait for a peer that never answers it, and lets go of the connection in bounded time",
         () =>
           Effect.gen(function* () {
             const before = held()
@@ -143,7 +143,7 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
           }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("9.5 close of what a peer never reads is bounded by closeTimeout, and says what was not sent", () =>
+      it.live("row 9.5: close of what a peer never reads is bounded by closeTimeout, and says what was not sent", () =>
         Effect.gen(function* () {
           const before = held()
           yield* Effect.scoped(
@@ -164,7 +164,7 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("9.5 the end of a scope is bounded in the same way", () =>
+      it.live("row 9.5: the end of a scope is bounded in the same way", () =>
         Effect.gen(function* () {
           const scope = yield* Scope.make()
           const server = yield* serveTls()
@@ -176,7 +176,7 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("9.6 abort is no clean end for the peer, nor for this side", () =>
+      it.live("row 9.6: abort is no clean end for the peer, nor for this side", () =>
         Effect.gen(function* () {
           const { client, peer } = yield* tlsPair()
           yield* client.abort
@@ -188,7 +188,7 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("9.10 isClosing is true from close on, and once the connection broke", () =>
+      it.live("row 9.10: isClosing is true from close on, and once the connection broke", () =>
         Effect.gen(function* () {
           const closing = yield* facing("client")
           assert.strictEqual(yield* closing.connection.writer.isClosing, false)
@@ -201,11 +201,11 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
       )
     })
 
-    describe("9.8 start_tls", () => {
+    describe("row 9.8: start_tls", () => {
       const asServer = { side: "server", identity: certificates.server.identity } as const
       const asClient = { side: "client", ca: authority.cert, serverName: "localhost" } as const
 
-      it.live("9.8 either end may be the TLS server, whoever connected", () =>
+      it.live("row 9.8: either end may be the TLS server, whoever connected", () =>
         Effect.gen(function* () {
           const { client, peer } = yield* plainPair()
           const [one, other] = yield* within(
@@ -218,7 +218,7 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("9.8 a buffer that pauses the old transport pauses the new one, not the old", () =>
+      it.live("row 9.8: a buffer that pauses the old transport pauses the new one, not the old", () =>
         Effect.gen(function* () {
           const { connection: old, peer: raw } = yield* plainFacing("server", { limit: 1024 })
           const upgrading = yield* Effect.forkChild(old.startTls(asServer))
@@ -236,7 +236,7 @@ for (const { connectTls, facing, serveTls, tlsPair, way } of tlsWays) {
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
-      it.live("9.8 bytes in the buffer of the reader are never taken for decrypted data", () =>
+      it.live("row 9.8: bytes in the buffer of the reader are never taken for decrypted data", () =>
         Effect.gen(function* () {
           const { connection: old, peer: raw } = yield* plainFacing("server")
           yield* raw.send("STARTTLS\r\nNOOP\r\n")

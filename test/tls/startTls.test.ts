@@ -325,38 +325,40 @@ for (const stoppable of [true, false]) {
     })
 
     describe("the old handle", () => {
-      it.live.each(sides)("9.8 answers ClosedStream with reason Upgraded, whatever is asked of it, for a %s", (side) =>
-        Effect.gen(function* () {
-          const { connection, old, peer } = yield* upgraded(side)
-          const { reader, writer } = old
-          const operations: ReadonlyArray<readonly [string, Effect.Effect<unknown, { readonly _tag: string }>]> = [
-            ["read", reader.read(1)],
-            ["readLine", reader.readLine],
-            ["readExactly", reader.readExactly(1)],
-            ["readUntil", reader.readUntil("\n")],
-            ["readAll", reader.readAll({ maxBytes: 1 })],
-            ["peek", reader.peek(1)],
-            ["skip", reader.skip(1)],
-            ["unread", reader.unread(new Uint8Array(1))],
-            ["pull", reader.pull as Effect.Effect<unknown, { readonly _tag: string }>],
-            ["write", writer.write("x")],
-            ["writeAll", writer.writeAll(["x"])],
-            ["drain", writer.drain],
-            ["flush", writer.flush],
-            ["writeEof", writer.writeEof]
-          ]
-          for (const [name, operation] of operations) {
-            const exit = yield* Effect.exit(within(name, operation))
-            assert(Exit.isFailure(exit), `${name} succeeded`)
-            isUpgraded(yield* Effect.flip(operation), name)
-          }
-          assert.throws(() => writer.writeUnsafe("x"), StreamError.ClosedStream)
-          isUpgraded(yield* Effect.flip(Effect.scoped(old.startTls(as(side)))))
-          // none of it did any harm
-          yield* connection.writer.write("unharmed\n")
-          yield* peer.secure.awaitText("unharmed\n")
-          assert.strictEqual(peer.secure.text, "unharmed\n")
-        }).pipe(Effect.provide(NodeNetwork.layer))
+      it.live.each(sides)(
+        "row 9.8: answers ClosedStream with reason Upgraded, whatever is asked of it, for a %s",
+        (side) =>
+          Effect.gen(function* () {
+            const { connection, old, peer } = yield* upgraded(side)
+            const { reader, writer } = old
+            const operations: ReadonlyArray<readonly [string, Effect.Effect<unknown, { readonly _tag: string }>]> = [
+              ["read", reader.read(1)],
+              ["readLine", reader.readLine],
+              ["readExactly", reader.readExactly(1)],
+              ["readUntil", reader.readUntil("\n")],
+              ["readAll", reader.readAll({ maxBytes: 1 })],
+              ["peek", reader.peek(1)],
+              ["skip", reader.skip(1)],
+              ["unread", reader.unread(new Uint8Array(1))],
+              ["pull", reader.pull as Effect.Effect<unknown, { readonly _tag: string }>],
+              ["write", writer.write("x")],
+              ["writeAll", writer.writeAll(["x"])],
+              ["drain", writer.drain],
+              ["flush", writer.flush],
+              ["writeEof", writer.writeEof]
+            ]
+            for (const [name, operation] of operations) {
+              const exit = yield* Effect.exit(within(name, operation))
+              assert(Exit.isFailure(exit), `${name} succeeded`)
+              isUpgraded(yield* Effect.flip(operation), name)
+            }
+            assert.throws(() => writer.writeUnsafe("x"), StreamError.ClosedStream)
+            isUpgraded(yield* Effect.flip(Effect.scoped(old.startTls(as(side)))))
+            // none of it did any harm
+            yield* connection.writer.write("unharmed\n")
+            yield* peer.secure.awaitText("unharmed\n")
+            assert.strictEqual(peer.secure.text, "unharmed\n")
+          }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
       it.live("fails a read that waits at that moment", () =>

@@ -103,7 +103,7 @@ describe("one write is one run", () => {
     )
   )
 
-  it.effect("7.6 concurrent writes do not interleave, with writeUnsafe and writeAll among them", () =>
+  it.effect("row 7.6: concurrent writes do not interleave, with writeUnsafe and writeAll among them", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ takes: false, highWaterMark: 50 })
       const parts: Array<string> = []

@@ -220,7 +220,7 @@ describe("rank 29: drain and flush", () => {
     })
   )
 
-  it.effect("7.5 any number of fibers may drain at once, and all go on", () =>
+  it.effect("row 7.5: any number of fibers may drain at once, and all go on", () =>
     Effect.gen(function* () {
       const { connection, transport, writer } = yield* fake({ takes: false, highWaterMark: 10 })
       yield* writer.write("more than ten bytes")
@@ -234,7 +234,7 @@ describe("rank 29: drain and flush", () => {
     })
   )
 
-  it.effect("7.5 a drainer that is woken may write, drain and wait again", () =>
+  it.effect("row 7.5: a drainer that is woken may write, drain and wait again", () =>
     Effect.gen(function* () {
       const { connection, transport, writer } = yield* fake({ takes: false, highWaterMark: 10 })
       yield* writer.write("more than ten bytes")

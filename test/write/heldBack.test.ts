@@ -45,7 +45,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   )
 )
 
-it.live("fuzz_buf_write: the bytes that come out are those that went in", () =>
+it.live("Eio fuzz_buf_write: the bytes that come out are those that went in", () =>
   forAll(
     fc.record({
       operations: fc.array(operation, { maxLength: 40, size: "max" }),

@@ -145,18 +145,20 @@ it.effect("rank 5: interrupted at any suspension point, a write was accepted who
   )
 )
 
-it.effect("8.8 drain goes on once the low-water mark is reached, also when others fill the buffer again at once", () =>
-  Effect.gen(function* () {
-    const { transport, writer } = yield* fake({ highWaterMark: 10, lowWaterMark: 2, takes: false })
-    yield* start(Effect.forever(writer.write(".".repeat(20))))
-    const drain = yield* start(writer.drain)
-    assert.isTrue(waits(drain))
-    // what is written in the first turn, and what waits behind it
-    for (let times = 0; times < 3; times++) {
+it.effect(
+  "row 8.8: drain goes on once the low-water mark is reached, also when others fill the buffer again at once",
+  () =>
+    Effect.gen(function* () {
+      const { transport, writer } = yield* fake({ highWaterMark: 10, lowWaterMark: 2, takes: false })
+      yield* start(Effect.forever(writer.write(".".repeat(20))))
+      const drain = yield* start(writer.drain)
+      assert.isTrue(waits(drain))
+      // what is written in the first turn, and what waits behind it
+      for (let times = 0; times < 3; times++) {
+        yield* turns(1)
+        transport.drain()
+      }
       yield* turns(1)
-      transport.drain()
-    }
-    yield* turns(1)
-    assert.isFalse(waits(drain))
-  })
+      assert.isFalse(waits(drain))
+    })
 )

@@ -27,7 +27,7 @@ const requested = Effect.gen(function* () {
 })
 
 describe("drain", () => {
-  it.effect("multiple_drain: many wait, and all of them go on", () =>
+  it.effect("CPython multiple_drain: many wait, and all of them go on", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ takes: false, highWaterMark: 10 })
       writer.writeUnsafe("more than the mark")
@@ -39,7 +39,7 @@ describe("drain", () => {
     })
   )
 
-  it.live("drain_raises: a loop of writes and drains learns that the server closed at once", () =>
+  it.live("CPython drain_raises: a loop of writes and drains learns that the server closed at once", () =>
     Effect.gen(function* () {
       const server = yield* serveRaw()
       const { writer } = yield* openConnection({ host, port: server.port })
@@ -58,7 +58,7 @@ describe("drain", () => {
 })
 
 describe("closing", () => {
-  it.live("wait_closed_on_close: everything was read", () =>
+  it.live("CPython wait_closed_on_close: everything was read", () =>
     Effect.gen(function* () {
       const { reader, writer } = yield* requested
       assert.strictEqual(text(yield* reader.readLine), "HTTP/1.0 200 OK\r\n")
@@ -70,7 +70,7 @@ describe("closing", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("wait_closed_on_close_with_unread_data", () =>
+  it.live("CPython wait_closed_on_close_with_unread_data", () =>
     Effect.gen(function* () {
       const { reader, writer } = yield* requested
       assert.strictEqual(text(yield* reader.readLine), "HTTP/1.0 200 OK\r\n")
@@ -79,18 +79,20 @@ describe("closing", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("eof_feed_when_closing_writer, where the reader says that this side closed it, and nothing is left", () =>
-    Effect.gen(function* () {
-      const { reader, writer } = yield* requested
-      yield* reader.readLine
-      yield* within("the close", writer.close)
-      assert.strictEqual(yield* reader.buffered, 0)
-      const error = yield* Effect.flip(reader.read(100))
-      assert.deepInclude(error, { _tag: "ClosedStream", reason: "Closed" })
-    }).pipe(Effect.provide(NodeNetwork.layer))
+  it.live(
+    "CPython eof_feed_when_closing_writer, where the reader says that this side closed it, and nothing is left",
+    () =>
+      Effect.gen(function* () {
+        const { reader, writer } = yield* requested
+        yield* reader.readLine
+        yield* within("the close", writer.close)
+        assert.strictEqual(yield* reader.buffered, 0)
+        const error = yield* Effect.flip(reader.read(100))
+        assert.deepInclude(error, { _tag: "ClosedStream", reason: "Closed" })
+      }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("async_writer_api: write, drain, close and its end, one after the other", () =>
+  it.live("CPython async_writer_api: write, drain, close and its end, one after the other", () =>
     Effect.gen(function* () {
       const server = yield* serveRaw()
       const { reader, writer } = yield* openConnection({ host, port: server.port })
@@ -105,7 +107,7 @@ describe("closing", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
-  it.live("async_writer_api_exception_after_close, where it is the write that fails, and says who closed", () =>
+  it.live("CPython async_writer_api_exception_after_close, where it is the write that fails, and says who closed", () =>
     Effect.gen(function* () {
       const { reader, writer } = yield* requested
       yield* reader.readAll({ maxBytes: 100 })
@@ -121,7 +123,7 @@ describe("watermarks", () => {
   const marks = (options: { readonly highWaterMark?: number; readonly lowWaterMark?: number }) =>
     Effect.map(fake(options), ({ writer }) => [writer.highWaterMark, writer.lowWaterMark])
 
-  it.effect("flowcontrol_mixin_set_write_limits", () =>
+  it.effect("CPython flowcontrol_mixin_set_write_limits", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* marks({ highWaterMark: 1024, lowWaterMark: 128 }), [1024, 128])
       assert.deepStrictEqual(yield* marks({ highWaterMark: 256 }), [256, 64])
@@ -130,7 +132,7 @@ describe("watermarks", () => {
     })
   )
 
-  it.effect("flowcontrol_mixin_set_write_limits: paused above the high mark, resumed at the low one", () =>
+  it.effect("CPython flowcontrol_mixin_set_write_limits: paused above the high mark, resumed at the low one", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ takes: false, highWaterMark: 1024, lowWaterMark: 128 })
       assert.isTrue(writer.writeUnsafe(new Uint8Array(1024)))

@@ -9,8 +9,8 @@ import { turns } from "../support/wait.ts"
 
 const marks = { highWaterMark: 100, lowWaterMark: 25 }
 
-describe("8 write, drain, watermarks", () => {
-  it.effect("8.1 write waits above the high-water mark, where CPython's never does", () =>
+describe("section 8: write, drain, watermarks", () => {
+  it.effect("row 8.1: write waits above the high-water mark, where CPython's never does", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ ...marks, takes: false })
       yield* writer.write(pattern(101))
@@ -25,7 +25,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.1 writeUnsafe is CPython's write: it never waits, and says when to drain", () =>
+  it.effect("row 8.1: writeUnsafe is CPython's write: it never waits, and says when to drain", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ ...marks, takes: false })
       assert.isTrue(writer.writeUnsafe(pattern(100)))
@@ -39,7 +39,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.1 writeUnsafe of more than the high-water mark is fine if the system takes it at once", () =>
+  it.effect("row 8.1: writeUnsafe of more than the high-water mark is fine if the system takes it at once", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ ...marks, takes: true })
       assert.isTrue(writer.writeUnsafe(pattern(101)))
@@ -47,7 +47,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.2 write takes bytes and text, and dies of anything else", () =>
+  it.effect("row 8.2: write takes bytes and text, and dies of anything else", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       for (const wrong of [42, null, undefined, true, [1, 2], { length: 1 }, new ArrayBuffer(4), new Uint16Array(2)]) {
@@ -73,7 +73,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.3 write after writeEof fails, also with nothing to write", () =>
+  it.effect("row 8.3: write after writeEof fails, also with nothing to write", () =>
     Effect.gen(function* () {
       const { writer } = yield* fake()
       yield* writer.writeEof
@@ -85,7 +85,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.4 writing nothing is a no-op otherwise", () =>
+  it.effect("row 8.4: writing nothing is a no-op otherwise", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       yield* writer.write("")
@@ -100,7 +100,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.5 write after close fails, where CPython drops it in silence", () =>
+  it.effect("row 8.5: write after close fails, where CPython drops it in silence", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       yield* writer.close
@@ -113,7 +113,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.5 write after close fails while the buffer is still being sent, where CPython sends it too", () =>
+  it.effect("row 8.5: write after close fails while the buffer is still being sent, where CPython sends it too", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ takes: false })
       yield* writer.write("HEAD")
@@ -126,7 +126,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.6 up to 4,096 bytes are copied: changing the array after write changes nothing", () =>
+  it.effect("row 8.6: up to 4,096 bytes are copied: changing the array after write changes nothing", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       for (const size of [1, 100, 4096]) {
@@ -139,7 +139,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.6 above 4,096 bytes a view is kept, as documented", () =>
+  it.effect("row 8.6: above 4,096 bytes a view is kept, as documented", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       const memory: Array<ArrayBufferLike> = []
@@ -155,7 +155,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  describe("8.7 watermark options", () => {
+  describe("row 8.7: watermark options", () => {
     const cases = [
       ["neither", {}, 65536, 16384],
       ["high only", { highWaterMark: 1000 }, 1000, 250],
@@ -168,7 +168,7 @@ describe("8 write, drain, watermarks", () => {
       ["undefined as left out", { highWaterMark: undefined, lowWaterMark: undefined }, 65536, 16384]
     ] as const
     for (const [name, options, high, low] of cases) {
-      it.effect(`8.7 ${name}`, () =>
+      it.effect(`row 8.7: ${name}`, () =>
         Effect.gen(function* () {
           const { writer } = yield* fake(options)
           assert.strictEqual(writer.highWaterMark, high)
@@ -187,7 +187,7 @@ describe("8 write, drain, watermarks", () => {
       ["low not a number", { highWaterMark: 10, lowWaterMark: Number.NaN }]
     ] as const
     for (const [name, options] of wrong) {
-      it.effect(`8.7 ${name} dies`, () =>
+      it.effect(`row 8.7: ${name} dies`, () =>
         Effect.gen(function* () {
           const defect = yield* defectOf(fake(options))
           assert.instanceOf(defect, RangeError)
@@ -201,7 +201,7 @@ describe("8 write, drain, watermarks", () => {
       )
     }
 
-    it.effect("8.7 a high-water mark of 0 waits behind every write that the system does not take at once", () =>
+    it.effect("row 8.7: a high-water mark of 0 waits behind every write that the system does not take at once", () =>
       Effect.gen(function* () {
         const { transport, writer } = yield* fake({ highWaterMark: 0, takes: true })
         yield* writer.write("taken at once")
@@ -219,7 +219,7 @@ describe("8 write, drain, watermarks", () => {
     )
   })
 
-  it.effect("8.8 pauses above the high-water mark, not at it", () =>
+  it.effect("row 8.8: pauses above the high-water mark, not at it", () =>
     Effect.gen(function* () {
       const { writer } = yield* fake({ ...marks, takes: false })
       yield* writer.write(pattern(100))
@@ -233,7 +233,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.8 resumes at the low-water mark, not above it", () =>
+  it.effect("row 8.8: resumes at the low-water mark, not above it", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ ...marks, takes: false })
       // what is written while the first is held is what remains when that has gone out
@@ -255,7 +255,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.8 stays paused between the two marks, whichever way it got there", () =>
+  it.effect("row 8.8: stays paused between the two marks, whichever way it got there", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ ...marks, takes: false })
       // never above the high mark: no drain waits, at 60 bytes or at 100
@@ -277,7 +277,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.9 drain returns at once when never paused, with bytes still unsent: it is not flush", () =>
+  it.effect("row 8.9: drain returns at once when never paused, with bytes still unsent: it is not flush", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ ...marks, takes: false })
       yield* writer.write("unsent")
@@ -292,7 +292,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.10 drain fails of a loss at once, also when never paused and with nothing written", () =>
+  it.effect("row 8.10: drain fails of a loss at once, also when never paused and with nothing written", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       transport.lose()
@@ -303,7 +303,7 @@ describe("8 write, drain, watermarks", () => {
   )
 
   it.effect(
-    "8.10 drain in a loop that only writes learns of the loss, which CPython's yield while closing is for",
+    "row 8.10: drain in a loop that only writes learns of the loss, which CPython's yield while closing is for",
     () =>
       Effect.gen(function* () {
         const { transport, writer } = yield* fake()
@@ -323,7 +323,7 @@ describe("8 write, drain, watermarks", () => {
       })
   )
 
-  it.effect("8.11 drain that waits while the connection is lost fails with the loss", () =>
+  it.effect("row 8.11: drain that waits while the connection is lost fails with the loss", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake({ ...marks, takes: false })
       yield* writer.write(pattern(101))
@@ -333,17 +333,19 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.11 drain that waits during this side's abort fails: bytes were dropped, where CPython succeeds", () =>
-    Effect.gen(function* () {
-      const { connection, writer } = yield* fake({ ...marks, takes: false })
-      yield* writer.write(pattern(101))
-      const drain = yield* start(Effect.flip(writer.drain))
-      yield* connection.abort
-      assert.deepInclude(yield* Fiber.join(drain), { _tag: "ClosedStream", operation: "drain", reason: "Aborted" })
-    })
+  it.effect(
+    "row 8.11: drain that waits during this side's abort fails: bytes were dropped, where CPython succeeds",
+    () =>
+      Effect.gen(function* () {
+        const { connection, writer } = yield* fake({ ...marks, takes: false })
+        yield* writer.write(pattern(101))
+        const drain = yield* start(Effect.flip(writer.drain))
+        yield* connection.abort
+        assert.deepInclude(yield* Fiber.join(drain), { _tag: "ClosedStream", operation: "drain", reason: "Aborted" })
+      })
   )
 
-  it.effect("8.12 drain after this side's close is ClosedStream, where CPython claims a reset by nobody", () =>
+  it.effect("row 8.12: drain after this side's close is ClosedStream, where CPython claims a reset by nobody", () =>
     Effect.gen(function* () {
       const { writer } = yield* fake()
       assert.deepStrictEqual(yield* writer.close, { _tag: "Graceful" })
@@ -355,7 +357,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.13 writeAll is one write of the concatenation", () =>
+  it.effect("row 8.13: writeAll is one write of the concatenation", () =>
     Effect.gen(function* () {
       const { transport, writer } = yield* fake()
       yield* writer.writeAll(["a", new Uint8Array([98]), "", "c"])
@@ -364,7 +366,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.13 writeAll is one write of the concatenation, also when it is large", () =>
+  it.effect("row 8.13: writeAll is one write of the concatenation, also when it is large", () =>
     Effect.gen(function* () {
       for (const options of [{}, { highWaterMark: 1_000_000 }]) {
         const { transport, writer } = yield* fake(options)
@@ -379,7 +381,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.13 writeAll is held back by the watermarks, where CPython 3.12.0 to 3.13.0 never paused", () =>
+  it.effect("row 8.13: writeAll is held back by the watermarks, where CPython 3.12.0 to 3.13.0 never paused", () =>
     Effect.gen(function* () {
       const { writer } = yield* fake({ takes: false })
       const chunk = pattern(65536)
@@ -392,7 +394,7 @@ describe("8 write, drain, watermarks", () => {
     })
   )
 
-  it.effect("8.13 writeAll after close is typed, where CPython 3.12 trips over None", () =>
+  it.effect("row 8.13: writeAll after close is typed, where CPython 3.12 trips over None", () =>
     Effect.gen(function* () {
       const { writer } = yield* fake()
       yield* writer.close
