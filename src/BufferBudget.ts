@@ -1,8 +1,8 @@
 /**
  * A bound on the unread bytes of all connections together.
  *
- * The buffer of each connection has a limit of its own, and ten thousand of them add up. A budget in the context bounds the
- * sum: once it is spent, connections with more than their equal share are held back, and the others go on.
+ * The buffer of each connection has a limit of its own, and ten thousand of them add up. A budget in the context bounds
+ * the sum. Once it is spent, connections with more than their equal share are held back, and the others go on.
  *
  * A budget counts bytes received and not read. Bytes written and not sent are bounded by the high-water mark of each
  * connection.
@@ -22,12 +22,13 @@ import { Budget } from "./internal/session/budget.ts"
  *
  * **Details**
  *
- * - Above `limit` unread bytes in total, every connection is held back that has more than `limit` divided by the number of
- *   connections with unread bytes.
- * - Above `1.25 * limit` all others are held back as well. Bytes on their way then still arrive: at most one chunk for each
- *   connection (64 KiB over TCP). So the total never exceeds `1.25 * limit` and one chunk for each connection.
+ * - Above `limit` unread bytes in total, every connection is held back that has more than `limit` divided by the number
+ *   of connections with unread bytes.
+ * - Above `1.25 * limit` all others are held back as well. Bytes on their way then still arrive: at most one chunk for
+ *   each connection (64 KiB over TCP). So the total never exceeds `1.25 * limit` and one chunk for each connection.
  * - A held-back connection goes on once there is room, in the order in which they began to wait.
- * - No connection starves. A held-back connection has something to read, and a read that waits for more is never held back.
+ * - No connection starves. A held-back connection has something to read, and a read that waits for more is never held
+ *   back.
  *
  * @see {@link make}, {@link layer}
  *

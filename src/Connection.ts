@@ -1,9 +1,9 @@
 /**
  * One session: a reader, a writer, facts about the peer, and an end.
  *
- * A connection is one physical connection. It never connects again, and never repeats a write. The scope in which it was
- * opened decides its end: on success the scope flushes and closes it, on failure or interruption the scope aborts it. A
- * close that has begun is not undone by either: the scope waits for it.
+ * A connection is one physical connection. It never connects again, and never repeats a write. Its scope decides its
+ * end: a flush and a close on success, an abort on failure or interruption. A close that has begun is not undone by
+ * either: the scope waits for it.
  *
  * **When to use**
  *
@@ -99,12 +99,12 @@ export interface Connection {
    *
    * **Gotchas**
    *
-   * Unix sockets know no reset. Their peer reads the bytes that the system had taken, and then a clean end (`PeerEof`), as
-   * after `close`. Its writes fail with `BrokenPipe`. It sees a reset only where bytes that it had sent were unread.
+   * Unix sockets know no reset. Their peer reads the bytes that the system had taken, and then a clean end (`PeerEof`),
+   * as after `close`. Its writes fail with `BrokenPipe`. A reset comes only where bytes of the peer were unread.
    *
-   * So an abort, a failing scope and a timeout can look like a clean end over a Unix socket. A protocol over Unix sockets
-   * must say by itself where a message is complete, by a length or by a last word. TLS does so: the peer's reads fail with
-   * `TlsFailed`, kind `Truncated`.
+   * So an abort, a failing scope and a timeout can look like a clean end over a Unix socket. A protocol over Unix
+   * sockets must say by itself where a message is complete, by a length or by a last word. TLS does so: the peer's
+   * reads fail with `TlsFailed`, kind `Truncated`.
    */
   readonly abort: Effect.Effect<void>
   /**
@@ -124,8 +124,8 @@ export interface Connection {
    * - Bytes that were read ahead fail the upgrade, or are given to TLS, as `leftover` says. They never become decrypted
    *   data.
    * - Once TLS has begun there is no way back to plain text: a failure or an interruption resets the connection.
-   * - A failure is a `TlsFailed`, as its kinds say. It is a `ClosedStream` where this side has ended its output, or closes
-   *   or aborts the connection meanwhile.
+   * - A failure is a `TlsFailed`, as its kinds say. It is a `ClosedStream` where this side has ended its output, or
+   *   closes or aborts the connection meanwhile.
    * - A transport without TLS fails with kind `Unsupported`, and nothing has happened. Wrong arguments die, and nothing
    *   has happened.
    *
@@ -137,16 +137,15 @@ export interface Connection {
    *
    * **Details**
    *
-   * - It sends `close_notify` behind everything written, and waits for that of the peer, for `handshakeTimeout` at most. A
-   *   peer that ends TLS first is seen as any end: `stopTls` then is the answer.
-   * - The scope of the call owns the new connection. Its reader has three parts, in this order: decrypted bytes that were
-   *   not read, bytes that the peer sent in TLS before it agreed, and the plain bytes behind.
+   * - It sends `close_notify` behind everything written, and waits for that of the peer, for `handshakeTimeout` at
+   *   most. A peer that ends TLS first is seen as any end: `stopTls` then is the answer.
+   * - The scope of the call owns the new connection. Its reader begins with decrypted bytes that were not read, goes on
+   *   with bytes that the peer sent in TLS before it agreed, and then with plain bytes.
    * - The streams of this one answer `ClosedStream` with reason `Upgraded`.
    * - A connection that begins with TLS must be `stoppable`. Otherwise, and without TLS, the kind is `Unsupported`, and
    *   nothing has happened.
-   * - The other kinds of `TlsFailed`: `Truncated` for a peer that ends the connection instead, `Timeout` for one that does
-   *   nothing, `Handshake` for one that sends no TLS, or more than 1 MiB of it. A failure or an interruption then resets
-   *   the connection.
+   * - A peer that ends the connection instead is `Truncated`. One that does nothing is `Timeout`. One that sends no
+   *   TLS, or more than 1 MiB, is `Handshake`. A failure or an interruption then resets the connection.
    *
    * @see {@link Connection.startTls}
    */
@@ -171,15 +170,15 @@ export const Connection: Context.Service<Connection, Connection> = Services.Conn
  *
  * - Each timeout fails with `StreamTimeout`, which names its kind and its length.
  * - `read` fails one read, and the connection goes on.
- * - `idle`, `write`, `total` and `minRate` end the connection: it is reset, and its descriptor is free. (Unix sockets know
- *   no reset: see `Connection.abort`.) Writes fail with `StreamTimeout`. Reads do so behind the bytes that arrived in time.
- *   Unsent bytes are dropped: `close` answers `TimedOut`, with their number.
+ * - `idle`, `write`, `total` and `minRate` end the connection: it is reset, and its descriptor is free. (Unix sockets
+ *   know no reset: see `Connection.abort`.) Writes fail with `StreamTimeout`. Reads do so behind the bytes that arrived
+ *   in time. Unsent bytes are dropped: `close` answers `TimedOut`, with their number.
  * - Closing stops all timeouts. `closeTimeout` is the bound from then on.
  * - A connection without timeouts has no timer. A connection with any number of them has one. Time is that of Effect's
  *   `Clock`.
  *
- * A timeout is judged only after the event loop has gone round: bytes that had arrived are read first, and output that
- * could be sent is sent first. So a peer does not pay for an event loop that stood still. For `read` and `minRate`, a
+ * A timeout is judged only after the event loop has gone round. Bytes that had arrived are read first, and output is
+ * sent as far as possible. So a peer does not pay for an event loop that stood still. For `read` and `minRate`, a
  * message of which a part has come is given the time of the stall for its rest.
  *
  * @see `StreamReader.within` for a timeout of one phase.
@@ -202,8 +201,8 @@ export type Timeouts = InternalTimeouts
  */
 export interface Options {
   /**
-   * The limit of the read buffer, in bytes: how far a read looks for a separator. The transport is paused above twice the
-   * limit. Default 65,536.
+   * The limit of the read buffer, in bytes: how far a read looks for a separator. The transport is paused above twice
+   * the limit. Default 65,536.
    */
   readonly limit?: number | undefined
   /** Writes wait above this number of unsent bytes. Default 65,536, or four times the low-water mark. */
@@ -211,15 +210,16 @@ export interface Options {
   /** Waiting writes go on at this number of unsent bytes, or fewer. Default a quarter of the high-water mark. */
   readonly lowWaterMark?: number | undefined
   /**
-   * The longest time that closing may take. Unsent bytes are dropped then. Time in which the event loop stands still does
-   * not count for a peer that reads. Default 10 seconds.
+   * The longest time that closing may take. Unsent bytes are dropped then. Time in which the event loop stands still
+   * does not count for a peer that reads. Default 10 seconds.
    */
   readonly closeTimeout?: Duration.Input | undefined
   /** Timeouts of reading, writing and the whole connection. Default: none. */
   readonly timeouts?: Timeouts | undefined
   /**
-   * The end of the connection when its scope fails or is interrupted, and nobody has begun to close it. `"abort"` resets
-   * it, so that the peer does not take the output for complete. `"flush"` closes it in good order. Default `"abort"`.
+   * The end of the connection when its scope fails or is interrupted, and nobody has begun to close it. `"abort"`
+   * resets it, so that the peer does not take the output for complete. `"flush"` closes it in good order. Default
+   * `"abort"`.
    *
    * Over a Unix socket an abort is a clean end for the peer: see `Connection.abort`.
    */
@@ -242,8 +242,8 @@ export interface OpenOptions extends Options, ConnectOptions {}
  *
  * **Details**
  *
- * The events in use are `data` with each piece, while the stream is not paused; `end` behind the last piece; `close` at the
- * end of the stream's life; and `error`.
+ * The events in use are `data` with each piece, while the stream is not paused; `end` behind the last piece; `close` at
+ * the end of the stream's life; and `error`.
  *
  * @see {@link fromPair}, {@link fromDuplex}
  *
@@ -279,8 +279,8 @@ export interface ReadableLike {
  *
  * **Details**
  *
- * The events in use are `finish`, when everything was passed on and the end behind it; `close` at the end of the stream's
- * life; and `error`.
+ * The events in use are `finish`, when everything was passed on and the end behind it; `close` at the end of the
+ * stream's life; and `error`.
  *
  * @see {@link fromPair}, {@link fromDuplex}
  *
@@ -444,16 +444,16 @@ export const openUnixConnection = (
  *
  * **When to use**
  *
- * For an SSH channel, a tunnel, or a socket that another library has made. Use `fromPair` for two one-way streams, such as
- * the pipes of a child process: a `Duplex` breaks as a whole.
+ * For an SSH channel, a tunnel, or a socket that another library has made. Use `fromPair` for two one-way streams, such
+ * as the pipes of a child process: a `Duplex` breaks as a whole.
  *
  * **Details**
  *
  * - Only the stream's own `end` is the end. A stream that fails, or is destroyed before its end, is a `ConnectionLost`
  *   behind the bytes it had read. Its error is the `cause`.
  * - A method of the stream that throws breaks this connection, and no other.
- * - Text that the stream has decoded (`setEncoding`) is read as the bytes that it was decoded from. (A stream that decodes
- *   UTF-8 has already lost bytes that are not UTF-8.) Text of a stream of texts is read as UTF-8.
+ * - Text that the stream has decoded (`setEncoding`) is read as the bytes that it was decoded from. (A stream that
+ *   decodes UTF-8 has already lost bytes that are not UTF-8.) Text of a stream of texts is read as UTF-8.
  * - A chunk that is neither bytes nor text is a `ConnectionLost`. The `cause` is a `TypeError` that names the chunk.
  * - The other side may end first, and still be answered: `allowHalfOpen` is set to `true`.
  * - An abort destroys the stream with an error, and resets a TCP socket.
@@ -476,8 +476,8 @@ export const fromDuplex = (duplex: DuplexLike, options?: Options): Effect.Effect
  *
  * **When to use**
  *
- * For streams that are not one `Duplex`: the pipes of a child process, two FIFOs. `Duplex.from` would join them, and break
- * both together: the output of a process that does not read its input would be lost.
+ * For streams that are not one `Duplex`: the pipes of a child process, two FIFOs. `Duplex.from` would join them, and
+ * break both together: the output of a process that does not read its input would be lost.
  *
  * **Details**
  *
@@ -485,11 +485,11 @@ export const fromDuplex = (duplex: DuplexLike, options?: Options): Effect.Effect
  *
  * - A writable that breaks, such as the input of a process that has exited, fails writes with `ConnectionLost`
  *   (`BrokenPipe`). Reading goes on, to the end. A writable that is merely closed is no failure until the first write.
- * - A readable that breaks, or is destroyed before its end, fails reads with `ConnectionLost`, behind the bytes it had read.
- *   Writing goes on.
+ * - A readable that breaks, or is destroyed before its end, fails reads with `ConnectionLost`, behind the bytes it had
+ *   read. Writing goes on.
  * - Either completes `connection.closed` with `Lost`.
- * - `close` sends everything written, and ends the writable. Its outcome is `Reset` if the writable had broken. Input that
- *   still arrives is thrown away for 2 seconds at most; then the readable is destroyed.
+ * - `close` sends everything written, and ends the writable. Its outcome is `Reset` if the writable had broken. Input
+ *   that still arrives is thrown away for 2 seconds at most; then the readable is destroyed.
  * - An abort, and a failing scope, destroy both with an error.
  * - A process is neither killed nor waited for: it sees its input end.
  * - `startTls` is `Unsupported`. Text and odd chunks are treated as by `fromDuplex`.
@@ -543,13 +543,13 @@ export const fromPair = (
  *
  * **Details**
  *
- * A clean close of the socket, which is an error with code 1000 there, is the end of the stream here. One fiber pulls the
- * socket. Writes fail instead of waiting once the socket is gone.
+ * A clean close of the socket, which is an error with code 1000 there, is the end of the stream here. One fiber pulls
+ * the socket. Writes fail instead of waiting once the socket is gone.
  *
  * **Gotchas**
  *
- * Such a socket cannot half-close. `writeEof` sends everything written, and closes the writing side as far as the socket
- * has one.
+ * Such a socket cannot half-close. `writeEof` sends everything written, and closes the writing side as far as the
+ * socket has one.
  *
  * @see {@link toSocket} for the other way.
  *
@@ -586,8 +586,8 @@ export const fromSocket = (
  *
  * **Gotchas**
  *
- * A connection never connects again. Once it is over and everything was read, acquiring the socket's `reader` fails as a
- * pull would.
+ * A connection never connects again. Once it is over and everything was read, acquiring the socket's `reader` fails as
+ * a pull would.
  *
  * @see {@link fromSocket} for the other way.
  *
@@ -627,10 +627,10 @@ export interface Relayed {
  * **Details**
  *
  * - An end is passed on as an end, and the other direction goes on (half-close).
- * - Where one connection is lost, the other one is reset, and the relay fails with the error. So no peer takes a cut for an
- *   end.
- * - At most 64 KiB for each direction are on their way here, beside the buffers of the connections. A slow side slows the
- *   other one down.
+ * - Where one connection is lost, the other one is reset, and the relay fails with the error. So no peer takes a cut
+ *   for an end.
+ * - At most 64 KiB for each direction are on their way here, beside the buffers of the connections. A slow side slows
+ *   the other one down.
  * - An interruption loses no byte: bytes that were read and not written are back in their reader. Both connections stay
  *   open, and end with their scopes.
  *

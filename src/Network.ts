@@ -6,8 +6,8 @@
  *
  * **When to use**
  *
- * Programs use `openConnection` and `startServer`, which ask for this service. Use it directly to implement a network, or to
- * wrap one.
+ * Programs use `openConnection` and `startServer`, which ask for this service. Use it directly to implement a network,
+ * or to wrap one.
  *
  * @stability unstable
  * @since 0.1.0
@@ -37,17 +37,16 @@ export interface ConnectOptions {
   /** The TCP port to connect to. Either `port` or `path` is required, and not both. */
   readonly port?: number | undefined
   /**
-   * The path of a Unix socket to connect to. On Linux a leading `"\0"` names an abstract one. A relative path belongs to the
-   * directory in which connecting begins.
+   * The path of a Unix socket to connect to. On Linux a leading `"\0"` names an abstract one. A relative path belongs
+   * to the directory in which connecting begins.
    *
-   * While the queue of the server is full, connecting is tried again until `connectTimeout`: first after a millisecond, then
-   * ever more slowly, up to once a second.
+   * While the queue of the server is full, connecting is tried again until `connectTimeout`. The first wait is a
+   * millisecond, and the longest a second.
    */
   readonly path?: string | undefined
   /**
-   * The longest time that connecting may take, with all attempts and the look-up of the name. Default 30 seconds. After a
-   * stall of the event loop, events that came meanwhile are looked at first, and steps that could not be made have the time
-   * of the stall.
+   * The longest time that connecting may take, with all attempts and the look-up of the name. Default 30 seconds. A
+   * stall of the event loop does not count against steps that could not be made meanwhile.
    */
   readonly connectTimeout?: Duration.Input | undefined
   /**
@@ -67,9 +66,9 @@ export interface ConnectOptions {
   /** Whether small writes go out without waiting for acknowledgements (TCP_NODELAY). Default `true`. */
   readonly noDelay?: boolean | undefined
   /**
-   * Whether the system probes an idle connection, to find out that the peer is gone without a word. A duration is the idle
-   * time before the first probe, in whole seconds, rounded up, at most 32,767. `true` takes the system's own time, two hours
-   * on Linux. Default `false`.
+   * Whether the system probes an idle connection, to find out that the peer is gone without a word. A duration is the
+   * idle time before the first probe, in whole seconds, rounded up, at most 32,767. `true` takes the system's own time,
+   * two hours on Linux. Default `false`.
    */
   readonly keepAlive?: boolean | Duration.Input | undefined
   /** Speaks TLS. `true` has the defaults: the name of the host, and the authorities that Node ships. Default: plain. */
@@ -90,26 +89,29 @@ export interface ListenOptions {
   /**
    * The names or IP addresses to listen on. Default, also for `""`: all interfaces, over IPv6 and IPv4.
    *
-   * Each address is listened on once, however often and in any spelling. A name stands for all its addresses. Those that
-   * this machine does not have are passed over, if it has another one of that name. `"::"` beside IPv4 addresses is IPv6
-   * alone: `["::", "0.0.0.0"]` is both, as in asyncio.
+   * Each address is listened on once, however often and in any spelling. A name stands for all its addresses. Those
+   * that this machine does not have are passed over, if it has another one of that name. `"::"` beside IPv4 addresses
+   * is IPv6 alone: `["::", "0.0.0.0"]` is both, as in asyncio.
    */
   readonly host?: string | ReadonlyArray<string> | undefined
-  /** The TCP port to listen on. 0 lets the system choose, one for each address. Either `port` or `path` is required, and not both. */
+  /**
+   * The TCP port to listen on. 0 lets the system choose, one for each address. Either `port` or `path` is required, and
+   * not both.
+   */
   readonly port?: number | undefined
   /**
-   * The path of a Unix socket to listen on. On Linux a leading `"\0"` names an abstract one. A relative path belongs to the
-   * directory in which listening begins, also when it is removed at close.
+   * The path of a Unix socket to listen on. On Linux a leading `"\0"` names an abstract one. A relative path belongs to
+   * the directory in which listening begins, also when it is removed at close.
    */
   readonly path?: string | undefined
   /**
-   * The longest time that finding the addresses of a name may take. Names are looked up at the same time. A longer look-up
-   * fails with `ListenFailed`, kind `Timeout`. Default 30 seconds.
+   * The longest time that finding the addresses of a name may take. Names are looked up at the same time. A longer
+   * look-up fails with `ListenFailed`, kind `Timeout`. Default 30 seconds.
    */
   readonly lookupTimeout?: Duration.Input | undefined
   /**
-   * The number of connections that the system may hold before they are accepted. It also bounds the connections that wait
-   * because of `maxConnections`. Default 511.
+   * The number of connections that the system may hold before they are accepted. It also bounds the connections that
+   * wait because of `maxConnections`. Default 511.
    */
   readonly backlog?: number | undefined
   /** Whether several processes may listen on the same port, where the system supports it. Default `false`. */
@@ -119,13 +121,13 @@ export interface ListenOptions {
   /** Whether the IPv6 wildcard takes IPv6 alone. Default: `true` beside IPv4 addresses in `host`, otherwise `false`. */
   readonly ipv6Only?: boolean | undefined
   /**
-   * The permissions of a Unix socket's path, such as `0o660`. The path has them from the first moment. (A path that workers
-   * of a `node:cluster` share gets them right after.) Default: as the umask of the process says.
+   * The permissions of a Unix socket's path, such as `0o660`. The path has them from the first moment. (A path that
+   * workers of a `node:cluster` share gets them right after.) Default: as the umask of the process says.
    */
   readonly mode?: number | undefined
   /**
-   * Whether a Unix socket's path is removed at close, if it is still the server's. Default `true`. A path that workers of a
-   * `node:cluster` share is removed in any case, when the last of them has stopped.
+   * Whether a Unix socket's path is removed at close, if it is still the server's. Default `true`. A path that workers
+   * of a `node:cluster` share is removed in any case, when the last of them has stopped.
    */
   readonly cleanupSocket?: boolean | undefined
   /** Whether small writes go out without waiting for acknowledgements (TCP_NODELAY). Default `true`. */
@@ -181,13 +183,13 @@ export class Network extends Context.Service<
   Network,
   {
     /**
-     * Opens a connection. The transport belongs to the caller, which must attach to it, and close or abort it. An
-     * interruption leaves no attempt behind.
+     * Opens a connection. The transport belongs to the caller, which must attach a handler, and close or abort the
+     * transport. An interruption leaves no attempt behind.
      */
     readonly connect: (options: ConnectOptions) => Effect.Effect<Transport, ConnectFailed | TlsFailed>
     /**
-     * Listens until the scope closes. Calls `onTransport` for each accepted connection, outside of any fiber; over TLS once
-     * the handshake is done. Nothing is read from a transport before something attaches to it.
+     * Listens until the scope closes. Calls `onTransport` for each accepted connection, outside of any fiber; over TLS
+     * once the handshake is done. Nothing is read from a transport before something attaches to it.
      */
     readonly listen: (
       options: ListenOptions,

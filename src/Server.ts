@@ -1,9 +1,9 @@
 /**
  * Servers: a handler for each client, and an end for every connection.
  *
- * The server owns its connections. Every exit of a handler ends its connection: a return flushes and closes it, a failure,
- * a defect or an interruption aborts it. A close that has begun is never aborted by an exit. (Over a Unix socket an abort is
- * a clean end for the client: see `Connection.abort`.)
+ * The server owns its connections. Every exit of a handler ends its connection: a return flushes and closes, a failure,
+ * a defect or an interruption aborts. A close that has begun is never aborted by an exit. (Over a Unix socket an abort
+ * is a clean end for the client: see `Connection.abort`.)
  *
  * When its scope closes, the server stops accepting, lets handlers finish for `gracePeriod`, and aborts the rest.
  *
@@ -64,23 +64,24 @@ export interface HandlerFailure<out E = unknown> {
  */
 export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
   /**
-   * The longest time that handlers may go on when the server shuts down. They are interrupted then, and their connections
-   * aborted. Default 5 seconds. 0 gives them no time, `"Infinity"` has no bound.
+   * The longest time that handlers may go on when the server shuts down. They are interrupted then, and their
+   * connections aborted. Default 5 seconds. 0 gives them no time, `"Infinity"` has no bound.
    *
    * A handler that waits for the next request of its client need not use up that time: see `whenDraining`.
    */
   readonly gracePeriod?: Duration.Input | undefined
   /**
-   * The effect of a shutdown on reads that wait for the next request. Default: none, they go on. `"endIdleReads"` answers
-   * an idle read as at the end of the stream, where nothing is buffered. A read that begins to wait later is answered too.
+   * The effect of a shutdown on reads that wait for the next request. Default: none, they go on. `"endIdleReads"`
+   * answers an idle read as at the end of the stream, where nothing is buffered. A read that begins to wait later is
+   * answered too.
    *
    * A handler that loops on such a read ends after its current request. Its connection is closed in good order, and the
    * shutdown does not wait for its client.
    *
    * **Details**
    *
-   * - Answered are the reads that know an answer for the end: `readLineText`, the reads whose names end in `Option`, and
-   *   `readLineWith` with `end: "required"`. `readFrames` returns no message, `lines` and `frames` end.
+   * - Answered are the reads that know an answer for the end: `readLineText`, the reads whose names end in `Option`,
+   *   and `readLineWith` with `end: "required"`. `readFrames` returns no message, `lines` and `frames` end.
    * - A read that has a part of its item in the buffer waits for the rest. So does a read of `StreamReader.limited`.
    * - The connection itself has not ended: `atEof` is `false`, and later bytes can be read. Other reads wait as before.
    * - The same holds after `startTls` and `stopTls`.
@@ -93,16 +94,16 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
    */
   readonly maxConnections?: number | undefined
   /**
-   * The treatment of connections above `maxConnections`. `"wait"` serves them when others have ended, in the order in which
-   * they came; at most `backlog` of them wait. `"reject"` resets them at once, and counts them in `Server.rejected`. A
-   * connection that can no longer wait is rejected too. Default `"wait"`.
+   * The treatment of connections above `maxConnections`. `"wait"` serves them when others have ended, in the order in
+   * which they came; at most `backlog` of them wait. `"reject"` resets them at once, and counts them in
+   * `Server.rejected`. A connection that can no longer wait is rejected too. Default `"wait"`.
    *
    * **Details**
    *
-   * - The bytes of a waiting client are read as far as its `limit` allows, and kept for its handler. So the server sees a
-   *   client leave. A client that is lost, and has sent nothing, is forgotten at once.
-   * - A client that has ended its output, or is lost behind its bytes, no longer counts as waiting. It may want an answer,
-   *   so it is served when no other client waits. It is reset when a new client needs its place.
+   * - The bytes of a waiting client are read as far as its `limit` allows, and kept for its handler. So the server sees
+   *   a client leave. A client that is lost, and has sent nothing, is forgotten at once.
+   * - A client that has ended its output, or is lost behind its bytes, no longer counts as waiting. Such a client may
+   *   want an answer, and is served when no other client waits. It is reset when a new client needs its place.
    * - Timeouts begin when a client is served.
    *
    * **Gotchas**
@@ -118,25 +119,26 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
    *
    * - It is not called for interrupted handlers, nor for handlers that ended with `ClosedStream` because this side had
    *   closed or aborted their connection.
-   * - The connection has ended when it is called, and its place among `maxConnections` is free. A shutdown waits for it as
-   *   for a handler.
+   * - The connection has ended when it is called, and its place among `maxConnections` is free. A shutdown waits for it
+   *   as for a handler.
    * - By default a handler that met the end of its own connection, or a timeout, is one line at level Debug. The errors
    *   are `ConnectionLost`, `StreamTimeout`, `TlsFailed` and `IncompleteRead`, also inside of a `SocketError`.
-   * - Any other failure is logged with its cause at level Error. So are the same errors of another connection, such as one
-   *   to a database.
+   * - Any other failure is logged with its cause at level Error. So are the same errors of another connection, such as
+   *   one to a database.
    * - At most one line of each level is logged in a second, and then the number of those left out.
    */
   readonly onHandlerError?: ((failure: HandlerFailure<E>) => Effect.Effect<void>) | undefined
   /**
-   * Called for each TLS handshake that failed. Default: a line in the log at level Warn, at most one in a second, and then
-   * the number of those left out. Its own failure changes nothing.
+   * Called for each TLS handshake that failed. Default: a line in the log at level Warn, at most one in a second, and
+   * then the number of those left out. Its own failure changes nothing.
    *
    * `startTls` fails in the handler instead. Unless the handler deals with that, it is logged by the same rule.
    */
   readonly onHandshakeError?: ((error: TlsFailed, info: ConnectionInfo) => Effect.Effect<void>) | undefined
   /**
-   * Called each time when the system could not accept a connection. The server goes on listening. Default: a line in the
-   * log at level Warn, at most one in a second, and then the number of those left out. Its own failure changes nothing.
+   * Called each time when the system could not accept a connection. The server goes on listening. Default: a line in
+   * the log at level Warn, at most one in a second, and then the number of those left out. Its own failure changes
+   * nothing.
    */
   readonly onAcceptError?: ((failure: Failure) => Effect.Effect<void>) | undefined
 }
@@ -178,8 +180,8 @@ export interface Server {
   /** The number of connections that wait because of `maxConnections`. Clients that have left do not count. */
   readonly waiting: Effect.Effect<number>
   /**
-   * The number of connections that were rejected so far, as `overflow` says. Neither those of a shutdown count, nor those
-   * of clients that had left and made room.
+   * The number of connections that were rejected so far, as `overflow` says. Neither those of a shutdown count, nor
+   * those of clients that had left and made room.
    */
   readonly rejected: Effect.Effect<number>
   /**
@@ -196,9 +198,9 @@ export interface Server {
    * 2. Handlers may finish within `gracePeriod`. `draining` completes in each of them, and `whenDraining` takes effect.
    * 3. Handlers that are left are interrupted, and their connections aborted.
    *
-   * It takes `gracePeriod` at most, and one second more for a handler that cannot be interrupted. Such a handler is left
-   * behind, without its connection. Repeated calls are allowed: a shorter period shortens the wait, and all calls report
-   * the same.
+   * It takes `gracePeriod` at most, and one second more for a handler that cannot be interrupted. Such a handler is
+   * left behind, without its connection. Repeated calls are allowed: a shorter period shortens the wait, and all calls
+   * report the same.
    *
    * An interruption leaves the server as it is: nobody is accepted, handlers know, and nothing is aborted. A later
    * `shutdown`, or the end of the scope, goes on.
@@ -215,11 +217,14 @@ export interface Server {
    * Everything written arrives, then the end. Handlers go on, and their streams answer `ClosedStream`.
    */
   readonly closeClients: Effect.Effect<void>
-  /** Aborts every connection, without waiting. Handlers go on, and their streams answer `ClosedStream`. The server goes on listening. */
+  /**
+   * Aborts every connection, without waiting. Handlers go on, and their streams answer `ClosedStream`. The server goes
+   * on listening.
+   */
   readonly abortClients: Effect.Effect<void>
   /**
-   * Completes once the server has shut down, or is shutting down and its last handler has ended: asyncio's `wait_closed`.
-   * It shuts nothing down by itself.
+   * Completes once the server has shut down, or is shutting down and its last handler has ended: asyncio's
+   * `wait_closed`. It shuts nothing down by itself.
    */
   readonly awaitShutdown: Effect.Effect<void>
 }
@@ -256,8 +261,8 @@ export type HandlerServices = Connection | StreamReader | StreamWriter | Scope.S
  * **Details**
  *
  * - The server runs until its scope closes, which shuts it down with `gracePeriod`.
- * - The handler receives the `Connection`. Its context has `Connection`, `StreamReader`, `StreamWriter` and a `Scope` of
- *   the connection as well.
+ * - The handler receives the `Connection`. Its context has `Connection`, `StreamReader`, `StreamWriter` and a `Scope`
+ *   of the connection as well.
  * - A handler that returns at once, or never touches its reader, leaks nothing.
  * - A handler has the services that the server was started with, but no span, unless it begins one (`Effect.withSpan`).
  *
@@ -297,18 +302,18 @@ export const startServer = <E, R>(
  *
  * **Details**
  *
- * - A path that a dead server has left behind is replaced. A path that is listened on fails with `ListenFailed`. At close
- *   the path is removed, if it is still the server's.
- * - The socket is bound under another name in the same directory, and then linked to its path. So exactly one of several
- *   servers that start at once gets the path. `mode` holds from the first moment, and a path that another server has put
- *   there is never removed.
- * - Workers of a `node:cluster` share a path, unless they ask for it `exclusive`. The primary process listens for them, and
- *   removes the path when the last worker has stopped.
+ * - A path that a dead server has left behind is replaced. A path that is listened on fails with `ListenFailed`. At
+ *   close the path is removed, if it is still the server's.
+ * - The socket is bound under another name in the same directory, and then linked to its path. So exactly one of
+ *   several servers that start at once gets the path. `mode` holds from the first moment, and a path that another
+ *   server has put there is never removed.
+ * - Workers of a `node:cluster` share a path, unless they ask for it `exclusive`. The primary process listens for them,
+ *   and removes the path when the last worker has stopped.
  *
  * **Gotchas**
  *
- * The system shows the bound name instead of the path: in a client's `getpeername`, in `ss -xl`, in `/proc/net/unix`. The
- * name is the path with a dot and eight more characters, or an arbitrary one where that would be too long.
+ * The system shows the bound name instead of the path: in a client's `getpeername`, in `ss -xl`, in `/proc/net/unix`.
+ * The name is the path with a dot and eight more characters, or an arbitrary one where that would be too long.
  *
  * A client that is cut off by an abort sees a clean end: see `Connection.abort`.
  *

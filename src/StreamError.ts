@@ -1,9 +1,9 @@
 /**
  * The typed errors of byte streams.
  *
- * They are flat tagged classes: `Effect.catchTag("LimitOverrun", …)` works without unwrapping. They are schemas as well, so
- * they cross RPC, worker and log boundaries. Each failure is a fresh value that names its operation; it is never shared by
- * two readers or writers.
+ * They are flat tagged classes: `Effect.catchTag("LimitOverrun", …)` works without unwrapping. They are schemas as
+ * well, so they cross RPC, worker and log boundaries. Each failure is a fresh value that names its operation; it is
+ * never shared by two readers or writers.
  *
  * | error | cause | what to do |
  * | --- | --- | --- |
@@ -20,8 +20,8 @@
  * | `ListenFailed` | a server could not listen | mend the settings |
  * | `TlsFailed` | TLS could not be agreed on, or was cut off | see its kinds |
  *
- * Wrong arguments are no errors of this kind: the effect dies, with a message that names the operation, the option and the
- * value.
+ * Wrong arguments are no errors of this kind: the effect dies, with a message that names the operation, the option and
+ * the value.
  *
  * @stability unstable
  * @since 0.1.0
@@ -35,8 +35,8 @@ import { withSchema } from "./internal/base/errorSchema.ts"
  *
  * **Details**
  *
- * `partial` has the bytes that arrived, and the buffer of the reader is empty. `skip` of more than its limit has dropped them
- * already: `partial` is empty then. The same read fails again, with an empty `partial`.
+ * `partial` has the bytes that arrived, and the buffer of the reader is empty. `skip` of more than its limit has
+ * dropped them already: `partial` is empty then. The same read fails again, with an empty `partial`.
  *
  * @see {@link LimitOverrun} for items that are too long.
  *
@@ -67,8 +67,8 @@ export type IncompleteRead = Errors.IncompleteRead
  * - After `readUntil` and `readAll` the buffer is untouched. `skip(consumed)` never cuts a separator in two.
  * - After a `readLine` the line was dropped, and the next read starts behind it.
  * - After a `readFrame` nothing was dropped. `consumed` is the length of the message, where `found`.
- * - `found` tells two cases apart. `true`: the separator is there, but too far away. `false`: the separator is not in sight,
- *   and more than `limit` bytes are buffered.
+ * - `found` tells two cases apart. `true`: the separator is there, but too far away. `false`: the separator is not in
+ *   sight, and more than `limit` bytes are buffered.
  *
  * @see {@link IncompleteRead}
  *
@@ -124,9 +124,9 @@ export type InvalidText = Errors.InvalidText
  *
  * **Details**
  *
- * A message whose end is known was dropped, and the next read stands behind it. A length in front of a message tells its end,
- * and so does a delimiter behind it. Otherwise nothing was dropped: the same read fails again, and any other read starts at
- * the first byte of the message.
+ * A message whose end is known was dropped, and the next read stands behind it. A length in front of a message tells
+ * its end, and so does a delimiter behind it. Otherwise nothing was dropped: the same read fails again, and any other
+ * read starts at the first byte of the message.
  *
  * @see {@link LimitOverrun} for messages that are too long.
  * @see {@link EncodeFailed} for the other direction.
@@ -276,11 +276,12 @@ export type StreamBusy = Errors.StreamBusy
  *
  * **Details**
  *
- * - `Read`: this read waited too long, by `timeouts.read` or `reader.within`. It has taken nothing, and the connection goes
- *   on.
- * - `Idle`, `Write`, `Total`, `MinRate`: the connection was reset. Bytes that arrived in time are read before the error.
- * - `Connect`, `Handshake`: there is no connection. The error is the `cause` within `ConnectFailed` and `TlsFailed`, of kind
- *   `Timeout` both.
+ * - `Read`: this read waited too long, by `timeouts.read` or `reader.within`. It has taken nothing, and the connection
+ *   goes on.
+ * - `Idle`, `Write`, `Total`, `MinRate`: the connection was reset. Bytes that arrived in time are read before the
+ *   error.
+ * - `Connect`, `Handshake`: there is no connection. The error is the `cause` within `ConnectFailed` and `TlsFailed`, of
+ *   kind `Timeout` both.
  * - `Lookup`: there is no server. The error is the `cause` within `ListenFailed`, of kind `Timeout`.
  *
  * A close that takes too long does not fail: its outcome is `TimedOut`.
@@ -355,8 +356,8 @@ export type ConnectAttempt = typeof ConnectAttempt.Type
  *
  * - `Refused`: nobody listens there. Only the host itself says so.
  * - `Reset`: the connection broke while it was being made.
- * - `Timeout`: `connectTimeout` ran out, and the attempts that it cut off have a `StreamTimeout` as their `cause`. Or the
- *   system, or the resolver, gave up first: then there is its `code`.
+ * - `Timeout`: `connectTimeout` ran out, and the attempts that it cut off have a `StreamTimeout` as their `cause`. Or
+ *   the system, or the resolver, gave up first: then there is its `code`.
  * - `HostNotFound`: no address was found for the name, for any reason. A DNS server that refuses is `HostNotFound` with
  *   the code `ECONNREFUSED`.
  * - `Unreachable`: there is no way to the address.
@@ -403,13 +404,13 @@ export type ConnectFailed = Errors.ConnectFailed
  * - `AddressNotAvailable`: this machine does not have the address.
  * - `AccessDenied`: this process may not listen there, or may not replace the Unix path that another user has left.
  * - `HostNotFound`: no address was found for a name, for any reason.
- * - `Timeout`: a look-up took longer than `lookupTimeout`, and the `cause` is a `StreamTimeout`. Or the resolver gave up
- *   first: then there is its `code`.
+ * - `Timeout`: a look-up took longer than `lookupTimeout`, and the `cause` is a `StreamTimeout`. Or the resolver gave
+ *   up first: then there is its `code`.
  * - `NotFound`: the directory of a Unix path does not exist.
  * - `NotASocket`, `NotADirectory`, `PathTooLong`: for a Unix path, as in `ConnectFailed`.
- * - `Tls`: this side of TLS cannot work, so every client would fail. The key is not that of the certificate, the passphrase
- *   is wrong, a key or a certificate is missing, `ca` holds no certificate, or `minVersion` is above `maxVersion`. `code` is
- *   OpenSSL's, and the `cause` names the option.
+ * - `Tls`: this side of TLS cannot work, so every client would fail. A key, a certificate or a passphrase is wrong or
+ *   missing, `ca` holds no certificate, or `minVersion` is above `maxVersion`. `code` is OpenSSL's, and the `cause`
+ *   names the option.
  *
  * @see {@link ConnectFailed} for the other side.
  *
@@ -451,15 +452,15 @@ export type ListenFailed = Errors.ListenFailed
  * **Details**
  *
  * - `Certificate`: one side does not accept the certificate of the other.
- * - `Handshake`: there was no agreement on anything else, the peer left meanwhile, or this side's own `identity`, `ca` or
- *   versions cannot work. The `cause` tells.
+ * - `Handshake`: there was no agreement on anything else, the peer left meanwhile, or this side's own `identity`, `ca`
+ *   or versions cannot work. The `cause` tells.
  * - `Timeout`: the handshake took longer than `handshakeTimeout`. The `cause` is a `StreamTimeout`.
  * - `InjectedPlaintext`: plain bytes came along with the request to upgrade, and were not asked for.
  * - `Truncated`: the connection ended without a `close_notify`.
  * - `Unsupported`: the transport cannot begin TLS, or cannot end it.
  *
- * `code` is that of OpenSSL, of the system, or of the peer's alert. OpenSSL can refuse a certificate for a reason that Node
- * has no code for. `code` is the reason in words then, such as `permitted subtree violation`.
+ * `code` is that of OpenSSL, of the system, or of the peer's alert. OpenSSL can refuse a certificate for a reason that
+ * Node has no code for. `code` is the reason in words then, such as `permitted subtree violation`.
  *
  * @see `Tls` for the options.
  *

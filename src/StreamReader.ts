@@ -34,13 +34,14 @@
  *
  * These rules hold for every read:
  *
- * - **No read loses a byte.** An interrupted read leaves every byte in the buffer, for the next read. Bytes that arrived
- *   before a loss are delivered before `ConnectionLost`. The rule is for one read: a program that reads a length, and
- *   is interrupted while it reads the body, has taken the length. `readFrame` reads both as one.
- * - **One read at a time.** A second read fails with `StreamBusy` while another fiber's read waits. The first read is not
- *   disturbed.
+ * - **No read loses a byte.** An interrupted read leaves every byte in the buffer, for the next read. Bytes that
+ *   arrived before a loss are delivered before `ConnectionLost`. The rule is for one read: a program that reads a
+ *   length, and is interrupted while it reads the body, has taken the length. `readFrame` reads both as one.
+ * - **One read at a time.** A second read fails with `StreamBusy` while another fiber's read waits. The first read is
+ *   not disturbed.
  * - **`limit`** (default 65,536 bytes) says how far a separator is searched. The transport is paused above `2 * limit`
- *   buffered bytes, and resumed at `limit` or below. A read of more bytes than that raises the threshold while it waits.
+ *   buffered bytes, and resumed at `limit` or below. A read of more bytes than that raises the threshold while it
+ *   waits.
  * - **Counts** are integers of 0 or more. Any other count dies with a message that names the operation and the value. A
  *   count of 0 never waits. It still fails on a closed stream, and on a lost one that has nothing left to read.
  *
@@ -126,7 +127,10 @@ export interface UntilOptions {
 export interface LineOptions {
   /** The most bytes of a line, without its line feed. Default: the limit of the reader. */
   readonly limit?: number | undefined
-  /** `"fail"` fails on an overlong line with `LimitOverrun`; `"discard"` drops that line and reads the next. Default `"fail"`. */
+  /**
+   * `"fail"` fails on an overlong line with `LimitOverrun`; `"discard"` drops that line and reads the next. Default
+   * `"fail"`.
+   */
   readonly onOverrun?: "fail" | "discard" | undefined
   /**
    * Whether the last line may lack its line feed. `"optional"` returns such a line; `"required"` fails with
@@ -134,8 +138,8 @@ export interface LineOptions {
    */
   readonly end?: "optional" | "required" | undefined
   /**
-   * Whether the result includes the line feed. `false` also drops a carriage return in front of the line feed, and makes
-   * the result an `Option`. Default `true`.
+   * Whether the result includes the line feed. `false` also drops a carriage return in front of the line feed, and
+   * makes the result an `Option`. Default `true`.
    */
   readonly keepDelimiter?: boolean | undefined
 }
@@ -218,14 +222,14 @@ export interface StreamReader {
    *
    * **When to use**
    *
-   * For bulk. One array serves every read, so nothing is allocated for what arrives. Allocation is a third to half of the
-   * cost of `read` in bulk. (Go has `Read`, Rust `read`, Python `readinto`.)
+   * For bulk. One array serves every read, so nothing is allocated for what arrives. Allocation is a third to half of
+   * the cost of `read` in bulk. (Go has `Read`, Rust `read`, Python `readinto`.)
    *
    * **Details**
    *
    * A TCP, Unix or TLS connection reads into memory that all connections share, from the first `readInto` that waits.
-   * Other reads of that connection pay for a copy from then on. A connection that brought at most 1,024 bytes at a time, 16
-   * times in a row, changes in the same way.
+   * Other reads of that connection pay for a copy from then on. A connection that brought at most 1,024 bytes at a
+   * time, 16 times in a row, changes in the same way.
    *
    * **Gotchas**
    *
@@ -278,8 +282,8 @@ export interface StreamReader {
    *
    * **Details**
    *
-   * All bytes stay in the buffer until the read is complete: a failure or an interruption loses none. More than `maxBytes`
-   * bytes fail with `LimitOverrun`.
+   * All bytes stay in the buffer until the read is complete: a failure or an interruption loses none. More than
+   * `maxBytes` bytes fail with `LimitOverrun`.
    *
    * **Gotchas**
    *
@@ -302,8 +306,8 @@ export interface StreamReader {
    *
    * **Details**
    *
-   * A stream that ends first fails the read with `IncompleteRead`. The error carries the bytes that came, and the buffer
-   * is empty afterwards.
+   * A stream that ends first fails the read with `IncompleteRead`. The error carries the bytes that came, and the
+   * buffer is empty afterwards.
    *
    * @see {@link StreamReader.readExactlyOption}, {@link StreamReader.readFrame}, {@link take}, {@link limited}
    */
@@ -332,7 +336,8 @@ export interface StreamReader {
    *
    * - More than `limit` bytes in front of the separator fail with `LimitOverrun`. The buffer is untouched then, and
    *   `skip(consumed)` never cuts a separator in two. `discardUntil` drops the whole item.
-   * - A stream that ends first fails with `IncompleteRead`. The error carries the buffered bytes, and the buffer is empty.
+   * - A stream that ends first fails with `IncompleteRead`. The error carries the buffered bytes, and the buffer is
+   *   empty.
    * - A loss fails with `ConnectionLost`. The buffered bytes stay readable.
    *
    * @see {@link StreamReader.readUntilOption}, {@link StreamReader.discardUntil}, {@link UntilOptions}
@@ -362,8 +367,8 @@ export interface StreamReader {
    *
    * **When to use**
    *
-   * For a port from asyncio, or where half a last line is welcome. Use `readLineText` for a protocol whose lines all have
-   * their end.
+   * For a port from asyncio, or where half a last line is welcome. Use `readLineText` for a protocol whose lines all
+   * have their end.
    *
    * **Details**
    *
@@ -371,7 +376,8 @@ export interface StreamReader {
    * only the end is empty. A carriage return stays in place.
    *
    * A line of more than `limit` bytes fails with `LimitOverrun`, once. That line is dropped: the next read of any kind
-   * starts behind its line feed, also when the line feed has yet to arrive. (CPython returns the rest as the next line.)
+   * starts behind its line feed, also when the line feed has yet to arrive. (CPython returns the rest as the next
+   * line.)
    *
    * **Gotchas**
    *
@@ -455,12 +461,12 @@ export interface StreamReader {
    * The bytes stay in the buffer until the message is whole. After an interruption the same frame, another frame, or a
    * plain read finds the message from its first byte on.
    *
-   * - A stream that ends in front of the message, or inside it, fails with `IncompleteRead`. The error carries that part,
-   *   and the buffer is empty.
-   * - Bytes that are no such message fail with `MalformedFrame`. A message whose end is known is dropped. Any other stays
-   *   in the buffer.
-   * - A message longer than its frame allows fails with `LimitOverrun`. Nothing is dropped. `consumed` is the length of the
-   *   message, where the length is known (`found`).
+   * - A stream that ends in front of the message, or inside it, fails with `IncompleteRead`. The error carries that
+   *   part, and the buffer is empty.
+   * - Bytes that are no such message fail with `MalformedFrame`. A message whose end is known is dropped. Any other
+   *   stays in the buffer.
+   * - A message longer than its frame allows fails with `LimitOverrun`. Nothing is dropped. `consumed` is the length of
+   *   the message, where the length is known (`found`).
    *
    * @see {@link StreamReader.readFrameOption}, {@link StreamReader.readFrames}, {@link frames}
    */
@@ -499,7 +505,8 @@ export interface StreamReader {
   ): Effect.Effect<ReadonlyArray<A>, ReadError | IncompleteRead | LimitOverrun | MalformedFrame>
 
   /**
-   * Returns a copy of the next `count` bytes, and leaves them in the buffer. Fewer come back only if the stream ends first.
+   * Returns a copy of the next `count` bytes, and leaves them in the buffer. Fewer come back only if the stream ends
+   * first.
    *
    * **When to use**
    *
@@ -545,28 +552,28 @@ export interface StreamReader {
    *
    * **When to use**
    *
-   * For a timeout of one phase of a protocol. `timeouts.read` is the same for every read of a connection. `Effect.timeout`
-   * bounds any other piece of work.
+   * For a timeout of one phase of a protocol. `timeouts.read` is the same for every read of a connection.
+   * `Effect.timeout` bounds any other piece of work.
    *
    * **Details**
    *
-   * - A read that waits longer fails with `StreamTimeout` of kind `Read`. The read has taken nothing, and the connection
-   *   goes on.
+   * - A read that waits longer fails with `StreamTimeout` of kind `Read`. The read has taken nothing, and the
+   *   connection goes on.
    * - The duration replaces `timeouts.read` for the reads of this view. `"Infinity"` is no bound. `within` of a view
    *   replaces the duration of the view. The other timeouts hold as before.
    * - The view has the same buffer, the same bytes and the same limit. Two reads at a time fail with `StreamBusy`, also
    *   over two views.
    * - `lines`, `stream`, `take` and `limited` of a view have the timeout for each pull.
-   * - Only time in which a read waits counts: a read answered from the buffer costs nothing more. Waiting reads use the one
-   *   timer of the connection, which is far cheaper than `Effect.timeout`.
-   * - Time goes by the clock of the reading fiber. On a connection with `timeouts` it goes by the clock of the fiber that
-   *   opened the connection.
+   * - Only time in which a read waits counts: a read answered from the buffer costs nothing more. Waiting reads use the
+   *   one timer of the connection, which is far cheaper than `Effect.timeout`.
+   * - Time goes by the clock of the reading fiber. On a connection with `timeouts` it goes by the clock of the fiber
+   *   that opened the connection.
    *
    * **Gotchas**
    *
    * Make a view once for each phase, not for each read: a view is an object, and remembers reads. `discardUntil`, and a
-   * `skip` of more than `limit`, have already dropped bytes when they time out. A wrong duration, or one that is not above
-   * 0, throws.
+   * `skip` of more than `limit`, have already dropped bytes when they time out. A wrong duration, or one that is not
+   * above 0, throws.
    *
    * **Example** (A bound for each phase)
    *
@@ -684,8 +691,8 @@ export const make: (options?: {
   /** The reader. */
   readonly reader: StreamReader
   /**
-   * Adds bytes: `feed_data`. Returns whether the source may go on: `false` while more than `2 * limit` bytes are buffered.
-   * The array belongs to the reader from then on. Feeding after the end throws.
+   * Adds bytes: `feed_data`. Returns whether the source may go on: `false` while more than `2 * limit` bytes are
+   * buffered. The array belongs to the reader from then on. Feeding after the end throws.
    */
   readonly feedUnsafe: (bytes: Uint8Array) => boolean
   /** Ends the stream behind what was fed: `feed_eof`. */
@@ -736,8 +743,8 @@ export const fromBytes: (
  *
  * **Details**
  *
- * The source is pulled only while less than `2 * limit` bytes are buffered. A failure of the source ends the reader with
- * `ConnectionLost` of kind `Unknown`, with the failure as its `cause`.
+ * The source is pulled only while less than `2 * limit` bytes are buffered. A failure of the source ends the reader
+ * with `ConnectionLost` of kind `Unknown`, with the failure as its `cause`.
  *
  * @see {@link fromStream}, {@link fromReadableStream}
  *
@@ -784,7 +791,8 @@ export const fromStream = <E, R>(
  *
  * **Details**
  *
- * The stream is cancelled if the scope closes before its end. A failure of the stream ends the reader as with `fromPull`.
+ * The stream is cancelled if the scope closes before its end. A failure of the stream ends the reader as with
+ * `fromPull`.
  *
  * @see {@link fromPull}
  *
@@ -826,12 +834,13 @@ export const stream = (self: StreamReader): Stream.Stream<Uint8Array, ReadError>
  *
  * **When to use**
  *
- * For a body of known length that need not be held as a whole. Use `limited` where the body is read in pieces of its own.
+ * For a body of known length that need not be held as a whole. Use `limited` where the body is read in pieces of its
+ * own.
  *
  * **Details**
  *
- * Bytes behind the body stay in the reader, and so do bytes that the consumer does not take. A stream that ends first fails
- * with `IncompleteRead`.
+ * Bytes behind the body stay in the reader, and so do bytes that the consumer does not take. A stream that ends first
+ * fails with `IncompleteRead`.
  *
  * **Example** (A body, and what follows it)
  *
@@ -866,9 +875,10 @@ export const take = (self: StreamReader, count: number): Stream.Stream<Uint8Arra
  *
  * **Details**
  *
- * - Unread bytes of the part are back in the outer reader when the scope closes. Leave the outer reader alone until then.
- * - A stream that ends inside the part fails its reads with `ConnectionLost`, whose `cause` is an `IncompleteRead`. A part
- *   that was cut off does not look complete.
+ * - Unread bytes of the part are back in the outer reader when the scope closes. Leave the outer reader alone until
+ *   then.
+ * - A stream that ends inside the part fails its reads with `ConnectionLost`, whose `cause` is an `IncompleteRead`. A
+ *   part that was cut off does not look complete.
  * - The part has the limit and the timeouts of the outer reader.
  *
  * **Gotchas**
@@ -895,18 +905,25 @@ export const limited: (self: StreamReader, count: number) => Effect.Effect<Strea
  * @since 0.1.0
  */
 export interface LinesOptions {
-  /** The encoding, as a label of `TextDecoder`. Its line feed must be the byte 10, and nothing else may be. Default `"utf-8"`. */
+  /**
+   * The encoding, as a label of `TextDecoder`. Its line feed must be the byte 10, and nothing else may be. Default
+   * `"utf-8"`.
+   */
   readonly encoding?: string | undefined
   /** The most bytes of a line, without its line feed. Default: the limit of the reader. */
   readonly limit?: number | undefined
-  /** `"fail"` fails the stream on an overlong line with `LimitOverrun`; `"discard"` drops that line. Default `"fail"`. */
+  /**
+   * `"fail"` fails the stream on an overlong line with `LimitOverrun`; `"discard"` drops that line. Default `"fail"`.
+   */
   readonly onOverrun?: "fail" | "discard" | undefined
   /**
    * Whether the last line may lack its line feed. `"optional"` emits such a line; `"required"` fails the stream with
    * `IncompleteRead`. Default `"optional"`.
    */
   readonly end?: "optional" | "required" | undefined
-  /** Whether bytes that are no text fail the stream with `InvalidText`. Otherwise they become U+FFFD. Default `false`. */
+  /**
+   * Whether bytes that are no text fail the stream with `InvalidText`. Otherwise they become U+FFFD. Default `false`.
+   */
   readonly fatal?: boolean | undefined
 }
 
@@ -939,8 +956,8 @@ export type LinesError<Options extends LinesOptions> =
  *
  * **Details**
  *
- * All messages that a chunk completes are emitted together. A wrong message fails the stream, behind the messages in front
- * of it.
+ * All messages that a chunk completes are emitted together. A wrong message fails the stream, behind the messages in
+ * front of it.
  *
  * `onMalformed: "skip"` drops wrong and overlong messages whose end is known, as they arrive. A length in front of a
  * message tells its end, and so does a delimiter behind it. The stream ends with the stream of bytes, and where a
@@ -960,7 +977,10 @@ export const frames = <A>(
   self: StreamReader,
   frame: Decoder<A>,
   options?: {
-    /** `"fail"` fails the stream on a wrong or overlong message; `"skip"` drops that message, where its end is known. Default `"fail"`. */
+    /**
+     * `"fail"` fails the stream on a wrong or overlong message; `"skip"` drops that message, where its end is known.
+     * Default `"fail"`.
+     */
     readonly onMalformed?: "fail" | "skip" | undefined
   }
 ): Stream.Stream<A, ReadError | IncompleteRead | LimitOverrun | MalformedFrame> =>
@@ -980,10 +1000,11 @@ export const frames = <A>(
  * - A carriage return in front of the line feed is dropped.
  * - The last line may lack its end. `end: "required"` fails such a line with `IncompleteRead`.
  * - A line longer than `limit` bytes fails the stream with `LimitOverrun`, or is dropped with `onOverrun: "discard"`.
- * - Bytes that are no text become U+FFFD. With `fatal: true` they fail the stream with `InvalidText`, behind the lines in
- *   front of them.
+ * - Bytes that are no text become U+FFFD. With `fatal: true` they fail the stream with `InvalidText`, behind the lines
+ *   in front of them.
  * - A byte order mark is a character like any other, and stays.
- * - The stream of lines ends with the stream of bytes, and where a shutting-down server ends idle reads (`whenDraining`).
+ * - The stream of lines ends with the stream of bytes, and where a shutting-down server ends idle reads
+ *   (`whenDraining`).
  *
  * **Gotchas**
  *

@@ -105,17 +105,17 @@ export interface StreamWriter {
    * **Details**
    *
    * - A write waits only while the buffer is above the high-water mark, in line with other writes.
-   * - A write fails at once after `close`, `writeEof`, `abort` or a loss, also with nothing to write. Otherwise a write of
-   *   no bytes does nothing.
-   * - Up to 4,096 bytes are copied: the array may be changed afterwards. A longer array is kept as a view, and must be left
-   *   alone until `flush`. (CPython 3.12 and Node keep a view of any size.)
+   * - A write fails at once after `close`, `writeEof`, `abort` or a loss, also with nothing to write. Otherwise a write
+   *   of no bytes does nothing.
+   * - Up to 4,096 bytes are copied: the array may be changed afterwards. A longer array is kept as a view, and must be
+   *   left alone until `flush`. (CPython 3.12 and Node keep a view of any size.)
    * - An interrupted write that was still waiting was not accepted, not even in part. A write that has returned was
    *   accepted whole.
    *
    * **Gotchas**
    *
-   * A kept array that is transferred, detached or shrunk resets this connection. Its writes, and its reads behind what had
-   * arrived, fail with `ConnectionLost`, whose message names this rule.
+   * A kept array that is transferred, detached or shrunk resets this connection. Its writes, and its reads behind what
+   * had arrived, fail with `ConnectionLost`, whose message names this rule.
    *
    * A character whose two halves (a surrogate pair) come in two writes is written as two U+FFFD. Two chunks of one
    * `writeAll`, or two elements of a `sink`, make the character.
@@ -144,9 +144,9 @@ export interface StreamWriter {
    *
    * **Details**
    *
-   * The value is encoded when the effect runs. A value that could not be read again fails with `EncodeFailed`, and nothing
-   * of the value is written. Waiting and interruption are as for `write`. Arrays of more than 4,096 bytes in the value are
-   * kept as views, and must be left alone until `flush`.
+   * The value is encoded when the effect runs. A value that could not be read again fails with `EncodeFailed`, and
+   * nothing of the value is written. Waiting and interruption are as for `write`. Arrays of more than 4,096 bytes in
+   * the value are kept as views, and must be left alone until `flush`.
    *
    * @see {@link StreamWriter.writeFrames}, {@link frameSink}
    */
@@ -243,8 +243,9 @@ export interface StreamWriter {
    *
    * **Details**
    *
-   * Writes fail with `ClosedStream`, reason `Eof`, from the moment when `writeEof` runs. A repeated call is harmless, and
-   * nothing happens after `close`. The end is sent even if the wait is interrupted. Over TLS a `close_notify` is sent.
+   * Writes fail with `ClosedStream`, reason `Eof`, from the moment when `writeEof` runs. A repeated call is harmless,
+   * and nothing happens after `close`. The end is sent even if the wait is interrupted. Over TLS a `close_notify` is
+   * sent.
    *
    * @see {@link StreamWriter.close}, {@link StreamWriter.abort}
    */
@@ -255,21 +256,21 @@ export interface StreamWriter {
    *
    * **When to use**
    *
-   * To end a session earlier than its scope does, or to learn how the end went. Use `abort` where the peer must not take
-   * the output for complete.
+   * To end a session earlier than its scope does, or to learn how the end went. Use `abort` where the peer must not
+   * take the output for complete.
    *
    * **Details**
    *
-   * - Never fails, and never takes longer than `closeTimeout` (default 10 seconds). Any number of fibers may call it, any
-   *   number of times: all get the same outcome. An interruption of the wait does not stop the close.
+   * - Never fails, and never takes longer than `closeTimeout` (default 10 seconds). Any number of fibers may call it,
+   *   any number of times: all get the same outcome. An interruption of the wait does not stop the close.
    * - Unread bytes are dropped.
-   * - Everything accepted arrives, then the end. Only an explicit `abort`, `closeTimeout` and the grace period of a server
-   *   cut a close short.
-   * - Other fibers that use the streams fail with `ClosedStream`. A handler or a scope that ends meanwhile waits for the
-   *   close, and does not abort the connection.
-   * - A peer that keeps its own side open is still listened to for up to 2 seconds, and its bytes are thrown away. A reset
-   *   could otherwise destroy what is on its way to the peer. This keeps neither the process nor the descriptor of a Unix
-   *   socket, unless the peer speaks. A TCP connection keeps its descriptor until then.
+   * - Everything accepted arrives, then the end. Only an explicit `abort`, `closeTimeout` and the grace period of a
+   *   server cut a close short.
+   * - Other fibers that use the streams fail with `ClosedStream`. A handler or a scope that ends meanwhile waits for
+   *   the close, and does not abort the connection.
+   * - A peer that keeps its own side open is still listened to for up to 2 seconds, and its bytes are thrown away. A
+   *   reset could otherwise destroy what is on its way to the peer. This keeps neither the process nor the descriptor
+   *   of a Unix socket, unless the peer speaks. A TCP connection keeps its descriptor until then.
    *
    * @see {@link CloseOutcome}, {@link StreamWriter.abort}, {@link StreamWriter.writeEof}
    */
@@ -337,7 +338,8 @@ export const frameSink = <A>(
  *
  * **Details**
  *
- * The sink ends with the stream, and the writer stays open. The stream waits while the writer is above its high-water mark.
+ * The sink ends with the stream, and the writer stays open. The stream waits while the writer is above its high-water
+ * mark.
  *
  * **Example** (Sending a stream)
  *

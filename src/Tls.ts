@@ -21,8 +21,8 @@ import type * as Redacted from "effect/Redacted"
  *
  * **Details**
  *
- * Keep the object, and give the same one again: preparing an identity for OpenSSL is expensive, and a session is resumed
- * only with an identity that was prepared once. Servers and upgrades share the preparation if their `ca`, versions and
+ * Keep the object, and give the same one again. Preparing an identity for OpenSSL is expensive, and sessions are
+ * resumed only with the same preparation. Servers and upgrades share the preparation if their `ca`, versions and
  * `clientCertificate` are the same. The last 16 such combinations are kept, as long as the object lives.
  *
  * @see {@link ServerOptions}, {@link ClientOptions}
@@ -62,37 +62,40 @@ export type Version = "TLSv1.2" | "TLSv1.3"
  */
 export interface CommonOptions {
   /**
-   * The authorities that may have signed the peer's certificate, in PEM. They replace those that Node ships, which are the
-   * default. A value without a certificate, or with one that cannot be read, fails as an unusable `identity` does.
+   * The authorities that may have signed the peer's certificate, in PEM. They replace those that Node ships, which are
+   * the default. A value without a certificate, or with one that cannot be read, fails as an unusable `identity` does.
    */
   readonly ca?: string | Uint8Array | ReadonlyArray<string | Uint8Array> | undefined
   /**
-   * The protocols that this side offers, the preferred one first (ALPN, RFC 7301). Each has 1 to 255 bytes. The agreed one
-   * is in `info.tls.alpn`. A handshake of two sides that offer protocols, and have none in common, fails.
+   * The protocols that this side offers, the preferred one first (ALPN, RFC 7301). Each has 1 to 255 bytes. The agreed
+   * one is in `info.tls.alpn`. A handshake of two sides that offer protocols, and have none in common, fails.
    */
   readonly alpnProtocols?: ReadonlyArray<string> | undefined
-  /** The lowest version that this side accepts. Default TLS 1.2. A value above `maxVersion` fails as an unusable `identity` does. */
+  /**
+   * The lowest version that this side accepts. Default TLS 1.2. A value above `maxVersion` fails as an unusable
+   * `identity` does.
+   */
   readonly minVersion?: Version | undefined
   /** The highest version that this side accepts. Default TLS 1.3. */
   readonly maxVersion?: Version | undefined
   /**
    * The longest time that the handshake may take, and that `stopTls` waits for the peer. A longer one fails with
-   * `TlsFailed`, kind `Timeout`. Time in which the event loop stands still does not count for a peer that does its part.
-   * Default 60 seconds, as in CPython.
+   * `TlsFailed`, kind `Timeout`. Time in which the event loop stands still does not count for a peer that does its
+   * part. Default 60 seconds, as in CPython.
    */
   readonly handshakeTimeout?: Duration.Input | undefined
   /**
    * Whether a connection that the peer ends without a `close_notify` has ended well. Default `false`: reads fail with
    * `TlsFailed`, kind `Truncated`, behind the bytes that arrived.
    *
-   * An attacker can end a connection in this way (RFC 8446, 6.1). `true` is for peers that send no `close_notify`, and for
-   * protocols that know their own lengths. A reset is a loss either way.
+   * An attacker can end a connection in this way (RFC 8446, 6.1). `true` is for peers that send no `close_notify`, and
+   * for protocols that know their own lengths. A reset is a loss either way.
    */
   readonly allowTruncation?: boolean | undefined
   /**
-   * Whether `stopTls` may be called on the connection. `true` sends all output by a detour, at about half the speed. With
-   * `false`, `stopTls` fails with `TlsFailed`, kind `Unsupported`. Default: `true` for `startTls`, `false` for connections
-   * that begin with TLS.
+   * Whether `stopTls` may be called on the connection. `true` sends all output by a detour, at about half the speed.
+   * With `false`, `stopTls` fails with `TlsFailed`, kind `Unsupported`. Default: `true` for `startTls`, `false` for
+   * connections that begin with TLS.
    */
   readonly stoppable?: boolean | undefined
 }
@@ -109,30 +112,31 @@ export interface CommonOptions {
 export interface ClientOptions extends CommonOptions {
   /**
    * The name or the IP address that the server's certificate must be for. A name is also sent to the server (SNI); an
-   * address is not (RFC 6066). Default: the host that was connected to, also for `startTls`. Over a Unix socket the default
-   * is `localhost`, which is not sent.
+   * address is not (RFC 6066). Default: the host that was connected to, also for `startTls`. Over a Unix socket the
+   * default is `localhost`, which is not sent.
    *
-   * A name may be written in any script, in capitals, and with a dot at its end. An address may have brackets and a zone.
-   * One spelling is verified and sent: `xn--mnchen-3ya.example` for `"München.example."`. A value that is neither a name
-   * nor an address, such as `""`, dies. A host that is neither fails with `TlsFailed`, if it is found at all.
+   * A name may be written in any script, in capitals, and with a dot at its end. An address may have brackets and a
+   * zone. One spelling is verified and sent: `xn--mnchen-3ya.example` for `"München.example."`. A value that is neither
+   * a name nor an address, such as `""`, dies. A host that is neither fails with `TlsFailed`, if it is found at all.
    */
   readonly serverName?: string | undefined
   /**
-   * The identity of this client, for servers that ask for a certificate. An identity that cannot work, such as one with the
-   * key of another certificate, fails with `TlsFailed`, kind `Handshake`, before anything is connected to. Default: none.
+   * The identity of this client, for servers that ask for a certificate. An identity that cannot work, such as one with
+   * the key of another certificate, fails with `TlsFailed`, kind `Handshake`, before anything is connected to. Default:
+   * none.
    */
   readonly identity?: Identity | undefined
   /**
-   * Whether any certificate of anyone is accepted. Somebody in between can then read and change everything: for tests only.
-   * The fault that was passed over is in `info.tls.authorizationError`. Default `false`.
+   * Whether any certificate of anyone is accepted. Somebody in between can then read and change everything: for tests
+   * only. The fault that was passed over is in `info.tls.authorizationError`. Default `false`.
    */
   readonly dangerouslyAcceptAnyCertificate?: boolean | undefined
   /** The session to resume, as `onSession` gave it. Default: none. */
   readonly session?: Uint8Array | undefined
   /**
-   * Called with each session that the server allows to resume, if the server's certificate was verified. A session is good
-   * for the `serverName` that it was made with. With TLS 1.3 sessions come with the bytes that are read, and each is for one
-   * use.
+   * Called with each session that the server allows to resume, if the server's certificate was verified. A session is
+   * good for the `serverName` that it was made with. With TLS 1.3 sessions come with the bytes that are read, and each
+   * is for one use.
    */
   readonly onSession?: ((session: Uint8Array) => void) | undefined
 }
@@ -155,13 +159,13 @@ export interface ServerOptions extends CommonOptions {
    * - An identity that cannot work fails `startServer` with `ListenFailed`, kind `Tls`, and nothing is bound. It fails
    *   `startTls` with `TlsFailed`, kind `Handshake`. The key may be that of another certificate, the passphrase may be
    *   wrong, or a key or a certificate may be missing.
-   * - The function is called without a name at the beginning of each handshake, and once more with the name that the client
-   *   asks for (SNI). The name is in A-labels, in lower case, without a dot at its end. A client that asks for anything else
-   *   than a host's name is served as one that asks for nothing.
-   * - Its effect runs in the context in which the server was started, within `handshakeTimeout`. It is interrupted if the
-   *   client leaves. A handshake fails if the effect dies, or returns an identity that cannot work.
-   * - To replace a certificate while the server runs, return another identity. Return the same object as long as nothing
-   *   changed: it is prepared once.
+   * - The function is called without a name at the beginning of each handshake. A client that asks for a name (SNI)
+   *   makes a second call, with that name. The name is in A-labels, in lower case, without a dot at its end. A client
+   *   that asks for anything else than a host's name is served as one that asks for nothing.
+   * - Its effect runs in the context in which the server was started, within `handshakeTimeout`. It is interrupted if
+   *   the client leaves. A handshake fails if the effect dies, or returns an identity that cannot work.
+   * - To replace a certificate while the server runs, return another identity. Return the same object as long as
+   *   nothing changed: it is prepared once.
    */
   readonly identity: Identity | ((serverName: string | undefined) => Effect.Effect<Identity>)
   /**
@@ -184,10 +188,10 @@ export interface UpgradeOptions {
   /**
    * The use of bytes that were read ahead, before the upgrade. They never become decrypted data. Default `"fail"`.
    *
-   * - `"fail"`: there must be none. Plain bytes that came along with the request to upgrade are an injection. They fail the
-   *   upgrade with `TlsFailed`, kind `InjectedPlaintext`, and reset the connection before TLS begins.
-   * - `"feedTls"`: they are the beginning of the handshake, as behind a line of the PROXY protocol. Other bytes fail the
-   *   handshake.
+   * - `"fail"`: there must be none. Plain bytes that came along with the request to upgrade are an injection. They fail
+   *   the upgrade with `TlsFailed`, kind `InjectedPlaintext`, and reset the connection before TLS begins.
+   * - `"feedTls"`: they are the beginning of the handshake, as behind a line of the PROXY protocol. Other bytes fail
+   *   the handshake.
    */
   readonly leftover?: "fail" | "feedTls" | undefined
 }
@@ -258,9 +262,9 @@ export interface TlsInfo {
   /** Whether the peer showed a certificate that was verified. */
   readonly authorized: boolean
   /**
-   * The reason why the peer's certificate was not verified, as OpenSSL's code, such as `CERT_HAS_EXPIRED`. The reason is in
-   * OpenSSL's words, such as `permitted subtree violation`, where Node has no code. Absent where no certificate was asked
-   * for.
+   * The reason why the peer's certificate was not verified, as OpenSSL's code, such as `CERT_HAS_EXPIRED`. The reason
+   * is in OpenSSL's words, such as `permitted subtree violation`, where Node has no code. Absent where no certificate
+   * was asked for.
    */
   readonly authorizationError: string | undefined
   /** The certificate that the peer showed, if any. */

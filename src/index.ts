@@ -1,8 +1,8 @@
 /**
  * Python's asyncio streams for Effect.
  *
- * Each module is a namespace here, and a path of its own: `effect-byte-streams/StreamReader`. The modules for tests have
- * only their paths: `effect-byte-streams/testing/TestNetwork`.
+ * Each module is a namespace here, and a path of its own: `effect-byte-streams/StreamReader`. The modules for tests
+ * have only their paths: `effect-byte-streams/testing/TestNetwork`.
  *
  * @stability unstable
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
  * The faults of a network, as data.
  *
- * A script is an array of faults. It can be written down, printed, and kept with a failing test. Property tests generate and
- * shrink scripts: Effect's own `Arbitrary` from `schema`, fast-check from `arbitrary`.
+ * A script is an array of faults. It can be written down, printed, and kept with a failing test. Property tests
+ * generate and shrink scripts: Effect's own `Arbitrary` from `schema`, fast-check from `arbitrary`.
  *
  * **When to use**
  *
@@ -58,9 +58,11 @@ export interface Place {
  *
  * On the way, behind `after` bytes of one direction:
  *
- * - `Reset`: something between the two breaks the connection. Both ends see a reset, behind the bytes that reached them.
+ * - `Reset`: something between the two breaks the connection. Both ends see a reset, behind the bytes that reached
+ *   them.
  * - `Fin`: the output ends too early. The receiver sees the end, and later bytes of the sender go nowhere.
- * - `Stall`: nothing passes in this direction for `millis`, or `"forever"`. The sender is held up once its buffer is full.
+ * - `Stall`: nothing passes in this direction for `millis`, or `"forever"`. The sender is held up once its buffer is
+ *   full.
  * - `Vanish`: nothing passes in either direction any more, and neither side is told: a half-open connection.
  *
  * On connecting:
@@ -68,8 +70,8 @@ export interface Place {
  * - `Refuse`: nobody listens there (`ECONNREFUSED`).
  * - `ConnectTimeout`: nobody answers. The client gives up after its `connectTimeout`.
  * - `HostNotFound`: the name has no address (`ENOTFOUND`).
- * - `AcceptError`: the server's accept fails with `code`. The client is connected, and waits. The server accepts it, and all
- *   later clients, after `retryAfter` milliseconds.
+ * - `AcceptError`: the server's accept fails with `code`. The client is connected, and waits. The server accepts it,
+ *   and all later clients, after `retryAfter` milliseconds.
  *
  * @see {@link Script}
  *
@@ -320,8 +322,8 @@ const acceptCodes = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] as const
  *
  * **When to use**
  *
- * With `it.effect.prop` of `@effect/vitest` and Effect's `Arbitrary`, which generate from it. They shrink towards no faults
- * at all. The schema also checks a script that comes from elsewhere.
+ * With `it.effect.prop` of `@effect/vitest` and Effect's `Arbitrary`, which generate from it. They shrink towards no
+ * faults at all. The schema also checks a script that comes from elsewhere.
  *
  * @see {@link arbitrary} for fast-check.
  *
@@ -355,7 +357,7 @@ export const schema = (bounds?: Bounds): Schema.Codec<Script> => {
 }
 
 /**
- * The part of the `fast-check` module that is used. A test hands it in, so only tests that use it need it.
+ * The part of the `fast-check` module that is used. A test hands the module in, so other tests need no fast-check.
  *
  * @see {@link arbitrary}
  *

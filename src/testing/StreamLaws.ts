@@ -1,9 +1,9 @@
 /**
  * The laws of a two-way stream of bytes, to check any transport.
  *
- * Programs rely on these laws. Each has a name, a sentence, and a check, and a violation says how the law was broken. They
- * know no test runner. Most are the laws that trio checks on its streams (`trio.testing`), by its numbers. Where this library
- * differs on purpose, the law says how.
+ * Programs rely on these laws. Each has a name, a sentence, and a check, and a violation says how the law was broken.
+ * They know no test runner. Most are the laws that trio checks on its streams (`trio.testing`), by its numbers. Where
+ * this library differs on purpose, the law says how.
  *
  * **When to use**
  *
@@ -116,8 +116,8 @@ export interface Law {
   /** The law, in a sentence. */
   readonly statement: string
   /**
-   * Checks the law. It makes as many pairs as it needs, and closes them. Each wait is bounded by `patience`, in real time.
-   * The connections must go by a clock that runs, not by one that a test adjusts.
+   * Checks the law. It makes as many pairs as it needs, and closes them. Each wait is bounded by `patience`, in real
+   * time. The connections must go by a clock that runs, not by one that a test adjusts.
    */
   check<E, R>(makePair: MakePair<E, R>): Effect.Effect<void, LawViolation, Exclude<R, Scope.Scope>>
 }
@@ -143,8 +143,8 @@ export interface TransportLaw {
 }
 
 /**
- * A law was broken. The message has the law, and the behaviour that was found; over a network in memory also the events on
- * the wire.
+ * A law was broken. The message has the law, and the behaviour that was found; over a network in memory also the events
+ * on the wire.
  *
  * @see {@link Law}
  *
@@ -205,8 +205,8 @@ export const transport: ReadonlyArray<TransportLaw> = transportLaws
 // ---------------------------------------------------------------------------
 
 /**
- * The part of a test runner that is used: a function that takes a name and a test. The `it` of Vitest, Jest and Mocha is
- * one, and so is the `test` of Node.
+ * The part of a test runner that is used: a function that takes a name and a test. The `it` of Vitest, Jest and Mocha
+ * is one, and so is the `test` of Node.
  *
  * @see {@link suite}
  *

@@ -103,13 +103,16 @@ export type Chunking =
 export interface Path {
   /** The time that everything takes to arrive: bytes, ends, resets, and connecting. Default 0. */
   readonly latency?: Duration.Input | undefined
-  /** The speed, in bytes a second. A piece arrives when its last byte does, so slow paths want small pieces. Default: no bound. */
+  /**
+   * The speed, in bytes a second. A piece arrives when its last byte does, so slow paths want small pieces. Default: no
+   * bound.
+   */
   readonly bandwidth?: number | undefined
   /** The sizes of the pieces in which bytes arrive. Default `"asIs"`. */
   readonly chunking?: Chunking | undefined
   /**
-   * The highest number of bytes that may be on their way, or unread by the receiving program. The sending transport keeps
-   * any further bytes. Default 65,536.
+   * The highest number of bytes that may be on their way, or unread by the receiving program. The sending transport
+   * keeps any further bytes. Default 65,536.
    */
   readonly capacity?: number | undefined
 }
@@ -316,21 +319,22 @@ const build = (options: Options): Effect.Effect<Context.Context<Network | TestNe
  *
  * **When to use**
  *
- * For tests with a runner of their own, such as `it.effect` with its `TestClock`. `simulate` needs no clock to be adjusted.
+ * For tests with a runner of their own, such as `it.effect` with its `TestClock`. `simulate` needs no clock to be
+ * adjusted.
  *
  * **Details**
  *
- * - Nothing is delivered inside the call that sends it. Each piece arrives in a turn of its own of the fiber scheduler, in
- *   the order of time, and in the order of sending where times are equal.
+ * - Nothing is delivered inside the call that sends it. Each piece arrives in a turn of its own of the fiber scheduler.
+ *   Pieces come in the order of time, then of sending.
  * - Time is that of the connecting fiber's `Clock`, so a test adjusts a `TestClock`. One adjustment carries a whole
  *   conversation through, however often programs sleep and the network takes its time.
- * - Unix sockets are those of Linux. An abort is a clean end for the peer, unless bytes that it had sent were unread, and
- *   paths fail for the same reasons. There are no files: every directory exists.
+ * - Unix sockets are those of Linux. An abort is a clean end for the peer, unless bytes that it had sent were unread,
+ *   and paths fail for the same reasons. There are no files: every directory exists.
  *
  * **Gotchas**
  *
- * A `TestClock` waits for fibers, and for nothing else. During an adjustment it runs ahead of a program that waits for a
- * promise, a timer of the system, or anything real.
+ * A `TestClock` waits for fibers, and for nothing else. During an adjustment it runs ahead of a program that waits for
+ * a promise, a timer of the system, or anything real.
  *
  * **Example** (Twenty minutes in one step)
  *
@@ -395,7 +399,8 @@ export const layerWith = (options: Options): Layer.Layer<Network | TestNetwork> 
 // ---------------------------------------------------------------------------
 
 /**
- * A program failed on a network in memory. The message has the failure, the seed, the faults, and the events on the wire.
+ * A program failed on a network in memory. The message has the failure, the seed, the faults, and the events on the
+ * wire.
  *
  * @see {@link simulate}, {@link explain}
  *
@@ -452,8 +457,8 @@ export const explain = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
 /**
  * Runs a program on a network of its own, in time of its own.
  *
- * The clock moves on by itself whenever the program has nothing left to do but to wait. An hour of latency takes no time, and
- * no `TestClock` has to be adjusted.
+ * The clock moves on by itself whenever the program has nothing left to do but to wait. An hour of latency takes no
+ * time, and no `TestClock` has to be adjusted.
  *
  * **When to use**
  *

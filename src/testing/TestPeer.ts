@@ -60,8 +60,8 @@ import type { ConnectFailed, ListenFailed, ReadError, WriteError } from "../Stre
  *
  * **Details**
  *
- * `Expect`, `Skip`, `ExpectEof` and `ExpectLost` wait for the other side. `Send`, `Wait`, `HalfClose`, `Close` and `Reset`
- * are actions. `Script` describes each of them.
+ * `Expect`, `Skip`, `ExpectEof` and `ExpectLost` wait for the other side. `Send`, `Wait`, `HalfClose`, `Close` and
+ * `Reset` are actions. `Script` describes each of them.
  *
  * @see {@link Script}, {@link fromSteps}
  *
@@ -246,8 +246,8 @@ export const fromSteps = (steps: ReadonlyArray<Step>): Script => new Steps(steps
  */
 export interface RunOptions {
   /**
-   * The longest time that a step may take, in real time, whatever the `Clock` says. A longer step fails, so a test does not
-   * hang. `wait` takes as long as it says. Default 5 seconds.
+   * The longest time that a step may take, in real time, whatever the `Clock` says. A longer step fails, so a test does
+   * not hang. `wait` takes as long as it says. Default 5 seconds.
    */
   readonly patience?: Duration.Input | undefined
 }
@@ -430,8 +430,8 @@ export interface Listening {
   /** The port of `address`. Dies for a Unix socket, which has none. */
   readonly port: number
   /**
-   * Completes when every script was followed to its end. Fails if a client did something else, and if no client comes for a
-   * script within `patience`.
+   * Completes when every script was followed to its end. Fails if a client did something else, and if no client comes
+   * for a script within `patience`.
    */
   readonly done: Effect.Effect<void, PeerFailed>
 }
