@@ -155,21 +155,21 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "lost wake-up: only the first of those who drain or flush is woken",
-    file: "internal/write/writeBuffer.ts",
-    find: "      for (const waiter of [...this.watchers]) {",
-    replace: "      for (const waiter of [...this.watchers].slice(0, 1)) {"
+    file: "internal/write/waiters.ts",
+    find: "      for (const waiter of [...this.forProgress]) {",
+    replace: "      for (const waiter of [...this.forProgress].slice(0, 1)) {"
   },
   {
     name: "waiter left behind: giving up one write gives up them all",
-    file: "internal/write/writeBuffer.ts",
-    find: "    if (this.writers?.delete(waiter) === true && this.writers.size === 0) this.writers = undefined\n",
-    replace: "    if (this.writers?.delete(waiter) === true) this.writers = undefined\n"
+    file: "internal/write/waiters.ts",
+    find: "    if (this.toWrite?.delete(waiter) === true && this.toWrite.size === 0) this.toWrite = undefined\n",
+    replace: "    if (this.toWrite?.delete(waiter) === true) this.toWrite = undefined\n"
   },
   {
     name: "writers are woken in the wrong order",
-    file: "internal/write/writeBuffer.ts",
-    find: "    else if (inFront) this.writers",
-    replace: "    else if (!inFront) this.writers"
+    file: "internal/write/waiters.ts",
+    find: "    else if (inFront) this.toWrite",
+    replace: "    else if (!inFront) this.toWrite"
   },
   {
     name: "watermark never resumes",
@@ -185,22 +185,22 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "small writes are kept as views of the caller's memory",
-    file: "internal/write/writeBuffer.ts",
+    file: "internal/write/gather.ts",
     find: "    if (size <= copiedBytes) {\n      const at = this.reserve(size)\n      Bytes.copyInto",
     replace: "    if (size < 0) {\n      const at = this.reserve(size)\n      Bytes.copyInto"
   },
   {
     name: "memory that was taken away is sent as if it were there",
     file: "internal/write/writeBuffer.ts",
-    find: "        if (this.views && isGone(batch)) return this.lostMemory()\n",
+    find: "        if (gather.views && isGone(batch)) return this.lostMemory()\n",
     replace: ""
   },
   {
     name: "writeAll is not one run: the first chunk goes out alone",
     file: "internal/write/writeBuffer.ts",
-    find: '    let size = 0\n    let half = ""\n',
+    find: "    const size = this.gather.placeAll(chunks)\n",
     replace:
-      "    const [head, ...tail] = chunks\n    if (tail.length > 0) {\n      this.appendAll([head!])\n      setTimeout(() => this.appendAll(tail), 1)\n      return\n    }\n    let size = 0\n    let half = ''\n"
+      "    const [head, ...tail] = chunks\n    if (tail.length > 0) {\n      this.appendAll([head!])\n      setTimeout(() => this.appendAll(tail), 1)\n      return\n    }\n    const size = this.gather.placeAll(chunks)\n"
   },
   {
     name: "flush returns before everything is handed over",

@@ -6,14 +6,14 @@ export interface Waiting {
   /** To write. */
   readonly writers: number
   /** For the low-water mark, a flush, or the end of output. */
-  readonly watchers: number
+  readonly forProgress: number
   /** For the session to end. */
   readonly closing: number
   /** The read that waits. */
   readonly reading: string | undefined
 }
 
-export const nobody: Waiting = { writers: 0, watchers: 0, closing: 0, reading: undefined }
+export const nobody: Waiting = { writers: 0, forProgress: 0, closing: 0, reading: undefined }
 
 export const waiting = (connection: Connection.Connection): Waiting => {
   if (!(connection instanceof SessionConnection)) throw new Error("not a connection of this library's own")
@@ -23,8 +23,8 @@ export const waiting = (connection: Connection.Connection): Waiting => {
     return ((owner as Record<string, unknown>)[key] as Set<unknown> | undefined)?.size ?? 0
   }
   return {
-    writers: size(session.writes, "writers"),
-    watchers: size(session.writes, "watchers"),
+    writers: size(session.writes.waiters, "toWrite"),
+    forProgress: size(session.writes.waiters, "forProgress"),
     closing: size(session, "waiters"),
     reading: session.reads.operation?.name
   }

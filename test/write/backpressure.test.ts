@@ -226,7 +226,7 @@ describe("rank 29: drain and flush", () => {
       yield* writer.write("more than ten bytes")
       const drains = yield* startAll(Array.from({ length: 100 }, () => writer.drain))
       assert.isTrue(drains.every(waits))
-      assert.strictEqual(waiting(connection).watchers, 100)
+      assert.strictEqual(waiting(connection).forProgress, 100)
       transport.drain()
       assert.isFalse(drains.some(waits))
       yield* Fiber.joinAll(drains)

@@ -100,40 +100,6 @@ export const joined = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
   return out
 }
 
-type Marking = { markAsUntransferable?(memory: ArrayBufferLike): void } | undefined
-type Process = { getBuiltinModule?(name: string): Marking } | undefined
-
-/** As `allocate`, of memory that several share: none of them can transfer it to another thread, under the others' feet. */
-export const allocateShared = (size: number): Uint8Array<ArrayBuffer> => {
-  const bytes = allocate(size)
-  const node = (globalThis as { readonly process?: Process }).process
-  node?.getBuiltinModule?.("node:worker_threads")?.markAsUntransferable?.(bytes.buffer)
-  return bytes
-}
-
-/** The memory that small copies are parts of. */
-const poolBytes = 8192
-/** Larger copies than this have memory of their own. */
-const mostPooled = 1024
-let pool = empty
-let poolMemory: ArrayBufferLike = empty.buffer
-let poolUsed = poolBytes
-
-/** As `copy`; a copy of few bytes may share its memory with other copies. */
-export const copyPooled = (bytes: Uint8Array): Uint8Array => {
-  const size = bytes.length
-  if (size > mostPooled) return copy(bytes)
-  if (poolUsed + size > poolBytes) {
-    pool = allocateShared(poolBytes)
-    poolMemory = pool.buffer
-    poolUsed = 0
-  }
-  copyInto(bytes, pool, poolUsed)
-  const out = new Uint8Array(poolMemory, poolUsed, size)
-  poolUsed += size
-  return out
-}
-
 const encoder = new TextEncoder()
 
 /** `text` as UTF-8. */

@@ -8,7 +8,7 @@
  * Where any of this is not as expected they go on reading as they do.
  */
 import * as Net from "node:net"
-import * as Bytes from "../base/bytes.ts"
+import { forReads } from "../base/memory.ts"
 
 /** What a socket calls with each read: how many bytes came, at the front of the buffer. `false` stops it from reading on. */
 type OnRead = (this: Net.Socket, size: number, buffer: Uint8Array) => boolean
@@ -33,9 +33,6 @@ const findKeys = (): Keys | undefined => {
   return { buffer: bufferKey, callback: callbackKey }
 }
 
-/** As much as Node reads at a time. */
-const scratchBytes = 65536
-
 interface Lender {
   readonly keys: Keys
   readonly scratch: Uint8Array
@@ -44,7 +41,7 @@ interface Lender {
 // Windows is given memory long before it has read: it cannot be changed in between.
 const makeLender = (): Lender | undefined => {
   const keys = process.platform === "win32" ? undefined : findKeys()
-  return keys === undefined ? undefined : { keys, scratch: Bytes.allocateShared(scratchBytes) }
+  return keys === undefined ? undefined : { keys, scratch: forReads() }
 }
 
 let lender: Lender | undefined | "unknown" = "unknown"

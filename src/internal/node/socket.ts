@@ -4,6 +4,7 @@ import * as Net from "node:net"
 import { Readable } from "node:stream"
 import type { ConnectionInfo, Failure, Handler } from "../../Transport.ts"
 import * as Bytes from "../base/bytes.ts"
+import { readPart } from "../base/memory.ts"
 import { DuplexTransport } from "../transport/duplex.ts"
 import { toFailure } from "../transport/failure.ts"
 import * as Lending from "./sharedReadMemory.ts"
@@ -62,12 +63,8 @@ function push(this: Net.Socket, chunk: Uint8Array | null, encoding?: BufferEncod
   return (this as Owned)[owner].pushed(chunk, encoding)
 }
 
-/** The part of the memory that was lent last: messages are often of one length. */
-let lastLent: Uint8Array = Bytes.empty
-
-function onRead(this: Net.Socket, size: number, memory: Uint8Array): boolean {
-  if (lastLent.length !== size) lastLent = memory.subarray(0, size)
-  return (this as Owned)[owner].lent(lastLent)
+function onRead(this: Net.Socket, size: number): boolean {
+  return (this as Owned)[owner].lent(readPart(size))
 }
 
 export class NodeTransport extends DuplexTransport<Net.Socket> {

@@ -30,6 +30,7 @@ import { Backpressure, type Flow } from "./backpressure.ts"
 import { ByteWindow } from "./segments.ts"
 import type { Progress } from "../frame/progress.ts"
 import * as Bytes from "../base/bytes.ts"
+import { copyPooled } from "../base/memory.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
 import { Parking, type Waiting } from "../runtime/waiting.ts"
 import { handOver, interrupted, nothing } from "../runtime/effectInternals.ts"
@@ -138,7 +139,7 @@ export class ReadBuffer implements Waiting {
     // all of it before anybody runs: the lender may be asked to read again meanwhile
     const size = target === undefined ? 0 : Math.min(count, target.length, bytes.length)
     if (target === undefined || size === 0) {
-      const copy = Bytes.copyPooled(bytes)
+      const copy = copyPooled(bytes)
       return this.handThrough(copy) ? undefined : this.keepBriefly(copy)
     }
     const rest = size === bytes.length ? undefined : Bytes.copy(bytes.subarray(size))

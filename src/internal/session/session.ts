@@ -23,6 +23,7 @@ import { type Feeder, ReadBuffer } from "../read/readBuffer.ts"
 import type { SessionOptions } from "./options.ts"
 import { type Bounds, Watchdog, type Watched } from "../runtime/timeouts.ts"
 import { type Output, WriteBuffer } from "../write/writeBuffer.ts"
+import type { WriterSession } from "../write/writer.ts"
 
 /** How a session ended, or began to. */
 export type Closed =
@@ -41,7 +42,7 @@ export type Closed =
 /** Whose end an error tells of: what readers and writers are told when a connection is lost, or a bound strikes. */
 const ends = new WeakMap<object, Session>()
 
-export class Session implements Handler, Feeder, Output, Watched {
+export class Session implements Handler, Feeder, Output, Watched, WriterSession {
   readonly transport: Transport
   readonly reads: ReadBuffer
   readonly writes: WriteBuffer
@@ -70,8 +71,7 @@ export class Session implements Handler, Feeder, Output, Watched {
     this.transport = transport
     this.closeTimeout = options.closeTimeout
     this.reads = new ReadBuffer(options.limit, this)
-    this.writes = new WriteBuffer(options, this)
-    this.writes.atEndOfTurn = transport.atEndOfTurn?.bind(transport)
+    this.writes = new WriteBuffer(options, this, transport.atEndOfTurn?.bind(transport))
     this.reads.backpressure.budget = Context.get(services, BufferBudget) as Budget | undefined
     try {
       transport.attach(this)

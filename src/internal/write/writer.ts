@@ -6,19 +6,29 @@ import { Node, of } from "../frame/node.ts"
 import { encodeFailed } from "../frame/run.ts"
 import type { Encoder } from "../../Frame.ts"
 import type { EncodeFailed, WriteError } from "../../StreamError.ts"
-import type { StreamWriter } from "../../StreamWriter.ts"
+import type { CloseOutcome, StreamWriter } from "../../StreamWriter.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
-import type { Session } from "../session/session.ts"
 import type { WriteBuffer } from "./writeBuffer.ts"
 import { checkedChunks, Drain, Flush, Write, WriteAll, WriteEof, WriteFrames } from "./writes.ts"
 
+/** The session of a writer, as far as the writer is concerned: where it writes to, and how to end that. */
+export interface WriterSession {
+  readonly writes: WriteBuffer
+  /** Flush, end the output, let go; bounded. */
+  readonly close: Effect.Effect<CloseOutcome>
+  /** Drop what is unsent, and reset. */
+  readonly abort: Effect.Effect<void>
+  /** Whether this side has begun to end the session, or nothing can be written any more. */
+  readonly isClosing: boolean
+}
+
 export class SessionWriter implements StreamWriter {
-  private readonly session: Session
+  private readonly session: WriterSession
   private readonly buffer: WriteBuffer
   private drainage: Drain | undefined = undefined
 
-  constructor(session: Session) {
+  constructor(session: WriterSession) {
     this.session = session
     this.buffer = session.writes
   }

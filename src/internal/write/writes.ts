@@ -9,17 +9,18 @@ import { ClosedStream } from "../base/errors.ts"
 import * as Argument from "../base/argument.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
 import { deliver, interrupted, nothing, resume, runsAtOnce, suspend } from "../runtime/effectInternals.ts"
-import type { Waiter, WriteBuffer } from "./writeBuffer.ts"
+import type { Waiter } from "./waiters.ts"
+import type { WriteBuffer } from "./writeBuffer.ts"
 
 const exitVoid: Exit.Exit<void> = Exit.void
 
 /** A fiber that waits, and runs in the very call that resumes it. */
-class Suspended implements Waiter {
+class FiberWaiter implements Waiter {
   readonly over: () => boolean
   private readonly buffer: WriteBuffer
   private readonly fiber: Fiber.Fiber<any, any>
   private readonly next: () => Effect.Effect<void, unknown>
-  private suspended = true
+  private waits = true
 
   constructor(
     buffer: WriteBuffer,
@@ -34,21 +35,21 @@ class Suspended implements Waiter {
   }
 
   resume(): void {
-    this.suspended = false
+    this.waits = false
     resume(this.fiber, this.next())
   }
 
-  /** The step that begins the wait ends with this. Whoever interrupts the fiber gives the wait up. */
+  /** The step that begins the wait ends with this. An interruption of the fiber gives the wait up. */
   begin(): Effect.Effect<never> {
     return suspend(this.fiber, () => {
-      if (!this.suspended) return
-      this.suspended = false
-      this.buffer.remove(this)
+      if (!this.waits) return
+      this.waits = false
+      this.buffer.waiters.remove(this)
     })
   }
 }
 
-/** Waits in a line of the buffer's until it is `over`, and goes on with what `next` makes then. */
+/** Waits on the buffer until the wait is `over`, and goes on with what `next` makes then. */
 const wait = <E>(
   buffer: WriteBuffer,
   fiber: Fiber.Fiber<any, any>,
@@ -57,7 +58,7 @@ const wait = <E>(
   next: () => Effect.Effect<void, E>
 ): Effect.Effect<void, E> => {
   if (runsAtOnce(fiber)) {
-    const waiter = new Suspended(buffer, fiber, over, next)
+    const waiter = new FiberWaiter(buffer, fiber, over, next)
     add(waiter)
     return waiter.begin()
   }
@@ -66,7 +67,7 @@ const wait = <E>(
     if (over()) return resume(next())
     const waiter: Waiter = { over, resume: () => resume(next()) }
     add(waiter)
-    return Effect.sync(() => buffer.remove(waiter))
+    return Effect.sync(() => buffer.waiters.remove(waiter))
   })
 }
 
@@ -97,31 +98,31 @@ abstract class Accepting<E = never> extends WriteOperation<E> {
   }
 
   /** Whether it is this write's turn, and there is room. */
-  private mayGo(woken: boolean): boolean {
-    return woken ? !this.buffer.mustWait : this.buffer.open
+  private mayGo(waited: boolean): boolean {
+    return waited ? !this.buffer.mustWait : this.buffer.open
   }
 
-  /** `woken`: this fiber has waited in line, and nobody else may go first. */
-  attempt(fiber: Fiber.Fiber<any, any>, woken: boolean): Effect.Effect<void, WriteError | E> {
+  /** `waited`: this fiber has waited in line, and nobody else may go first. */
+  attempt(fiber: Fiber.Fiber<any, any>, waited: boolean): Effect.Effect<void, WriteError | E> {
     if (interrupted(fiber)) return nothing
     const failure = this.failure()
     if (failure !== undefined) return failure
-    if (this.mayGo(woken)) {
+    if (this.mayGo(waited)) {
       return deliver(this.accept() ?? exitVoid, fiber)
     }
     return wait(
       this.buffer,
       fiber,
-      (waiter) => this.buffer.addWriter(waiter, woken),
+      (waiter) => this.buffer.waiters.waitToWrite(waiter, waited),
       // there is room, or no stream any more
-      () => this.mayGo(woken) || this.failure() !== undefined,
-      () => new Woken(this)
+      () => this.mayGo(waited) || this.failure() !== undefined,
+      () => new AfterWait(this)
     )
   }
 }
 
-/** What a fiber runs whose turn to write has come. */
-class Woken<E> extends Operation<void, WriteError | E> {
+/** A fiber that has waited runs this when its turn to write has come. */
+class AfterWait<E> extends Operation<void, WriteError | E> {
   readonly write: Accepting<E>
   constructor(write: Accepting<E>) {
     super()
@@ -208,7 +209,7 @@ export class WriteFrames<A> extends Accepting<EncodeFailed> {
 }
 
 /** Waits on the buffer, as one of many, until `settle` has a result. */
-const watch = (
+const waitForProgress = (
   buffer: WriteBuffer,
   fiber: Fiber.Fiber<any, any>,
   settle: () => Exit.Exit<void, WriteError> | undefined
@@ -218,7 +219,7 @@ const watch = (
   return wait(
     buffer,
     fiber,
-    (waiter) => buffer.addWatcher(waiter),
+    (waiter) => buffer.waiters.waitForProgress(waiter),
     () => settle() !== undefined,
     () => settle() ?? exitVoid
   )
@@ -235,7 +236,7 @@ export class Drain extends WriteOperation {
   }
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
     const { buffer } = this
-    return watch(buffer, fiber, () => {
+    return waitForProgress(buffer, fiber, () => {
       // what was written before `writeEof` may still be waited for
       if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()
       return buffer.paused || buffer.mustWait ? undefined : exitVoid
@@ -258,7 +259,7 @@ export class Flush extends WriteOperation {
     if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()!
     const target = buffer.accepted
     buffer.flush()
-    return watch(buffer, fiber, () => {
+    return waitForProgress(buffer, fiber, () => {
       if (buffer.accepted - buffer.buffered >= target) return exitVoid
       return buffer.broken === undefined ? undefined : Exit.fail(buffer.broken(this.name))
     })
@@ -279,7 +280,7 @@ export class WriteEof extends WriteOperation {
     // as in CPython: once this side has closed there is nothing more to end
     if (buffer.ending !== undefined && buffer.ending !== "Eof") return exitVoid
     if (buffer.broken === undefined) buffer.end("Eof")
-    return watch(buffer, fiber, () => {
+    return waitForProgress(buffer, fiber, () => {
       if (buffer.ended) return exitVoid
       return buffer.broken === undefined ? undefined : Exit.fail(buffer.broken(this.name))
     })

@@ -1,0 +1,204 @@
+/**
+ * The gathering of small writes: what a connection has accepted, and has yet to hand over, as few long parts.
+ *
+ * Small pieces are copied into the slab that all connections share, one behind the other, so that many of them become one
+ * system call. Long pieces are kept as they are.
+ */
+import * as Bytes from "../base/bytes.ts"
+import { copiedBytes, frameRoom, slabBytes } from "../base/defaults.ts"
+import * as Memory from "../base/memory.ts"
+import type { Node } from "../frame/node.ts"
+import { Sink } from "../frame/sink.ts"
+
+// a constant of this module, and no import: so the engine's compiled code knows the object
+const { slab } = Memory
+
+/** Messages are encoded with it, one at a time. */
+let frameSink: Sink | undefined = new Sink()
+
+export class Gather {
+  /** Whether some of what is unsent may lie in memory of the caller's. */
+  views = false
+  private readonly parts: Array<Uint8Array> = []
+  /** The open part at the end of the slab: its memory, where it begins, and where it would go on. */
+  private openMemory: Uint8Array<ArrayBuffer> | undefined = undefined
+  private openStart = 0
+  private openEnd = 0
+  /** The last slab in which there is something that the system has not taken. */
+  private usedMemory: Uint8Array<ArrayBuffer> | undefined = undefined
+
+  // ------------------------------------------------------------------------
+  // placing
+  // ------------------------------------------------------------------------
+
+  place(bytes: Uint8Array): void {
+    const size = bytes.length
+    if (size === 0) return
+    if (size <= copiedBytes) {
+      const at = this.reserve(size)
+      Bytes.copyInto(bytes, this.openMemory!, at)
+      this.openEnd = at + size
+      if (this.openMemory === slab.memory) slab.used = this.openEnd
+    } else {
+      this.seal()
+      this.parts.push(Bytes.fixed(bytes))
+      this.views = true
+    }
+  }
+
+  /** Returns how many bytes the text came to. */
+  placeText(text: string): number {
+    // a UTF-16 unit is at most three bytes of UTF-8
+    const most = text.length * 3
+    if (most === 0) return 0
+    if (most <= copiedBytes) {
+      const at = this.reserve(most)
+      const size = Bytes.encodeInto(text, this.openMemory!, at)
+      this.openEnd = at + size
+      if (this.openMemory === slab.memory) slab.used = this.openEnd
+      return size
+    }
+    const bytes = Bytes.encode(text)
+    this.seal()
+    this.parts.push(bytes)
+    return bytes.length
+  }
+
+  /** Several chunks, one behind the other; returns their size. A character may be cut between two that are text. */
+  placeAll(chunks: ReadonlyArray<Uint8Array | string>): number {
+    let size = 0
+    let half = ""
+    for (let i = 0; i < chunks.length; i++) {
+      const chunk = chunks[i]!
+      if (chunk.length === 0) continue
+      if (typeof chunk === "string") {
+        const text = half + chunk
+        half = Bytes.halfAtEnd(text)
+        size += this.placeText(half === "" ? text : text.slice(0, -1))
+      } else {
+        size += this.placeText(half) + chunk.length
+        half = ""
+        this.place(chunk)
+      }
+    }
+    return size + this.placeText(half)
+  }
+
+  /** As `placeAll`, for bytes that are few together: `size` of them. */
+  placeRun(chunks: ReadonlyArray<Uint8Array>, size: number): void {
+    let at = this.reserve(size)
+    const target = this.openMemory!
+    for (let i = 0; i < chunks.length; i++) {
+      const chunk = chunks[i]!
+      Bytes.copyInto(chunk, target, at)
+      at += chunk.length
+    }
+    this.openEnd = at
+    if (target === slab.memory) slab.used = at
+  }
+
+  /** Messages, encoded where they are sent from; returns their size. Takes all of them, or nothing, and returns the fault. */
+  placeFrames<A>(node: Node<A>, values: ReadonlyArray<A>): number | { readonly fault: unknown } {
+    const at = this.reserve(frameRoom)
+    const { memory } = slab
+    const sink = frameSink ?? new Sink()
+    frameSink = undefined
+    sink.reset(memory, at, slabBytes)
+    // an encoder may write something else meanwhile, elsewhere
+    slab.used = slabBytes
+    try {
+      for (const value of values) node.write(sink, value)
+    } catch (fault) {
+      if (slab.memory === memory) slab.used = at
+      frameSink = sink
+      return { fault }
+    }
+    const { size } = sink
+    if (slab.memory === memory) slab.used = sink.usedTo
+    if (sink.isWhole && sink.bytes === memory && slab.memory === memory) this.openEnd = sink.at
+    else {
+      this.seal()
+      for (const part of sink.parts()) this.parts.push(part)
+    }
+    frameSink = sink
+    return size
+  }
+
+  /** Makes room for `size` bytes behind what was copied last, and returns where. */
+  private reserve(size: number): number {
+    const { used } = slab
+    if (this.openMemory === slab.memory && this.openEnd === used && used + size <= slabBytes) return used
+    return this.open(size)
+  }
+
+  /** Opens a part with room for `size` bytes, and returns where it begins. */
+  private open(size: number): number {
+    this.seal()
+    slab.makeRoom(size)
+    if (this.usedMemory !== slab.memory) this.usedMemory = slab.enter()
+    this.openMemory = slab.memory
+    this.openStart = slab.used
+    this.openEnd = slab.used
+    return slab.used
+  }
+
+  private seal(): void {
+    if (this.openMemory !== undefined) {
+      if (this.openEnd > this.openStart) {
+        this.parts.push(slab.part(this.openMemory, this.openStart, this.openEnd - this.openStart))
+      }
+      this.openMemory = undefined
+    }
+  }
+
+  // ------------------------------------------------------------------------
+  // taking
+  // ------------------------------------------------------------------------
+
+  /** Ends the open part, before parts are taken. Returns its memory if it is the only one: see `reuse`. */
+  finish(): Uint8Array | undefined {
+    const memory = this.parts.length === 0 ? this.openMemory : undefined
+    this.seal()
+    return memory
+  }
+
+  /** Everything. */
+  takeAll(): ReadonlyArray<Uint8Array> {
+    const { parts } = this
+    return parts.length === 1 ? [parts.pop()!] : parts.splice(0)
+  }
+
+  /** The first `size` bytes; less only where memory is gone. */
+  take(size: number): ReadonlyArray<Uint8Array> {
+    const { parts } = this
+    let whole = 0
+    let count = 0
+    // memory that is gone has no bytes, and then there are fewer than were counted
+    while (count < parts.length && whole + parts[count]!.length <= size) whole += parts[count++]!.length
+    const batch = parts.splice(0, count)
+    const room = size - whole
+    if (room > 0 && parts.length > 0) {
+      batch.push(parts[0]!.subarray(0, room))
+      parts[0] = parts[0]!.subarray(room)
+    }
+    return batch
+  }
+
+  /** The system has taken the only part, which lay in `memory`. */
+  reuse(memory: Uint8Array | undefined): void {
+    slab.giveBack(memory, this.openStart, this.openEnd)
+  }
+
+  /** The system has taken everything. */
+  release(): void {
+    this.views = false
+    slab.leave(this.usedMemory)
+    this.usedMemory = undefined
+  }
+
+  /** Forgets what has not been taken. */
+  drop(): void {
+    this.parts.length = 0
+    this.openMemory = undefined
+  }
+}
