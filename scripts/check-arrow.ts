@@ -32,8 +32,6 @@ const before: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
 
 /** What does not hold, and why. */
 const exceptions: ReadonlyMap<string, string> = new Map([
-  ["src/internal/write/writeBuffer.ts", "to be split"],
-  ["src/internal/write/writer.ts -> src/internal/session/session.ts", "to be turned round"],
   ["src/internal/testing/network/link.ts -> src/internal/node/tls/handshake.ts", "to be turned round"],
   ["src/internal/testing/network/memoryNetwork.ts", "to be split"],
   ["src/internal/testing/network/memoryNetwork.ts -> src/internal/node/tls/handshake.ts", "to be turned round"],
