@@ -43,6 +43,7 @@ import { lawsOfBytes } from "../internal/testing/laws/bytes.ts"
 import { lawsOfEnding } from "../internal/testing/laws/ending.ts"
 import { lawsOfFlow } from "../internal/testing/laws/flow.ts"
 import { lawsOfInterruption } from "../internal/testing/laws/interruption.ts"
+import { lawsOfMessages } from "../internal/testing/laws/messages.ts"
 import { transportLaws } from "../internal/testing/laws/transport.ts"
 import { type ConnectOptions, type ListenOptions, Network } from "../Network.ts"
 import type { ConnectFailed, ListenFailed, TlsFailed } from "../StreamError.ts"
@@ -187,7 +188,13 @@ export const patience: Context.Reference<Duration.Input> = InternalLaw.PatienceO
  * @category laws
  * @since 0.1.0
  */
-export const all: ReadonlyArray<Law> = [...lawsOfBytes, ...lawsOfEnding, ...lawsOfFlow, ...lawsOfInterruption]
+export const all: ReadonlyArray<Law> = [
+  ...lawsOfBytes,
+  ...lawsOfEnding,
+  ...lawsOfFlow,
+  ...lawsOfInterruption,
+  ...lawsOfMessages
+]
 
 /**
  * The laws of two connected transports.
