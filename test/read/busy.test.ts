@@ -7,10 +7,10 @@ import { Effect, Fiber, Stream } from "effect"
 import { StreamReader } from "effect-byte-streams"
 import { ReadBuffer } from "../../src/internal/read/readBuffer.ts"
 import { BufferReader } from "../../src/internal/read/reader.ts"
-import { publicOnly } from "../../src/internal/runtime/effectInternals.ts"
 import { bytes, text } from "../support/bytes.ts"
 import { start, waits } from "../support/fibers.ts"
 import { busy, handFed, held as heldOf, incomplete, outcome, value } from "../support/handFed.ts"
+import { nothingInBetween } from "../support/publicApi.ts"
 import { type Outcome, perform, type Request } from "../support/readRequests.ts"
 import { SteppingScheduler } from "../support/steppingScheduler.ts"
 
@@ -230,28 +230,30 @@ it.effect("row 7.1: a read that was interrupted holds nothing", () =>
   })
 )
 
-// on public API alone nobody else runs between the wake and the read
-it.effect.skipIf(publicOnly)("row 7.1: a read that was woken, and is yet to run, still holds the reader", () =>
-  Effect.sync(() => {
-    for (const { awaited, buffered, outcome, request } of holders) {
-      const scheduler = new SteppingScheduler({ everyStep: true })
-      const buffer = new ReadBuffer(100, { pause: () => {}, resume: () => {} })
-      const reader = new BufferReader(buffer)
-      let held: Outcome | undefined
-      let refused: Outcome | undefined
-      if (buffered !== "") buffer.feed(bytes(buffered))
-      scheduler.start(perform(reader, request, (seen) => (held = seen)))
-      scheduler.run()
-      if (awaited === undefined) buffer.feedEnd()
-      else buffer.feed(bytes(awaited))
-      assert.isUndefined(held)
-      // in the line behind the woken one: it has to be asked first, out of turn
-      Effect.runFork(perform(reader, { name: "readExactly", count: 1 }, (seen) => (refused = seen)))
-      assert.deepStrictEqual(refused, busy("readExactly", request.name))
-      scheduler.run()
-      assert.deepStrictEqual(held, outcome)
-    }
-  })
+it.effect(
+  "row 7.1: a read that was woken, and is yet to run, still holds the reader",
+  () =>
+    Effect.sync(() => {
+      for (const { awaited, buffered, outcome, request } of holders) {
+        const scheduler = new SteppingScheduler({ everyStep: true })
+        const buffer = new ReadBuffer(100, { pause: () => {}, resume: () => {} })
+        const reader = new BufferReader(buffer)
+        let held: Outcome | undefined
+        let refused: Outcome | undefined
+        if (buffered !== "") buffer.feed(bytes(buffered))
+        scheduler.start(perform(reader, request, (seen) => (held = seen)))
+        scheduler.run()
+        if (awaited === undefined) buffer.feedEnd()
+        else buffer.feed(bytes(awaited))
+        assert.isUndefined(held)
+        // in the line behind the woken one: it has to be asked first, out of turn
+        Effect.runFork(perform(reader, { name: "readExactly", count: 1 }, (seen) => (refused = seen)))
+        assert.deepStrictEqual(refused, busy("readExactly", request.name))
+        scheduler.run()
+        assert.deepStrictEqual(held, outcome)
+      }
+    }),
+  nothingInBetween
 )
 
 it.effect("row 7.3: the end of one read does not undo the wait of the next, which began in the same turn", () =>

@@ -5,8 +5,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Scheduler } from "effect"
 import { Worker } from "node:worker_threads"
-import { deliver, publicOnly } from "../../src/internal/runtime/effectInternals.ts"
+import { deliver } from "../../src/internal/runtime/effectInternals.ts"
 import { within } from "../support/wait.ts"
+import { onPrivateRuntime } from "../support/publicApi.ts"
 import type { Edit, Result } from "./doctored.ts"
 
 const core = "/effect/dist/internal/core.js"
@@ -129,29 +130,32 @@ describe.concurrent("where Effect's private runtime is another", () => {
   )
 })
 
-it.effect.skipIf(publicOnly)("an answer is handed over at every step count from 1 to 4,096", () =>
-  Effect.sync(() => {
-    const counts: Array<number> = []
-    let reached = false
-    const reach = Effect.matchCauseEffect(Effect.void, {
-      onSuccess: () => ((reached = true), step),
-      onFailure: () => ((reached = true), step)
-    })
-    // each step of the fiber hands over one answer, which is a success and a failure in turn
-    const step: Effect.Effect<void> = Effect.withFiber((fiber) => {
-      counts.push(fiber.currentOpCount)
-      deliver(reach as never, fiber)
-      reached = false
-      const next = deliver(counts.length % 2 === 0 ? Exit.succeed(1) : (Exit.fail(1) as never), fiber)
-      assert.isTrue(reached, `at step ${counts.length}`)
-      return counts.length === 4097 ? Effect.void : (next as never)
-    })
-    const context = Context.make(Scheduler.PreventSchedulerYield, true)
-    const exit = Effect.runSyncExitWith(context as never)(step)
-    assert.isTrue(Exit.isSuccess(exit), String(exit))
-    assert.deepStrictEqual(
-      counts,
-      counts.map((_, index) => index + 1)
-    )
-  })
+it.effect(
+  "an answer is handed over at every step count from 1 to 4,096",
+  () =>
+    Effect.sync(() => {
+      const counts: Array<number> = []
+      let reached = false
+      const reach = Effect.matchCauseEffect(Effect.void, {
+        onSuccess: () => ((reached = true), step),
+        onFailure: () => ((reached = true), step)
+      })
+      // each step of the fiber hands over one answer, which is a success and a failure in turn
+      const step: Effect.Effect<void> = Effect.withFiber((fiber) => {
+        counts.push(fiber.currentOpCount)
+        deliver(reach as never, fiber)
+        reached = false
+        const next = deliver(counts.length % 2 === 0 ? Exit.succeed(1) : (Exit.fail(1) as never), fiber)
+        assert.isTrue(reached, `at step ${counts.length}`)
+        return counts.length === 4097 ? Effect.void : (next as never)
+      })
+      const context = Context.make(Scheduler.PreventSchedulerYield, true)
+      const exit = Effect.runSyncExitWith(context as never)(step)
+      assert.isTrue(Exit.isSuccess(exit), String(exit))
+      assert.deepStrictEqual(
+        counts,
+        counts.map((_, index) => index + 1)
+      )
+    }),
+  onPrivateRuntime("an answer is handed over by public means there, in a step of its own")
 )

@@ -1,8 +1,8 @@
 /** A reader that a test feeds by hand, what its source was told, and what its reads come to. */
 import { StreamError, StreamReader } from "effect-byte-streams"
 import { Effect } from "effect"
-import { publicOnly } from "../../src/internal/runtime/effectInternals.ts"
 import { bytes, text } from "./bytes.ts"
+import { publicOnly } from "./publicApi.ts"
 import { failed, type Outcome, succeeded } from "./readRequests.ts"
 
 export interface HandFed {
