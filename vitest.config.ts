@@ -3,11 +3,12 @@ import { CountsReporter } from "./scripts/counts-reporter.ts"
 
 const src = new URL("src/", import.meta.url).pathname
 
-/** Those that take long because real time has to pass: `npm run test:long`. */
+/** Those that take long because real time has to pass, or because they start many processes: `npm run test:long`. */
 export const long = [
   "test/runtime/stalls.test.ts",
   "test/transport/linger.test.ts",
   "test/node/cluster.test.ts",
+  "test/node/nodeInternals.test.ts",
   "test/node/descriptors.test.ts"
 ]
 

@@ -7,6 +7,7 @@ import { type Connection, NodeNetwork, type Tls, type Transport } from "effect-b
 import { Effect } from "effect"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import * as Net from "node:net"
+import { has } from "../../src/internal/node/nodeInternals.ts"
 import * as Lending from "../../src/internal/node/sharedReadMemory.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { bytes, pattern, text } from "../support/bytes.ts"
@@ -50,7 +51,7 @@ class Receiver {
   }
 }
 
-describe("a transport that is asked to lend", () => {
+describe.runIf(has("sharedReadMemory"))("a transport that is asked to lend", () => {
   it.live("reads into one memory, whatever it is, and however often it is asked", () =>
     Effect.gen(function* () {
       const memories = new Set<ArrayBufferLike>()

@@ -8,6 +8,7 @@ import { eventually, within } from "./wait.ts"
 export class Program {
   readonly name: string
   readonly child: ChildProcess
+  private readonly patience: number
   /** What it has complained about. */
   stderr = ""
   /** Its exit code, or the signal that ended it, once both it and its output have ended. */
@@ -16,8 +17,9 @@ export class Program {
   private readonly printed: Array<Buffer> = []
   private taken = 0
 
-  constructor(name: string, child: ChildProcess) {
+  constructor(name: string, child: ChildProcess, patience = 12_000) {
     this.name = name
+    this.patience = patience
     this.child = child
     child.stdout?.on("data", (chunk: Buffer) => this.printed.push(chunk))
     child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.stderr += text))
@@ -92,7 +94,7 @@ export class Program {
         return poll()
       },
       // it has to be loaded first
-      12_000
+      this.patience
     )
   }
 }
@@ -100,6 +102,8 @@ export class Program {
 interface Options {
   readonly stdio?: StdioOptions
   readonly env?: Record<string, string>
+  /** How long whatever it does may take, in milliseconds. */
+  readonly patience?: number
 }
 
 /** The path of what is installed, for a test that is skipped where it is not. */
@@ -131,7 +135,8 @@ export const start = (
           spawn(isPeer(command) ? installed(command) : command, args, {
             stdio: options?.stdio ?? ["pipe", "pipe", "pipe"],
             env: { ...process.env, ...options?.env }
-          })
+          }),
+          options?.patience
         )
     ),
     (program) => program.kill

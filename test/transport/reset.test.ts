@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
 import { type Connection, NodeNetwork } from "effect-byte-streams"
+import { has } from "../../src/internal/node/nodeInternals.ts"
 import { assertBytes } from "../support/assertBytes.ts"
 import { pattern } from "../support/bytes.ts"
 import { type Leaving, type LeavingPeer, leavingWays } from "../support/leaving.ts"
@@ -472,28 +473,30 @@ for (const leaving of leavingWays) {
 }
 
 // What the system has taken the engine still has to be told of, which looks as if nobody had taken it.
-it.live.each(sides)("what the engine of TLS seems to keep is not lost while there is a peer, for a %s", (side) =>
-  Effect.gen(function* () {
-    for (const told of ["in time", "late"]) {
-      const { connection, peer } = yield* facing(side)
-      const { session } = connection as unknown as { readonly session: { readonly transport: { duplex: object } } }
-      const { _handle: handle } = session.transport.duplex as { readonly _handle: object }
-      let asked = 0
-      const kept = told === "in time" ? 3 : 20
-      Object.defineProperty(handle, "writeQueueSize", { get: () => (asked++ < kept ? 100 : 0) })
-      yield* connection.writer.write("all of it")
-      yield* within("writeEof", connection.writer.writeEof)
-      yield* peer.secure.awaitEnd
-      assert.strictEqual(peer.secure.text, "all of it")
-      assert.isAtLeast(asked, kept)
-      peer.tls.end("and back")
-      const { bytes, error } = yield* readOut(connection)
-      assert.strictEqual(bytes.toString(), "and back")
-      assert.strictEqual(error, undefined)
-      assert.strictEqual((yield* connection.writer.close)._tag, "Graceful")
-    }
-  }).pipe(Effect.provide(NodeNetwork.layer))
-)
+describe.runIf(has("directTls"))("an engine right on a socket", () => {
+  it.live.each(sides)("what the engine of TLS seems to keep is not lost while there is a peer, for a %s", (side) =>
+    Effect.gen(function* () {
+      for (const told of ["in time", "late"]) {
+        const { connection, peer } = yield* facing(side)
+        const { session } = connection as unknown as { readonly session: { readonly transport: { duplex: object } } }
+        const { _handle: handle } = session.transport.duplex as { readonly _handle: object }
+        let asked = 0
+        const kept = told === "in time" ? 3 : 20
+        Object.defineProperty(handle, "writeQueueSize", { get: () => (asked++ < kept ? 100 : 0) })
+        yield* connection.writer.write("all of it")
+        yield* within("writeEof", connection.writer.writeEof)
+        yield* peer.secure.awaitEnd
+        assert.strictEqual(peer.secure.text, "all of it")
+        assert.isAtLeast(asked, kept)
+        peer.tls.end("and back")
+        const { bytes, error } = yield* readOut(connection)
+        assert.strictEqual(bytes.toString(), "and back")
+        assert.strictEqual(error, undefined)
+        assert.strictEqual((yield* connection.writer.close)._tag, "Graceful")
+      }
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+})
 
 // A server has said all that it has to say before the client has, and the client is done when it has said its last word.
 for (const stoppable of [false, true]) {

@@ -1,12 +1,13 @@
 /** A transport over a `node:net` socket. */
 import * as Fs from "node:fs"
-import * as Net from "node:net"
+import type * as Net from "node:net"
 import { Readable } from "node:stream"
 import type { ConnectionInfo, Failure, Handler } from "../../Transport.ts"
 import * as Bytes from "../base/bytes.ts"
 import { readPart } from "../base/memory.ts"
 import { DuplexTransport } from "../transport/duplex.ts"
 import { toFailure } from "../transport/failure.ts"
+import * as NodeInternals from "./nodeInternals.ts"
 import * as Lending from "./sharedReadMemory.ts"
 
 // Up to libuv 1.51 (Node 22) a reset that arrives together with data is reported as the end of the stream, and the system
@@ -18,8 +19,8 @@ const scratch = new Uint8Array(1)
 
 /** What the system says to whoever reads on behind what was reported as the end: what is wrong with it, if anything. */
 const behindTheEnd = (socket: Net.Socket): unknown => {
-  const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd
-  if (typeof fd !== "number" || fd < 0) return undefined
+  const fd = NodeInternals.descriptorOf(socket)
+  if (fd === undefined) return undefined
   try {
     Fs.readSync(fd, scratch, 0, 1, null)
     return undefined
@@ -57,7 +58,9 @@ const asWritten = (chunk: Uint8Array): { chunk: any; encoding: BufferEncoding } 
 const fewBytes = 1024
 const manyReads = 16
 
-const { _write: socketWrite, _writev: socketWritev, push: socketPush } = Net.Socket.prototype
+const writesDirectly = NodeInternals.has("write")
+const readsDirectly = NodeInternals.has("read")
+const { pushToStream, writeDirectly, writeManyDirectly } = NodeInternals
 
 function push(this: Net.Socket, chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
   return (this as Owned)[owner].pushed(chunk, encoding)
@@ -85,10 +88,12 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   // write with a turn of `process.nextTick`. It is left out where there is nothing for it to do: what the socket reads is
   // taken from it in `push`, which it calls with it, and what is to be sent is given to `_write`, which is what would be
   // called in the end. So a write also learns at once whether the system took it, and a failed one does not tear down the
-  // reading half, in which bytes may still lie that arrived before the peer reset the connection.
+  // reading half, in which bytes may still lie that arrived before the peer reset the connection. Where Node's sockets are
+  // not made like that, what they read is told by `data`, and what is to be sent goes through the stream.
   constructor(socket: Net.Socket, info: ConnectionInfo) {
     super(socket, info)
-    socket.push = push
+    if (readsDirectly) socket.push = push
+    if (!writesDirectly) NodeInternals.hearWriteFailures(socket, (error) => this.failWriting(error))
   }
 
   // One listener for all sockets, which finds the transport of its own: the functions, and what they would close over,
@@ -108,7 +113,7 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   pushed(chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
     const socket = this.duplex
     // a paused stream keeps what still comes, and says when the socket has to stop
-    if (chunk === null || !this.flowing || socket.readableLength > 0) return socketPush.call(socket, chunk, encoding)
+    if (chunk === null || !this.flowing || socket.readableLength > 0) return pushToStream.call(socket, chunk, encoding)
     if (chunk.length > fewBytes) this.smallReads = 0
     else if (++this.smallReads === manyReads) this.lend()
     this.arrived(chunk)
@@ -162,6 +167,7 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   private written(error: Error | null | undefined): void {
     // what cannot be sent is never taken
     if (error !== null && error !== undefined) return this.failWriting(error)
+    if (this.writeFailed) return
     this.writing = false
     // a socket that is gone calls as if all were well; what became of it is told with its close
     if (!this.holding || this.duplex.destroyed) return
@@ -202,14 +208,35 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   }
 
   override write(chunks: ReadonlyArray<Uint8Array>): boolean {
+    if (!writesDirectly) return this.writeToStream(chunks)
     const socket = this.duplex
     const onWritten = (this.onWritten ??= (error) => this.written(error))
     this.writing = true
-    if (chunks.length === 1) socketWrite.call(socket, chunks[0]!, "buffer" as BufferEncoding, onWritten)
-    else socketWritev!.call(socket, chunks.map(asWritten), onWritten)
+    if (chunks.length === 1) writeDirectly.call(socket, chunks[0]!, "buffer" as BufferEncoding, onWritten)
+    else writeManyDirectly.call(socket, chunks.map(asWritten), onWritten)
     // the system takes what it can within the call; the rest it takes later
     this.holding = this.writing
     return !this.writing
+  }
+
+  /** The public way. */
+  private writeToStream(chunks: ReadonlyArray<Uint8Array>): boolean {
+    const socket = this.duplex
+    this.writing = true
+    this.holding = true
+    let within = true
+    const onWritten = (error: Error | null | undefined) => {
+      // not from within this call: the handler counts on it
+      if (within) queueMicrotask(() => this.written(error))
+      else this.written(error)
+    }
+    const last = chunks.length - 1
+    if (last > 0) socket.cork()
+    for (let i = 0; i < last; i++) socket.write(chunks[i]!)
+    socket.write(chunks[last]!, onWritten)
+    if (last > 0) socket.uncork()
+    within = false
+    return false
   }
 
   /** Whether the system is about to end the output: libuv refuses to reset such a socket, and Node then never closes it. */

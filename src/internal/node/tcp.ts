@@ -5,6 +5,7 @@ import type { StartTlsOptions } from "../../Tls.ts"
 import type * as Net from "node:net"
 import type { ConnectionInfo, Handler, Transport } from "../../Transport.ts"
 import { nobody } from "../transport/duplex.ts"
+import { unsentOf } from "./nodeInternals.ts"
 import { NodeTransport } from "./socket.ts"
 
 export class TcpTransport extends NodeTransport {
@@ -49,7 +50,7 @@ export class TcpTransport extends NodeTransport {
   }
 
   get unsent(): number | undefined {
-    return (this.duplex as { readonly _handle?: { readonly writeQueueSize?: number } | null })._handle?.writeQueueSize
+    return unsentOf(this.duplex)
   }
 
   startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {

@@ -23,6 +23,7 @@ import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scheduler from "effect/Scheduler"
+import * as PublicApi from "../base/publicApi.ts"
 
 type AnyEffect = Effect.Effect<any, any>
 type AnyFiber = Fiber.Fiber<any, any>
@@ -206,22 +207,8 @@ const probeSuspension = (): void => {
   }
 }
 
-const variable = "EFFECT_BYTE_STREAMS_PUBLIC_API"
-
-/** Whether the environment says that the private runtime is to be left alone. */
-const isForced = (): boolean => {
-  const { Deno, process } = globalThis as any
-  try {
-    // where Deno has not been told whether the environment may be read, it would ask the user
-    const permission = Deno?.permissions?.querySync?.({ name: "env", variable })
-    return (permission === undefined || permission.state === "granted") && process?.env?.[variable] === "1"
-  } catch {
-    return false
-  }
-}
-
 const findDoubt = (): string | undefined => {
-  if (isForced()) return `${variable} is 1`
+  if (PublicApi.isForced) return `${PublicApi.variable} is 1`
   try {
     probeMembers()
     probeDelivery()

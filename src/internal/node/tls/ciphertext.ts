@@ -58,14 +58,20 @@ export interface Cipher {
 export class CipherDuplex extends Duplex implements Cipher, Handler {
   readonly transport: Transport
   readonly stream = this
+  /** Whether the session may go on in plain text. */
+  readonly stoppable: boolean
   listener: CipherListener = {}
   /** Whether the transport is gone. What arrived before can still be given. */
   transportClosed = false
+  /** Whether the peer has ended the transport's output, and it did not merely break. */
+  endedInOrder = false
   /** Why it broke, or cannot send. */
   failure: Failure | undefined = undefined
   heard = 0
   /** Set once the engine has seen the last record: what follows is kept. */
   tlsEnded = false
+  /** Whether what the engine says of a piece is known only once the turn is over: each piece has one of its own. */
+  turnForEach = false
   /** Whether the end of the engine's output leaves the transport's open: the session goes on in plain text. */
   keepTransport = false
 
@@ -78,6 +84,8 @@ export class CipherDuplex extends Duplex implements Cipher, Handler {
 
   private flowing = false
   private giving = false
+  /** The turn of the last piece is not over. */
+  private turnGoesOn = false
   private transportPaused = false
   private transportEnded = false
   private endTold = false
@@ -87,9 +95,10 @@ export class CipherDuplex extends Duplex implements Cipher, Handler {
   private discarding = false
   private sent: ((error?: Error | null) => void) | undefined = undefined
 
-  constructor(transport: Transport, leftover: ReadonlyArray<Uint8Array>) {
+  constructor(transport: Transport, leftover: ReadonlyArray<Uint8Array>, stoppable = true) {
     super({ allowHalfOpen: true, decodeStrings: true })
     this.transport = transport
+    this.stoppable = stoppable
     for (const bytes of leftover) this.queue.push(bytes)
   }
 
@@ -107,6 +116,7 @@ export class CipherDuplex extends Duplex implements Cipher, Handler {
   onEnd(): void {
     if (this.transportEnded || this.isReleased) return
     this.transportEnded = true
+    this.endedInOrder = true
     this.listener.onLeft?.(undefined)
     this.give()
   }
@@ -194,19 +204,33 @@ export class CipherDuplex extends Duplex implements Cipher, Handler {
 
   private give(): void {
     if (this.isReleased) return this.pauseTransport()
-    if (this.giving) return
+    if (this.giving || this.turnGoesOn) return
     this.giving = true
-    while (this.flowing && !this.tlsEnded && this.queue.length > 0) {
+    while (this.flowing && !this.tlsEnded && this.queue.length > 0 && !this.turnGoesOn) {
       const piece = this.nextPiece()
       this.emit("data", piece)
       this.listener.onGiven?.()
+      if (this.turnForEach) this.awaitTurn()
     }
     this.giving = false
     // who was told of a piece may have let go
     if (this.isReleased) return
     if (this.queue.length > 0) this.pauseTransport()
     else if (this.flowing) this.resumeTransport()
-    this.tellEnd()
+    if (!this.turnGoesOn) this.tellEnd()
+  }
+
+  private awaitTurn(): void {
+    this.turnGoesOn = true
+    setImmediate(() => {
+      this.turnGoesOn = false
+      this.give()
+    })
+  }
+
+  /** Whether this is within a call in which the engine is given a piece. */
+  get isGiving(): boolean {
+    return this.giving
   }
 
   /** Removes what is there of the record at the front of the queue. */

@@ -19,6 +19,7 @@ import { toFailure } from "../../transport/failure.ts"
 import { lingerMillis } from "../../transport/linger.ts"
 import type { CipherDuplex } from "./ciphertext.ts"
 import { tlsInfo } from "./info.ts"
+import { has } from "../nodeInternals.ts"
 import * as Endpoint from "../../base/endpoint.ts"
 import { kindOf } from "../../base/tlsFailure.ts"
 
@@ -61,6 +62,7 @@ export class TlsTransport implements Transport {
     this.socket = socket
     this.cipher = cipher
     this.lenient = options.allowTruncation === true
+    this.stopTls = cipher.stoppable ? () => this.stop() : undefined
     this.patience = handshakeTimeout(options)
     // nothing may be read before there is somebody to read it
     cipher.hold()
@@ -75,11 +77,13 @@ export class TlsTransport implements Transport {
     }
     // What a socket calls with what its engine decrypts, and with `null` for a close_notify. (Nobody tells the engine
     // of the end of the transport.)
-    socket.push = (chunk: Uint8Array | null): boolean => {
-      if (chunk === null) this.notified = true
-      else this.decrypted.push(chunk)
-      return true
-    }
+    if (has("decrypt")) {
+      socket.push = (chunk: Uint8Array | null): boolean => {
+        if (chunk === null) this.notified = true
+        else this.decrypted.push(chunk)
+        return true
+      }
+    } else this.listen()
     // on a server the engine reports only here what it finds wrong
     const onError = (error: unknown) => {
       this.fault ??= error
@@ -90,6 +94,24 @@ export class TlsTransport implements Transport {
     socket.on("error", onError)
   }
 
+  /** The public way to the same: what the engine says of a record is known once its turn is over. */
+  private listen(): void {
+    const { cipher, socket } = this
+    cipher.turnForEach = true
+    const said = () => {
+      // within a call from the cipher that is done behind it
+      if (!cipher.isGiving) this.deliver()
+    }
+    socket.on("data", (chunk: Uint8Array) => {
+      this.decrypted.push(chunk)
+      said()
+    })
+    socket.on("end", () => {
+      this.notified = true
+      said()
+    })
+  }
+
   attach(handler: Handler): void {
     this.attached = true
     this.handler = handler
@@ -98,8 +120,8 @@ export class TlsTransport implements Transport {
     // what went wrong in the meantime: the tickets could not be sent
     const { failure } = cipher
     if (failure !== undefined && !cipher.transportClosed) process.nextTick(() => this.handler.onWriteFailure(failure))
-    // what the engine found wrong
-    if (this.fault !== undefined) process.nextTick(() => this.deliver())
+    // what the engine found wrong, or has said of itself
+    if (this.fault !== undefined || this.decrypted.length > 0 || this.notified) process.nextTick(() => this.deliver())
   }
 
   // ------------------------------------------------------------------------
@@ -121,7 +143,8 @@ export class TlsTransport implements Transport {
   private ended(): void {
     if (this.endTold) return
     // what broke is said by the loss that follows
-    if (this.cipher.transportClosed && this.cipher.failure !== undefined) return
+    const { endedInOrder, failure, transportClosed } = this.cipher
+    if (!endedInOrder && transportClosed && failure !== undefined) return
     if (this.lenient) {
       this.endTold = true
       return this.handler.onEnd()
@@ -224,8 +247,10 @@ export class TlsTransport implements Transport {
     this.socket.destroy()
   }
 
-  readonly stopTls = (): Effect.Effect<Stopped, TlsFailed> =>
-    Effect.suspend(() =>
+  readonly stopTls: (() => Effect.Effect<Stopped, TlsFailed>) | undefined
+
+  private stop(): Effect.Effect<Stopped, TlsFailed> {
+    return Effect.suspend(() =>
       Deadline.timeoutOrElse({
         duration: this.patience,
         progress: Deadline.growing(() => this.cipher.heard),
@@ -238,6 +263,7 @@ export class TlsTransport implements Transport {
         }
       })(this.agreed)
     )
+  }
 
   /** Both sides have ended TLS. */
   private get agreed(): Effect.Effect<Stopped, TlsFailed> {

@@ -5,8 +5,7 @@
  */
 import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
-import * as NodeTls from "node:tls"
-import { getSystemErrorName } from "node:util"
+import type * as NodeTls from "node:tls"
 import type * as Tls from "../../../Tls.ts"
 import type { Failure, Handler, Transport } from "../../../Transport.ts"
 import { TlsFailed } from "../../base/errors.ts"
@@ -15,63 +14,11 @@ import type { TcpTransport } from "../tcp.ts"
 import { nobody } from "../../transport/duplex.ts"
 import { toFailure } from "../../transport/failure.ts"
 import { tlsInfo } from "./info.ts"
+import { type EngineHandle, engineHandleOf, readsAlready } from "../nodeInternals.ts"
 import { NodeTransport } from "../socket.ts"
 import { kindOf } from "../../base/tlsFailure.ts"
 
-/** What is used of the handles below sockets and engines. */
-interface Handle {
-  /** Whether it is meant to read. */
-  reading: boolean
-  readStart(): number
-  readStop(): number
-}
-
-interface EngineHandle extends Handle {
-  /** Takes bytes as if they had been read. */
-  receive(bytes: Uint8Array): void
-  /** How much it has encrypted that the system has not taken, or not said that it has. */
-  readonly writeQueueSize: number
-  readonly _parent: SocketHandle
-}
-
-interface SocketHandle extends Handle {
-  /** How much waits for the system to take it. */
-  readonly writeQueueSize: number
-  /** Fails without a peer. Unix sockets do not have it. */
-  getpeername?(out: object): number
-}
-
 const nothing = (): void => {}
-
-const handleOf = (engine: Net.Socket): EngineHandle | null =>
-  (engine as unknown as { readonly _handle: EngineHandle | null })._handle
-
-const canRead = (handle: Handle | undefined): boolean =>
-  typeof handle?.reading === "boolean" &&
-  typeof handle.readStart === "function" &&
-  typeof handle.readStop === "function" &&
-  // of sockets and engines alike
-  typeof (handle as { readonly writeQueueSize?: unknown }).writeQueueSize === "number"
-
-/** Whether engines are made as those of Node are, which no interface promises. One is made to see, without a connection. */
-export const isAsExpected = (): boolean => {
-  let engine: NodeTls.TLSSocket | undefined
-  try {
-    // trusting nobody: those whom Node trusts take long to load
-    engine = new NodeTls.TLSSocket(undefined as never, { secureContext: NodeTls.createSecureContext({ ca: [] }) })
-    const handle = handleOf(engine)
-    return handle !== null && canRead(handle) && canRead(handle._parent) && typeof handle.receive === "function"
-  } catch {
-    return false
-  } finally {
-    engine?.destroy()
-  }
-}
-
-let works: boolean | undefined
-
-/** Whether this can be done here. Deno and Bun have engines of their own, which are only given a stream to work on. */
-export const canBeDirect = (): boolean => (works ??= isAsExpected())
 
 /** How much a client may say before there is an engine to hear it. */
 const mostAhead = 65536
@@ -131,7 +78,7 @@ export class DirectCipher implements Cipher, Handler {
   flow(): void {
     process.nextTick(() => {
       const { engine } = this
-      for (const bytes of this.ahead.splice(0)) if (engine !== undefined) handleOf(engine)?.receive(bytes)
+      for (const bytes of this.ahead.splice(0)) if (engine !== undefined) engineHandleOf(engine)?.receive(bytes)
     })
   }
 
@@ -168,7 +115,7 @@ class DirectTlsTransport extends NodeTransport {
     engine.pause()
     this.read = engine._read
     engine._read = nothing
-    const handle = handleOf(engine)
+    const handle = engineHandleOf(engine)
     if (handle !== null) {
       handle.reading = false
       handle.readStop()
@@ -187,7 +134,7 @@ class DirectTlsTransport extends NodeTransport {
     if (chunk === null && !this.notified && endsTls(this.duplex)) {
       this.notified = true
       // whatever else arrives is no TLS, and the engine would keep it
-      handleOf(this.duplex)?.readStop()
+      engineHandleOf(this.duplex)?.readStop()
     }
     return super.pushed(chunk, encoding)
   }
@@ -197,7 +144,7 @@ class DirectTlsTransport extends NodeTransport {
     this.duplex._read = this.read
     super.attach(handler)
     // what the engine sent at the end of the handshake; who only writes would wait for ever behind it
-    const handle = handleOf(this.duplex)
+    const handle = engineHandleOf(this.duplex)
     if (handle !== null && keepsUnsent(handle)) inTwoTurns(() => this.checkSending())
     if (!this.duplex.destroyed) this.duplex._read(0)
     if (this.fault !== undefined) process.nextTick(() => this.failed())
@@ -234,7 +181,7 @@ class DirectTlsTransport extends NodeTransport {
    * later: what it has sent it forgets at the end of a turn, or is told of in the next, and what it could not send stays.
    */
   private checkSending(): void {
-    const handle = handleOf(this.duplex)
+    const handle = engineHandleOf(this.duplex)
     if (handle === null || !keepsUnsent(handle)) return
     const lost = hasLostPeer(handle)
     if (lost === false) return
@@ -248,7 +195,7 @@ class DirectTlsTransport extends NodeTransport {
    */
   private endOutput(end: Net.Socket["_final"], callback: (error?: Error | null) => void, again = false): void {
     const { duplex } = this
-    const handle = handleOf(duplex)
+    const handle = engineHandleOf(duplex)
     if (handle === null) return callback()
     const checked = (error?: Error | null) => {
       this.checkSending()
@@ -271,13 +218,13 @@ class DirectTlsTransport extends NodeTransport {
       return
     }
     end.call(duplex, (error) => {
-      if ((handleOf(duplex)?.writeQueueSize ?? 0) === 0) return callback(error)
+      if ((engineHandleOf(duplex)?.writeQueueSize ?? 0) === 0) return callback(error)
       inTwoTurns(() => checked(error))
     })
   }
 
   override inputEnded(): void {
-    const handle = handleOf(this.duplex)
+    const handle = engineHandleOf(this.duplex)
     const doubtful = handle !== null && hasLostPeer(handle) === true && keepsUnsent(handle)
     if (this.notified || !doubtful || this.isReset()) return super.inputEnded()
     this.endWaits = true
@@ -335,14 +282,14 @@ const inTwoTurns = (task: () => void): void => void setImmediate(setImmediate, t
  * `close_notify`, which is a read like any other; and it answers who wants it to read what it reads already with an error.
  */
 const endsTls = (engine: Net.Socket): boolean => {
-  const handle = handleOf(engine)
+  const handle = engineHandleOf(engine)
   if (handle === null) return false
   // what is not read cannot end
   if (!handle.reading) return true
   const socket = handle._parent
   const started = socket.readStart()
   // nothing but this one answer says so: whatever else is wrong with the socket is not the peer's word that it ends
-  if (started !== 0) return getSystemErrorName(started) === "EALREADY"
+  if (started !== 0) return readsAlready(started)
   socket.readStop()
   return false
 }

@@ -14,7 +14,8 @@ import * as Endpoint from "../../base/endpoint.ts"
 import { toFailure } from "../../transport/failure.ts"
 import { toHostName } from "../../base/hostName.ts"
 import { type Cipher, CipherDuplex } from "./ciphertext.ts"
-import { canBeDirect, DirectCipher } from "./direct.ts"
+import { canBeDirect } from "../nodeInternals.ts"
+import { DirectCipher } from "./direct.ts"
 import { clientContext, ServerContexts, Unusable } from "./secureContext.ts"
 import { TcpTransport } from "../tcp.ts"
 import { nameAskedFor, verificationError } from "./info.ts"
@@ -274,10 +275,12 @@ const handshake = (
   start: (cipher: Cipher) => Effect.Effect<Engine, TlsFailed>
 ): Effect.Effect<Transport, TlsFailed> =>
   Effect.suspend(() => {
+    // on a socket of the system TLS is for good unless it is asked to be otherwise, whether it can be direct or not
+    const socket = stoppable !== true && transport instanceof TcpTransport ? transport : undefined
     const cipher =
-      stoppable !== true && transport instanceof TcpTransport && canBeDirect()
-        ? new DirectCipher(transport, leftover)
-        : new CipherDuplex(transport, leftover)
+      socket !== undefined && canBeDirect(socket.socket)
+        ? new DirectCipher(socket, leftover)
+        : new CipherDuplex(transport, leftover, socket === undefined)
     cipher.stream.on("error", ignore)
     transport.attach(cipher)
     const timeout = handshakeTimeout(options)

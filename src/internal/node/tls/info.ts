@@ -3,6 +3,7 @@ import type * as NodeTls from "node:tls"
 import type * as Tls from "../../../Tls.ts"
 import { toHostName } from "../../base/hostName.ts"
 import { certificateCode } from "../../base/tlsFailure.ts"
+import { verificationOf } from "../nodeInternals.ts"
 
 export const tlsInfo = (socket: NodeTls.TLSSocket): Tls.TlsInfo => {
   const certificate = socket.getPeerX509Certificate()
@@ -29,9 +30,16 @@ export const tlsInfo = (socket: NodeTls.TLSSocket): Tls.TlsInfo => {
   }
 }
 
-/** What the engine noted about the peer's certificate. */
-export const verificationError = (socket: NodeTls.TLSSocket): Error | undefined =>
-  (socket as unknown as { readonly ssl: { verifyError(): Error | null } }).ssl.verifyError() ?? undefined
+/** What is wrong with the peer's certificate, if anything. What nothing is said of is not accepted. */
+export const verificationError = (socket: NodeTls.TLSSocket): Error | undefined => {
+  const noted = verificationOf(socket)
+  if (noted !== undefined) return noted.error
+  const { authorizationError, authorized } = socket
+  if (authorized) return undefined
+  if (authorizationError instanceof Error) return authorizationError
+  const code = authorizationError ?? "UNSPECIFIED"
+  return Object.assign(new Error(`the certificate is not verified (${String(code)})`), { code: String(code) })
+}
 
 const authorizationErrorOf = (socket: NodeTls.TLSSocket): string | undefined => {
   const noted: unknown = socket.authorizationError

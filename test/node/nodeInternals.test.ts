@@ -1,0 +1,88 @@
+/**
+ * Private parts of Node may change with any of its releases, and Deno and Bun have others. Each that the library uses is
+ * taken away here, or made otherwise: then the public way is taken, and the laws hold over every kind of connection.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { type Part, parts } from "../../src/internal/node/nodeInternals.ts"
+import { run } from "../support/program.ts"
+
+interface Outcome {
+  readonly used: ReadonlyArray<Part>
+  readonly laws: number
+  readonly broken: ReadonlyArray<string>
+}
+
+const program = new URL("programs/laws.ts", import.meta.url).pathname
+
+const laws = (options: {
+  readonly without?: string
+  readonly doctor?: string
+  readonly kinds?: string
+}): Effect.Effect<Outcome> => {
+  const { doctor = "", kinds = "", without = "" } = options
+  const args = [program, doctor, kinds]
+  const env = { EFFECT_BYTE_STREAMS_PUBLIC_API: without }
+  return Effect.map(run(process.execPath, args, { env, patience: 60_000 }), (printed) => JSON.parse(printed) as Outcome)
+}
+
+const timeout = 90_000
+
+/** What stands on another part goes with it. */
+const goneWith: Partial<Record<Part, ReadonlyArray<Part>>> = { write: ["directTls"], read: ["directTls"] }
+
+describe("left alone", () => {
+  for (const [without, gone] of [
+    ["write", ["write"]],
+    ["read", ["read"]],
+    ["directTls", ["directTls"]],
+    ["directTls,decrypt", ["directTls", "decrypt"]],
+    ["sharedReadMemory,unsent,behindTheEnd,verify", ["sharedReadMemory", "unsent", "behindTheEnd", "verify"]],
+    ["1", parts.filter((part) => part !== "verify")]
+  ] as ReadonlyArray<readonly [string, ReadonlyArray<Part>]>) {
+    it.live(
+      `${without}: the laws hold`,
+      () =>
+        Effect.gen(function* () {
+          const { broken, laws: checked, used } = yield* laws({ without })
+          assert.deepStrictEqual(broken, [])
+          assert.isAbove(checked, 80)
+          const missing = new Set(gone.flatMap((part) => [part, ...(goneWith[part] ?? [])]))
+          assert.deepStrictEqual(
+            used,
+            parts.filter((part) => !missing.has(part))
+          )
+        }),
+      timeout
+    )
+  }
+})
+
+describe("of another make", () => {
+  const sockets = "TCP,Unix,TLS"
+  const engines = "TLS,startTls"
+  for (const [doctor, kinds, gone] of [
+    ["handles do not say how much they hold", "TCP,TLS,startTls", ["directTls"]],
+    ["engines take nothing as if it had been read", engines, ["directTls"]],
+    ["engines say nothing but errors", engines, ["directTls"]],
+    ["handles read into no memory of others", sockets, []],
+    ["handles have no number", "TCP,TLS", []],
+    ["a write is answered later", sockets, ["write", "directTls"]],
+    ["sockets have no writev", sockets, ["write", "directTls"]],
+    ["what is pushed to a socket is not read from it", sockets, ["read", "directTls", "decrypt"]]
+  ] as ReadonlyArray<readonly [string, string, ReadonlyArray<Part>]>) {
+    it.live(
+      `${doctor}: the laws hold`,
+      () =>
+        Effect.gen(function* () {
+          const { broken, used } = yield* laws({ doctor, kinds })
+          assert.deepStrictEqual(broken, [])
+          assert.deepStrictEqual(
+            used,
+            parts.filter((part) => !gone.includes(part))
+          )
+        }),
+      timeout
+    )
+  }
+})
