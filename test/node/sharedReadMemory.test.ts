@@ -7,7 +7,6 @@ import { type Connection, NodeNetwork, type Tls, type Transport } from "effect-b
 import { Effect } from "effect"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import * as Net from "node:net"
-import { has } from "../../src/internal/node/nodeInternals.ts"
 import * as Lending from "../../src/internal/node/sharedReadMemory.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { bytes, pattern, text } from "../support/bytes.ts"
@@ -15,6 +14,7 @@ import { assertBytes } from "../support/assertBytes.ts"
 import { everyKind } from "../support/kinds.ts"
 import { lend } from "../support/lending.ts"
 import { plainPair } from "../support/plainPair.ts"
+import { onPartOfNode } from "../support/nodeParts.ts"
 import { socketPath } from "../support/temporary.ts"
 import { eventually, eventuallyEffect, within } from "../support/wait.ts"
 
@@ -51,93 +51,97 @@ class Receiver {
   }
 }
 
-describe.runIf(has("sharedReadMemory"))("a transport that is asked to lend", () => {
-  it.live("reads into one memory, whatever it is, and however often it is asked", () =>
-    Effect.gen(function* () {
-      const memories = new Set<ArrayBufferLike>()
-      for (const [kind, pair] of Object.entries(transports)) {
-        const { left, right } = yield* pair
-        const receivers = [new Receiver(), new Receiver()] as const
-        left.attach(receivers[0].handler)
-        right.attach(receivers[1].handler)
-        for (const [from, to, receiver] of [
-          [left, right, receivers[1]],
-          [right, left, receivers[0]]
-        ] as const) {
-          // in the way in which all begin
-          from.write([bytes("given")])
-          yield* eventually(`${kind}: the first bytes`, () => receiver.got === "(given)" || undefined)
-          to.lend!()
-          for (const word of ["one", "two", "three"]) {
-            receiver.got = ""
+describe(
+  "a transport that is asked to lend",
+  onPartOfNode("sharedReadMemory", "each read has memory of its own"),
+  () => {
+    it.live("reads into one memory, whatever it is, and however often it is asked", () =>
+      Effect.gen(function* () {
+        const memories = new Set<ArrayBufferLike>()
+        for (const [kind, pair] of Object.entries(transports)) {
+          const { left, right } = yield* pair
+          const receivers = [new Receiver(), new Receiver()] as const
+          left.attach(receivers[0].handler)
+          right.attach(receivers[1].handler)
+          for (const [from, to, receiver] of [
+            [left, right, receivers[1]],
+            [right, left, receivers[0]]
+          ] as const) {
+            // in the way in which all begin
+            from.write([bytes("given")])
+            yield* eventually(`${kind}: the first bytes`, () => receiver.got === "(given)" || undefined)
             to.lend!()
-            from.write([bytes(word)])
-            yield* eventually(`${kind}: ${word}`, () => receiver.got === word || undefined)
+            for (const word of ["one", "two", "three"]) {
+              receiver.got = ""
+              to.lend!()
+              from.write([bytes(word)])
+              yield* eventually(`${kind}: ${word}`, () => receiver.got === word || undefined)
+            }
+            assert.strictEqual(receiver.memories.size, 1, kind)
+            for (const memory of receiver.memories) memories.add(memory)
           }
-          assert.strictEqual(receiver.memories.size, 1, kind)
-          for (const memory of receiver.memories) memories.add(memory)
+          left.abort()
+          right.abort()
         }
-        left.abort()
-        right.abort()
-      }
-      assert.strictEqual(memories.size, 1)
-    }).pipe(Effect.provide(NodeNetwork.layer))
-  )
+        assert.strictEqual(memories.size, 1)
+      }).pipe(Effect.provide(NodeNetwork.layer))
+    )
 
-  it.live("lends by itself where little comes at a time, and not where much does", () =>
-    Effect.gen(function* () {
-      for (const [kind, pair] of Object.entries(transports)) {
-        const { left, right } = yield* pair
-        const receiver = new Receiver()
-        left.attach(silent)
-        right.attach(receiver.handler)
-        const send = Effect.fnUntraced(function* (word: string) {
-          receiver.got = ""
-          left.write([bytes(word)])
-          const brought = () => receiver.got.replaceAll(/[()]/g, "") === word || undefined
-          yield* eventually(`${kind}: ${word.length} bytes`, brought)
-        })
-        for (let i = 0; i < 15; i++) yield* send(`word ${i}`)
-        yield* send("x".repeat(2000))
-        for (let i = 0; i < 16; i++) {
-          yield* send(`word ${i}`)
-          assert.strictEqual(receiver.got, `(word ${i})`, kind)
+    it.live("lends by itself where little comes at a time, and not where much does", () =>
+      Effect.gen(function* () {
+        for (const [kind, pair] of Object.entries(transports)) {
+          const { left, right } = yield* pair
+          const receiver = new Receiver()
+          left.attach(silent)
+          right.attach(receiver.handler)
+          const send = Effect.fnUntraced(function* (word: string) {
+            receiver.got = ""
+            left.write([bytes(word)])
+            const brought = () => receiver.got.replaceAll(/[()]/g, "") === word || undefined
+            yield* eventually(`${kind}: ${word.length} bytes`, brought)
+          })
+          for (let i = 0; i < 15; i++) yield* send(`word ${i}`)
+          yield* send("x".repeat(2000))
+          for (let i = 0; i < 16; i++) {
+            yield* send(`word ${i}`)
+            assert.strictEqual(receiver.got, `(word ${i})`, kind)
+          }
+          yield* send("lent")
+          assert.strictEqual(receiver.got, "lent", kind)
+          left.abort()
+          right.abort()
         }
-        yield* send("lent")
-        assert.strictEqual(receiver.got, "lent", kind)
-        left.abort()
-        right.abort()
-      }
-    }).pipe(Effect.provide(NodeNetwork.layer))
-  )
+      }).pipe(Effect.provide(NodeNetwork.layer))
+    )
 
-  it.live("gives copies to a handler that wants none lent", () =>
-    Effect.gen(function* () {
-      for (const [kind, pair] of Object.entries(transports)) {
-        const { left, right } = yield* pair
-        const got: Array<Uint8Array> = []
-        right.lend!()
-        left.attach(silent)
-        right.attach({ ...silent, onData: (bytes) => void got.push(bytes) })
-        for (const word of ["one", "two", "three"]) {
-          const before = got.length
-          left.write([bytes(word)])
-          yield* eventually(`${kind}: ${word}`, () => got.length > before || undefined)
+    it.live("gives copies to a handler that wants none lent", () =>
+      Effect.gen(function* () {
+        for (const [kind, pair] of Object.entries(transports)) {
+          const { left, right } = yield* pair
+          const got: Array<Uint8Array> = []
+          right.lend!()
+          left.attach(silent)
+          right.attach({ ...silent, onData: (bytes) => void got.push(bytes) })
+          for (const word of ["one", "two", "three"]) {
+            const before = got.length
+            left.write([bytes(word)])
+            yield* eventually(`${kind}: ${word}`, () => got.length > before || undefined)
+          }
+          assert.deepStrictEqual(got.map(text), ["one", "two", "three"], kind)
+          left.abort()
+          right.abort()
         }
-        assert.deepStrictEqual(got.map(text), ["one", "two", "three"], kind)
-        left.abort()
-        right.abort()
-      }
-    }).pipe(Effect.provide(NodeNetwork.layer))
-  )
+      }).pipe(Effect.provide(NodeNetwork.layer))
+    )
 
-  it("goes on as it does where it cannot: without a handle, or with one of another make", () => {
-    const closed = new Net.Socket()
-    assert.isFalse(Lending.lend(closed, () => true))
-    const other = Object.assign(new Net.Socket(), { _handle: {} })
-    assert.isFalse(Lending.lend(other, () => true))
-  })
-})
+    it("goes on as it does where it cannot: without a handle, or with one of another make", () => {
+      const closed = new Net.Socket()
+      assert.isFalse(Lending.lend(closed, () => true))
+      const other = Object.assign(new Net.Socket(), { _handle: {} })
+      assert.isFalse(Lending.lend(other, () => true))
+    })
+  }
+)
 
 /** Reads to the end, into one array or as it comes. */
 const receive = (reader: Connection.Connection["reader"], into: boolean) =>

@@ -9,6 +9,7 @@ import { TLSSocket } from "node:tls"
 import { CipherDuplex } from "../../src/internal/node/tls/ciphertext.ts"
 import { hasNow } from "../../src/internal/node/nodeInternals.ts"
 import { text } from "../support/bytes.ts"
+import { onPartOfNode } from "../support/nodeParts.ts"
 import { connectTls, serveTls, tlsPair } from "../support/tlsPair.ts"
 import { connectTlsPeer } from "../support/tlsPeer.ts"
 
@@ -31,7 +32,7 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-describe.runIf(hasNow("directTls"))("what direct TLS needs of Node", () => {
+describe("what direct TLS needs of Node", onPartOfNode("directTls", "it is not looked for"), () => {
   it("is there", () => {
     assert.isTrue(hasNow("directTls"))
   })

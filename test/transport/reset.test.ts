@@ -5,10 +5,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
 import { type Connection, NodeNetwork } from "effect-byte-streams"
-import { has } from "../../src/internal/node/nodeInternals.ts"
 import { assertBytes } from "../support/assertBytes.ts"
 import { pattern } from "../support/bytes.ts"
 import { type Leaving, type LeavingPeer, leavingWays } from "../support/leaving.ts"
+import { onPartOfNode } from "../support/nodeParts.ts"
 import { serveRaw } from "../support/rawPeer.ts"
 import { connectTls } from "../support/tlsPair.ts"
 import { facing, type Side, tlsServerOn } from "../support/tlsPeer.ts"
@@ -473,7 +473,7 @@ for (const leaving of leavingWays) {
 }
 
 // What the system has taken the engine still has to be told of, which looks as if nobody had taken it.
-describe.runIf(has("directTls"))("an engine right on a socket", () => {
+describe("an engine right on a socket", onPartOfNode("directTls", "there is none: TLS takes the detour"), () => {
   it.live.each(sides)("what the engine of TLS seems to keep is not lost while there is a peer, for a %s", (side) =>
     Effect.gen(function* () {
       for (const told of ["in time", "late"]) {

@@ -2,15 +2,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Network, NodeNetwork } from "effect-byte-streams"
 import { Effect } from "effect"
-import { has } from "../../src/internal/node/nodeInternals.ts"
 import { pattern } from "../support/bytes.ts"
+import { onPartOfNode } from "../support/nodeParts.ts"
 import { serveRaw } from "../support/rawPeer.ts"
 import { socketPath } from "../support/temporary.ts"
 import { eventually } from "../support/wait.ts"
 
 const large = pattern(30_000_000)
 
-describe.runIf(has("unsent"))("Transport.unsent", () => {
+describe("Transport.unsent", onPartOfNode("unsent", "it is not known"), () => {
   for (const kind of ["TCP", "Unix"] as const) {
     it.live(`${kind}: becomes less while the peer reads a little, before the write is done`, () =>
       Effect.gen(function* () {
