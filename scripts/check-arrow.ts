@@ -38,8 +38,6 @@ const exceptions: ReadonlyMap<string, string> = new Map([
   ["src/internal/testing/laws/bytes.ts", "to be split"],
   ["src/internal/testing/laws/ending.ts", "to be split"],
   ["src/internal/testing/laws/transport.ts", "to be split"],
-  ["src/internal/read/readBuffer.ts", "to be split"],
-  ["src/internal/read/reads.ts", "to be split"],
   ["src/internal/node/tls/ciphertext.ts src/internal/node/tls/detour.ts", "to be opened"],
   ["src/internal/node/tcp.ts src/internal/node/tls/direct.ts src/internal/node/tls/handshake.ts", "to be opened"]
 ])

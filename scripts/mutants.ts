@@ -52,13 +52,13 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "off by one in the limit of a line",
-    file: "internal/read/reads.ts",
+    file: "internal/read/reads/line.ts",
     find: "if (match.start <= this.limit) return Exit.succeed(this.line(",
     replace: "if (match.start < this.limit) return Exit.succeed(this.line("
   },
   {
     name: "half a line at the end of the stream is taken for a whole one",
-    file: "internal/read/reads.ts",
+    file: "internal/read/reads/line.ts",
     find: "    return this.strict ? this.incomplete() : Exit.succeed(",
     replace: "    return Exit.succeed("
   },
@@ -70,13 +70,13 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "half an item at the end of the stream is taken for nothing, up to a separator",
-    file: "internal/read/reads.ts",
-    find: "    return this.buffer.window.length === 0 ? this.atEnd() : this.incomplete()",
+    file: "internal/read/reads/until.ts",
+    find: "    return this.buffer.segments.length === 0 ? this.atEnd() : this.incomplete()",
     replace: "    return this.atEnd()"
   },
   {
     name: "half an item at the end of the stream is taken for nothing, of known length",
-    file: "internal/read/reads.ts",
+    file: "internal/read/reads/exactly.ts",
     find: "    return held === 0 ? this.cleanEnd : this.incomplete(held)",
     replace: "    return this.cleanEnd"
   },
@@ -88,13 +88,13 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "a separator that is cut in two is not found",
-    file: "internal/read/reads.ts",
-    find: "buffer.searched = Math.max(0, window.length + 1 - separator.longest)",
-    replace: "buffer.searched = window.length"
+    file: "internal/read/reads/until.ts",
+    find: "buffer.searched = Math.max(0, segments.length + 1 - separator.longest)",
+    replace: "buffer.searched = segments.length"
   },
   {
     name: "busy check forgotten: a second read replaces the first",
-    file: "internal/read/readBuffer.ts",
+    file: "internal/read/readOperation.ts",
     find: "    if (buffer.operation !== undefined) {\n",
     replace: "    if (buffer.operation === this) {\n"
   },
@@ -119,8 +119,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "what arrives is handed over before what arrived",
     file: "internal/read/readBuffer.ts",
-    find: "!parking.suspended || this.queued || this.window.length > 0",
-    replace: "!parking.suspended || this.queued"
+    find: "!waiter.waitsDirectly || this.queue.filled || this.segments.length > 0",
+    replace: "!waiter.waitsDirectly || this.queue.filled"
   },
   {
     name: "bytes in the air: a result is delivered in a step of its own",
@@ -131,15 +131,14 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "queued bytes dropped at the end of the stream",
     file: "internal/read/readBuffer.ts",
-    find: "    else Queue.endUnsafe(this.getQueue())\n",
-    replace: "    else this.queue = undefined\n    if (!this.awaited) Queue.endUnsafe(this.getQueue())\n"
+    find: "    else queue.end(end)\n",
+    replace: "    else {\n      if (end === ended) queue.clear()\n      queue.end(end)\n    }\n"
   },
   {
     name: "loss before data: what arrived before a reset is thrown away",
     file: "internal/read/readBuffer.ts",
-    find: "    if (this.awaited) this.end = loss\n",
-    replace:
-      "    this.window.clear()\n    this.queue = undefined\n    this.size = 0\n    if (this.awaited) this.end = loss\n"
+    find: "    if (this.awaited) this.end = end\n",
+    replace: "    if (end !== ended) this.clear()\n    if (this.awaited) this.end = end\n"
   },
   {
     name: "data after loss: what arrives is passed on late, and a loss overtakes it",
@@ -150,8 +149,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "lost wake-up: the end does not wake the read that waits for it",
     file: "internal/read/readBuffer.ts",
-    find: "    else Queue.endUnsafe(this.getQueue())\n    this.wake()\n",
-    replace: "    else Queue.endUnsafe(this.getQueue())\n"
+    find: "    else queue.end(end)\n    this.resumeIfReady()\n",
+    replace: "    else queue.end(end)\n    if (end !== ended) this.resumeIfReady()\n"
   },
   {
     name: "lost wake-up: only the first of those who drain or flush is woken",

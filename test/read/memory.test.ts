@@ -5,10 +5,10 @@ import { StreamReader } from "effect-byte-streams"
 import { BufferReader } from "../../src/internal/read/reader.ts"
 import { bytes, text } from "../support/bytes.ts"
 
-/** How much memory the piece at the front of the window keeps alive. */
+/** How much memory the piece at the front keeps alive. */
 const held = (reader: StreamReader.StreamReader): number => {
   assert.instanceOf(reader, BufferReader)
-  return reader.buffer.window.piece.buffer.byteLength
+  return reader.buffer.segments.piece.buffer.byteLength
 }
 
 describe("a remainder does not keep the chunk it came in", () => {

@@ -21,7 +21,7 @@ const lender = (limit = 100) => {
   const buffer = new ReadBuffer(limit, { pause: () => {}, resume: () => {} })
   const feed = (sent: string) => {
     const scratch = bytes(sent)
-    buffer.feedLent(scratch)
+    buffer.feedShared(scratch)
     scratch.fill(0x21)
   }
   return { buffer, feed, reader: new BufferReader(buffer) }
@@ -206,7 +206,7 @@ describe("what is lent", () => {
 
   it("keeps no memory alive that it shares with others, while it waits to be read", () => {
     const { buffer, feed, reader } = lender()
-    const memory = () => buffer.window.piece.buffer.byteLength
+    const memory = () => buffer.segments.piece.buffer.byteLength
     // nobody waits, somebody does but not for this, somebody takes a part of it
     feed("ab")
     Effect.runSync(reader.peek(1))

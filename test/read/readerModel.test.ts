@@ -133,7 +133,7 @@ class Comparison {
   private readonly askAtEof: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
     assert.strictEqual(yield* this.reader.atEof, this.model.atEof)
     // everything has moved out of the queue
-    assert.strictEqual(this.buffer.window.length, this.model.rest.length)
+    assert.strictEqual(this.buffer.segments.length, this.model.rest.length)
   })
 
   private flow(paused: boolean): void {

@@ -1,16 +1,16 @@
 /**
- * The two structures every read rests on, against references too simple to be wrong: the byte window against one array,
- * and the search for separators against looking at every offset, over windows filled and emptied at random.
+ * The two structures every read rests on, against references too simple to be wrong: the segments against one array,
+ * and the search for separators against looking at every offset, over segments filled and emptied at random.
  */
 import { assert, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import { ByteWindow } from "../../src/internal/read/segments.ts"
+import { Segments } from "../../src/internal/read/segments.ts"
 import { compile, type Match } from "../../src/internal/read/separator.ts"
 import { firstMatch } from "../support/readerModel.ts"
 import { letterText, separators } from "../support/readRequests.ts"
 
 // ---------------------------------------------------------------------------
-// the window
+// the segments
 // ---------------------------------------------------------------------------
 
 type Step =
@@ -36,9 +36,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ op: fc.constantFrom("takeAll", "clear") }) }
 )
 
-/** The window, and the array that it stands for. */
-class Windows {
-  readonly window = new ByteWindow()
+/** Segments, and the array that they stand for. */
+class Modelled {
+  readonly segments = new Segments()
   private model = Buffer.alloc(0)
   private next = 0
   private readonly overwriting: boolean
@@ -51,52 +51,52 @@ class Windows {
   }
 
   run(step: Step): void {
-    const count = "part" in step ? Math.floor((step.part * this.window.length) / 1000) : 0
+    const count = "part" in step ? Math.floor((step.part * this.segments.length) / 1000) : 0
     switch (step.op) {
       case "push": {
         const pieces = Array.from({ length: step.times }, () => this.fresh(step.size))
         this.model = Buffer.concat([this.model, ...pieces])
-        for (const piece of pieces) this.window.push(piece)
+        for (const piece of pieces) this.segments.push(piece)
         break
       }
       case "unshift": {
         const bytes = this.fresh(step.size)
         this.model = Buffer.concat([bytes, this.model])
-        this.window.unshift(bytes)
+        this.segments.unshift(bytes)
         break
       }
       case "take":
-        this.keep(this.window.take(count), this.cut(count))
+        this.keep(this.segments.take(count), this.cut(count))
         break
       case "peek":
-        this.keep(this.window.peek(count), this.model.subarray(0, count))
+        this.keep(this.segments.peek(count), this.model.subarray(0, count))
         break
       case "skip":
-        this.window.skip(count)
+        this.segments.skip(count)
         this.cut(count)
         break
       case "takeAll":
-        for (const piece of this.window.takeAll()) {
+        for (const piece of this.segments.takeAll()) {
           assert.isAbove(piece.length, 0)
           this.keep(piece, this.cut(piece.length))
         }
         assert.strictEqual(this.model.length, 0)
         break
       case "clear":
-        this.window.clear()
+        this.segments.clear()
         this.model = Buffer.alloc(0)
         break
       case "scan":
         this.scan(count)
     }
-    assert.strictEqual(this.window.length, this.model.length)
+    assert.strictEqual(this.segments.length, this.model.length)
   }
 
   finish(): void {
     for (const { bytes, content } of this.returned) same(bytes, content)
-    same(this.window.peek(this.window.length), this.model)
-    same(this.window.take(this.window.length), this.model)
-    assert.strictEqual(this.window.length, 0)
+    same(this.segments.peek(this.segments.length), this.model)
+    same(this.segments.take(this.segments.length), this.model)
+    assert.strictEqual(this.segments.length, 0)
   }
 
   private cut(count: number): Buffer {
@@ -120,7 +120,7 @@ class Windows {
   private scan(from: number): void {
     let at = from
     let visits = 0
-    this.window.scan(from, (piece, start, end, offset) => {
+    this.segments.scan(from, (piece, start, end, offset) => {
       assert.strictEqual(offset, at)
       assert.isTrue(start >= 0 && start <= end && end <= piece.length)
       same(piece.subarray(start, end), this.model.subarray(at, at + end - start))
@@ -130,7 +130,7 @@ class Windows {
     })
     assert.strictEqual(at, this.model.length)
     let stopped = 0
-    this.window.scan(from, () => {
+    this.segments.scan(from, () => {
       stopped++
       return true
     })
@@ -145,23 +145,23 @@ const same = (bytes: Uint8Array, expected: Buffer): void => {
 
 const steps = fc.array(step, { maxLength: 40, size: "max" })
 
-it("a byte window is one array of bytes, however they come and go", () => {
+it("segments are one array of bytes, however they come and go", () => {
   fc.assert(
     fc.property(steps, (steps) => {
-      const windows = new Windows(false)
-      for (const step of steps) windows.run(step)
-      windows.finish()
+      const modelled = new Modelled(false)
+      for (const step of steps) modelled.run(step)
+      modelled.finish()
     }),
     { numRuns: 120 }
   )
 })
 
-it("what a byte window returned is the caller's: writing into it changes nothing that is still there", () => {
+it("what segments returned is the caller's: writing into it changes nothing that is still there", () => {
   fc.assert(
     fc.property(steps, (steps) => {
-      const windows = new Windows(true)
-      for (const step of steps) windows.run(step)
-      windows.finish()
+      const modelled = new Modelled(true)
+      for (const step of steps) modelled.run(step)
+      modelled.finish()
     }),
     { numRuns: 120 }
   )
@@ -184,7 +184,7 @@ const naiveMatch = (text: string, separators: ReadonlyArray<string>, from: numbe
 }
 
 /** Ways to the same content: in pieces, behind bytes that were read, in front of bytes that were put back. */
-const filled = (texts: fc.Arbitrary<string>): fc.Arbitrary<{ readonly text: string; readonly window: ByteWindow }> =>
+const filled = (texts: fc.Arbitrary<string>): fc.Arbitrary<{ readonly text: string; readonly segments: Segments }> =>
   fc
     .record({
       before: fc.array(letterText({ minLength: 1, maxLength: 3 }), { maxLength: 3 }),
@@ -192,11 +192,11 @@ const filled = (texts: fc.Arbitrary<string>): fc.Arbitrary<{ readonly text: stri
       putBack: fc.option(letterText({ minLength: 1, maxLength: 3 }), { nil: "" })
     })
     .map(({ before, pieces, putBack }) => {
-      const window = new ByteWindow()
-      for (const piece of [...before, ...pieces]) if (piece !== "") window.push(Buffer.from(piece))
-      window.skip(before.join("").length)
-      if (putBack !== "") window.unshift(Buffer.from(putBack))
-      return { text: putBack + pieces.join(""), window }
+      const segments = new Segments()
+      for (const piece of [...before, ...pieces]) if (piece !== "") segments.push(Buffer.from(piece))
+      segments.skip(before.join("").length)
+      if (putBack !== "") segments.unshift(Buffer.from(putBack))
+      return { text: putBack + pieces.join(""), segments }
     })
 
 const pieces = fc.oneof(
@@ -207,10 +207,10 @@ const pieces = fc.oneof(
 
 it("rank 18: the match that ends first, the shortest of those, from any offset over any pieces", () => {
   fc.assert(
-    fc.property(filled(pieces), separators, fc.nat(), ({ text, window }, separators, offset) => {
+    fc.property(filled(pieces), separators, fc.nat(), ({ text, segments }, separators, offset) => {
       const from = text.length === 0 ? 0 : offset % (Math.min(text.length, 60) + 1)
       const expected = naiveMatch(text, separators, from)
-      assert.deepStrictEqual(compile("find", separators).find(window, from), expected)
+      assert.deepStrictEqual(compile("find", separators).find(segments, from), expected)
       // the reference of the reader's model
       assert.deepStrictEqual(firstMatch(text, separators, from), expected)
     }),
@@ -225,14 +225,14 @@ it("row 2.13: a search that goes on where it stopped, as pieces arrive, finds wh
       separators,
       (pieces, separators) => {
         const separator = compile("find", separators)
-        const window = new ByteWindow()
+        const segments = new Segments()
         let text = ""
         let searched = 0
         for (const piece of pieces) {
-          if (piece !== "") window.push(Buffer.from(piece))
+          if (piece !== "") segments.push(Buffer.from(piece))
           text += piece
           const expected = naiveMatch(text, separators, 0)
-          assert.deepStrictEqual(separator.find(window, searched), expected)
+          assert.deepStrictEqual(separator.find(segments, searched), expected)
           if (expected !== undefined) return
           searched = Math.max(0, text.length + 1 - separator.longest)
         }
@@ -244,11 +244,11 @@ it("row 2.13: a search that goes on where it stopped, as pieces arrive, finds wh
 
 it("one separator is found alike alone, in an array, and as bytes", () => {
   fc.assert(
-    fc.property(filled(pieces), fc.constantFrom("a", "ab", "aab", "\n"), ({ window }, separator) => {
-      const found = compile("find", separator).find(window, 0)
-      assert.deepStrictEqual(compile("find", [separator]).find(window, 0), found)
-      assert.deepStrictEqual(compile("find", Buffer.from(separator)).find(window, 0), found)
-      assert.deepStrictEqual(compile("find", [separator, separator]).find(window, 0), found)
+    fc.property(filled(pieces), fc.constantFrom("a", "ab", "aab", "\n"), ({ segments }, separator) => {
+      const found = compile("find", separator).find(segments, 0)
+      assert.deepStrictEqual(compile("find", [separator]).find(segments, 0), found)
+      assert.deepStrictEqual(compile("find", Buffer.from(separator)).find(segments, 0), found)
+      assert.deepStrictEqual(compile("find", [separator, separator]).find(segments, 0), found)
     }),
     { numRuns: 300 }
   )

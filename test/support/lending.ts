@@ -6,5 +6,5 @@ import { SessionConnection } from "../../src/internal/session/connection.ts"
 export const lend = (connection: Connection.Connection): Effect.Effect<void> =>
   Effect.sync(() => {
     if (!(connection instanceof SessionConnection)) throw new Error("lend: no connection of this library")
-    connection.session.reads.borrow()
+    connection.session.reads.shareMemory()
   })

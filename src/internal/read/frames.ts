@@ -9,7 +9,7 @@ import type { Node } from "../frame/node.ts"
 import { Located, Progress } from "../frame/progress.ts"
 import { errorOf } from "../frame/run.ts"
 import { notNow } from "../runtime/operation.ts"
-import { ReadOperation, type Source } from "./readBuffer.ts"
+import { ReadOperation, type Source } from "./readOperation.ts"
 
 /** What a read of messages fails with. */
 export type FrameError = ReadError | IncompleteRead | LimitOverrun | MalformedFrame
@@ -59,7 +59,7 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   tryNow(): B | typeof notNow {
     const { buffer } = this
     if (buffer.operation !== undefined || buffer.partial !== undefined) return notNow
-    const { end, piece, position } = buffer.window
+    const { end, piece, position } = buffer.segments
     if (position === end) return notNow
     const answer = this.answerIn(piece, position, end)
     if (answer !== notNow) buffer.skip(this.size)
@@ -78,17 +78,17 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   /** The message at the front of the buffer, which stays there. */
   protected look(): A | typeof stop {
     const { buffer, cursor, node } = this
-    const { window } = buffer
+    const { segments } = buffer
     let progress = buffer.partialOf === node ? buffer.partial : undefined
     if (progress === undefined) {
-      const { end, position } = window
-      const value = this.decode(window.piece, position, end)
+      const { end, position } = segments
+      const value = this.decode(segments.piece, position, end)
       if (value !== stop || cursor.fault !== undefined) return value
       progress = Progress.after(node, cursor, end - position)
       buffer.partialOf = node
       buffer.partial = progress
     }
-    const value = progress.advance(window, cursor)
+    const value = progress.advance(segments, cursor)
     this.size = progress.offset
     // found again, should it be asked for again
     if (value === stop && cursor.fault !== undefined) buffer.partial = undefined
@@ -107,7 +107,7 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     const { buffer, found, foundFault } = this
     this.found = stop
     this.foundFault = undefined
-    if (buffer.operation === this && buffer.closed === undefined) {
+    if (buffer.operation === this && !buffer.isClosed) {
       if (found !== stop) return found
       if (foundFault !== undefined) {
         this.cursor.fault = foundFault
@@ -122,12 +122,12 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
 
   settle(): Exit.Exit<B, FrameError | E> | undefined {
     const { buffer } = this
-    if (buffer.closed !== undefined) return this.broken()
+    if (buffer.isClosed) return this.broken()
     const answer = this.take()
     if (answer !== notNow) return Exit.succeed(answer)
     const { fault } = this.cursor
     if (fault !== undefined) return this.failed(fault)
-    return this.broken() ?? (buffer.end === undefined ? undefined : this.ended())
+    return this.broken() ?? (this.over() ? this.ended() : undefined)
   }
 
   // ------------------------------------------------------------------------
@@ -138,17 +138,17 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     const { buffer } = this
     const error = errorOf(this.name, this.node, fault, buffer.received - buffer.size, this.excerpt(fault.at))
     if (fault._tag === "Malformed" && fault.extent !== undefined)
-      buffer.skip(Math.min(fault.extent, buffer.window.length))
+      buffer.skip(Math.min(fault.extent, buffer.segments.length))
     return Exit.fail(error)
   }
 
   /** The few bytes from `offset` on. */
   private excerpt(offset: number): Uint8Array {
-    const { window } = this.buffer
-    const bytes = Bytes.allocate(Math.max(0, Math.min(16, window.length - offset)))
+    const { segments } = this.buffer
+    const bytes = Bytes.allocate(Math.max(0, Math.min(16, segments.length - offset)))
     const found = new Located()
     for (let at = 0; at < bytes.length;) {
-      window.locate(offset + at, found)
+      segments.locate(offset + at, found)
       const from = found.from + offset + at - found.offset
       const part = found.bytes.subarray(from, Math.min(found.end, from + bytes.length - at))
       bytes.set(part, at)
@@ -159,14 +159,14 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
 
   /** What the end of the stream means in front of a message, and inside one. */
   protected ended(): Exit.Exit<B, FrameError | E> {
-    return this.buffer.window.length === 0 ? this.atEnd() : this.cutOff()
+    return this.buffer.segments.length === 0 ? this.atEnd() : this.cutOff()
   }
   protected abstract atEnd(): Exit.Exit<B, FrameError | E>
 
   /** The message is not all there, and never will be. */
   protected cutOff(): Exit.Exit<never, IncompleteRead> {
     const { buffer } = this
-    const held = buffer.window.length
+    const held = buffer.segments.length
     const partial = held === 0 ? Bytes.empty : buffer.take(held)
     return Exit.fail(new IncompleteRead({ operation: this.name, partial }))
   }
@@ -245,7 +245,7 @@ export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
       messages.push(value as A)
       if (this.size === 0) break
       buffer.skip(this.size)
-      if (buffer.window.length === 0) break
+      if (buffer.segments.length === 0) break
       value = this.look()
     }
     return messages.length === 0 ? notNow : messages

@@ -15,7 +15,7 @@ import type { LinesOptions, StreamReader } from "../../StreamReader.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 import { notNow } from "../runtime/operation.ts"
-import { ReadOperation, type Source } from "./readBuffer.ts"
+import { ReadOperation, type Source } from "./readOperation.ts"
 import * as Separator from "./separator.ts"
 import { BufferReader } from "./reader.ts"
 
@@ -136,29 +136,29 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, Failure | C
 
   ready(): boolean {
     const first = this.next()
-    return first !== undefined || this.buffer.window.length > this.limit || this.over()
+    return first !== undefined || this.buffer.segments.length > this.limit || this.over()
   }
 
   settle(): Exit.Exit<NonEmptyReadonlyArray<string>, Failure | Cause.Done> | undefined {
     const { buffer } = this
-    const { window } = buffer
+    const { segments } = buffer
     const first = this.next()
     if (first !== undefined) {
       if (first.start <= this.limit) return this.lines(buffer.take(this.lastEnd(first)), false)
       buffer.skip(first.end)
       return this.overrun(first.start, true)
     }
-    if (window.length > this.limit) {
-      const consumed = window.length
-      if (buffer.end === undefined) buffer.discarding++
+    if (segments.length > this.limit) {
+      const consumed = segments.length
+      if (!this.over()) buffer.discarding++
       buffer.skip(consumed)
       return this.overrun(consumed, false)
     }
     const broken = this.broken()
     if (broken !== undefined) return broken
-    if (buffer.end === undefined) return undefined
-    if (window.length === 0) return this.cleanEnd
-    const rest = buffer.take(window.length)
+    if (!this.over()) return undefined
+    if (segments.length === 0) return this.cleanEnd
+    const rest = buffer.take(segments.length)
     return this.strict ? Exit.fail(new IncompleteRead({ operation: this.name, partial: rest })) : this.lines(rest, true)
   }
 
@@ -173,9 +173,9 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, Failure | C
         buffer.skip(first.end)
         continue
       }
-      if (buffer.window.length > this.limit) {
-        if (buffer.end === undefined) buffer.discarding++
-        buffer.skip(buffer.window.length)
+      if (buffer.segments.length > this.limit) {
+        if (!this.over()) buffer.discarding++
+        buffer.skip(buffer.segments.length)
       }
       return undefined
     }
@@ -188,14 +188,14 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, Failure | C
       buffer.searchedFor = Separator.lineFeed
       buffer.searched = 0
     }
-    const match = Separator.lineFeed.find(buffer.window, buffer.searched)
-    if (match === undefined) buffer.searched = buffer.window.length
+    const match = Separator.lineFeed.find(buffer.segments, buffer.searched)
+    if (match === undefined) buffer.searched = buffer.segments.length
     return match
   }
 
   /** The end of the last line in the front piece before one that is over the limit; at least the first. */
   private lastEnd(first: Separator.Match): number {
-    const { end, piece, position } = this.buffer.window
+    const { end, piece, position } = this.buffer.segments
     if (first.end > end - position) return first.end
     let last = end
     while (piece[last - 1] !== 10) last--

@@ -11,7 +11,8 @@ import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 import { ClosedStream, ConnectionLost, IncompleteRead } from "../base/errors.ts"
 import { notNow } from "../runtime/operation.ts"
-import { ReadBuffer, ReadOperation, type Source } from "./readBuffer.ts"
+import { ReadBuffer, type WaitingRead } from "./readBuffer.ts"
+import { ReadOperation, type Source } from "./readOperation.ts"
 import { BufferReader } from "./reader.ts"
 
 /** What is read at a time. */
@@ -37,18 +38,18 @@ class Take extends ReadOperation<readonly [Uint8Array], ReadError | IncompleteRe
     return notNow
   }
   ready(): boolean {
-    return this.left === 0 || this.buffer.window.length > 0 || this.over()
+    return this.left === 0 || this.buffer.segments.length > 0 || this.over()
   }
   settle(): Exit.Exit<readonly [Uint8Array], ReadError | IncompleteRead | Cause.Done> | undefined {
     const { buffer, left } = this
-    const { window } = buffer
+    const { segments } = buffer
     if (left === 0) return Exit.fail(Cause.Done())
-    if (window.length > 0) {
-      const size = Math.min(left, window.end - window.position)
+    if (segments.length > 0) {
+      const size = Math.min(left, segments.end - segments.position)
       this.left -= size
       return Exit.succeed([buffer.take(size)])
     }
-    return this.broken() ?? (buffer.end === undefined ? undefined : Exit.fail(cutShort(this.name, this.count)))
+    return this.broken() ?? (this.over() ? Exit.fail(cutShort(this.name, this.count)) : undefined)
   }
 }
 
@@ -94,18 +95,18 @@ class PartBuffer extends ReadBuffer {
   }
 
   /** Waits in the other reader. */
-  override park<A, E>(operation: ReadOperation<A, E>): Effect.Effect<A, E> {
+  override wait<A, E>(operation: WaitingRead<A, E>): Effect.Effect<A, E> {
     return new Move(this.whole, this, operation) as Effect.Effect<A, E>
   }
 
   /** Takes over what the other has of the part, or its end. */
   move(): void {
     const { whole } = this
-    const { window } = whole
-    if (this.closed !== undefined) return
-    if (window.length > 0) {
-      while (this.left > 0 && window.length > 0) {
-        const size = Math.min(this.left, window.end - window.position)
+    const { segments } = whole
+    if (this.isClosed) return
+    if (segments.length > 0) {
+      while (this.left > 0 && segments.length > 0) {
+        const size = Math.min(this.left, segments.end - segments.position)
         this.left -= size
         this.feed(whole.take(size))
       }
@@ -113,9 +114,8 @@ class PartBuffer extends ReadBuffer {
       return
     }
     const { end } = whole
-    if (end === undefined) return
-    if (typeof end === "function") this.feedLoss(end)
-    else {
+    if (end._tag === "lost") this.feedLoss(end.loss)
+    else if (end._tag === "ended") {
       // a part that was cut off must not look complete
       const cause = cutShort("limited", this.total)
       this.feedLoss((operation) => new ConnectionLost({ operation, kind: "Unknown", cause }))
@@ -126,7 +126,7 @@ class PartBuffer extends ReadBuffer {
   giveBack(): void {
     const pieces = this.takePieces()
     this.close("Closed")
-    if (this.whole.closed !== undefined) return
+    if (this.whole.isClosed) return
     const { operation } = this.whole
     if (operation instanceof Move && operation.part === this) {
       this.whole.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
@@ -139,8 +139,8 @@ class PartBuffer extends ReadBuffer {
 class Move<A, E> extends ReadOperation<A, E> {
   readonly name: string
   declare readonly part: PartBuffer
-  declare private readonly operation: ReadOperation<A, E>
-  constructor(whole: ReadBuffer, part: PartBuffer, operation: ReadOperation<A, E>) {
+  declare private readonly operation: WaitingRead<A, E>
+  constructor(whole: ReadBuffer, part: PartBuffer, operation: WaitingRead<A, E>) {
     super({ buffer: whole, bound: operation.bound })
     this.part = part
     this.operation = operation
@@ -155,13 +155,13 @@ class Move<A, E> extends ReadOperation<A, E> {
   }
   /** What belongs to the part moves there, where it is as safe: none of it is taken by this read before it is over. */
   ready(): boolean {
-    if (this.buffer.closed !== undefined) return true
+    if (this.buffer.isClosed) return true
     this.part.move()
     this.part.absorb()
-    return this.part.closed !== undefined || this.operation.ready()
+    return this.part.isClosed || this.operation.ready()
   }
   settle(): Exit.Exit<A, E | ReadError> | undefined {
-    if (this.buffer.closed !== undefined) return this.broken()
+    if (this.buffer.isClosed) return this.broken()
     this.part.move()
     return this.part.settle(this.operation)
   }

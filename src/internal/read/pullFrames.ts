@@ -11,7 +11,7 @@ import { type Fault, stop } from "../frame/cursor.ts"
 import { type Node, of } from "../frame/node.ts"
 import { notNow } from "../runtime/operation.ts"
 import { type FrameError, Many } from "./frames.ts"
-import type { Source } from "./readBuffer.ts"
+import type { Source } from "./readOperation.ts"
 import { BufferReader } from "./reader.ts"
 import * as Separator from "./separator.ts"
 
@@ -48,17 +48,17 @@ class PullFrames<A> extends Many<A, Cause.Done> {
   /** Drops what is there of a message that is not wanted. Whether all of it is gone. */
   private dropped(): boolean {
     const { buffer } = this
-    const { window } = buffer
+    const { segments } = buffer
     if (this.dropping > 0) {
-      const size = Math.min(this.dropping, window.length)
+      const size = Math.min(this.dropping, segments.length)
       this.dropping -= size
       if (size > 0) buffer.skip(size)
     }
     const until = this.droppingUntil
     if (until !== undefined) {
-      const match = until.find(window, 0)
+      const match = until.find(segments, 0)
       // an end may have begun in the last bytes
-      const size = match === undefined ? Math.max(0, window.length + 1 - until.longest) : match.end
+      const size = match === undefined ? Math.max(0, segments.length + 1 - until.longest) : match.end
       if (size > 0) buffer.skip(size)
       if (match !== undefined) this.droppingUntil = undefined
     }

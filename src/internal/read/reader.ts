@@ -8,24 +8,32 @@ import type { LineError, LineOptions, LineResult, StreamReader, UntilOptions } f
 import type { Decoder } from "../../Frame.ts"
 import * as Argument from "../base/argument.ts"
 import { of } from "../frame/node.ts"
-import type { ReadBuffer, Source } from "./readBuffer.ts"
+import { ended } from "./end.ts"
+import type { ReadBuffer } from "./readBuffer.ts"
+import type { Source } from "./readOperation.ts"
 import * as ReadFrames from "./frames.ts"
-import * as Read from "./reads.ts"
+import { ReadAll } from "./reads/all.ts"
+import * as Exactly from "./reads/exactly.ts"
+import * as Line from "./reads/line.ts"
+import * as Pieces from "./reads/pieces.ts"
+import * as Some from "./reads/some.ts"
+import { Unread } from "./reads/unread.ts"
+import * as Until from "./reads/until.ts"
 import * as Separator from "./separator.ts"
 
-/** How long a header is at most, for which the reader remembers how it is read even though bodies are read in between. */
-const mostOfHeader = 16
+/** Up to so many bytes are a header: the reader remembers how it is read even though bodies are read in between. */
+const maxHeaderBytes = 16
 
 export class BufferReader implements StreamReader, Source {
   readonly buffer: ReadBuffer
   readonly bound: number | undefined
   // A loop asks for the same again and again: what it needs is made once. No read keeps anything to itself but what it asks for.
-  private line: Read.ReadLine | undefined = undefined
-  private lineOption: Read.ReadLineOption | undefined = undefined
-  private lineText: Read.ReadLineText | undefined = undefined
-  private some: Read.Read | undefined = undefined
-  private header: Read.ReadExactly | undefined = undefined
-  private body: Read.ReadExactly | undefined = undefined
+  private line: Line.ReadLine | undefined = undefined
+  private lineOption: Line.ReadLineOption | undefined = undefined
+  private lineText: Line.ReadLineText | undefined = undefined
+  private some: Some.Read | undefined = undefined
+  private header: Exactly.ReadExactly | undefined = undefined
+  private body: Exactly.ReadExactly | undefined = undefined
   private frame: ReadFrames.ReadFrame<any> | undefined = undefined
   private frames: ReadFrames.ReadFrames<any> | undefined = undefined
 
@@ -46,22 +54,22 @@ export class BufferReader implements StreamReader, Source {
     const { some } = this
     if (some !== undefined && some.count === maxBytes) return some
     return maxBytes > 0 && Number.isSafeInteger(maxBytes)
-      ? (this.some = new Read.Read(this, maxBytes))
-      : checked(() => new Read.Read(this, Argument.count("read", "maxBytes", maxBytes)))
+      ? (this.some = new Some.Read(this, maxBytes))
+      : checked(() => new Some.Read(this, Argument.count("read", "maxBytes", maxBytes)))
   }
 
   readInto(target: Uint8Array) {
-    return checked(() => new Read.ReadInto(this, Argument.bytes("readInto", target)))
+    return checked(() => new Some.ReadInto(this, Argument.bytes("readInto", target)))
   }
 
   readOption(maxBytes: number) {
-    return checked(() => new Read.ReadOption(this, Argument.count("readOption", "maxBytes", maxBytes)))
+    return checked(() => new Some.ReadOption(this, Argument.count("readOption", "maxBytes", maxBytes)))
   }
 
   readAll(options: { readonly maxBytes: number | "unbounded" }) {
     return checked(
       () =>
-        new Read.ReadAll(
+        new ReadAll(
           this,
           options?.maxBytes === "unbounded" ? Infinity : Argument.count("readAll", "maxBytes", options?.maxBytes)
         )
@@ -69,41 +77,41 @@ export class BufferReader implements StreamReader, Source {
   }
 
   readExactly(count: number) {
-    const known = count <= mostOfHeader ? this.header : this.body
+    const known = count <= maxHeaderBytes ? this.header : this.body
     if (known !== undefined && known.count === count) return known
     return count > 0 && Number.isSafeInteger(count)
-      ? this.remember(new Read.ReadExactly(this, count))
-      : checked(() => new Read.ReadExactly(this, Argument.count("readExactly", "count", count)))
+      ? this.remember(new Exactly.ReadExactly(this, count))
+      : checked(() => new Exactly.ReadExactly(this, Argument.count("readExactly", "count", count)))
   }
 
   readExactlyOption(count: number) {
-    return checked(() => new Read.ReadExactlyOption(this, Argument.count("readExactlyOption", "count", count)))
+    return checked(() => new Exactly.ReadExactlyOption(this, Argument.count("readExactlyOption", "count", count)))
   }
 
   readUntil(separator: Separator.Input, options?: UntilOptions) {
-    return checked(() => this.until("readUntil", Read.ReadUntil, separator, options))
+    return checked(() => this.until("readUntil", Until.ReadUntil, separator, options))
   }
 
   readUntilOption(separator: Separator.Input, options?: UntilOptions) {
-    return checked(() => this.until("readUntilOption", Read.ReadUntilOption, separator, options))
+    return checked(() => this.until("readUntilOption", Until.ReadUntilOption, separator, options))
   }
 
   get readLine() {
-    return (this.line ??= new Read.ReadLine(this, this.ask("readLine", false))) as Effect.Effect<
+    return (this.line ??= new Line.ReadLine(this, this.ask("readLine", false))) as Effect.Effect<
       Uint8Array,
       ReadError | LimitOverrun
     >
   }
 
   get readLineOption() {
-    return (this.lineOption ??= new Read.ReadLineOption(this, this.ask("readLineOption", false))) as Effect.Effect<
+    return (this.lineOption ??= new Line.ReadLineOption(this, this.ask("readLineOption", false))) as Effect.Effect<
       Option.Option<Uint8Array>,
       ReadError | LimitOverrun
     >
   }
 
   get readLineText() {
-    return (this.lineText ??= new Read.ReadLineText(this, this.ask("readLineText", true)))
+    return (this.lineText ??= new Line.ReadLineText(this, this.ask("readLineText", true)))
   }
 
   readLineWith<const Options extends LineOptions>(
@@ -113,14 +121,14 @@ export class BufferReader implements StreamReader, Source {
       const name = "readLineWith"
       const { end = "optional", keepDelimiter = true, onOverrun = "fail" } = Argument.record(name, "options", options)
       const strict = Argument.oneOf(name, "end", end, ["optional", "required"]) === "required"
-      const ask: Read.LineAsk = {
+      const ask: Line.LineAsk = {
         name,
         limit: this.limitOf(name, options),
         onOverrun: Argument.oneOf(name, "onOverrun", onOverrun, ["fail", "discard"]),
         strict
       }
-      if (!Argument.flag(name, "keepDelimiter", keepDelimiter)) return new Read.ReadBareLine(this, ask)
-      return ask.strict ? new Read.ReadStrictLine(this, ask) : new Read.ReadLine(this, ask)
+      if (!Argument.flag(name, "keepDelimiter", keepDelimiter)) return new Line.ReadBareLine(this, ask)
+      return ask.strict ? new Line.ReadStrictLine(this, ask) : new Line.ReadLine(this, ask)
     })
   }
 
@@ -145,37 +153,37 @@ export class BufferReader implements StreamReader, Source {
   }
 
   peek(count: number) {
-    return checked(() => new Read.Peek(this, Argument.count("peek", "count", count)))
+    return checked(() => new Exactly.Peek(this, Argument.count("peek", "count", count)))
   }
 
   skip(count: number) {
     return checked((): Effect.Effect<void, ReadError | IncompleteRead> => {
       const size = Argument.count("skip", "count", count)
-      return size <= this.limit ? new Read.Skip(this, size) : Effect.suspend(() => new Read.SkipMany(this, size))
+      return size <= this.limit ? new Exactly.Skip(this, size) : Effect.suspend(() => new Exactly.SkipMany(this, size))
     })
   }
 
   discardUntil(separator: Separator.Input) {
-    return checked(() => new Read.DiscardUntil(this, Separator.compile("discardUntil", separator)))
+    return checked(() => new Until.DiscardUntil(this, Separator.compile("discardUntil", separator)))
   }
 
   unread(bytes: Uint8Array) {
-    return checked(() => new Read.Unread(this, Argument.bytes("unread", bytes)))
+    return checked(() => new Unread(this, Argument.bytes("unread", bytes)))
   }
 
   get pull() {
-    return new Read.Pull(this)
+    return new Pieces.Pull(this)
   }
 
   /** What a stream of the pieces is made of. */
   get pullPiece() {
-    return new Read.PullPiece(this)
+    return new Pieces.PullPiece(this)
   }
 
   get atEof() {
     return Effect.sync(() => {
       this.buffer.absorb()
-      return this.buffer.end === "Eof" && this.buffer.size === 0 && this.buffer.closed === undefined
+      return this.buffer.end === ended && this.buffer.size === 0
     })
   }
 
@@ -186,14 +194,16 @@ export class BufferReader implements StreamReader, Source {
   toJSON() {
     const { buffer } = this
     buffer.absorb()
+    const { end } = buffer
+    const before = end._tag === "closed" ? end.before : end
     return {
       _id: "StreamReader",
       buffered: buffer.size,
       limit: buffer.limit,
-      eof: buffer.end === "Eof",
+      eof: before === ended,
       paused: buffer.paused,
-      closed: buffer.closed,
-      lost: typeof buffer.end === "function" ? buffer.end("inspect")._tag : undefined,
+      closed: end._tag === "closed" ? end.reason : undefined,
+      lost: before._tag === "lost" ? before.loss("inspect")._tag : undefined,
       waiting: buffer.operation?.name
     }
   }
@@ -203,8 +213,8 @@ export class BufferReader implements StreamReader, Source {
     return this.toJSON()
   }
 
-  private remember(read: Read.ReadExactly): Read.ReadExactly {
-    if (read.count <= mostOfHeader) this.header = read
+  private remember(read: Exactly.ReadExactly): Exactly.ReadExactly {
+    if (read.count <= maxHeaderBytes) this.header = read
     else this.body = read
     return read
   }
@@ -221,7 +231,7 @@ export class BufferReader implements StreamReader, Source {
     return new Operation(this, Separator.compile(name, separator), limit, keepDelimiter)
   }
 
-  private ask(name: string, strict: boolean): Read.LineAsk {
+  private ask(name: string, strict: boolean): Line.LineAsk {
     return { name, limit: this.buffer.limit, onOverrun: "fail", strict }
   }
 

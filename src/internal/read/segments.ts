@@ -19,7 +19,7 @@ const nothing: ArrayBufferLike = Bytes.empty.buffer
 const firstSlab = 1024
 const lastSlab = 65536
 
-export class ByteWindow {
+export class Segments {
   /** Bytes held. */
   length = 0
   /** The piece at the front; reads of the fast path look at `piece`, `position` and `end` only. */
@@ -39,7 +39,7 @@ export class ByteWindow {
   private slabEnd = 0
   private slabSize = firstSlab
 
-  /** Appends bytes. They belong to the window from now on. */
+  /** Appends bytes. They belong to the segments from now on. */
   push(bytes: Uint8Array): void {
     const size = bytes.length
     if (this.length === 0) {
@@ -84,7 +84,7 @@ export class ByteWindow {
     else this.rest.push(piece)
   }
 
-  /** Puts bytes back in front of all others. They belong to the window from now on. */
+  /** Puts bytes back in front of all others. They belong to the segments from now on. */
   unshift(bytes: Uint8Array): void {
     if (this.length === 0) return this.push(bytes)
     const current = this.next === this.rest.length && this.slab !== undefined ? this.sealed() : this.front()
@@ -187,7 +187,7 @@ export class ByteWindow {
     return this.memory === memory.buffer && this.base + this.position === memory.byteOffset
   }
 
-  /** The front piece moves to memory of the window: what it lies in is somebody else's. */
+  /** The front piece moves to memory of the segments: what it lies in is somebody else's. */
   own(): void {
     this.begin(Bytes.copy(this.front()))
     this.end = this.piece.length

@@ -4,7 +4,7 @@
  * A search remembers how far it came, so that bytes are looked at once however
  * many pieces they come in, and stops at the end that comes first.
  */
-import type { ByteWindow } from "./segments.ts"
+import type { Segments } from "./segments.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 
@@ -18,7 +18,7 @@ export interface Separator {
   readonly shortest: number
   readonly longest: number
   /** The first match at or after `from`, as CPython 3.13 defines it: the one that ends first, the shortest of those. */
-  find(window: ByteWindow, from: number): Match | undefined
+  find(segments: Segments, from: number): Match | undefined
   /** Where the first match lies that is whole in `piece`, at or after `from` and before `end`, or -1. One length only. */
   findIn?(piece: Uint8Array, from: number, end: number): number
   /** What each match ends with. One length only. */
@@ -35,17 +35,17 @@ class SingleByte implements Separator {
   findIn(piece: Uint8Array, from: number, end: number): number {
     return Bytes.indexOfByte(piece, this.lastByte, from, end)
   }
-  find(window: ByteWindow, from: number): Match | undefined {
-    const { end, position } = window
+  find(segments: Segments, from: number): Match | undefined {
+    const { end, position } = segments
     // most are in the piece at the front
     if (position + from < end) {
-      const at = Bytes.indexOfByte(window.piece, this.lastByte, position + from, end) - position
+      const at = Bytes.indexOfByte(segments.piece, this.lastByte, position + from, end) - position
       if (at >= 0) return { start: at, end: at + 1 }
       from = end - position
     }
-    if (from === window.length) return undefined
+    if (from === segments.length) return undefined
     let match: Match | undefined
-    window.scan(from, (piece, start, end, offset) => {
+    segments.scan(from, (piece, start, end, offset) => {
       const index = Bytes.indexOfByte(piece, this.lastByte, start, end)
       if (index === -1) return false
       const at = offset + index - start
@@ -77,17 +77,19 @@ class MultiByte implements Separator {
       if (matchesPiece(this.bytes, piece, index)) return index
     }
   }
-  find(window: ByteWindow, from: number): Match | undefined {
-    const last = window.length - this.longest
+  find(segments: Segments, from: number): Match | undefined {
+    const last = segments.length - this.longest
     let match: Match | undefined
-    window.scan(from, (piece, start, end, offset) => {
+    segments.scan(from, (piece, start, end, offset) => {
       for (let index = start; ; index++) {
         index = Bytes.indexOfByte(piece, this.bytes[0]!, index, end)
         if (index === -1) return false
         const at = offset + index - start
         if (at > last) return true
         if (
-          index + this.bytes.length <= end ? matchesPiece(this.bytes, piece, index) : matchesAt(this.bytes, window, at)
+          index + this.bytes.length <= end
+            ? matchesPiece(this.bytes, piece, index)
+            : matchesAt(this.bytes, segments, at)
         ) {
           match = { start: at, end: at + this.bytes.length }
           return true
@@ -111,9 +113,9 @@ class Several implements Separator {
     this.longest = this.all[this.all.length - 1]!.length
     for (const separator of this.all) this.first[separator[0]!] = 1
   }
-  find(window: ByteWindow, from: number): Match | undefined {
+  find(segments: Segments, from: number): Match | undefined {
     let best: Match | undefined
-    window.scan(from, (piece, start, end, offset) => {
+    segments.scan(from, (piece, start, end, offset) => {
       for (let index = start; index < end; index++) {
         if (this.first[piece[index]!] === 0) continue
         const at = offset + index - start
@@ -121,9 +123,9 @@ class Several implements Separator {
         if (best !== undefined && at + this.shortest > best.end) return true
         for (const separator of this.all) {
           const stop = at + separator.length
-          if (stop > window.length || (best !== undefined && stop > best.end)) break
+          if (stop > segments.length || (best !== undefined && stop > best.end)) break
           if (
-            index + separator.length <= end ? matchesPiece(separator, piece, index) : matchesAt(separator, window, at)
+            index + separator.length <= end ? matchesPiece(separator, piece, index) : matchesAt(separator, segments, at)
           ) {
             if (best === undefined || stop < best.end || separator.length < best.end - best.start) {
               best = { start: at, end: stop }
@@ -145,10 +147,10 @@ const matchesPiece = (separator: Uint8Array, piece: Uint8Array, at: number): boo
   return true
 }
 
-const matchesAt = (separator: Uint8Array, window: ByteWindow, at: number): boolean => {
+const matchesAt = (separator: Uint8Array, segments: Segments, at: number): boolean => {
   let matched = 0
   let same = true
-  window.scan(at, (piece, start, end) => {
+  segments.scan(at, (piece, start, end) => {
     for (let i = start; i < end && matched < separator.length; i++, matched++) {
       if (piece[i] !== separator[matched]) {
         same = false

@@ -101,7 +101,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession 
 
   onLent(bytes: Uint8Array): void {
     this.writes.cork()
-    this.reads.feedLent(bytes)
+    this.reads.feedShared(bytes)
     this.writes.uncork()
   }
 
@@ -178,7 +178,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession 
     }
   }
 
-  lend(): void {
+  shareMemory(): void {
     try {
       this.transport.lend?.()
     } catch (error) {

@@ -10,7 +10,7 @@ import type { StreamWriter } from "../../../StreamWriter.ts"
 import type { StartTlsOptions } from "../../../Tls.ts"
 import type { ConnectionInfo } from "../../../Transport.ts"
 import { SessionConnection } from "../../session/connection.ts"
-import type { ReadBuffer, ReadOperation } from "../../read/readBuffer.ts"
+import type { ReadBuffer, WaitingRead } from "../../read/readBuffer.ts"
 
 /** How many bytes a connection's waiting read has use for; 0 if none waits. */
 export class Demand {
@@ -20,7 +20,7 @@ export class Demand {
     const { reads } = this
     if (reads === undefined) return 0
     // this side has closed: all that comes is thrown away
-    if (reads.closed !== undefined) return Infinity
+    if (reads.isClosed) return Infinity
     return reads.operation === undefined ? 0 : missing(reads.operation, reads.size)
   }
 
@@ -29,10 +29,10 @@ export class Demand {
     if (!(connection instanceof SessionConnection)) throw new Error("not a connection of this library")
     const { reads } = connection.session
     this.reads = reads
-    const park = reads.park.bind(reads)
-    reads.park = (operation, fiber) => {
+    const wait = reads.wait.bind(reads)
+    reads.wait = (operation, fiber) => {
       onChange()
-      return park(operation, fiber)
+      return wait(operation, fiber)
     }
     const close = reads.close.bind(reads)
     reads.close = (reason) => {
@@ -43,7 +43,7 @@ export class Demand {
 }
 
 /** A read of a number of bytes takes what is missing of them, a search takes one after the other. */
-const missing = ({ count, name }: ReadOperation<unknown, unknown>, held: number): number => {
+const missing = ({ count, name }: WaitingRead<unknown, unknown>, held: number): number => {
   switch (name) {
     case "read":
     case "readOption":

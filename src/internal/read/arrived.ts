@@ -1,0 +1,128 @@
+/**
+ * What has arrived and was not read: chunks in the queue, then segments, then the end. Bytes are counted over both, and
+ * taking some of them lets the transport go on.
+ */
+import type { Progress } from "../frame/progress.ts"
+import { Backpressure, type Flow } from "./backpressure.ts"
+import { type End, open } from "./end.ts"
+import { ChunkQueue } from "./queue.ts"
+import { Segments } from "./segments.ts"
+
+export class Arrived {
+  readonly limit: number
+  /** Counts the bytes in queue and segments together. */
+  readonly backpressure: Backpressure
+  readonly segments = new Segments()
+  /** How the stream stands, as far as the segments have got. */
+  end: End = open
+  /** Bytes ever fed. */
+  received = 0
+  /** Where the next search for a separator may begin, and which one it was. */
+  searched = 0
+  searchedFor: unknown = undefined
+  /** How far a message came that is not all there, and which frame it is of; until something is read. */
+  partial: Progress | undefined = undefined
+  partialOf: unknown = undefined
+  protected readonly queue = new ChunkQueue()
+
+  constructor(limit: number, flow: Flow) {
+    this.limit = limit
+    this.backpressure = new Backpressure(limit, flow)
+  }
+
+  /** Bytes in queue and segments together. */
+  get size(): number {
+    return this.backpressure.size
+  }
+
+  /** Whether the transport is held back. */
+  get paused(): boolean {
+    return this.backpressure.paused
+  }
+
+  /** How many bytes were read. */
+  get taken(): number {
+    return this.received - this.size
+  }
+
+  /** Whether this side has closed the stream. */
+  get isClosed(): boolean {
+    return this.end._tag === "closed"
+  }
+
+  /** Whether nothing is left to read, and nothing comes any more. */
+  get isOver(): boolean {
+    return this.isClosed || (this.queue.ended && this.size === 0)
+  }
+
+  /** Moves everything that has arrived into the segments. */
+  absorb(): void {
+    if (!this.queue.filled) return
+    const end = this.queue.moveTo(this.segments)
+    if (end !== open) this.end = end
+  }
+
+  /** Bytes left the segments: bookkeeping, and the transport may go on. The last thing that a read does. */
+  private consumed(count: number): void {
+    if (count > 0) this.partial = undefined
+    this.searched = this.searched > count ? this.searched - count : 0
+    this.backpressure.removed(count)
+  }
+
+  take(count: number): Uint8Array {
+    const bytes = this.segments.take(count)
+    this.consumed(count)
+    return bytes
+  }
+
+  takeInto(target: Uint8Array, count: number): void {
+    this.segments.takeInto(target, count)
+    this.consumed(count)
+  }
+
+  skip(count: number): void {
+    this.segments.skip(count)
+    this.consumed(count)
+  }
+
+  /** Removes everything that has arrived, in the pieces it came in. */
+  takePieces(): ReadonlyArray<Uint8Array> {
+    const pieces = this.segments.takeAll()
+    let count = 0
+    for (const piece of pieces) count += piece.length
+    while (count < this.size) {
+      const piece = this.queue.take()
+      count += piece.length
+      pieces.push(piece)
+    }
+    this.consumed(count)
+    return pieces
+  }
+
+  /** Removes the first piece; there must be one. */
+  takePiece(): Uint8Array {
+    const { segments } = this
+    const piece = segments.length > 0 ? segments.take(segments.end - segments.position) : this.queue.take()
+    this.consumed(piece.length)
+    return piece
+  }
+
+  /** Puts bytes back in front. */
+  unread(bytes: Uint8Array): void {
+    this.absorb()
+    this.segments.unshift(bytes)
+    this.backpressure.added(bytes.length)
+    this.partial = undefined
+    this.searched = 0
+    this.backpressure.pauseIfFull()
+  }
+
+  /** Drops everything. */
+  protected clear(): void {
+    this.segments.clear()
+    this.queue.clear()
+    this.partial = undefined
+    this.searched = 0
+    this.backpressure.close()
+  }
+}
