@@ -209,21 +209,21 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "flush forgotten at close: what is still buffered is dropped",
-    file: "internal/session/session.ts",
-    find: '      this.resume()\n      this.writes.end("Closed")\n',
+    file: "internal/session/closing.ts",
+    find: '      session.resume()\n      writes.end("Closed")\n',
     replace: "      this.release()\n"
   },
   {
     name: "close has no bound",
-    file: "internal/session/session.ts",
-    find: "    if (this.outcome !== undefined) return\n    this.closeTimer = undefined\n",
-    replace: "    if (this.closing) return\n    this.closeTimer = undefined\n"
+    file: "internal/session/closing.ts",
+    find: "    if (this.outcome !== undefined) return\n    this.timer = undefined\n",
+    replace: "    if (this.begun) return\n    this.timer = undefined\n"
   },
   {
     name: "the end of a scope undoes a close that has begun",
-    file: "internal/session/connection.ts",
-    find: " || this.session.endedHere\n",
-    replace: "\n"
+    file: "internal/session/closing.ts",
+    find: " || session.endedHere ?",
+    replace: " ?"
   },
   {
     name: "a timeout is judged before what has come is read",
@@ -234,13 +234,14 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "a reset looks like an end",
     file: "internal/session/session.ts",
-    find: "    if (failure === undefined && this.peerEnded && this.writes.ended) {",
-    replace: '    if (failure === undefined || failure.kind === "Reset") {\n      this.reads.feedEnd()'
+    find: "    if (failure === undefined && this.peerEnded && this.writes.ended) return",
+    replace:
+      '    if (failure?.kind === "Reset") this.reads.feedEnd()\n    if (failure === undefined || failure.kind === "Reset") return'
   },
   {
     name: "a loss does not reach those who write",
     file: "internal/session/session.ts",
-    find: "    // in this order: whoever wakes to a failed read finds that writing is over as well\n    this.writes.break(lost)\n",
+    find: "    // in this order: a fiber that wakes to a failed read finds that writing is over as well\n    this.writes.break(lost)\n",
     replace: ""
   },
   {
@@ -251,7 +252,7 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "closed is not told to those who wait for it",
-    file: "internal/session/session.ts",
+    file: "internal/session/closing.ts",
     find: "    for (const wake of waiters) wake()\n",
     replace: ""
   },

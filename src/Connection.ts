@@ -26,7 +26,7 @@ import * as Argument from "./internal/base/argument.ts"
 import { acquire as acquireConnection, SessionConnection } from "./internal/session/connection.ts"
 import { checkedDuplex, DuplexTransport } from "./internal/transport/duplex.ts"
 import { checkedPair, PairTransport } from "./internal/transport/pair.ts"
-import type * as InternalSession from "./internal/session/session.ts"
+import type * as InternalClosing from "./internal/session/closing.ts"
 import * as Relay from "./internal/session/relay.ts"
 import * as Services from "./internal/base/tags.ts"
 import * as NetworkOptions from "./internal/base/networkOptions.ts"
@@ -55,7 +55,7 @@ import type { ConnectionInfo, Transport } from "./Transport.ts"
  * @category models
  * @since 0.1.0
  */
-export type Closed = InternalSession.Closed
+export type Closed = InternalClosing.Closed
 
 /**
  * A connection.

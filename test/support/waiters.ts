@@ -18,14 +18,15 @@ export const nobody: Waiting = { writers: 0, forProgress: 0, closing: 0, reading
 export const waiting = (connection: Connection.Connection): Waiting => {
   if (!(connection instanceof SessionConnection)) throw new Error("not a connection of this library's own")
   const { session } = connection
-  const size = (owner: object, key: string): number => {
+  const field = (owner: object, key: string): object | undefined => {
     if (!(key in owner)) throw new Error(`there is no ${key} any more`)
-    return ((owner as Record<string, unknown>)[key] as Set<unknown> | undefined)?.size ?? 0
+    return (owner as Record<string, object | undefined>)[key]
   }
+  const size = (owner: object, key: string): number => (field(owner, key) as Set<unknown> | undefined)?.size ?? 0
   return {
     writers: size(session.writes.waiters, "toWrite"),
     forProgress: size(session.writes.waiters, "forProgress"),
-    closing: size(session, "waiters"),
+    closing: size(field(session, "closing")!, "waiters"),
     reading: session.reads.operation?.name
   }
 }

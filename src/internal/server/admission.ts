@@ -7,7 +7,7 @@
  * needed.
  */
 import type { SessionConnection } from "../session/connection.ts"
-import type { Closed } from "../session/session.ts"
+import type { Closed } from "../session/closing.ts"
 
 interface Client {
   readonly connection: SessionConnection
@@ -55,7 +55,7 @@ export class AdmissionQueue<C extends Client> {
   add(client: C, admitted: (client: C) => void): void {
     const waiting = new Waiting(client, admitted)
     this.present.add(waiting)
-    client.connection.session.onClosed = (closed) => this.leaves(waiting, closed)
+    client.connection.session.onClosed((closed) => this.leaves(waiting, closed))
   }
 
   /** Takes the next one out of the queue. */
@@ -84,7 +84,7 @@ export class AdmissionQueue<C extends Client> {
   private remove(waiting: Waiting<C>): void {
     this.present.delete(waiting)
     this.departed.delete(waiting)
-    waiting.client.connection.session.onClosed = undefined
+    waiting.client.connection.session.onClosed(undefined)
   }
 }
 

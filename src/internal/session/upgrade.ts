@@ -1,0 +1,108 @@
+/**
+ * STARTTLS, and its opposite: what becomes of a connection whose transport is changed, and of its bytes.
+ *
+ * What was written goes out before the change. What was read ahead is the peer's, and in plain text: it fails the upgrade,
+ * because somebody may have put it there, or is the beginning of what the peer says in TLS, if the program says so. It
+ * never becomes what TLS has delivered.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import type { WriteError } from "../../StreamError.ts"
+import type { StartTlsOptions } from "../../Tls.ts"
+import type { Transport } from "../../Transport.ts"
+import { ClosedStream, TlsFailed } from "../base/errors.ts"
+import { checkStartTls } from "../base/tlsOptions.ts"
+import { Flush } from "../write/writes.ts"
+import { owned } from "./closing.ts"
+import type { Session } from "./session.ts"
+
+/** A connection that is upgraded, or the one that comes of it. */
+interface Upgradable {
+  readonly session: Session
+  endWith(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown>
+}
+
+/** Makes the connection that goes on over another transport. */
+type Renew<C> = (transport: Transport) => C
+
+/** What a change of the transport comes to: another one, and the bytes that come before all that it delivers. */
+interface Changed {
+  readonly transport: Transport
+  /** To be asked once somebody is attached to the transport. */
+  readonly leftover: () => ReadonlyArray<Uint8Array>
+}
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+type Upgrade<C> = Effect.Effect<C, TlsFailed | WriteError, Scope.Scope>
+
+export const startTls = <C extends Upgradable>(
+  session: Session,
+  options: StartTlsOptions,
+  renew: Renew<C>
+): Upgrade<C> =>
+  Effect.suspend(() => {
+    // before anything happens
+    checkStartTls("startTls", options)
+    const { transport } = session
+    const startTls = transport.startTls?.bind(transport)
+    if (startTls === undefined) return unsupported("startTls")
+    return handOver("startTls", session, renew, (leftover) => {
+      if (leftover.length > 0 && options.leftover !== "feedTls") {
+        return Effect.fail(new TlsFailed({ operation: "startTls", kind: "InjectedPlaintext", peer: session.peer }))
+      }
+      return Effect.map(startTls(options, leftover), (transport) => ({ transport, leftover: () => [] }))
+    })
+  })
+
+/** What TLS delivered and nobody has read comes first, then what the peer says in plain text. */
+export const stopTls = <C extends Upgradable>(session: Session, renew: Renew<C>): Upgrade<C> => {
+  const { transport } = session
+  const stopTls = transport.stopTls?.bind(transport)
+  if (stopTls === undefined) return unsupported("stopTls")
+  return handOver("stopTls", session, renew, (leftover) =>
+    Effect.map(stopTls(), (stopped) => ({
+      transport: stopped.transport,
+      leftover: () => [...leftover, ...stopped.leftover()]
+    }))
+  )
+}
+
+const unsupported = (operation: string): Effect.Effect<never, TlsFailed> =>
+  Effect.fail(new TlsFailed({ operation, kind: "Unsupported" }))
+
+/** Gives the transport to a new connection, behind everything that was written. */
+const handOver = <C extends Upgradable>(
+  operation: string,
+  session: Session,
+  renew: Renew<C>,
+  change: (leftover: ReadonlyArray<Uint8Array>) => Effect.Effect<Changed, TlsFailed>
+): Upgrade<C> => {
+  const { writes } = session
+  // a close or an abort of this handle meanwhile gives up the change
+  const givenUp = Effect.flatMap(session.awaitOutcome, () =>
+    Effect.fail(new ClosedStream({ operation, reason: "Aborted" }))
+  )
+  const flush = new Flush(writes, operation)
+  const begin = (restore: Restore): Effect.Effect<Changed, TlsFailed | WriteError> =>
+    Effect.suspend(() => {
+      // also what others wrote while the flush was waited for; and nobody can write between this and what follows
+      if (writes.buffered > 0 || writes.ending !== undefined || writes.broken !== undefined) {
+        return Effect.flatMap(restore(flush), () =>
+          writes.ending === "Eof" ? Effect.fail(new ClosedStream({ operation, reason: "Eof" })) : begin(restore)
+        )
+      }
+      // from here on there is no way back
+      const changing = Effect.raceFirst(change(session.detach()), givenUp)
+      return Effect.onExit(restore(changing), (exit) => (Exit.isSuccess(exit) ? Effect.void : session.abort))
+    })
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(begin(restore), ({ leftover, transport }) => {
+      const connection = renew(transport)
+      session.succeed(connection.session)
+      for (const bytes of leftover()) connection.session.onData(bytes)
+      return owned(connection)
+    })
+  )
+}
