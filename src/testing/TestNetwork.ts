@@ -44,7 +44,9 @@ import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
 import * as Connection from "../Connection.ts"
 import * as LockStep from "../internal/testing/network/lockStep.ts"
-import * as Internal from "../internal/testing/network/memoryNetwork.ts"
+import { MemoryNetwork } from "../internal/testing/network/memoryNetwork.ts"
+import { remember, timelineOf as timelineOnWire, Wire } from "../internal/testing/network/wire.ts"
+import type { LoadTls } from "../internal/transport/tlsEngine.ts"
 import { VirtualTime } from "../internal/testing/time/virtualTime.ts"
 import { Network } from "../Network.ts"
 import type * as Faults from "./Faults.ts"
@@ -240,7 +242,7 @@ export class TestNetwork extends Context.Service<
   }
 >()("effect-byte-streams/testing/TestNetwork") {}
 
-const serviceOf = (wire: Internal.Wire): TestNetwork["Service"] => ({
+const serviceOf = (wire: Wire): TestNetwork["Service"] => ({
   seed: wire.seed,
   faults: wire.faults,
   events: Effect.sync(() => wire.recorder.events()),
@@ -302,10 +304,13 @@ export const settled: Effect.Effect<void, never, TestNetwork> = Effect.flatMap(
 // layers
 // ---------------------------------------------------------------------------
 
+/** TLS over it is that of Node, which is loaded when it is first needed. */
+const loadTls: LoadTls = Effect.promise(() => import("../internal/node/tls/handshake.ts"))
+
 const build = (options: Options): Effect.Effect<Context.Context<Network | TestNetwork>, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.sync(() => new Internal.MemoryNetwork(options)),
+      Effect.sync(() => new MemoryNetwork(options, loadTls)),
       (network) => Effect.sync(() => network.wire.stop())
     ),
     (network) =>
@@ -570,7 +575,7 @@ const deadlock = "every fiber waits, and nothing is on its way that could wake o
  */
 export const pair = (options?: PairOptions): Effect.Effect<Pair, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const wire = new Internal.Wire("TestNetwork.pair", options ?? {})
+    const wire = new Wire("TestNetwork.pair", options ?? {}, loadTls)
     const link = yield* connect(wire)
     return yield* ends(wire, link, options)
   })
@@ -597,37 +602,37 @@ export const pair = (options?: PairOptions): Effect.Effect<Pair, never, Scope.Sc
 export const lockstep = (options?: PairOptions): Effect.Effect<Pair, never, Scope.Scope> =>
   Effect.gen(function* () {
     const demand = { left: new LockStep.Demand(), right: new LockStep.Demand() }
-    const wire = new Internal.Wire("TestNetwork.lockstep", options ?? {}, {
+    const wire = new Wire("TestNetwork.lockstep", options ?? {}, loadTls, {
       // one piece at a time: what is on its way is what the read has use for
       client: (occupied) => (occupied > 0 ? 0 : demand.right.bytes),
       server: (occupied) => (occupied > 0 ? 0 : demand.left.bytes)
     })
     const link = yield* connect(wire)
     const { left, right } = yield* ends(wire, link, { ...options, highWaterMark: 0, lowWaterMark: 0 })
-    demand.left.follow(left, () => link.clockwork.soon(() => link.server.out.refill()))
-    demand.right.follow(right, () => link.clockwork.soon(() => link.client.out.refill()))
+    demand.left.follow(left, () => link.eventQueue.soon(() => link.server.out.refill()))
+    demand.right.follow(right, () => link.eventQueue.soon(() => link.client.out.refill()))
     return { left: new LockStep.LockStepConnection(left), right: new LockStep.LockStepConnection(right) }
   })
 
-const connect = (wire: Internal.Wire) =>
+const connect = (wire: Wire) =>
   Effect.gen(function* () {
-    const clockwork = wire.clockwork(yield* Effect.context<never>())
+    const eventQueue = wire.eventQueue(yield* Effect.context<never>())
     yield* Effect.addFinalizer(() => Effect.sync(() => wire.stop()))
     // one object each: the timeline is found by it
     const info = () => ({ local: undefined, remote: undefined })
-    return wire.link(1, clockwork, { client: info(), server: info() })
+    return wire.link(1, eventQueue, { client: info(), server: info() })
   })
 
 const ends = (
-  wire: Internal.Wire,
-  link: ReturnType<Internal.Wire["link"]>,
+  wire: Wire,
+  link: ReturnType<Wire["link"]>,
   options: Connection.Options | undefined
 ): Effect.Effect<Pair, never, Scope.Scope> =>
   Effect.gen(function* () {
     const left = yield* Connection.fromTransport(link.client, options)
     const right = yield* Connection.fromTransport(link.server, options)
-    Internal.remember(left.info, wire)
-    Internal.remember(right.info, wire)
+    remember(left.info, wire)
+    remember(right.info, wire)
     // nobody is left to see a good end, and none must be waited for
     yield* Effect.addFinalizer(() => Effect.andThen(left.abort, right.abort))
     return { left, right }
@@ -642,5 +647,4 @@ const ends = (
  * @category combinators
  * @since 0.1.0
  */
-export const timelineOf = (connection: Connection.Connection): string | undefined =>
-  Internal.timelineOf(connection.info)
+export const timelineOf = (connection: Connection.Connection): string | undefined => timelineOnWire(connection.info)

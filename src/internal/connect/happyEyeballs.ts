@@ -8,6 +8,7 @@ import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type { ConnectAttempt } from "../base/errors.ts"
 
 /** Addresses in the order in which to try them: families take turns, led by that of the first. */
 export const interleave = <A extends { readonly family: number }>(addresses: ReadonlyArray<A>): ReadonlyArray<A> => {
@@ -20,6 +21,12 @@ export const interleave = <A extends { readonly family: number }>(addresses: Rea
   }
   return out
 }
+
+/** Of several failures the one that is told. A refusal says more than an unreachable network: somebody was there. */
+export const mostTelling = (attempts: ReadonlyArray<ConnectAttempt>): ConnectAttempt["kind"] =>
+  (["Refused", "Reset", "AccessDenied", "Timeout", "Unreachable", "HostNotFound", "NotFound"] as const).find((kind) =>
+    attempts.some((attempt) => attempt.kind === kind)
+  ) ?? "Unknown"
 
 /**
  * Tries addresses until one succeeds. `release` is given every success that

@@ -6,7 +6,7 @@ import type { ConnectOptions } from "../../Network.ts"
 import type { ConnectAttempt, TlsFailed } from "../../StreamError.ts"
 import { ConnectFailed } from "../base/errors.ts"
 import type { Transport } from "../../Transport.ts"
-import { connectTimedOut } from "../connect/connectFailure.ts"
+import { connectTimedOut } from "../connect/connectTimeout.ts"
 import * as Deadline from "../runtime/deadline.ts"
 import * as Endpoint from "../base/endpoint.ts"
 import * as HappyEyeballs from "../connect/happyEyeballs.ts"
@@ -14,6 +14,7 @@ import * as NetworkOptions from "../base/networkOptions.ts"
 import * as NodeAddress from "./address.ts"
 import { type Lookup, lookUp, type Resolved } from "./lookup.ts"
 import { TcpTransport } from "./tcp.ts"
+import { loadTls } from "./tls/load.ts"
 import * as NodeUnixPath from "./unixPath.ts"
 import { Opened } from "../base/pending.ts"
 import * as UnixSocket from "../base/unixSocket.ts"
@@ -27,8 +28,7 @@ export const connect = (lookup: Lookup, given: ConnectOptions): Effect.Effect<Tr
         : connectUnix(options.path, options)
     const { tls } = options
     if (tls === undefined) return plain
-    // programs without TLS do not load it
-    return Effect.promise(() => import("./tls/handshake.ts")).pipe(
+    return loadTls.pipe(
       Effect.flatMap(({ client }) => client("openConnection", tls === true ? {} : tls, options.host)),
       Effect.flatMap((secure) => Effect.flatMap(plain, (transport) => secure(transport)))
     )
@@ -77,7 +77,7 @@ const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effe
       progress: steps.progress,
       orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: waiting, timeout }))
     }),
-    Effect.map((socket) => new TcpTransport(socket, { local: undefined, remote: NodeAddress.unix(path) }))
+    Effect.map((socket) => new TcpTransport(socket, { local: undefined, remote: NodeAddress.unix(path) }, loadTls))
   )
 }
 
@@ -128,22 +128,16 @@ const connectTcp = (
           attempts.set(label(resolved), { address: label(resolved), kind: "Timeout" })
         },
         onFailure: (resolved, error) => attempts.set(label(resolved), error)
-      }).pipe(Effect.mapError((errors) => failed(mostTelling(errors))))
+      }).pipe(Effect.mapError((errors) => failed(HappyEyeballs.mostTelling(errors))))
     ),
     Deadline.timeoutOrElse({
       duration: timeout,
       progress: steps.progress,
       orElse: () => Effect.fail(connectTimedOut({ target, host, attempts: Array.from(attempts.values()), timeout }))
     }),
-    Effect.map((socket) => new TcpTransport(socket, NodeAddress.infoOf(socket), host))
+    Effect.map((socket) => new TcpTransport(socket, NodeAddress.infoOf(socket), loadTls, host))
   )
 }
-
-/** A refusal says more than an unreachable network: somebody was there. */
-const mostTelling = (attempts: ReadonlyArray<ConnectAttempt>): ConnectAttempt["kind"] =>
-  (["Refused", "Reset", "AccessDenied", "Timeout", "Unreachable", "HostNotFound", "NotFound"] as const).find((kind) =>
-    attempts.some((attempt) => attempt.kind === kind)
-  ) ?? "Unknown"
 
 export const socketOptions = ({ keepAlive, noDelay }: Pick<NetworkOptions.Connect, "noDelay" | "keepAlive">) => ({
   allowHalfOpen: true,

@@ -17,7 +17,8 @@ import * as NodeAddress from "./address.ts"
 import { type Accept, type Bound, makeServer, nothing, start } from "./listener.ts"
 import { bindUnix } from "./listenUnix.ts"
 import { type Lookup, lookUp } from "./lookup.ts"
-import type { Secure } from "./tls/handshake.ts"
+import { loadTls } from "./tls/load.ts"
+import type { Secure } from "../transport/tlsEngine.ts"
 
 export const listen = (
   lookup: Lookup,
@@ -29,8 +30,7 @@ export const listen = (
     const options = NetworkOptions.listen("Network.listen", given)
     const { tls } = options
     if (tls === undefined) return listenWith(lookup, options, { ...events, onTransport, servers: new Set() }, new Set())
-    // programs without TLS do not load it
-    return Effect.promise(() => import("./tls/handshake.ts")).pipe(
+    return loadTls.pipe(
       Effect.flatMap(({ listening }) => listening(options, tls)),
       Effect.flatMap((secure) => {
         const handshakes = new Set<Fiber.Fiber<void>>()

@@ -10,6 +10,7 @@ import type { Listen } from "../base/networkOptions.ts"
 import * as NodeAddress from "./address.ts"
 import { socketOptions } from "./connect.ts"
 import { TcpTransport } from "./tcp.ts"
+import { loadTls } from "./tls/load.ts"
 
 /** One address that is listened on. */
 export interface Bound {
@@ -38,7 +39,7 @@ export const makeServer = (
   const info = unixPath === undefined ? undefined : { local: NodeAddress.unix(unixPath), remote: undefined }
   let local: ReturnType<typeof NodeAddress.ofEveryConnection>
   const server = Net.createServer({ ...socketOptions(options), pauseOnConnect: true }, (socket) => {
-    accept.onTransport(new TcpTransport(socket, info ?? NodeAddress.infoOf(socket, local)))
+    accept.onTransport(new TcpTransport(socket, info ?? NodeAddress.infoOf(socket, local), loadTls))
   }).on("error", (error) => {
     // while it does not listen yet, whoever starts it is told as well
     if (server.listening) accept.onAcceptError?.(toFailure(error))

@@ -5,6 +5,7 @@ import type { StartTlsOptions } from "../../Tls.ts"
 import type * as Net from "node:net"
 import type { ConnectionInfo, Handler, Transport } from "../../Transport.ts"
 import { nobody } from "../transport/duplex.ts"
+import type { LoadTls } from "../transport/tlsEngine.ts"
 import { unsentOf } from "./nodeInternals.ts"
 import { NodeTransport } from "./socket.ts"
 
@@ -16,8 +17,11 @@ export class TcpTransport extends NodeTransport {
   /** What arrived between two handlers, for the second. */
   private meanwhile: Array<Uint8Array> | undefined = undefined
 
-  constructor(socket: Net.Socket, info: ConnectionInfo, host?: string) {
+  private readonly loadTls: LoadTls
+
+  constructor(socket: Net.Socket, info: ConnectionInfo, loadTls: LoadTls, host?: string) {
     super(socket, info)
+    this.loadTls = loadTls
     this.host = host
   }
 
@@ -60,8 +64,7 @@ export class TcpTransport extends NodeTransport {
       this.meanwhile = meanwhile
       this.handler = { ...nobody, onData: (bytes) => void meanwhile.push(bytes) }
       this.pause()
-      // programs without TLS do not load it
-      return Effect.promise(() => import("./tls/handshake.ts")).pipe(
+      return this.loadTls.pipe(
         Effect.onInterrupt(() => Effect.sync(() => this.abort())),
         Effect.flatMap((tls) =>
           tls.startTls(this, options, this.host, { leftover, stoppable: options.stoppable ?? true })

@@ -16,7 +16,6 @@ import { Duplex } from "node:stream"
 import type * as NodeTls from "node:tls"
 import type * as Tls from "../../../Tls.ts"
 import type { Failure, Handler, Transport } from "../../../Transport.ts"
-import { TlsTransport } from "./detour.ts"
 
 /** The length of a TLS record's header: type, version, length. */
 const headerBytes = 5
@@ -55,7 +54,7 @@ export interface Cipher {
 }
 
 /** Over any transport. TLS may end and the transport go on: what follows the last record is kept. */
-export class CipherDuplex extends Duplex implements Cipher, Handler {
+export abstract class CipherDuplex extends Duplex implements Cipher, Handler {
   readonly transport: Transport
   readonly stream = this
   /** Whether the session may go on in plain text. */
@@ -151,9 +150,7 @@ export class CipherDuplex extends Duplex implements Cipher, Handler {
 
   engage(): void {}
 
-  secured(engine: NodeTls.TLSSocket, options: Tls.CommonOptions): Transport {
-    return new TlsTransport(engine, this, options)
-  }
+  abstract secured(engine: NodeTls.TLSSocket, options: Tls.CommonOptions): Transport
 
   /** From now on the engine gets what arrives; not from within this call. */
   flow(): void {

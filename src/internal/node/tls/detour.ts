@@ -17,7 +17,7 @@ import { StreamTimeout, TlsFailed } from "../../base/errors.ts"
 import { nobody } from "../../transport/duplex.ts"
 import { toFailure } from "../../transport/failure.ts"
 import { lingerMillis } from "../../transport/linger.ts"
-import type { CipherDuplex } from "./ciphertext.ts"
+import { CipherDuplex } from "./ciphertext.ts"
 import { tlsInfo } from "./info.ts"
 import { has } from "../nodeInternals.ts"
 import * as Endpoint from "../../base/endpoint.ts"
@@ -32,10 +32,17 @@ export const handshakeTimeout = (options: Tls.CommonOptions): Duration.Duration 
 /** How much `stopTls` keeps of what the peer goes on saying in TLS. */
 const mostBeforeStop = 1_048_576
 
+/** What goes past the engine's socket, and what becomes of it once the handshake is done. */
+export class Detour extends CipherDuplex {
+  override secured(engine: NodeTls.TLSSocket, options: Tls.CommonOptions): Transport {
+    return new TlsTransport(engine, this, options)
+  }
+}
+
 /** What `stopTls` answers. */
 type Stopped = Effect.Success<ReturnType<NonNullable<Transport["stopTls"]>>>
 
-export class TlsTransport implements Transport {
+class TlsTransport implements Transport {
   readonly info: ConnectionInfo
   private readonly socket: NodeTls.TLSSocket
   private readonly cipher: CipherDuplex

@@ -12,14 +12,15 @@ import type * as Tls from "../../../Tls.ts"
 import type { Transport } from "../../../Transport.ts"
 import * as Endpoint from "../../base/endpoint.ts"
 import { toFailure } from "../../transport/failure.ts"
+import type { Secure, Upgrade } from "../../transport/tlsEngine.ts"
 import { toHostName } from "../../base/hostName.ts"
-import { type Cipher, CipherDuplex } from "./ciphertext.ts"
+import type { Cipher } from "./ciphertext.ts"
 import { canBeDirect } from "../nodeInternals.ts"
 import { DirectCipher } from "./direct.ts"
 import { clientContext, ServerContexts, Unusable } from "./secureContext.ts"
 import { TcpTransport } from "../tcp.ts"
 import { nameAskedFor, verificationError } from "./info.ts"
-import { handshakeTimeout } from "./detour.ts"
+import { Detour, handshakeTimeout } from "./detour.ts"
 import { certificateFailed, engineFailed, ownSideFailed, peerLeft, withPeer } from "../../base/tlsFailure.ts"
 
 const alpn = (options: Tls.CommonOptions) =>
@@ -28,16 +29,6 @@ const alpn = (options: Tls.CommonOptions) =>
 // ---------------------------------------------------------------------------
 // sides
 // ---------------------------------------------------------------------------
-
-/** One side of TLS, over transports that nobody is attached to. A transport is aborted unless it succeeds. */
-export type Secure = (transport: Transport, upgrade?: Upgrade) => Effect.Effect<Transport, TlsFailed>
-
-/** What there is to know where TLS is not the beginning of the connection. */
-interface Upgrade {
-  /** What the peer has said in TLS already. */
-  readonly leftover?: ReadonlyArray<Uint8Array>
-  readonly stoppable?: boolean | undefined
-}
 
 /** The client's side of one connection to `host`. Fails where the options cannot work, whoever the server is. */
 export const client = (
@@ -280,7 +271,7 @@ const handshake = (
     const cipher =
       socket !== undefined && canBeDirect(socket.socket)
         ? new DirectCipher(socket, leftover)
-        : new CipherDuplex(transport, leftover, socket === undefined)
+        : new Detour(transport, leftover, socket === undefined)
     cipher.stream.on("error", ignore)
     transport.attach(cipher)
     const timeout = handshakeTimeout(options)

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Connection from "../../../Connection.ts"
 import * as HexDump from "../hexDump.ts"
-import { timelineOf } from "../network/memoryNetwork.ts"
+import { timelineOf } from "../network/wire.ts"
 import * as Patience from "../time/realTime.ts"
 
 /** See `StreamLaws.LawViolation`. */

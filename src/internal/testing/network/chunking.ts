@@ -1,21 +1,7 @@
 /** How a run of bytes is cut into the pieces in which it arrives. */
+import type { Chunking } from "../../../testing/TestNetwork.ts"
 import * as Argument from "../../base/argument.ts"
 import * as Random from "../random.ts"
-
-/** See `TestNetwork.Chunking`. */
-export type Chunking =
-  | "asIs"
-  | "oneByte"
-  | "halves"
-  | "random"
-  | {
-      readonly random: {
-        readonly seed?: number | undefined
-        readonly max?: number | undefined
-        readonly most?: number | undefined
-      }
-    }
-  | { readonly offsets: ReadonlyArray<number> }
 
 /**
  * The size of the next piece: `offset` is its place in all that was ever sent,

@@ -23,7 +23,7 @@ export interface Appointment {
   certain?: boolean
 }
 
-export class Clockwork {
+export class EventQueue {
   private readonly clock: Clock.Clock
   private readonly context: Context.Context<never>
   private readonly heap: Array<Appointment> = []

@@ -4,11 +4,11 @@ import type { TlsFailed } from "../../../StreamError.ts"
 import type { StartTlsOptions } from "../../../Tls.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../../../Transport.ts"
 import { lingerMillis, listenMillis, quietMillis } from "../../transport/linger.ts"
-import type { Clockwork } from "./eventQueue.ts"
-import { type Course, type Ends, type Hitch, Pipe } from "./pipe.ts"
+import type { LoadTls } from "../../transport/tlsEngine.ts"
+import type { EventQueue } from "./eventQueue.ts"
+import { describeFault, type PathFault, type Side } from "./faults.ts"
+import { type Ends, type Path, Pipe } from "./pipe.ts"
 import { type Recorder, shownBytes } from "./timeline.ts"
-
-export type Side = "client" | "server"
 
 const opposite: Record<Side, Side> = { client: "server", server: "client" }
 
@@ -24,33 +24,36 @@ const nobody: Handler = {
 }
 
 /** A direction of a link, by who sends. */
-export interface Way {
-  readonly course: Course
-  readonly hitches: ReadonlyArray<Hitch>
+export interface Direction {
+  readonly path: Path
+  readonly faults: ReadonlyArray<PathFault>
 }
 
 export class Link {
   /** The number of the connection in its network, from 1. */
   readonly number: number
-  readonly clockwork: Clockwork
+  readonly eventQueue: EventQueue
   readonly recorder: Recorder
   /** Whether it is a Unix socket, which has no way to tell the peer of a reset. */
   readonly unix: boolean
+  readonly loadTls: LoadTls
   readonly client: LinkEnd
   readonly server: LinkEnd
 
   constructor(
     number: number,
-    clockwork: Clockwork,
+    eventQueue: EventQueue,
     recorder: Recorder,
-    ways: Record<Side, Way>,
+    loadTls: LoadTls,
+    directions: Record<Side, Direction>,
     info: Record<Side, ConnectionInfo>
   ) {
     this.number = number
-    this.clockwork = clockwork
+    this.eventQueue = eventQueue
     this.recorder = recorder
+    this.loadTls = loadTls
     this.unix = info.client.remote?._tag === "UnixPathAddress"
-    const pipe = (from: Side) => new Pipe(clockwork, ways[from].course, ways[from].hitches, this.ends(from))
+    const pipe = (from: Side) => new Pipe(eventQueue, directions[from].path, directions[from].faults, this.ends(from))
     const up = pipe("client")
     const down = pipe("server")
     this.client = new LinkEnd(this, info.client, up, down)
@@ -60,7 +63,7 @@ export class Link {
   }
 
   record(from: Side, event: Pick<Parameters<Recorder["record"]>[1], "kind" | "offset" | "size" | "bytes" | "detail">) {
-    this.recorder.record(this.clockwork.now, { connection: this.number, from, ...event })
+    this.recorder.record(this.eventQueue.now, { connection: this.number, from, ...event })
   }
 
   /** What the direction from one side tells the two ends. */
@@ -85,24 +88,17 @@ export class Link {
         this.record(from, { kind: "stray", size })
         receiver().strayed(this[from])
       },
-      struck: (hitch) => this.struck(from, hitch)
+      struck: (fault) => this.struck(from, fault)
     }
   }
 
-  private struck(from: Side, hitch: Hitch): void {
+  private struck(from: Side, fault: PathFault): void {
     // an early end is told of when it is read, behind the bytes before it
-    if (hitch.kind !== "Fin") this.record(from, { kind: "fault", detail: describeHitch(hitch) })
+    if (fault.kind !== "Fin") this.record(from, { kind: "fault", detail: describeFault(fault) })
     // the receiver learns of it in the order of the bytes, the sender from here
-    if (hitch.kind === "Reset") this[opposite[from]].out.reset(reset)
-    else if (hitch.kind === "Vanish") this[opposite[from]].out.cutOff()
+    if (fault.kind === "Reset") this[opposite[from]].out.reset(reset)
+    else if (fault.kind === "Vanish") this[opposite[from]].out.cutOff()
   }
-}
-
-const describeHitch = ({ after, kind, millis }: Hitch): string => {
-  const behind = `after ${after} B`
-  if (kind === "Reset") return `reset ${behind}`
-  if (kind === "Vanish") return `vanished ${behind}`
-  return `stall ${behind} ${millis === Infinity ? "for ever" : `for ${millis} ms`}`
 }
 
 export class LinkEnd implements Transport {
@@ -169,7 +165,7 @@ export class LinkEnd implements Transport {
     this.ended = true
     this.out.end()
     this.letGo(true)
-    this.closedAt = this.link.clockwork.now
+    this.closedAt = this.link.eventQueue.now
     const quiet = unread === true ? quietMillis : listenMillis
     this.lingersUntil = this.closedAt + (this.link.unix ? quiet : lingerMillis)
   }
@@ -193,7 +189,7 @@ export class LinkEnd implements Transport {
 
   /** A turn of this network's own is one that a `TestClock` waits for. */
   atEndOfTurn(task: () => void): void {
-    this.link.clockwork.endOfTurn(task)
+    this.link.eventQueue.endOfTurn(task)
   }
 
   startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {
@@ -202,7 +198,7 @@ export class LinkEnd implements Transport {
       this.incoming.pause()
       this.handler = nobody
       this.attached = false
-      return loadTls.pipe(
+      return this.link.loadTls.pipe(
         Effect.onInterrupt(() => Effect.sync(() => this.abort())),
         Effect.flatMap((tls) => tls.startTls(this, options, this.host, { leftover }))
       )
@@ -245,7 +241,7 @@ export class LinkEnd implements Transport {
 
   /** The peer has sent something to what has let go. */
   strayed(peer: LinkEnd): void {
-    const { now } = this.link.clockwork
+    const { now } = this.link.eventQueue
     if (now < this.lingersUntil) {
       // who speaks is listened to for longer
       this.lingersUntil = Math.min(this.closedAt + lingerMillis, Math.max(this.lingersUntil, now + quietMillis))
@@ -264,7 +260,7 @@ export class LinkEnd implements Transport {
   }
 
   private finishIfOver(): void {
-    if (this.endSeen && this.ended && this.out.ended) this.link.clockwork.soon(() => this.finish(undefined))
+    if (this.endSeen && this.ended && this.out.ended) this.link.eventQueue.soon(() => this.finish(undefined))
   }
 
   private finish(failure: Failure | undefined): void {
@@ -274,6 +270,3 @@ export class LinkEnd implements Transport {
     handler.onClose(failure)
   }
 }
-
-/** TLS, which is loaded when it is first needed. */
-export const loadTls = Effect.promise(() => import("../../node/tls/handshake.ts"))

@@ -8,24 +8,17 @@
 import type { Failure } from "../../../Transport.ts"
 import * as Bytes from "../../base/bytes.ts"
 import type { Cutter } from "./chunking.ts"
-import type { Appointment, Clockwork } from "./eventQueue.ts"
+import { type PathFault, strike, type Victim } from "./faults.ts"
+import type { Appointment, EventQueue } from "./eventQueue.ts"
 
 /** What a direction is like. Times in milliseconds, sizes in bytes. */
-export interface Course {
+export interface Path {
   readonly latency: number
   /** How long a byte occupies the line. */
   readonly millisPerByte: number
   readonly cut: Cutter
   /** How much more may be taken from the sender, when so many bytes are on their way or lie unread. */
   readonly room: (occupied: number) => number
-}
-
-/** What happens behind a number of bytes. */
-export interface Hitch {
-  readonly kind: "Reset" | "Fin" | "Stall" | "Vanish"
-  readonly after: number
-  /** How long a stall lasts: `Infinity` for ever. */
-  readonly millis: number
 }
 
 /** The two ends, as a direction sees them. */
@@ -43,7 +36,7 @@ export interface Ends {
   /** To the receiver: bytes came after it had let go. */
   strayed(size: number): void
   /** To the connection: a fault shows. */
-  struck(hitch: Hitch): void
+  struck(fault: PathFault): void
 }
 
 type Item =
@@ -61,11 +54,11 @@ type Item =
   | { readonly _tag: "Reset"; readonly due: number; readonly failure: Failure; noticed: boolean }
 
 export class Pipe {
-  private readonly clockwork: Clockwork
-  private readonly course: Course
+  private readonly eventQueue: EventQueue
+  private readonly path: Path
   private readonly ends: Ends
   /** Faults to come, the next one last. */
-  private readonly hitches: Array<Hitch>
+  private readonly faults: Array<PathFault>
 
   /** What the sender gave and was not taken yet. */
   private held: Array<Uint8Array> = []
@@ -88,16 +81,16 @@ export class Pipe {
   private cutAt = Infinity
   private receiverGone = false
 
-  constructor(clockwork: Clockwork, course: Course, hitches: ReadonlyArray<Hitch>, ends: Ends) {
-    this.clockwork = clockwork
-    this.course = course
-    this.hitches = hitches.toSorted((a, b) => b.after - a.after)
+  constructor(eventQueue: EventQueue, path: Path, faults: ReadonlyArray<PathFault>, ends: Ends) {
+    this.eventQueue = eventQueue
+    this.path = path
+    this.faults = faults.toSorted((a, b) => b.after - a.after)
     this.ends = ends
   }
 
   /** The connection exists from now on. */
   open(): void {
-    this.meetHitches()
+    this.meetFaults()
   }
 
   // ------------------------------------------------------------------------
@@ -147,7 +140,7 @@ export class Pipe {
 
   /** Takes from the sender what there is room for. */
   private fill(): void {
-    const room = this.unbounded ? Infinity : this.course.room(this.occupied)
+    const room = this.unbounded ? Infinity : this.path.room(this.occupied)
     if (this.held.length === 0 || room <= 0) return
     let size = 0
     for (const chunk of this.held) size += chunk.length
@@ -167,11 +160,11 @@ export class Pipe {
 
   private enter(run: Uint8Array): void {
     while (run.length > 0) {
-      const until = (this.hitches.at(-1)?.after ?? Infinity) - this.taken
+      const until = (this.faults.at(-1)?.after ?? Infinity) - this.taken
       const part = run.length <= until ? run : run.subarray(0, until)
-      const departs = Math.max(this.clockwork.now, this.lineFree)
+      const departs = Math.max(this.eventQueue.now, this.lineFree)
       const offset = this.taken
-      this.lineFree = departs + part.length * this.course.millisPerByte
+      this.lineFree = departs + part.length * this.path.millisPerByte
       this.taken += part.length
       if (this.fate === "lost") this.occupied += part.length
       else if (this.fate === "arrives") {
@@ -182,41 +175,42 @@ export class Pipe {
         }
       }
       run = run.subarray(part.length)
-      this.meetHitches()
+      this.meetFaults()
     }
   }
 
   private stray(size: number): void {
-    this.clockwork.at(this.arrival(), () => this.ends.strayed(size))
+    this.eventQueue.at(this.arrival(), () => this.ends.strayed(size))
   }
 
-  private meetHitches(): void {
-    while (this.hitches.length > 0 && this.hitches.at(-1)!.after <= this.taken) {
-      const hitch = this.hitches.pop()!
+  private meetFaults(): void {
+    while (this.faults.length > 0 && this.faults.at(-1)!.after <= this.taken) {
+      const fault = this.faults.pop()!
       // where nothing passes any more, nothing can go wrong
-      if (this.fate === "arrives") this.meet(hitch)
+      if (this.fate === "arrives") this.meet(fault)
     }
   }
 
-  private meet(hitch: Hitch): void {
+  private meet(fault: PathFault): void {
     const due = this.arrival()
-    this.clockwork.at(due, () => this.ends.struck(hitch))
-    switch (hitch.kind) {
-      case "Reset":
-        this.enqueueReset({ kind: "Reset", code: "ECONNRESET" })
-        this.fate = "dropped"
-        break
-      case "Fin":
-        this.enqueueEnd(true)
-        this.fate = "dropped"
-        break
-      case "Stall":
-        if (hitch.millis === Infinity) this.fate = "lost"
-        else this.lineFree = Math.max(this.clockwork.now, this.lineFree) + hitch.millis
-        break
-      case "Vanish":
-        this.fate = "lost"
-        break
+    this.eventQueue.at(due, () => this.ends.struck(fault))
+    strike(fault, this.victim)
+  }
+
+  private readonly victim: Victim = {
+    resetHere: () => {
+      this.enqueueReset({ kind: "Reset", code: "ECONNRESET" })
+      this.fate = "dropped"
+    },
+    endHere: () => {
+      this.enqueueEnd(true)
+      this.fate = "dropped"
+    },
+    holdUp: (millis) => {
+      this.lineFree = Math.max(this.eventQueue.now, this.lineFree) + millis
+    },
+    lose: () => {
+      this.fate = "lost"
     }
   }
 
@@ -229,12 +223,12 @@ export class Pipe {
     const item: Item = { _tag: "Reset", due: this.arrival(), failure, noticed: false }
     this.enqueue(item)
     // it is noticed when it comes, also by a receiver that has yet to read what came before
-    this.clockwork.at(item.due, () => this.noticeReset())
+    this.eventQueue.at(item.due, () => this.noticeReset())
   }
 
   /** When something arrives that is sent now, behind everything before it. */
   private arrival(): number {
-    return Math.max(this.clockwork.now, this.lineFree) + this.course.latency
+    return Math.max(this.eventQueue.now, this.lineFree) + this.path.latency
   }
 
   private enqueue(item: Item): void {
@@ -248,7 +242,7 @@ export class Pipe {
 
   /** What has not arrived by now never does, nor does anything sent from now on. */
   cutOff(): void {
-    this.cutAt = this.clockwork.now
+    this.cutAt = this.eventQueue.now
     this.fate = "lost"
   }
 
@@ -258,7 +252,7 @@ export class Pipe {
 
   pause(): void {
     this.flowing = false
-    if (this.items.at(-1)?._tag === "Reset") this.clockwork.soon(() => this.noticeReset())
+    if (this.items.at(-1)?._tag === "Reset") this.eventQueue.soon(() => this.noticeReset())
   }
 
   resume(): void {
@@ -294,7 +288,7 @@ export class Pipe {
 
   private noticeReset(): void {
     const item = this.items.at(-1)
-    if (item?._tag !== "Reset" || item.noticed || this.flowing || item.due > this.clockwork.now) return
+    if (item?._tag !== "Reset" || item.noticed || this.flowing || item.due > this.eventQueue.now) return
     item.noticed = true
     this.ends.resetSeen(item.failure)
   }
@@ -303,9 +297,9 @@ export class Pipe {
   refill(): void {
     if (this.held.length === 0) return
     // not byte by byte, each as it was read: as systems do, only once a good part is free
-    if (!this.unbounded && 2 * this.occupied > this.course.room(0)) return
+    if (!this.unbounded && 2 * this.occupied > this.path.room(0)) return
     this.fill()
-    if (this.held.length === 0) this.clockwork.soon(() => this.ends.drained())
+    if (this.held.length === 0) this.eventQueue.soon(() => this.ends.drained())
   }
 
   /** Makes an appointment with what is at the front of the queue. */
@@ -314,7 +308,7 @@ export class Pipe {
     if (item === undefined || this.appointment !== undefined || !this.flowing) return
     const due = this.dueOf(item)
     if (due > this.cutAt) return
-    this.appointment = this.clockwork.at(Math.max(due, this.clockwork.now), () => {
+    this.appointment = this.eventQueue.at(Math.max(due, this.eventQueue.now), () => {
       this.appointment = undefined
       if (this.flowing) this.handOver()
     })
@@ -324,9 +318,9 @@ export class Pipe {
     if (item._tag !== "Run") return item.due
     if (this.piece === 0) {
       const left = item.bytes.length - item.taken
-      this.piece = this.course.cut(item.offset + item.taken, left, item.bytes.length)
+      this.piece = this.path.cut(item.offset + item.taken, left, item.bytes.length)
     }
-    return item.departs + (item.taken + this.piece) * this.course.millisPerByte + this.course.latency
+    return item.departs + (item.taken + this.piece) * this.path.millisPerByte + this.path.latency
   }
 
   /** Hands over what is at the front of the queue, as the last thing that it does: the receiver may do anything. */

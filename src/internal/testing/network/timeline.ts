@@ -1,16 +1,5 @@
 /** What crossed the wire, as data and as a page to read. */
-
-/** See `TestNetwork.WireEvent`. */
-export interface WireEvent {
-  readonly at: number
-  readonly connection: number
-  readonly from: "client" | "server"
-  readonly kind: "connect" | "accept" | "refuse" | "data" | "end" | "reset" | "fault" | "stray"
-  readonly offset?: number | undefined
-  readonly size?: number | undefined
-  readonly bytes?: Uint8Array | undefined
-  readonly detail?: string | undefined
-}
+import type { WireEvent } from "../../../testing/TestNetwork.ts"
 
 /** How many bytes of a piece are kept to be shown. */
 export const shownBytes = 48
