@@ -7,12 +7,12 @@
  * - Each field and method that a program can meet has a docstring: those of exported interfaces, options and errors,
  *   of parameters and results, also where the type itself is declared in `src/internal`. `_tag` and `message` need none:
  *   the type says what its tags mean, and every error has a message. Nor does a field that must be absent.
- * - Each `{@link …}` leads somewhere.
+ * - Each `{@link …}` leads somewhere, and so does each relative link of a page, to a file and to a heading of that.
  *
  * Usage: npm run check:docs
  */
-import { globSync, readFileSync } from "node:fs"
-import { join, relative, resolve } from "node:path"
+import { existsSync, globSync, readFileSync } from "node:fs"
+import { dirname, join, relative, resolve } from "node:path"
 import { type Node, type SourceFile, SyntaxKind } from "typescript/unstable/ast"
 import { API, SignatureKind, type Symbol, SymbolFlags, type Type, TypeFlags } from "typescript/unstable/sync"
 
@@ -58,6 +58,34 @@ const statementOf = (node: Node): Node => {
   let statement = node
   while (statement.parent !== undefined && statement.parent.kind !== SyntaxKind.SourceFile) statement = statement.parent
   return statement
+}
+
+/** What a heading is called in a link. */
+const anchorOf = (heading: string): string =>
+  heading
+    .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+    .trim()
+    .replaceAll(/\s/g, "-")
+
+/** The text of a page, without the code in it. */
+const proseOf = (page: string): string => readFileSync(page, "utf8").replaceAll(/^```[\s\S]*?^```/gm, "")
+
+const anchorsOf = (page: string): ReadonlyArray<string> =>
+  [...proseOf(page).matchAll(/^#+ (.*)$/gm)].map((match) => anchorOf(match[1]!))
+
+for (const page of globSync(["*.md", "docs/*.md", "src/internal/*.md", "llms.txt"], { cwd: root }).toSorted()) {
+  for (const match of proseOf(join(root, page)).matchAll(/\]\(([^)\s]+)\)/g)) {
+    const [path, anchor] = match[1]!.split("#")
+    if (/^[a-z]+:/.test(path!)) continue
+    links++
+    const target = path === "" ? join(root, page) : join(root, dirname(page), path!)
+    if (!existsSync(target)) faults.add(`${page}: ${match[1]} leads nowhere`)
+    else if (anchor !== undefined && !anchorsOf(target).includes(anchor)) {
+      faults.add(`${page}: ${match[1]} leads to no heading`)
+    }
+  }
 }
 
 const api = new API({ cwd: root })
@@ -165,7 +193,7 @@ try {
 
 if (faults.size > 0) {
   for (const fault of faults) console.error(fault)
-  console.error(`${faults.size} places of the public surface lack documentation`)
+  console.error(`${faults.size} places lack documentation, or lead nowhere`)
   process.exitCode = 1
 } else
   console.log(`${exported} exports and ${members.size} of their members are documented, ${links} links lead somewhere`)
