@@ -67,10 +67,14 @@ interface Scenario {
   readonly picks: ReadonlyArray<number>
   readonly everyStep: boolean
   readonly yields: ReadonlyArray<boolean>
+  readonly ownYields: number | undefined
 }
 
 /** Mostly with a yield wherever there can be one; sometimes at some of these places, or only where fibers ask for it. */
 const yields = fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.array(fc.boolean(), { maxLength: 6 }))
+
+/** Now and then as under Effect's own scheduler, under which reads wait in another way: suspended, as in production. */
+const ownYields = fc.constantFrom(undefined, undefined, 4, 5, 8, 13, 2048)
 
 const scenarios: fc.Arbitrary<Scenario> = letterText({ maxLength: 40 }).chain((text) =>
   fc.record({
@@ -80,7 +84,8 @@ const scenarios: fc.Arbitrary<Scenario> = letterText({ maxLength: 40 }).chain((t
     end: fc.constantFrom("eof", "eof", "lost"),
     picks,
     everyStep: fc.constantFrom(true, true, true, false),
-    yields
+    yields,
+    ownYields
   })
 )
 
@@ -95,10 +100,10 @@ class Stage {
   private readonly fibers: Array<Fiber.Fiber<void>> = []
 
   constructor(
-    { everyStep, limit, picks, text, yields }: Pick<Scenario, "limit" | "text" | "picks" | "everyStep" | "yields">,
+    { limit, text, ...turns }: Pick<Scenario, "limit" | "text" | "picks" | "everyStep" | "yields" | "ownYields">,
     flow: Flow = { pause: () => {}, resume: () => {} }
   ) {
-    this.scheduler = new SteppingScheduler({ everyStep, picks, yields })
+    this.scheduler = new SteppingScheduler(turns)
     this.buffer = new ReadBuffer(limit, flow)
     this.reader = new BufferReader(this.buffer)
     this.ledger = new Ledger(text)
@@ -309,7 +314,7 @@ it.effect("rank 5: interrupted anywhere, `discardUntil` done again ends behind t
 it.effect("giving up a read takes as many steps however often it was woken and waited on", () =>
   Effect.sync(() => {
     const stepsToGiveUp = (lines: number) => {
-      const stage = new Stage({ limit: 4, text: "", picks: [], everyStep: true, yields: [] })
+      const stage = new Stage({ limit: 4, text: "", picks: [], everyStep: true, yields: [], ownYields: undefined })
       const victim = stage.start(
         perform(stage.reader, { name: "readLineWith", limit: 2, onOverrun: "discard" }, () => {})
       )
@@ -416,7 +421,8 @@ const interruptedByItsSource = {
     end: "eof" as const,
     picks: [],
     everyStep: false,
-    yields: []
+    yields: [],
+    ownYields: undefined
   },
   reads: [{ request: { name: "readLine" as const }, inGenerator: false, uninterruptible: true }],
   steps: 5,

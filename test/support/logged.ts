@@ -7,10 +7,14 @@ export interface Logged {
   readonly layer: Layer.Layer<never>
 }
 
+/** What the library says once where it works on public API alone, which is tested in `runtime/effectInternals.test.ts`. */
+const notice = "effect-byte-streams works on Effect's public API alone"
+
 /** Collects everything, whatever its level. */
 export const logged = (): Logged => {
   const lines: Array<string> = []
   const logger = Logger.make(({ cause, logLevel, message }) => {
+    if (String(message).startsWith(notice)) return
     const parts = [logLevel, ...[message].flat()]
     if (cause.reasons.length > 0) parts.push(Cause.pretty(cause))
     lines.push(parts.join(" "))

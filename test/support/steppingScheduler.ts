@@ -2,7 +2,7 @@
  * A scheduler that a test turns by hand: what is to run waits in one line until the test asks for it, so that a test can
  * stop between any two steps, and run the same thing again in the same order.
  */
-import { Effect, type Fiber, type Scheduler } from "effect"
+import { Effect, type Fiber, Scheduler } from "effect"
 
 /** Nobody: fibers that run without having been asked to by the scheduler. */
 const outside = Symbol("outside")
@@ -19,20 +19,27 @@ export class SteppingScheduler implements Scheduler.Scheduler {
   /** Whose turn it is. */
   private turn: Fiber.Fiber<unknown, unknown> | typeof outside | undefined = outside
   private free = 0
+  private readonly ownYields: number | undefined
 
   /**
    * `everyStep`: a fiber lets others run between any two steps, and before its first step when it is woken; with
    * `yields`, over and over, at those of these places where it says so. `picks`: who
    * is next, over and over, as numbers that are taken modulo the number of those in line; by default always the first.
+   *
+   * `ownYields` instead: fibers are asked to let others run as by Effect's own scheduler, after so many steps. By that they
+   * wait as in production, where the library hands them what they wait for in the very call that brings it.
    */
   constructor(options: {
     readonly everyStep: boolean
     readonly yields?: ReadonlyArray<boolean> | undefined
     readonly picks?: ReadonlyArray<number> | undefined
+    readonly ownYields?: number | undefined
   }) {
     this.everyStep = options.everyStep
     this.yields = options.yields ?? []
     this.picks = options.picks ?? []
+    this.ownYields = options.ownYields
+    if (this.ownYields !== undefined) this.shouldYield = Scheduler.MixedScheduler.prototype.shouldYield
   }
 
   shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
@@ -56,7 +63,11 @@ export class SteppingScheduler implements Scheduler.Scheduler {
 
   /** Starts a fiber: its first step is taken now, or in its turn. */
   start<A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> {
-    return Effect.runFork(effect, { scheduler: this })
+    const { ownYields } = this
+    return Effect.runFork(
+      ownYields === undefined ? effect : Effect.provideService(effect, Scheduler.MaxOpsBeforeYield, ownYields),
+      { scheduler: this }
+    )
   }
 
   /** Runs who is next. `false`: nobody is. */

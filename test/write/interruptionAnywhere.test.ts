@@ -30,6 +30,8 @@ interface Scenario {
   readonly drainEvery: number
   readonly picks: ReadonlyArray<number>
   readonly everyStep: boolean
+  /** As under Effect's own scheduler, under which writes wait in another way: suspended, as in production. */
+  readonly ownYields: number | undefined
 }
 
 const write: fc.Arbitrary<Write> = fc.oneof(
@@ -51,7 +53,8 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
   takes: fc.array(fc.boolean(), { minLength: 1, maxLength: 4 }),
   drainEvery: fc.integer({ min: 1, max: 12 }),
   picks: fc.array(fc.nat(5), { maxLength: 8 }),
-  everyStep: fc.constantFrom(true, true, false)
+  everyStep: fc.constantFrom(true, true, false),
+  ownYields: fc.constantFrom(undefined, undefined, 4, 5, 8, 13, 2048)
 })
 
 /** Who writes to one writer, and what of it was accepted. */
