@@ -20,7 +20,7 @@ import { lend } from "../support/lending.ts"
 import { socketPath } from "../support/temporary.ts"
 
 // most of what the laws do is wait
-vi.setConfig({ maxConcurrency: 8, testTimeout: 60_000 })
+vi.setConfig({ maxConcurrency: 8, testTimeout: 120_000 })
 
 interface Subject {
   readonly name: string

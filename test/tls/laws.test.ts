@@ -12,7 +12,7 @@ import { lend } from "../support/lending.ts"
 import { plainPair } from "../support/plainPair.ts"
 
 // most of what the laws do is wait
-vi.setConfig({ maxConcurrency: 12, testTimeout: 60_000 })
+vi.setConfig({ maxConcurrency: 12, testTimeout: 120_000 })
 
 const host = "127.0.0.1"
 
