@@ -26,6 +26,7 @@ import type * as Scope from "effect/Scope"
 import type { Connection, Options as ConnectionOptions } from "./Connection.ts"
 import * as NetworkOptions from "./internal/base/networkOptions.ts"
 import * as InternalServer from "./internal/server/server.ts"
+import * as InternalShutdown from "./internal/server/shutdown.ts"
 import * as InternalSettings from "./internal/session/settings.ts"
 import type { ListenOptions, Network } from "./Network.ts"
 import type { ListenFailed, TlsFailed } from "./StreamError.ts"
@@ -447,4 +448,4 @@ export const layerConfig = <E, R>(
  * @category combinators
  * @since 0.1.0
  */
-export const draining: Effect.Effect<void> = InternalServer.draining
+export const draining: Effect.Effect<void> = InternalShutdown.draining

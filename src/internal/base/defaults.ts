@@ -4,6 +4,7 @@
  * Nobody else writes such a number. A number stays beside its code where a format, a protocol or the system prescribes
  * it, or where one algorithm was measured with it and nobody else could notice it.
  */
+import * as Duration from "effect/Duration"
 
 // ---------------------------------------------------------------------------
 // writing
@@ -39,3 +40,19 @@ export const maxPooled = 1024
 
 /** Bytes. The memory that all sockets read into, one after the other: as much as Node reads at a time. */
 export const readBytes = 65536
+
+// ---------------------------------------------------------------------------
+// servers
+// ---------------------------------------------------------------------------
+
+/** How many clients are served at a time: no bound, because only the program knows what a client costs it. */
+export const maxConnections = Infinity
+
+/** How long a shutdown lets handlers finish: long enough for an answer, and shorter than what process managers wait. */
+export const gracePeriod = Duration.seconds(5)
+
+/** How long a shutdown then waits for handlers that it has interrupted: one that cannot be interrupted holds up nothing. */
+export const interruptionTime = Duration.seconds(1)
+
+/** Milliseconds. The log has at most one line of a kind in so many, lest many clients at once flood it. */
+export const logSpan = 1000

@@ -1,4 +1,4 @@
-/** Why a handler ended, as far as it matters to whoever is told. */
+/** Why a handler ended, as far as that matters to those who are told. */
 import type * as Cause from "effect/Cause"
 import { ClosedStream, TlsFailed } from "../base/errors.ts"
 import type { Session } from "../session/session.ts"
@@ -35,7 +35,7 @@ const ofError = (error: unknown, session: Session): HandlerExit => {
   return error instanceof TlsFailed && error.kind !== "Unsupported" && session.upgradeFailed ? "Handshake" : "Program"
 }
 
-/** What the first failure of a cause says, without what Effect's sockets have made of it. */
+/** The message of the first failure of a cause, without the wrapping of Effect's sockets. */
 export const described = (cause: Cause.Cause<unknown>): string => {
   for (const reason of cause.reasons) {
     if (reason._tag === "Interrupt") continue
@@ -45,13 +45,13 @@ export const described = (cause: Cause.Cause<unknown>): string => {
   return "interrupted"
 }
 
-/** What one of Effect's own sockets has made of it, which Effect's RPC then dies of. */
+/** The error inside the one that Effect's own sockets make of it, and of which Effect's RPC dies. */
 const unwrapped = (error: unknown): unknown => {
   const { _tag, reason } = (error ?? {}) as { readonly _tag?: unknown; readonly reason?: { readonly cause?: unknown } }
   return _tag === "SocketError" ? (reason?.cause ?? error) : error
 }
 
-/** How Effect's sockets say that the peer has ended, which is a failure to who does not look for it. */
+/** Effect's sockets say so that the peer has ended, which is a failure to a program that does not look for it. */
 const isSocketClose = (error: unknown): boolean => {
   const { _tag, reason } = (error ?? {}) as { readonly _tag?: unknown; readonly reason?: { readonly _tag?: unknown } }
   return _tag === "SocketError" && reason?._tag === "SocketCloseError"

@@ -1,4 +1,4 @@
-/** What a server logs by itself: of each kind of thing at most one line a second, with a count of what was left out. */
+/** The log of a server: of each kind of thing at most one line a second, with a count of those that were left out. */
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -9,10 +9,9 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as References from "effect/References"
 import type { TlsFailed } from "../../StreamError.ts"
 import type { ConnectionInfo, Failure } from "../../Transport.ts"
+import { logSpan } from "../base/defaults.ts"
 import * as Endpoint from "../base/endpoint.ts"
 import * as HandlerExit from "./handlerExit.ts"
-
-const spanMillis = 1000
 
 /** A line: what it says, with how many others it stands for. */
 type Line = (others: string) => ReadonlyArray<unknown>
@@ -80,10 +79,10 @@ class Lines {
 
   /** How long no line may be logged. */
   private wait(): number {
-    return this.loggedAt + spanMillis - this.now()
+    return this.loggedAt + logSpan - this.now()
   }
 
-  /** Whether anybody sees it: what nobody does need not be counted either. */
+  /** Whether anybody sees the lines; nobody counts them otherwise. */
   private get enabled(): boolean {
     return !LogLevel.isGreaterThan(Context.get(this.context, References.MinimumLogLevel), this.level)
   }

@@ -1,18 +1,17 @@
 /** The options of a server: checked once, with their defaults. */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import type { Options } from "../../Server.ts"
 import * as Argument from "../base/argument.ts"
+import * as Defaults from "../base/defaults.ts"
 import * as NetworkOptions from "../base/networkOptions.ts"
 import * as SessionOptions from "../session/options.ts"
-
-const defaultGracePeriod = Duration.seconds(5)
 
 export interface ServerOptions<E> extends Pick<Options<E>, "onAcceptError" | "onHandlerError" | "onHandshakeError"> {
   readonly session: SessionOptions.SessionOptions
   readonly gracePeriod: Duration.Duration
   readonly maxConnections: number
   /** How many clients wait for a place among these. */
-  readonly mostWaiting: number
+  readonly maxWaiting: number
   readonly endsIdleReads: boolean
 }
 
@@ -28,10 +27,12 @@ export const resolve = <E>(operation: string, options: Options<E>): ServerOption
   return {
     session,
     gracePeriod:
-      gracePeriod === undefined ? defaultGracePeriod : Argument.duration(operation, "gracePeriod", gracePeriod),
+      gracePeriod === undefined ? Defaults.gracePeriod : Argument.duration(operation, "gracePeriod", gracePeriod),
     maxConnections:
-      maxConnections === undefined ? Infinity : Argument.positive(operation, "maxConnections", maxConnections),
-    mostWaiting: waits ? backlog : 0,
+      maxConnections === undefined
+        ? Defaults.maxConnections
+        : Argument.positive(operation, "maxConnections", maxConnections),
+    maxWaiting: waits ? backlog : 0,
     endsIdleReads:
       whenDraining !== undefined &&
       Argument.oneOf(operation, "whenDraining", whenDraining, ["endIdleReads"]) === "endIdleReads",

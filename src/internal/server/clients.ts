@@ -1,0 +1,188 @@
+/** Those who are served: accepting, handlers, and why they end. */
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import type { Connection } from "../../Connection.ts"
+import type { HandlerFailure } from "../../Server.ts"
+import type { TlsFailed } from "../../StreamError.ts"
+import type { ConnectionInfo, Failure, Transport } from "../../Transport.ts"
+import * as Services from "../base/tags.ts"
+import { SessionConnection } from "../session/connection.ts"
+import type { SessionOptions } from "../session/options.ts"
+import * as HandlerExit from "./handlerExit.ts"
+import { ServerLog } from "./log.ts"
+import { Places } from "./maxConnections.ts"
+import type * as ServerOptions from "./options.ts"
+import { Draining } from "./shutdown.ts"
+
+export type Handler<E, R> = (connection: Connection) => Effect.Effect<unknown, E, R>
+
+/** One client, from accept to the end of its handler. */
+interface Client {
+  readonly connection: SessionConnection
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** Whether a shutdown has cut it off. */
+  aborted: boolean
+}
+
+export class Clients<E, R> {
+  readonly places: Places<Client>
+  readonly draining = Latch.makeUnsafe(false)
+  /** Open once the server has shut down. */
+  readonly finished = Latch.makeUnsafe(false)
+  /** Open while `running` is 0. */
+  readonly idle = Latch.makeUnsafe(true)
+  /** How many of those that were `running` are not any more. */
+  ends = 0
+  /** Whether reads that wait for an item end when the server shuts down. */
+  readonly endsIdleReads: boolean
+
+  /** Those who have a place, and failed handlers that are being told of. */
+  private running = 0
+  private readonly handler: Handler<E, R>
+  private readonly context: Context.Context<never>
+  private readonly sessionOptions: SessionOptions
+  private readonly log: ServerLog
+  private readonly onAcceptError: (failure: Failure) => Effect.Effect<void>
+  private readonly onHandshakeError: (error: TlsFailed, info: ConnectionInfo) => Effect.Effect<void>
+  private readonly onHandlerError: ((failure: HandlerFailure<E>) => Effect.Effect<void>) | undefined
+
+  constructor(options: ServerOptions.ServerOptions<E>, handler: Handler<E, R>, context: Context.Context<never>) {
+    this.handler = handler
+    this.sessionOptions = options.session
+    this.places = new Places(options.maxConnections, options.maxWaiting)
+    this.endsIdleReads = options.endsIdleReads
+    this.context = Context.add(context, Draining, this.draining)
+    const log = new ServerLog(this.context)
+    this.log = log
+    this.onHandlerError = options.onHandlerError
+    this.onHandshakeError = options.onHandshakeError ?? ((error, info) => log.handshakeFailed(error, info))
+    this.onAcceptError = options.onAcceptError ?? ((failure) => log.acceptFailed(failure))
+  }
+
+  accept(transport: Transport): void {
+    const { places } = this
+    if (this.draining.isOpen()) transport.abort()
+    else if (places.free) {
+      const client = this.connect(transport, true)
+      this.enter(client)
+      this.serve(client)
+    } else if (places.makeRoom()) {
+      places.wait(this.connect(transport, false), (client) => this.admitted(client))
+    } else transport.abort()
+  }
+
+  /** The system could not accept, and goes on trying. */
+  acceptFailed(failure: Failure): void {
+    this.tell(() => this.onAcceptError(failure))
+  }
+
+  handshakeFailed(error: TlsFailed, info: ConnectionInfo): void {
+    this.tell(() => this.onHandshakeError(error, info))
+  }
+
+  /** A function of the program that is told may fail, which changes nothing. */
+  private tell(told: () => Effect.Effect<void>): void {
+    Effect.runForkWith(this.context)(Effect.ignoreCause(Effect.suspend(told)))
+  }
+
+  private connect(transport: Transport, inUse: boolean): Client {
+    const connection = new SessionConnection(transport, this.sessionOptions, this.context, inUse)
+    return { connection, fiber: undefined, aborted: false }
+  }
+
+  /** A place is the client's from now on. */
+  private enter(client: Client): void {
+    this.places.take(client)
+    this.running++
+    this.idle.closeUnsafe()
+  }
+
+  /** The turn of one that waited has come. */
+  private admitted(client: Client): void {
+    if (client.aborted) {
+      this.left(client)
+      this.done()
+      return
+    }
+    client.connection.begin()
+    this.serve(client)
+  }
+
+  private serve(client: Client): void {
+    const { connection } = client
+    // added one by one, a context shares what fibers derive from it with the one it was made from; merged, it does not
+    let context: Context.Context<any> = this.context as Context.Context<any>
+    context = Context.add(context, Services.Connection, connection)
+    context = Context.add(context, Services.StreamReader, connection.reader)
+    context = Context.add(context, Services.StreamWriter, connection.writer)
+    const fiber = Effect.runForkWith(context)(
+      Effect.scoped(Effect.suspend(() => checkedHandler(this.handler(connection)))) as Effect.Effect<unknown, E>
+    )
+    client.fiber = fiber
+    fiber.addObserver((exit) => this.ended(client, exit))
+  }
+
+  /** A handler has ended, and with it its connection. */
+  private ended(client: Client, exit: Exit.Exit<unknown, E>): void {
+    const { connection } = client
+    if (Exit.isSuccess(exit) && connection.session.closedAtOnce()) {
+      this.left(client)
+      this.done()
+      return
+    }
+    const told = Exit.isSuccess(exit) ? Effect.void : this.handlerFailed(connection, exit.cause)
+    Effect.runForkWith(this.context)(
+      connection.endWith(exit).pipe(
+        Effect.ensuring(Effect.sync(() => this.left(client))),
+        // telling may take time: another client is served meanwhile
+        Effect.andThen(told),
+        Effect.ensuring(Effect.sync(() => this.done()))
+      )
+    )
+  }
+
+  /** A connection is over: its place is free. */
+  private left(client: Client): void {
+    this.places.leave(client, (next) => this.enter(next))
+  }
+
+  private done(): void {
+    this.ends++
+    if (--this.running > 0) return
+    this.idle.openUnsafe()
+    if (this.draining.isOpen()) this.finish()
+  }
+
+  finish(): void {
+    // what is left to say is not waited for
+    this.log.flush()
+    this.finished.openUnsafe()
+  }
+
+  /** Tells of a failure, unless it is none. Asked before anything is done about it. */
+  private handlerFailed(connection: SessionConnection, cause: Cause.Cause<E>): Effect.Effect<void> {
+    const { onHandlerError } = this
+    const { session } = connection
+    const why = HandlerExit.of(cause, session)
+    if (why === "Told") return Effect.void
+    if (onHandlerError === undefined) return Effect.ignoreCause(this.log.handlerFailed(cause, why, connection.info))
+    return Effect.ignoreCause(
+      Effect.suspend(() => {
+        const { received, written } = session
+        return onHandlerError({ cause, info: connection.info, bytesRead: received, bytesWritten: written })
+      })
+    )
+  }
+}
+
+/** A handler that returns no effect would end the fiber without its finalizers. */
+const checkedHandler = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, R> => {
+  if (!Effect.isEffect(effect)) {
+    throw new TypeError(`startServer: the handler must return an Effect, got ${String(effect)}`)
+  }
+  return effect
+}

@@ -1,0 +1,84 @@
+/**
+ * Shutting down: nobody is served anew, handlers may finish within the grace period, and what is left is ended.
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type * as Latch from "effect/Latch"
+import type { ShutdownReport } from "../../Server.ts"
+import { interruptionTime } from "../base/defaults.ts"
+import * as Deadline from "../runtime/deadline.ts"
+import type { SessionConnection } from "../session/connection.ts"
+
+/** The latch that opens when the server begins to shut down; of the server whose handler this is. */
+export const Draining = Context.Reference<Latch.Latch | undefined>("effect-byte-streams/Server/Draining", {
+  defaultValue: () => undefined
+})
+
+export const draining: Effect.Effect<void> = Effect.flatMap(
+  Effect.service(Draining),
+  (latch) => latch?.await ?? Effect.never
+)
+
+/** A client, as far as it is ended. */
+interface Ending {
+  readonly connection: SessionConnection
+  readonly fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** Set where a shutdown has cut it off. */
+  aborted: boolean
+}
+
+/** Those whom a server serves. */
+interface Served {
+  readonly places: { readonly active: ReadonlySet<Ending>; clear(): void }
+  /** Opens when the shutdown begins. */
+  readonly draining: Latch.Latch
+  /** Open while no handler runs. */
+  readonly idle: Latch.Latch
+  /** How many handlers have ended. */
+  readonly ends: number
+  /** Whether reads that wait for an item end with the shutdown. */
+  readonly endsIdleReads: boolean
+  /** Nothing more is to come. */
+  finish(): void
+}
+
+export const shutdown = (served: Served, gracePeriod: Duration.Input): Effect.Effect<ShutdownReport> =>
+  Effect.suspend(() => {
+    const before = Array.from(served.places.active)
+    served.draining.openUnsafe()
+    if (served.endsIdleReads) for (const { connection } of before) connection.session.endIdleReads()
+    served.places.clear()
+    const how = {
+      progress: Deadline.growing(() => served.ends),
+      // all of them are of one network
+      next: before[0]?.connection.session.atEndOfTurn
+    }
+    return Deadline.timeoutOption(served.idle.await, gracePeriod, how).pipe(
+      Effect.andThen(abortHandlers(served)),
+      Effect.map(() => {
+        served.finish()
+        const aborted = before.filter((client) => client.aborted).length
+        return { completed: before.length - aborted, aborted }
+      })
+    )
+  })
+
+const abortHandlers = (served: Served): Effect.Effect<void> => {
+  const abort = Effect.suspend(() => {
+    const left = Array.from(served.places.active)
+    // in this order: a handler is interrupted, and does not fail because its connection went away under it
+    for (const client of left) {
+      client.aborted = true
+      client.fiber?.interruptUnsafe()
+    }
+    return Effect.forEach(left, (client) => client.connection.abort, { discard: true })
+  })
+  // uninterruptible: a handler that shuts the server down is interrupted with the others
+  return Effect.uninterruptible(abort).pipe(
+    // a handler that cannot be interrupted must not hold up the shutdown
+    Effect.andThen(Effect.timeoutOption(served.idle.await, interruptionTime)),
+    Effect.asVoid
+  )
+}
