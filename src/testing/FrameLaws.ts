@@ -1,12 +1,15 @@
 /**
- * The laws of a frame, to be run on a frame of one's own.
+ * The laws of a frame, to check a frame of your own.
  *
- * A frame that is put together from those of `Frame` keeps them. One that is
- * made with `Frame.decoder`, `Frame.gen` or `Frame.transform` may not: here its
- * author learns it. Each law has a name, a sentence, and a check, which goes
- * through every way of cutting, interrupting, cutting short and mutating the
- * messages that it is given. A violation says what was found instead. The laws
- * know no test runner.
+ * A frame that is put together from those of `Frame` keeps them. A frame that is made with `Frame.decoder`, `Frame.gen`
+ * or `Frame.transform` may not. Each law has a name, a sentence, and a check. The check goes through every way of
+ * cutting, interrupting, cutting short and mutating the given messages. A violation says how the law was broken. The
+ * laws know no test runner.
+ *
+ * **When to use**
+ *
+ * - `suite`: for a frame of your own, with any test runner.
+ * - `all`: for a single law, or a runner of your own.
  *
  * **Example** (The laws of a frame, with any test runner)
  *
@@ -28,7 +31,9 @@
  * })
  * ```
  *
- * @see `StreamLaws` for the laws of what a frame is read from
+ * @see `StreamLaws` for the laws of the stream below.
+ *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
@@ -45,16 +50,17 @@ import * as InternalLaw from "../internal/testing/laws/law.ts"
  *
  * **Details**
  *
- * `values` or `known` has at least one message. Messages that are unlike each
- * other show more, and so does one of some hundred bytes: what costs more than
- * it may is not seen in short ones. With a generator such as fast-check's,
- * `values: fc.sample(arbitrary, 50)` gives plenty.
+ * `values` or `known` has at least one message. Different messages show more, and so does a message of some hundred
+ * bytes: short ones hide costs that grow. A generator gives plenty: `values: fc.sample(arbitrary, 50)` with fast-check.
  *
+ * @see {@link suite}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Subject<in out A> {
-  /** What is put on trial. A decoder, which cannot write, has no `values`. */
+  /** The frame to check. A decoder cannot write, so it has no `values`. */
   readonly frame: Decoder<A>
   /** Values that the frame can write. Default: none. */
   readonly values?: ReadonlyArray<A> | undefined
@@ -71,29 +77,36 @@ export interface Subject<in out A> {
 /**
  * A law of frames.
  *
+ * @see {@link all}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface Law {
-  /** What it is called. */
+  /** The name, which `SuiteOptions.except` takes. */
   readonly name: string
   /** The law, in a sentence or two. */
   readonly statement: string
-  /** Fails with what was found instead. Takes milliseconds to seconds, all of it processor time. */
+  /** Checks the law. Takes milliseconds to seconds, all of it processor time. */
   check<A>(subject: Subject<A>): Effect.Effect<void, LawViolation>
 }
 
 /**
- * A law was broken: which, and what was found instead.
+ * A law was broken. The message has the law, and the behaviour that was found.
  *
+ * @see {@link Law}
+ *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
 export const LawViolation = InternalLaw.LawViolation
 
 /**
- * A law was broken: which, and what was found instead.
+ * A `LawViolation`: the type of the errors of this class.
  *
+ * @stability unstable
  * @category errors
  * @since 0.1.0
  */
@@ -108,13 +121,17 @@ export type LawViolation = InternalLaw.LawViolation
  *
  * **Details**
  *
- * - `one operation`: a read that is interrupted has taken nothing, and left nothing behind.
+ * - `one operation`: an interrupted read has taken nothing, and left nothing behind.
  * - `linear`: each byte is looked at a constant number of times. Counted in steps, not in time.
- * - `bounded`: whatever is claimed, nothing is waited for or allocated beyond `maxBytes`, which is finite.
- * - `there and back`: what was written is what is read, however it is cut; what could not be read again is not written.
- * - `no byte lost`: what stands behind a message is there for the next read.
+ * - `bounded`: nothing is awaited or allocated beyond `maxBytes`, which is finite, whatever a length claims.
+ * - `there and back`: a written value is read again, however its bytes are cut. A value that could not be read again is
+ *   not written.
+ * - `no byte lost`: bytes behind a message are there for the next read.
  * - `after a fault`: a typed error, never a defect, and the same for every way of cutting.
  *
+ * @see {@link suite}
+ *
+ * @stability unstable
  * @category laws
  * @since 0.1.0
  */
@@ -125,31 +142,37 @@ export const all: ReadonlyArray<Law> = InternalLaws.all
 // ---------------------------------------------------------------------------
 
 /**
- * What is needed of a test runner: something that takes a name and a test, such
- * as the `it` of Vitest, Jest and Mocha, or the `test` of Node.
+ * The part of a test runner that is used: a function that takes a name and a test. The `it` of Vitest, Jest and Mocha
+ * is one, and so is the `test` of Node.
  *
+ * @see {@link suite}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export type It = (name: string, run: () => Promise<void>) => unknown
 
 /**
- * How a suite is run.
+ * The options of a suite.
  *
+ * @see {@link suite}
+ *
+ * @stability unstable
  * @category models
  * @since 0.1.0
  */
 export interface SuiteOptions {
-  /**
-   * Laws that do not apply, by name, each with the reason. A name that is no
-   * law's is a mistake, and throws.
-   */
+  /** The laws that do not apply, by name, each with the reason. A name of no law throws. Default: none. */
   readonly except?: Readonly<Record<string, string>> | undefined
 }
 
 /**
- * Every law as a test.
+ * Registers every law as a test.
  *
+ * @see {@link Subject}, {@link all}
+ *
+ * @stability unstable
  * @category suites
  * @since 0.1.0
  */
