@@ -31,11 +31,7 @@ const before: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
 ]
 
 /** What does not hold, and why. */
-const exceptions: ReadonlyMap<string, string> = new Map([
-  ["src/internal/testing/laws/bytes.ts", "to be split"],
-  ["src/internal/testing/laws/ending.ts", "to be split"],
-  ["src/internal/testing/laws/transport.ts", "to be split"]
-])
+const exceptions: ReadonlyMap<string, string> = new Map([])
 
 interface Import {
   readonly from: string

@@ -40,9 +40,12 @@ import type * as Scope from "effect/Scope"
 import * as Connection from "../Connection.ts"
 import * as InternalLaw from "../internal/testing/laws/law.ts"
 import { lawsOfBytes } from "../internal/testing/laws/bytes.ts"
+import { lawsOfClosing } from "../internal/testing/laws/closing.ts"
 import { lawsOfEnding } from "../internal/testing/laws/ending.ts"
 import { lawsOfFlow } from "../internal/testing/laws/flow.ts"
 import { lawsOfInterruption } from "../internal/testing/laws/interruption.ts"
+import { lawsOfLoss } from "../internal/testing/laws/loss.ts"
+import { lawsOfMemory } from "../internal/testing/laws/memory.ts"
 import { lawsOfMessages } from "../internal/testing/laws/messages.ts"
 import { transportLaws } from "../internal/testing/laws/transport.ts"
 import { type ConnectOptions, type ListenOptions, Network } from "../Network.ts"
@@ -190,6 +193,9 @@ export const patience: Context.Reference<Duration.Input> = InternalLaw.PatienceO
  */
 export const all: ReadonlyArray<Law> = [
   ...lawsOfBytes,
+  ...lawsOfMemory,
+  ...lawsOfClosing,
+  ...lawsOfLoss,
   ...lawsOfEnding,
   ...lawsOfFlow,
   ...lawsOfInterruption,

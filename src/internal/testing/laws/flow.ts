@@ -16,13 +16,13 @@ import {
   meanwhile,
   outcome,
   pattern,
+  stuck,
   succeeds,
   turns,
   waits,
   within
 } from "./law.ts"
-import { receive } from "./bytes.ts"
-import { stuck } from "./ending.ts"
+import { receive } from "./pieces.ts"
 import { standStill } from "../time/realTime.ts"
 
 const marks = { limit: 4096, highWaterMark: 4096, lowWaterMark: 1024 }

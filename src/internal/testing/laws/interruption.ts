@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { Frame } from "../../../Frame.ts"
 import type { IncompleteRead, LimitOverrun, MalformedFrame, ReadError } from "../../../StreamError.ts"
@@ -18,14 +19,16 @@ import {
   type Ends,
   finishes,
   holds,
+  isOutcome,
   isText,
   law,
   type Law,
   meanwhile,
   succeeds,
-  text
+  text,
+  turns
 } from "./law.ts"
-import { receive } from "./bytes.ts"
+import { receive } from "./pieces.ts"
 
 const pieces = ["ab\ncd", "ef\n\ngh", "ijst\nk"]
 const all = bytes(pieces.join(""))
@@ -310,4 +313,32 @@ const waitsGivenUp = law(
   { oneWay: true }
 )
 
-export const lawsOfInterruption: ReadonlyArray<Law> = [reads, messages, writes, waitsGivenUp]
+const cancelledRead = law(
+  "a read that was given up leaves everything as it was (trio L16)",
+  "After a read, a write or a wait was interrupted, the streams go on, and close in good order.",
+  (connect) =>
+    Effect.gen(function* () {
+      const { a, b } = yield* connect()
+      const reads: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+        b.reader.read(5),
+        b.reader.readExactly(5),
+        b.reader.readLine,
+        b.reader.pull
+      ]
+      for (const read of reads) {
+        const reading = yield* meanwhile(read)
+        yield* turns(2)
+        yield* Fiber.interrupt(reading)
+      }
+      const closed = yield* meanwhile(b.closed)
+      yield* Fiber.interrupt(closed)
+      const writing = yield* meanwhile(a.writer.write("still here"))
+      yield* isText("what comes then", yield* succeeds("reading it", b.reader.readExactly(10)), "still here")
+      yield* finishes("the write", writing)
+      yield* isOutcome("close", yield* succeeds("close", a.writer.close), "Graceful")
+      yield* areBytes("the end", yield* succeeds("the end", b.reader.read(1)), new Uint8Array(0))
+      yield* isOutcome("close", yield* succeeds("close", b.writer.close), "Graceful")
+    })
+)
+
+export const lawsOfInterruption: ReadonlyArray<Law> = [cancelledRead, reads, messages, writes, waitsGivenUp]

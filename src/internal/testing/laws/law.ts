@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Connection from "../../../Connection.ts"
+import type { CloseOutcome } from "../../../StreamWriter.ts"
 import * as HexDump from "../hexDump.ts"
 import { timelineOf } from "../network/wire.ts"
 import * as Patience from "../time/realTime.ts"
@@ -120,6 +121,9 @@ export const describe = (cause: Cause.Cause<unknown>): string => {
 const show = (value: unknown): string =>
   value instanceof Uint8Array ? HexDump.count(value.length) : value === undefined ? "nothing" : JSON.stringify(value)
 
+export const isOutcome = (what: string, outcome: CloseOutcome, ...allowed: ReadonlyArray<CloseOutcome["_tag"]>) =>
+  holds(allowed.includes(outcome._tag), `${what}: ${JSON.stringify(outcome)}, expected ${allowed.join(" or ")}`)
+
 /** Starts what another fiber does meanwhile. It ends with the law. */
 export const meanwhile = <A, E, R>(
   effect: Effect.Effect<A, E, R>
@@ -147,6 +151,21 @@ export const eventually = <E, R>(
       for (let turn = 0; !(yield* condition); turn++) yield* turn < 100 ? Effect.yieldNow : Patience.realSleep(1)
     })
   )
+
+/** Waits until a writer makes no progress any more. */
+export const stuck = (what: string, writer: Fiber.Fiber<unknown, unknown>, progress: () => number) =>
+  within(
+    `${what} is held up`,
+    Effect.gen(function* () {
+      let before = -1
+      for (let same = 0; same < 4; same++) {
+        yield* aWhile
+        const now = progress()
+        if (now !== before) same = 0
+        before = now
+      }
+    })
+  ).pipe(Effect.tap(() => holds(waits(writer), `${what} was not held up by a peer that does not read`)))
 
 /** Gives way to others, a few times. */
 export const turns = (count: number): Effect.Effect<void> =>
