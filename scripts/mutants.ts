@@ -52,21 +52,21 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "off by one in the limit of a line",
-    file: "internal/read/reads/line.ts",
-    find: "if (match.start <= this.limit) return Exit.succeed(this.line(",
-    replace: "if (match.start < this.limit) return Exit.succeed(this.line("
+    file: "internal/read/limit.ts",
+    find: "boolean => length > limit\n",
+    replace: "boolean => length >= limit\n"
   },
   {
     name: "half a line at the end of the stream is taken for a whole one",
     file: "internal/read/reads/line.ts",
-    find: "    return this.strict ? this.incomplete() : Exit.succeed(",
-    replace: "    return Exit.succeed("
+    find: "return this.strict ? this.incomplete() : this.takeRest(held)",
+    replace: "return this.takeRest(held)"
   },
   {
     name: "half a line at the end of the stream is taken for a whole one, by lines",
     file: "internal/read/lines.ts",
-    find: "    return this.strict ? Exit.fail(new IncompleteRead({ operation: this.name, partial: rest })) : this.lines(",
-    replace: "    return this.lines("
+    find: 'strict: end === "required" }',
+    replace: "strict: false }"
   },
   {
     name: "half an item at the end of the stream is taken for nothing, up to a separator",
@@ -88,7 +88,7 @@ const faults: ReadonlyArray<Fault> = [
   },
   {
     name: "a separator that is cut in two is not found",
-    file: "internal/read/reads/until.ts",
+    file: "internal/read/limit.ts",
     find: "buffer.searched = Math.max(0, segments.length + 1 - separator.longest)",
     replace: "buffer.searched = segments.length"
   },

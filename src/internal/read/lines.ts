@@ -10,13 +10,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import type { ReadError } from "../../StreamError.ts"
-import { IncompleteRead, InvalidText, LimitOverrun } from "../base/errors.ts"
+import { type IncompleteRead, InvalidText, type LimitOverrun } from "../base/errors.ts"
 import type { LinesOptions, StreamReader } from "../../StreamReader.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 import { notNow } from "../runtime/operation.ts"
-import { ReadOperation, type Source } from "./readOperation.ts"
-import * as Separator from "./separator.ts"
+import { lastEndWithin } from "./limit.ts"
+import type { Source } from "./readOperation.ts"
+import { type LineAsk, LineRead } from "./reads/line.ts"
+import type * as Separator from "./separator.ts"
 import { BufferReader } from "./reader.ts"
 
 type Failure = ReadError | LimitOverrun | IncompleteRead | InvalidText
@@ -31,7 +33,9 @@ export const pull = (
   Argument.oneOf("lines", "onOverrun", onOverrun, ["fail", "discard"])
   Argument.oneOf("lines", "end", end, ["optional", "required"])
   const decoder = new Decoder(encoding, Argument.flag("lines", "fatal", fatal))
-  if (reader instanceof BufferReader) return new TakeLines(reader, { limit, onOverrun, end, decoder })
+  if (reader instanceof BufferReader) {
+    return new TakeLines(reader, { name: "lines", limit, onOverrun, strict: end === "required" }, decoder)
+  }
   // a reader of somebody else's making: one line at a time
   return Effect.flatMap(
     reader.readLineWith({ limit, onOverrun, end }),
@@ -98,116 +102,34 @@ const split = (text: string): Array<string> => {
 
 const exitDone: Exit.Exit<never, Cause.Done> = Exit.fail(Cause.Done())
 
-interface Ask {
-  readonly limit: number
-  readonly onOverrun: "fail" | "discard"
-  readonly end: "optional" | "required"
-  readonly decoder: Decoder
-}
-
 /** Takes every complete line that is buffered. */
-class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, Failure | Cause.Done> {
-  get name() {
-    return "lines"
+class TakeLines extends LineRead<NonEmptyReadonlyArray<string>, InvalidText | Cause.Done> {
+  private readonly decoder: Decoder
+
+  constructor(source: Source, ask: LineAsk, decoder: Decoder) {
+    super(source, ask)
+    this.decoder = decoder
   }
+
   override get cleanEnd() {
     return exitDone
   }
-  private readonly limit: number
-  private readonly discards: boolean
-  private readonly strict: boolean
-  private readonly decoder: Decoder
-
-  constructor(source: Source, ask: Ask) {
-    super(source)
-    this.limit = ask.limit
-    this.discards = ask.onOverrun === "discard"
-    this.strict = ask.end === "required"
-    this.decoder = ask.decoder
-  }
-
   tryNow(): typeof notNow {
     return notNow
   }
-
-  override threshold(): number {
-    return 2 * this.limit
+  /** Takes the lines in the front piece up to one that is over the limit, or the one line that goes on behind the piece. */
+  protected takeLine(first: Separator.Match): Exit.Exit<NonEmptyReadonlyArray<string>, InvalidText> {
+    const { buffer, limit } = this
+    const { end, piece, position } = buffer.segments
+    const last = position + first.end
+    const count = last > end ? first.end : lastEndWithin(piece, position, last, end, limit) - position
+    return this.lines(buffer.take(count), false)
   }
-
-  ready(): boolean {
-    const first = this.next()
-    return first !== undefined || this.buffer.segments.length > this.limit || this.over()
+  protected takeRest(count: number): Exit.Exit<NonEmptyReadonlyArray<string>, InvalidText> {
+    return this.lines(this.buffer.take(count), true)
   }
-
-  settle(): Exit.Exit<NonEmptyReadonlyArray<string>, Failure | Cause.Done> | undefined {
-    const { buffer } = this
-    const { segments } = buffer
-    const first = this.next()
-    if (first !== undefined) {
-      if (first.start <= this.limit) return this.lines(buffer.take(this.lastEnd(first)), false)
-      buffer.skip(first.end)
-      return this.overrun(first.start, true)
-    }
-    if (segments.length > this.limit) {
-      const consumed = segments.length
-      if (!this.over()) buffer.discarding++
-      buffer.skip(consumed)
-      return this.overrun(consumed, false)
-    }
-    const broken = this.broken()
-    if (broken !== undefined) return broken
-    if (!this.over()) return undefined
-    if (segments.length === 0) return this.cleanEnd
-    const rest = buffer.take(segments.length)
-    return this.strict ? Exit.fail(new IncompleteRead({ operation: this.name, partial: rest })) : this.lines(rest, true)
-  }
-
-  /** The next line feed, behind those lines that are to be discarded. */
-  private next(): Separator.Match | undefined {
-    const { buffer } = this
-    while (true) {
-      const first = this.find()
-      if (!this.discards) return first
-      if (first !== undefined) {
-        if (first.start <= this.limit) return first
-        buffer.skip(first.end)
-        continue
-      }
-      if (buffer.segments.length > this.limit) {
-        if (!this.over()) buffer.discarding++
-        buffer.skip(buffer.segments.length)
-      }
-      return undefined
-    }
-  }
-
-  /** The first line feed. */
-  private find(): Separator.Match | undefined {
-    const { buffer } = this
-    if (buffer.searchedFor !== Separator.lineFeed) {
-      buffer.searchedFor = Separator.lineFeed
-      buffer.searched = 0
-    }
-    const match = Separator.lineFeed.find(buffer.segments, buffer.searched)
-    if (match === undefined) buffer.searched = buffer.segments.length
-    return match
-  }
-
-  /** The end of the last line in the front piece before one that is over the limit; at least the first. */
-  private lastEnd(first: Separator.Match): number {
-    const { end, piece, position } = this.buffer.segments
-    if (first.end > end - position) return first.end
-    let last = end
-    while (piece[last - 1] !== 10) last--
-    if (last - position <= this.limit) return last - position
-    // some line may be too long: look at each
-    let line = position + first.end
-    while (line < last) {
-      const feed = Bytes.indexOfByte(piece, 10, line)
-      if (feed - line > this.limit) break
-      line = feed + 1
-    }
-    return line - position
+  protected atEnd(): Exit.Exit<never, Cause.Done> {
+    return this.cleanEnd
   }
 
   /** The lines in bytes that were taken. */
@@ -232,9 +154,5 @@ class TakeLines extends ReadOperation<NonEmptyReadonlyArray<string>, Failure | C
       texts.push(...split(one))
       start = end
     }
-  }
-
-  private overrun(consumed: number, found: boolean): Exit.Exit<never, LimitOverrun> {
-    return Exit.fail(new LimitOverrun({ operation: this.name, consumed, limit: this.limit, found }))
   }
 }

@@ -5,7 +5,7 @@ import type { ReadError } from "../../../StreamError.ts"
 import type { IncompleteRead, LimitOverrun } from "../../base/errors.ts"
 import * as Bytes from "../../base/bytes.ts"
 import { notNow } from "../../runtime/operation.ts"
-import { Until } from "./until.ts"
+import { type Found, Limited } from "../limit.ts"
 import type { Source } from "../readOperation.ts"
 import * as Separator from "../separator.ts"
 
@@ -22,8 +22,11 @@ export interface LineAsk {
   readonly strict: boolean
 }
 
-/** What the reads of a line share. An overlong line is dropped to its end, also when its end has yet to arrive. */
-abstract class Line<A> extends Until<A, ReadError | LimitOverrun | IncompleteRead> {
+/**
+ * A read of a line, or of several. An overlong line is dropped to its end, also when its end has yet to arrive; then it
+ * fails, or what follows is read.
+ */
+export abstract class LineRead<A, E> extends Limited<A, ReadError | LimitOverrun | IncompleteRead | E> {
   readonly name: string
   private readonly discards: boolean
   private readonly strict: boolean
@@ -33,74 +36,82 @@ abstract class Line<A> extends Until<A, ReadError | LimitOverrun | IncompleteRea
     this.discards = onOverrun === "discard"
     this.strict = strict
   }
-  /** What a line is to the caller; its line feed is the last byte, unless the stream ended without. */
-  protected abstract line(bytes: Uint8Array): A
-  protected abstract atEnd(): Exit.Exit<A>
+  /** Takes the line that a line feed ends, which is within the limit, or more lines. */
+  protected abstract takeLine(end: Separator.Match): Exit.Exit<A, E>
+  /** Takes what lies in front of the end of the stream, and has no line feed. */
+  protected abstract takeRest(count: number): Exit.Exit<A, E>
+  protected abstract atEnd(): Exit.Exit<A, E>
 
-  tryNow(): A | typeof notNow {
-    const buffer = this.buffer
-    if (buffer.operation !== undefined) return notNow
-    const { segments } = buffer
-    const piece = segments.piece
-    const start = segments.position
-    const end = segments.end
-    if (start === end) return notNow
-    const from = buffer.searchedFor === this.separator ? start + buffer.searched : start
-    if (from >= end) return notNow
-    const index = Bytes.indexOfByte(piece, 10, from, end)
-    if (index === -1 || index - start > this.limit) return notNow
-    return this.line(buffer.take(index + 1 - start))
+  ready(): boolean {
+    return this.next() !== "none" || this.over()
   }
 
-  override answerBy(bytes: Uint8Array): A | typeof notNow {
-    return this.endsIn(bytes) ? this.line(Bytes.plain(bytes)) : notNow
-  }
-
-  override ready(): boolean {
-    return this.next() > this.limit || this.match !== undefined || this.over()
-  }
-
-  settle(): Exit.Exit<A, ReadError | LimitOverrun | IncompleteRead> | undefined {
+  settle(): Exit.Exit<A, ReadError | LimitOverrun | IncompleteRead | E> | undefined {
     const { buffer } = this
-    const offset = this.next()
-    const { match } = this
-    if (match !== undefined) {
-      if (match.start <= this.limit) return Exit.succeed(this.line(buffer.take(match.end)))
-      buffer.skip(match.end)
-      return this.overrun(match.start, true)
+    switch (this.next()) {
+      case "item":
+        return this.takeLine(this.match!)
+      case "long": {
+        const { end, start } = this.match!
+        buffer.skip(end)
+        return this.overrun(start, true)
+      }
+      case "endless": {
+        const { searched } = buffer
+        this.dropLine()
+        return this.overrun(searched, false)
+      }
+      case "none": {
+        const broken = this.broken()
+        if (broken !== undefined) return broken
+        if (!this.over()) return undefined
+        const held = buffer.segments.length
+        if (held === 0) return this.atEnd()
+        return this.strict ? this.incomplete() : this.takeRest(held)
+      }
     }
-    if (offset > this.limit) {
-      this.discardLine()
-      return this.overrun(offset, false)
-    }
-    const broken = this.broken()
-    if (broken !== undefined) return broken
-    if (!this.over()) return undefined
-    const held = buffer.segments.length
-    if (held === 0) return this.atEnd()
-    return this.strict ? this.incomplete() : Exit.succeed(this.line(buffer.take(held)))
   }
 
   /** Searches, behind those lines that are to be discarded. */
-  private next(): number {
-    let offset = this.search()
-    if (!this.discards) return offset
-    while (this.match !== undefined && this.match.start > this.limit) {
-      this.buffer.skip(this.match.end)
-      offset = this.search()
+  private next(): Found {
+    let found = this.find()
+    if (!this.discards) return found
+    while (found === "long") {
+      this.buffer.skip(this.match!.end)
+      found = this.find()
     }
-    if (this.match === undefined && offset > this.limit) {
-      this.discardLine()
-      offset = 0
-    }
-    return offset
+    if (found !== "endless") return found
+    this.dropLine()
+    return "none"
   }
 
   /** Drops what there is of the line, and what is still to come of it. */
-  private discardLine(): void {
+  private dropLine(): void {
     const { buffer } = this
     if (!this.over()) buffer.discarding++
     buffer.skip(buffer.segments.length)
+  }
+}
+
+/** What the reads of one line share. */
+abstract class Line<A> extends LineRead<A, never> {
+  /** The line as the caller gets it. Its last byte is a line feed, unless the stream ended without. */
+  protected abstract line(bytes: Uint8Array): A
+
+  tryNow(): A | typeof notNow {
+    const { buffer } = this
+    if (buffer.operation !== undefined) return notNow
+    const length = this.lengthInFront()
+    return length === -1 ? notNow : this.line(buffer.take(length + 1))
+  }
+  override answerBy(bytes: Uint8Array): A | typeof notNow {
+    return this.endsIn(bytes) ? this.line(Bytes.plain(bytes)) : notNow
+  }
+  protected takeLine({ end }: Separator.Match): Exit.Exit<A> {
+    return Exit.succeed(this.line(this.buffer.take(end)))
+  }
+  protected takeRest(count: number): Exit.Exit<A> {
+    return Exit.succeed(this.line(this.buffer.take(count)))
   }
 }
 
