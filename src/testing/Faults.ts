@@ -28,6 +28,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as Defaults from "../internal/base/defaults.ts"
 
 // ---------------------------------------------------------------------------
 // models
@@ -267,7 +268,7 @@ export const acceptError = (
   _tag: "AcceptError",
   connection: attempt?.connection ?? 1,
   code: attempt?.code ?? "EMFILE",
-  retryAfter: attempt?.retryAfter ?? 1000
+  retryAfter: attempt?.retryAfter ?? Defaults.retryAfterMillis
 })
 
 // ---------------------------------------------------------------------------
@@ -308,10 +309,10 @@ const allKinds: ReadonlyArray<Kind> = [
 ]
 
 const resolve = (bounds: Bounds | undefined) => ({
-  connections: bounds?.connections ?? 1,
-  maxBytes: bounds?.maxBytes ?? 256,
-  maxMillis: bounds?.maxMillis ?? 60_000,
-  maxFaults: bounds?.maxFaults ?? 3,
+  connections: bounds?.connections ?? Defaults.faultyConnections,
+  maxBytes: bounds?.maxBytes ?? Defaults.faultyBytes,
+  maxMillis: bounds?.maxMillis ?? Defaults.faultyMillis,
+  maxFaults: bounds?.maxFaults ?? Defaults.maxFaults,
   kinds: bounds?.kinds ?? allKinds
 })
 

@@ -45,6 +45,7 @@ import type * as Scope from "effect/Scope"
 import { type Connection, openConnection, type OpenOptions } from "../Connection.ts"
 import * as Argument from "../internal/base/argument.ts"
 import * as Bytes from "../internal/base/bytes.ts"
+import { peerPatience } from "../internal/base/defaults.ts"
 import * as HexDump from "../internal/testing/hexDump.ts"
 import * as Patience from "../internal/testing/time/realTime.ts"
 import type { ListenOptions, Network } from "../Network.ts"
@@ -268,10 +269,8 @@ export const run = (self: Script, connection: Connection, options?: RunOptions):
     return Effect.forEach(self.steps, (step, index) => actor.perform(step, index), { discard: true })
   })
 
-const defaultPatience = Duration.seconds(5)
-
 const patienceOf = (operation: string, options: RunOptions | undefined): Duration.Duration =>
-  options?.patience === undefined ? defaultPatience : Argument.someTime(operation, "patience", options.patience)
+  options?.patience === undefined ? peerPatience : Argument.someTime(operation, "patience", options.patience)
 
 class Actor {
   private readonly connection: Connection

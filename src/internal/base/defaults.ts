@@ -7,6 +7,65 @@
 import * as Duration from "effect/Duration"
 
 // ---------------------------------------------------------------------------
+// options of a connection
+// ---------------------------------------------------------------------------
+
+/** Bytes. `limit`: the longest line, and half of what is read ahead. As in CPython. */
+export const limit = 65536
+
+/** Bytes. `highWaterMark`. As in CPython. */
+export const highWaterMark = 65536
+
+/** `lowWaterMark` is the high one divided by this, and the high one is this times a low one that is given alone. As in CPython. */
+export const markRatio = 4
+
+/** `closeTimeout`: long enough for a slow peer to take what is buffered, and for a program to be seen to end. */
+export const closeTimeout = Duration.seconds(10)
+
+/** `connectTimeout`: a peer that does not answer is tried again by the system for far longer than anybody waits. */
+export const connectTimeout = Duration.seconds(30)
+
+/** `attemptDelay`: happy eyeballs begins with the next address after so long (RFC 8305, 5). */
+export const attemptDelay = Duration.millis(250)
+
+/** `handshakeTimeout`: of a handshake, be it about the beginning of TLS or about its end. As in CPython. */
+export const handshakeTimeout = Duration.seconds(60)
+
+/**
+ * Milliseconds. A client that finds the queue of a Unix socket full tries again after so long, then after twice as long each
+ * time. The system does not let it wait for room, as it does over TCP.
+ */
+export const firstPauseMillis = 1
+
+/** Milliseconds. The longest of these pauses: a server that is busy for long is not asked more often. */
+export const maxPauseMillis = 1000
+
+// ---------------------------------------------------------------------------
+// options of a server
+// ---------------------------------------------------------------------------
+
+/** `backlog`: how many clients the system keeps waiting for an accept, and `overflow` for a place. As in Node. */
+export const backlog = 511
+
+/** `lookupTimeout`: of the names to listen on. */
+export const lookupTimeout = Duration.seconds(30)
+
+/** `maxConnections`: no bound, because only the program knows what a client costs it. */
+export const maxConnections = Infinity
+
+/** `gracePeriod`: long enough for an answer, and shorter than process managers wait. */
+export const gracePeriod = Duration.seconds(5)
+
+/** A shutdown waits so long for handlers that it has interrupted: those that cannot be interrupted hold up nothing. */
+export const interruptionTime = Duration.seconds(1)
+
+/** Milliseconds. The log has at most one line of a kind in so many, lest many clients at once flood it. */
+export const logSpan = 1000
+
+/** Attempts. A path of a Unix socket is tried so often that others take and leave at the same time. */
+export const maxPathRounds = 20
+
+// ---------------------------------------------------------------------------
 // writing
 // ---------------------------------------------------------------------------
 
@@ -21,6 +80,34 @@ export const maxInFlight = 262144
 
 /** Bytes. One connection sends no more in a turn of the event loop: then others have theirs. */
 export const maxInTurn = 1048576
+
+// ---------------------------------------------------------------------------
+// reading
+// ---------------------------------------------------------------------------
+
+/** Chunks. So many that wait unread are gathered into slabs, lest a dribbling peer cost an object a byte. */
+export const maxChunks = 64
+
+/** Bytes. Pieces of up to so many are gathered into slabs, once there is more than one. */
+export const smallPiece = 1024
+
+/** Bytes. The first slab of a reader; each is twice as large as the one before, so that few bytes take little memory. */
+export const firstSlab = 1024
+
+/** Bytes. The largest slab of a reader. */
+export const maxSlab = 65536
+
+/** Bytes. A remainder of up to so many does not keep memory of `largeMemory` and more. */
+export const smallRemainder = 256
+
+/** Bytes. See `smallRemainder`. */
+export const largeMemory = 16384
+
+/** Bytes. A part of a message, and a relay, read so many at a time: as many as Node does. */
+export const blockBytes = 65536
+
+/** Times the limit of a budget. Up to there buffers go on that have less than their share. */
+export const maxOverLimit = 1.25
 
 // ---------------------------------------------------------------------------
 // memory that connections share
@@ -42,17 +129,83 @@ export const maxPooled = 1024
 export const readBytes = 65536
 
 // ---------------------------------------------------------------------------
-// servers
+// timeouts, when they are judged
 // ---------------------------------------------------------------------------
 
-/** How many clients are served at a time: no bound, because only the program knows what a client costs it. */
-export const maxConnections = Infinity
+/** Milliseconds. A timer that rings later than this shows that the event loop stood still; less is what a busy one takes anyway. */
+export const stallMillis = 20
 
-/** How long a shutdown lets handlers finish: long enough for an answer, and shorter than what process managers wait. */
-export const gracePeriod = Duration.seconds(5)
+/** Rounds of the event loop. A bound is judged after so many at most, lest a peer that goes on without end have none. */
+export const maxRounds = 32
 
-/** How long a shutdown then waits for handlers that it has interrupted: one that cannot be interrupted holds up nothing. */
-export const interruptionTime = Duration.seconds(1)
+/** How often the time of a stall is given back, lest a peer that does very little be waited for as long as there are stalls. */
+export const maxStalls = 10
 
-/** Milliseconds. The log has at most one line of a kind in so many, lest many clients at once flood it. */
-export const logSpan = 1000
+// ---------------------------------------------------------------------------
+// a closed connection whose peer has not closed
+// ---------------------------------------------------------------------------
+
+/** Milliseconds. Input is thrown away for so long at most. */
+export const lingerMillis = 2000
+
+/** Milliseconds. A peer that has said nothing is listened to for so long, where there is no reason to listen to it longer. */
+export const listenMillis = 100
+
+/** Milliseconds. A peer that has spoken, and then has said nothing for so long, is taken to wait for us. */
+export const quietMillis = 500
+
+// ---------------------------------------------------------------------------
+// TLS
+// ---------------------------------------------------------------------------
+
+/** Bytes. A client may say so much before there is an engine to hear it. */
+export const maxAhead = 65536
+
+/** Bytes. `stopTls` keeps so much of what the peer goes on saying in TLS. */
+export const maxBeforeStop = 1_048_576
+
+/** Authorities. So many that were read once are not read again. */
+export const maxAuthorities = 64
+
+// ---------------------------------------------------------------------------
+// testing
+// ---------------------------------------------------------------------------
+
+/** The seed of a network that is given none: each run is the same. */
+export const seed = 1
+
+/** Bytes. A path of a network in memory holds so many. */
+export const capacity = 65536
+
+/** Bytes. Pieces of random sizes have so many at most. */
+export const maxRandomPiece = 4096
+
+/** Events. So many are kept to be shown: the last ones, since those say how it ended. */
+export const keptEvents = 20_000
+
+/** Milliseconds of real time. A network is given so long to come to rest. */
+export const settledMillis = 10_000
+
+/** Milliseconds. A client knocks again at a full backlog after so long, as TCP does. */
+export const knockAgainMillis = 1000
+
+/** Milliseconds. A network that could not accept tries again after so long, as CPython does. */
+export const retryAfterMillis = 1000
+
+/** Connections. Random faults strike the first of them. */
+export const faultyConnections = 1
+
+/** Bytes. Random faults strike within so many of a connection. */
+export const faultyBytes = 256
+
+/** Milliseconds. Random stalls last up to so long. */
+export const faultyMillis = 60_000
+
+/** Faults. A random script has so many at most. */
+export const maxFaults = 3
+
+/** A scripted peer waits so long for what it expects. */
+export const peerPatience = Duration.seconds(5)
+
+/** A law waits so long for what must happen. */
+export const lawPatience = Duration.seconds(20)

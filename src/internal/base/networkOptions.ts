@@ -4,18 +4,14 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import type { ConnectOptions, ListenOptions } from "../../Network.ts"
 import * as Argument from "./argument.ts"
+import * as Defaults from "./defaults.ts"
 import { checkConnect as checkConnectTls, checkListen as checkListenTls } from "./tlsOptions.ts"
-
-const defaultConnectTimeout = Duration.seconds(30)
-const defaultAttemptDelay = Duration.millis(250)
-const defaultLookupTimeout = Duration.seconds(30)
-const defaultBacklog = 511
 
 /** The longest that Linux waits in front of the first probe, in seconds; others take at least as much. */
 const longestKeepAlive = 32_767
 /** What the system is given is a C integer. */
-const mostBacklog = 2 ** 31 - 1
-const mostMode = 0o7777
+const maxBacklog = 2 ** 31 - 1
+const maxMode = 0o7777
 
 /** Where to: a port of a host, or the path of a Unix socket. */
 type Place<Host> =
@@ -55,10 +51,10 @@ export const connect = (operation: string, options: ConnectOptions): Connect => 
     ...place(operation, options, host === undefined ? undefined : Argument.text(operation, "host", host), "localhost"),
     connectTimeout:
       connectTimeout === undefined
-        ? defaultConnectTimeout
+        ? Defaults.connectTimeout
         : Argument.duration(operation, "connectTimeout", connectTimeout),
     attemptDelay:
-      attemptDelay === undefined ? defaultAttemptDelay : Argument.duration(operation, "attemptDelay", attemptDelay),
+      attemptDelay === undefined ? Defaults.attemptDelay : Argument.duration(operation, "attemptDelay", attemptDelay),
     localAddress: localAddress === undefined ? undefined : checkLocal(operation, localAddress),
     ...socket(operation, options)
   }
@@ -77,12 +73,14 @@ export const listen = (operation: string, options: ListenOptions): Listen => {
     ...options,
     ...place(operation, options, host === undefined ? undefined : hosts(operation, host), [""]),
     lookupTimeout:
-      lookupTimeout === undefined ? defaultLookupTimeout : Argument.duration(operation, "lookupTimeout", lookupTimeout),
-    backlog: backlog === undefined ? defaultBacklog : Argument.between(operation, "backlog", backlog, 0, mostBacklog),
+      lookupTimeout === undefined
+        ? Defaults.lookupTimeout
+        : Argument.duration(operation, "lookupTimeout", lookupTimeout),
+    backlog: backlog === undefined ? Defaults.backlog : Argument.between(operation, "backlog", backlog, 0, maxBacklog),
     reusePort: flag("reusePort", reusePort, false),
     exclusive: flag("exclusive", exclusive, false),
     ipv6Only: flag("ipv6Only", ipv6Only, false),
-    mode: mode === undefined ? undefined : Argument.between(operation, "mode", mode, 0, mostMode),
+    mode: mode === undefined ? undefined : Argument.between(operation, "mode", mode, 0, maxMode),
     cleanupSocket: flag("cleanupSocket", cleanupSocket, true),
     ...socket(operation, options)
   }

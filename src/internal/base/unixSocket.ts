@@ -9,9 +9,3 @@ export const isAbstract = (path: string): boolean => path.startsWith("\0")
 
 /** In bytes, as the system counts: the NUL in front of an abstract name is one of them. */
 export const sizeOf = (path: string): number => Bytes.encode(path).length
-
-// The system does not make who connects wait for room in the queue of the server, as it does over TCP.
-
-/** How long a client waits that finds the queue full, before it tries again: twice as long each time. */
-export const firstPauseMillis = 1
-export const longestPauseMillis = 1000

@@ -5,6 +5,7 @@
  * `EncodeFault`, and what was written so far is not used.
  */
 import * as Bytes from "../base/bytes.ts"
+import { copiedBytes } from "../base/defaults.ts"
 
 /** A value that cannot be written. No `Error`: nobody sees it, and a stack would cost more than all the rest. */
 export class EncodeFault {
@@ -16,9 +17,6 @@ export class EncodeFault {
     this.cause = cause
   }
 }
-
-/** Bytes up to so many are copied; more are kept as a view until they are sent. As a writer does. */
-const copiedBytes = 4096
 
 const firstCapacity = 256
 

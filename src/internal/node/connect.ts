@@ -17,7 +17,7 @@ import { TcpTransport } from "./tcp.ts"
 import { loadTls } from "./tls/load.ts"
 import * as NodeUnixPath from "./unixPath.ts"
 import { Opened } from "../base/pending.ts"
-import * as UnixSocket from "../base/unixSocket.ts"
+import { firstPauseMillis, maxPauseMillis } from "../base/defaults.ts"
 
 export const connect = (lookup: Lookup, given: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
   Effect.suspend(() => {
@@ -59,12 +59,12 @@ const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effe
         waiting[0] = { address: path, kind: "Timeout", code: attempt.code }
         return Effect.andThen(
           Effect.sleep(pause * (0.5 + Math.random())),
-          knock(absolute, Math.min(2 * pause, UnixSocket.longestPauseMillis))
+          knock(absolute, Math.min(2 * pause, maxPauseMillis))
         )
       })
     )
   return Effect.flatMap(place, (absolute) =>
-    Effect.mapError(knock(absolute, UnixSocket.firstPauseMillis), (attempt) =>
+    Effect.mapError(knock(absolute, firstPauseMillis), (attempt) =>
       failed(
         attempt.kind === "Refused" && NodeUnixPath.isOccupied(absolute)
           ? { ...attempt, kind: "NotASocket", code: "ENOTSOCK" }

@@ -26,9 +26,7 @@ import {
 } from "./listener.ts"
 import * as NodeUnixPath from "./unixPath.ts"
 import * as UnixSocket from "../base/unixSocket.ts"
-
-/** How often a path is tried for that others take, and leave, at the same time. */
-const mostRounds = 20
+import { maxPathRounds } from "../base/defaults.ts"
 
 interface Binding {
   /** As it was given: what errors and addresses show. */
@@ -137,7 +135,7 @@ const suffixLength = 8
 function* namesAside(base: string, room: number): Generator<string> {
   if (room > 1) {
     const head = UnixSocket.sizeOf(base) + 1 + suffixLength <= room ? `${base}.` : "."
-    for (let i = 0; i < mostRounds; i++) yield head + random(Math.min(suffixLength, room - head.length))
+    for (let i = 0; i < maxPathRounds; i++) yield head + random(Math.min(suffixLength, room - head.length))
   }
   for (const name of `~+=@%,^-_${random(1)}${letters}`) if (name !== base) yield name
 }
@@ -147,7 +145,7 @@ const takePath = (binding: Binding, temporary: string): Effect.Effect<void, List
   Effect.gen(function* () {
     const { mode } = binding.options
     if (mode !== undefined) yield* attempt(binding.path, () => Fs.chmodSync(temporary, mode))
-    for (let round = 0; round < mostRounds; round++) {
+    for (let round = 0; round < maxPathRounds; round++) {
       if (yield* attempt(binding.path, () => linked(binding, temporary))) return
       yield* clear(binding)
     }
@@ -190,7 +188,7 @@ const linked = ({ absolute, bound, options, path }: Binding, temporary: string):
 const bindShared = (binding: Binding): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
     const { absolute, bound, options, path } = binding
-    for (let round = 0; round < mostRounds; round++) {
+    for (let round = 0; round < maxPathRounds; round++) {
       const listening = yield* Effect.result(listenAs(binding, absolute, true))
       if (Result.isSuccess(listening)) {
         const { mode } = options

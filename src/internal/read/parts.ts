@@ -10,13 +10,11 @@ import type { StreamReader } from "../../StreamReader.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 import { ClosedStream, ConnectionLost, IncompleteRead } from "../base/errors.ts"
+import { blockBytes } from "../base/defaults.ts"
 import { notNow } from "../runtime/operation.ts"
 import { ReadBuffer, type WaitingRead } from "./readBuffer.ts"
 import { ReadOperation, type Source } from "./readOperation.ts"
 import { BufferReader } from "./reader.ts"
-
-/** What is read at a time. */
-const pieceBytes = 65536
 
 const cutShort = (operation: string, count: number): IncompleteRead =>
   new IncompleteRead({ operation, partial: Bytes.empty, expected: count })
@@ -63,7 +61,7 @@ export const take = (
   // a reader of somebody else's making
   return Effect.suspend((): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, ReadError | IncompleteRead> => {
     if (left === 0) return Cause.done()
-    return Effect.flatMap(reader.read(Math.min(left, pieceBytes)), (bytes) => {
+    return Effect.flatMap(reader.read(Math.min(left, blockBytes)), (bytes) => {
       if (bytes.length === 0) return Effect.fail(cutShort("take", count))
       left -= bytes.length
       return Effect.succeed([bytes] as const)

@@ -18,6 +18,7 @@ import type { ReadError } from "../../StreamError.ts"
 import type { ClosedStream } from "../base/errors.ts"
 import * as Bytes from "../base/bytes.ts"
 import { copyPooled } from "../base/memory.ts"
+import { maxChunks } from "../base/defaults.ts"
 import { handOver } from "../runtime/effectInternals.ts"
 import { notNow } from "../runtime/operation.ts"
 import type { Watchdog, Watched } from "../runtime/timeouts.ts"
@@ -59,12 +60,6 @@ export interface WaitingRead<A, E> {
   /** The result, taking from the segments what belongs to it, or `undefined` while it has to wait. */
   settle(): Exit.Exit<A, E | ReadError> | undefined
 }
-
-/** The default limit of a read buffer in bytes, as in CPython. */
-export const defaultLimit = 65536
-
-/** Chunks that wait unread are gathered into slabs from this number on, lest a dribbling peer cost an object a byte. */
-const manyChunks = 64
 
 export class ReadBuffer extends Arrived implements WaiterHost {
   /** The read that waits, or has been resumed and is yet to run. */
@@ -168,7 +163,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     } else {
       const chunks = this.queue.offer(bytes)
       if (this.operation !== undefined) this.resumeIfReady()
-      else if (chunks >= manyChunks) this.absorb()
+      else if (chunks >= maxChunks) this.absorb()
     }
     this.backpressure.pauseIfFull()
   }

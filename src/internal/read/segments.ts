@@ -7,18 +7,11 @@
  * cost an object), and a result that lies in one piece is a view.
  */
 import * as Bytes from "../base/bytes.ts"
+import { firstSlab, largeMemory, maxSlab, smallPiece, smallRemainder } from "../base/defaults.ts"
 import type { Located } from "../frame/progress.ts"
 
-/** Pieces up to this size are gathered once there is more than one. */
-const smallPiece = 1024
-/** A remainder of up to this size does not keep memory of this size and more. */
-const smallRemainder = 256
-const largeMemory = 16384
 /** The memory of no bytes. */
 const nothing: ArrayBufferLike = Bytes.empty.buffer
-const firstSlab = 1024
-const lastSlab = 65536
-
 export class Segments {
   /** Bytes held. */
   length = 0
@@ -64,7 +57,7 @@ export class Segments {
       return
     }
     const fresh = Bytes.allocate(this.slabSize)
-    if (this.slabSize < lastSlab) this.slabSize *= 2
+    if (this.slabSize < maxSlab) this.slabSize *= 2
     fresh.set(bytes, 0)
     this.slab = fresh
     this.slabEnd = size

@@ -9,9 +9,10 @@ import type * as Scope from "effect/Scope"
 import { ConnectionLost } from "../base/errors.ts"
 import type { StreamReader } from "../../StreamReader.ts"
 import * as Argument from "../base/argument.ts"
+import * as Defaults from "../base/defaults.ts"
 import * as Bytes from "../base/bytes.ts"
 import type { Flow } from "./backpressure.ts"
-import { defaultLimit, ReadBuffer } from "./readBuffer.ts"
+import { ReadBuffer } from "./readBuffer.ts"
 import { BufferReader } from "./reader.ts"
 
 interface LimitOption {
@@ -20,7 +21,7 @@ interface LimitOption {
 
 const makeBuffer = (operation: string, options: LimitOption | undefined, flow: Flow): ReadBuffer => {
   const limit = options === undefined ? undefined : Argument.record(operation, "options", options).limit
-  return new ReadBuffer(limit === undefined ? defaultLimit : Argument.limit(operation, limit), flow)
+  return new ReadBuffer(limit === undefined ? Defaults.limit : Argument.limit(operation, limit), flow)
 }
 
 const nothing = (): void => {}

@@ -17,6 +17,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { nextTurn } from "./turn.ts"
+import { maxRounds, maxStalls, stallMillis } from "../base/defaults.ts"
 
 /** The clock of those who have not been given another. */
 export const realClock = Context.get(Context.empty(), Clock.Clock)
@@ -30,11 +31,8 @@ export const timeOf = (clock: Clock.Clock): number => Number(clock.monotonicTime
 /** The time by which waits are judged. */
 const now = (): number => timeOf(realClock)
 
-/** How late a timer rings if the event loop stood still, in milliseconds; less is what a busy one takes anyway. */
-const shortestStall = 20
-
 /** How long the event loop stood still, if it did: a timer that was due then has rung now. */
-export const stall = (due: number, rang: number): number => (rang - due >= shortestStall ? rang - due : 0)
+export const stall = (due: number, rang: number): number => (rang - due >= stallMillis ? rang - due : 0)
 
 /**
  * Turns that the event loop takes to read and to send all it can: one until it polls again, wherever it is now; one in
@@ -52,12 +50,6 @@ export const afterRound = (task: () => void, next = nextTurn): void => {
   next(turn)
 }
 
-/** How many rounds are waited for at most, lest a peer that sends or takes without end be waited for without one. */
-export const mostRounds = 32
-
-/** How often the time of a stall is given back, lest a peer that does very little be waited for as long as there are stalls. */
-const mostStalls = 10
-
 /** The stalls whose time was given back to a wait. */
 export class Excuses {
   /** When the wait began, as far as that was moved here. */
@@ -74,7 +66,7 @@ export class Excuses {
       this.count = 0
       this.progress = -Infinity
     }
-    if (progress <= this.progress || this.count === mostStalls) return undefined
+    if (progress <= this.progress || this.count === maxStalls) return undefined
     this.count++
     this.progress = progress
     return (this.since = now - bound + Math.min(stall, bound))
@@ -140,8 +132,8 @@ export const reached = (input: Duration.Input, { next, progress }: How = {}): Ef
   return Effect.clockWith((clock) => {
     // no time is none for anybody
     if (bound <= 0) return Effect.sleep(bound)
-    if (isReal(clock)) return wait(bound, mostStalls)
-    return next === undefined ? Effect.sleep(bound) : Effect.andThen(Effect.sleep(bound), atTheMoment(mostRounds))
+    if (isReal(clock)) return wait(bound, maxStalls)
+    return next === undefined ? Effect.sleep(bound) : Effect.andThen(Effect.sleep(bound), atTheMoment(maxRounds))
   })
 }
 

@@ -19,6 +19,7 @@ import type * as Fiber from "effect/Fiber"
 import type { StreamTimeout } from "../../StreamError.ts"
 import type { Transport } from "../../Transport.ts"
 import * as Argument from "../base/argument.ts"
+import { maxRounds } from "../base/defaults.ts"
 import * as Deadline from "./deadline.ts"
 
 /** The bounds, as a user gives them. */
@@ -324,7 +325,7 @@ export class Watchdog {
     // moved on in the meantime
     if (rang < this.deadline()) return this.arm()
     this.judging = true
-    this.look(rang, Deadline.stall(this.armedFor, rang), Deadline.mostRounds)
+    this.look(rang, Deadline.stall(this.armedFor, rang), maxRounds)
   }
 
   /** Reads what has come, and then judges. `stall`: how long the event loop stood still before the timer rang. */

@@ -2,9 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { BufferBudget } from "../../BufferBudget.ts"
 import type { BudgetMember, SharedBudget } from "../read/backpressure.ts"
-
-/** Up to so many times the limit those go on that have less than their share. */
-const maxOverLimit = 1.25
+import { maxOverLimit } from "../base/defaults.ts"
 
 export class Budget implements BufferBudget, SharedBudget {
   readonly limit: number

@@ -1,7 +1,7 @@
 /** The options that every session has, whichever side opened it: checked once, with their defaults. */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Argument from "../base/argument.ts"
-import { defaultLimit } from "../read/readBuffer.ts"
+import * as Defaults from "../base/defaults.ts"
 import * as Watchdog from "../runtime/timeouts.ts"
 
 /** As a user gives them. */
@@ -24,17 +24,14 @@ export interface SessionOptions {
   readonly timeouts: Watchdog.Bounds | undefined
 }
 
-const defaultHighWaterMark = 65536
-const defaultCloseTimeout = Duration.seconds(10)
-
 /** Throws what CPython raises as `ValueError`. */
 export const resolve = (operation: string, input: SessionInput): SessionOptions => {
   const { closeTimeout, limit, onScopeFailure, timeouts } = Argument.record(operation, "options", input)
   return {
-    limit: limit === undefined ? defaultLimit : Argument.limit(operation, limit),
+    limit: limit === undefined ? Defaults.limit : Argument.limit(operation, limit),
     ...watermarks(operation, input),
     closeTimeout:
-      closeTimeout === undefined ? defaultCloseTimeout : Argument.duration(operation, "closeTimeout", closeTimeout),
+      closeTimeout === undefined ? Defaults.closeTimeout : Argument.duration(operation, "closeTimeout", closeTimeout),
     onScopeFailure:
       onScopeFailure === undefined
         ? "abort"
@@ -51,8 +48,9 @@ const watermarks = (
   const given = (name: "highWaterMark" | "lowWaterMark") =>
     input[name] === undefined ? undefined : Argument.mark(operation, name, input[name])
   const low = given("lowWaterMark")
-  const highWaterMark = given("highWaterMark") ?? (low === undefined ? defaultHighWaterMark : 4 * low)
-  const lowWaterMark = low ?? Math.floor(highWaterMark / 4)
+  const highWaterMark =
+    given("highWaterMark") ?? (low === undefined ? Defaults.highWaterMark : Defaults.markRatio * low)
+  const lowWaterMark = low ?? Math.floor(highWaterMark / Defaults.markRatio)
   if (lowWaterMark > highWaterMark) {
     throw new RangeError(`${operation}: highWaterMark (${highWaterMark}) must be >= lowWaterMark (${lowWaterMark})`)
   }

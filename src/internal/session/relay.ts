@@ -2,9 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { Connection, Relayed } from "../../Connection.ts"
 import type { ReadError, WriteError } from "../../StreamError.ts"
-
-/** What is read at a time, into memory of the relay's own. */
-const blockBytes = 65536
+import { blockBytes } from "../base/defaults.ts"
 
 /** Passes on what `from` brings, and its end. */
 const oneWay = (

@@ -8,15 +8,7 @@
  */
 import type { Handler } from "../../Transport.ts"
 import { afterRound } from "../runtime/deadline.ts"
-
-/** How long input is thrown away at most. */
-export const lingerMillis = 2000
-
-/** So long a peer is listened to that has said nothing, where there is no reason to listen to it longer. */
-export const listenMillis = 100
-
-/** A peer that has spoken, and then has said nothing for so long, is taken to wait for us. */
-export const quietMillis = 500
+import { lingerMillis, listenMillis, quietMillis } from "../base/defaults.ts"
 
 /** What lingers. */
 export interface Lingering {

@@ -16,21 +16,15 @@ import * as Deadline from "../../runtime/deadline.ts"
 import { StreamTimeout, TlsFailed } from "../../base/errors.ts"
 import { nobody } from "../../transport/duplex.ts"
 import { toFailure } from "../../transport/failure.ts"
-import { lingerMillis } from "../../transport/linger.ts"
+import * as Defaults from "../../base/defaults.ts"
 import { CipherDuplex } from "./ciphertext.ts"
 import { tlsInfo } from "./info.ts"
 import { has } from "../nodeInternals.ts"
 import * as Endpoint from "../../base/endpoint.ts"
 import { kindOf } from "../../base/tlsFailure.ts"
 
-/** How long a handshake may take, be it about the beginning of TLS or about its end. As in CPython. */
-const defaultHandshakeTimeout = Duration.seconds(60)
-
 export const handshakeTimeout = (options: Tls.CommonOptions): Duration.Duration =>
-  Duration.fromInputUnsafe(options.handshakeTimeout ?? defaultHandshakeTimeout)
-
-/** How much `stopTls` keeps of what the peer goes on saying in TLS. */
-const mostBeforeStop = 1_048_576
+  Duration.fromInputUnsafe(options.handshakeTimeout ?? Defaults.handshakeTimeout)
 
 /** What goes past the engine's socket, and what becomes of it once the handshake is done. */
 export class Detour extends CipherDuplex {
@@ -231,7 +225,7 @@ class TlsTransport implements Transport {
     }
     if (socket.writableFinished || socket.destroyed) return done()
     // the close_notify has yet to go out, and the peer may not read: from here on nobody listens to what it says
-    timer = setTimeout(done, lingerMillis)
+    timer = setTimeout(done, Defaults.lingerMillis)
     cipher.listener = { onLeft: () => cipher.transportClosed && done() }
     cipher.discard()
     socket.on("finish", done)
@@ -303,7 +297,7 @@ class TlsTransport implements Transport {
         onData: (bytes) => {
           late.push(bytes)
           size += bytes.length
-          if (size > mostBeforeStop) fail({ kind: "Unknown", tls: "Handshake", cause: tooMuch() })
+          if (size > Defaults.maxBeforeStop) fail({ kind: "Unknown", tls: "Handshake", cause: tooMuch() })
         },
         onEnd: () => (this.notified ? check() : fail(unsaid)),
         onDrain: () => {},
@@ -329,4 +323,4 @@ class TlsTransport implements Transport {
 }
 
 const tooMuch = (): Error =>
-  new Error(`stopTls: the peer sent more than ${mostBeforeStop} bytes before it agreed to end TLS`)
+  new Error(`stopTls: the peer sent more than ${Defaults.maxBeforeStop} bytes before it agreed to end TLS`)

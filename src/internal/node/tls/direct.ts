@@ -17,11 +17,9 @@ import { tlsInfo } from "./info.ts"
 import { type EngineHandle, engineHandleOf, readsAlready } from "../nodeInternals.ts"
 import { NodeTransport } from "../socket.ts"
 import { kindOf } from "../../base/tlsFailure.ts"
+import { maxAhead } from "../../base/defaults.ts"
 
 const nothing = (): void => {}
-
-/** How much a client may say before there is an engine to hear it. */
-const mostAhead = 65536
 
 /** Watches the socket until the engine does, and keeps what arrives for it. */
 export class DirectCipher implements Cipher, Handler {
@@ -47,7 +45,7 @@ export class DirectCipher implements Cipher, Handler {
   onData(bytes: Uint8Array): void {
     this.ahead.push(bytes)
     this.size += bytes.length
-    if (this.size > mostAhead) this.transport.pause()
+    if (this.size > maxAhead) this.transport.pause()
   }
 
   onEnd(): void {

@@ -3,6 +3,7 @@ import * as Redacted from "effect/Redacted"
 import { createHash, createPrivateKey, X509Certificate } from "node:crypto"
 import * as NodeTls from "node:tls"
 import type * as Tls from "../../../Tls.ts"
+import { maxAuthorities } from "../../base/defaults.ts"
 
 /** This side cannot speak TLS: something that it was given does not work, whoever the peer is. */
 export class Unusable extends Error {
@@ -184,7 +185,7 @@ const failureOf = (run: () => unknown): unknown => {
 }
 
 /** Authorities that were read once, by their digest. */
-const readable = new Recent<true>(64)
+const readable = new Recent<true>(maxAuthorities)
 
 /** OpenSSL passes over what is no certificate, and over all that follows. */
 const checkAuthorities = ({ trusted }: Profile): void => {

@@ -12,6 +12,7 @@ import type { CloseOutcome } from "../../../StreamWriter.ts"
 import * as HexDump from "../hexDump.ts"
 import { timelineOf } from "../network/wire.ts"
 import * as Patience from "../time/realTime.ts"
+import { lawPatience } from "../../base/defaults.ts"
 
 /** See `StreamLaws.LawViolation`. */
 export class LawViolation extends Schema.TaggedError<LawViolation>("effect-byte-streams/testing/LawViolation")(
@@ -32,7 +33,7 @@ export class LawViolation extends Schema.TaggedError<LawViolation>("effect-byte-
 
 /** How long a law waits for what must happen. */
 export const PatienceOf = Context.Reference<Duration.Input>("effect-byte-streams/testing/StreamLaws/patience", {
-  defaultValue: () => Duration.seconds(20)
+  defaultValue: () => lawPatience
 })
 
 interface Pair {

@@ -1,6 +1,7 @@
 /** How a run of bytes is cut into the pieces in which it arrives. */
 import type { Chunking } from "../../../testing/TestNetwork.ts"
 import * as Argument from "../../base/argument.ts"
+import { maxRandomPiece } from "../../base/defaults.ts"
 import * as Random from "../random.ts"
 
 /**
@@ -8,8 +9,6 @@ import * as Random from "../random.ts"
  * `left` what is left of a run of `length` bytes.
  */
 export type Cutter = (offset: number, left: number, length: number) => number
-
-const defaultMax = 4096
 
 /** `seed` is that of the network, for those who give none of their own. */
 export const cutter = (operation: string, name: string, chunking: Chunking, seed: number): Cutter => {
@@ -22,7 +21,7 @@ export const cutter = (operation: string, name: string, chunking: Chunking, seed
       case "halves":
         return (_offset, left, length) => (left === length ? Math.ceil(length / 2) : left)
       case "random":
-        return random(seed, defaultMax)
+        return random(seed, maxRandomPiece)
       default:
         throw Argument.wrongType(operation, name, kinds, chunking)
     }
@@ -45,7 +44,7 @@ export const cutter = (operation: string, name: string, chunking: Chunking, seed
     Argument.finite(operation, `${name}.random.seed`, own),
     max === undefined && most !== undefined
       ? Argument.positive(operation, `${name}.random.most`, most)
-      : Argument.positive(operation, `${name}.random.max`, max === undefined ? defaultMax : max)
+      : Argument.positive(operation, `${name}.random.max`, max === undefined ? maxRandomPiece : max)
   )
 }
 

@@ -11,7 +11,7 @@ import * as Argument from "../../base/argument.ts"
 import * as Endpoint from "../../base/endpoint.ts"
 import { ConnectFailed } from "../../base/errors.ts"
 import * as NetworkOptions from "../../base/networkOptions.ts"
-import * as UnixSocket from "../../base/unixSocket.ts"
+import { firstPauseMillis, knockAgainMillis, maxPauseMillis } from "../../base/defaults.ts"
 import { connectTimedOut } from "../../connect/connectTimeout.ts"
 import * as HappyEyeballs from "../../connect/happyEyeballs.ts"
 import * as Deadline from "../../runtime/deadline.ts"
@@ -24,8 +24,6 @@ import { Listeners } from "./listeners.ts"
 import { checkAddress, Names } from "./names.ts"
 import { Wire } from "./wire.ts"
 
-/** How long a client waits before it knocks again at a full backlog. */
-const knockAgainMillis = 1000
 const firstClientPort = 49152
 
 export class MemoryNetwork {
@@ -197,7 +195,7 @@ export class MemoryNetwork {
         }
         if (bound.full) {
           onFull?.()
-          const next = Math.min(2 * pause, UnixSocket.longestPauseMillis)
+          const next = Math.min(2 * pause, maxPauseMillis)
           return void eventQueue.at(eventQueue.now + pause, () => knock(next))
         }
         link = wire.link(number, eventQueue, info())
@@ -206,7 +204,7 @@ export class MemoryNetwork {
         eventQueue.at(eventQueue.now + back, () => resume(Effect.succeed(client)))
         bound.knock(link, wire.fault(number, "AcceptError"))
       }
-      const pause = target._tag === "Unix" ? UnixSocket.firstPauseMillis : knockAgainMillis
+      const pause = target._tag === "Unix" ? firstPauseMillis : knockAgainMillis
       eventQueue.at(eventQueue.now + there, () => knock(pause))
       return Effect.sync(() => {
         givenUp = true

@@ -1,10 +1,9 @@
 /** What crossed the wire, as data and as a page to read. */
 import type { WireEvent } from "../../../testing/TestNetwork.ts"
+import { keptEvents } from "../../base/defaults.ts"
 
 /** How many bytes of a piece are kept to be shown. */
 export const shownBytes = 48
-/** How many events are kept: the last ones, since those say how it ended. */
-const keptEvents = 20_000
 /** How many lines a page has at its beginning and at its end; what is between is left out. */
 const firstLines = 30
 const lastLines = 170

@@ -7,6 +7,7 @@ import * as Faults from "../../../testing/Faults.ts"
 import type * as TestNetwork from "../../../testing/TestNetwork.ts"
 import type { ConnectionInfo } from "../../../Transport.ts"
 import * as Argument from "../../base/argument.ts"
+import * as Defaults from "../../base/defaults.ts"
 import type { LoadTls } from "../../transport/tlsEngine.ts"
 import * as Random from "../random.ts"
 import { cutter } from "./chunking.ts"
@@ -16,13 +17,9 @@ import { type Direction, Link } from "./link.ts"
 import type { Path } from "./pipe.ts"
 import { Recorder } from "./timeline.ts"
 
-const defaultSeed = 1
-const defaultCapacity = 65536
 /** Turns without anything to do after which a network is taken to be at rest. */
 const settledTurns = 10
-/** How long, in real time, it is waited for. */
-const settledMillis = 10_000
-const neverSettled = `settled: the network has not come to rest for ${settledMillis / 1000} seconds: somebody goes on and on`
+const neverSettled = `settled: the network has not come to rest for ${Defaults.settledMillis / 1000} seconds: somebody goes on and on`
 /** The wire between all pairs of ends of one network. */
 export class Wire {
   readonly seed: number
@@ -41,7 +38,7 @@ export class Wire {
     loadTls: LoadTls,
     room?: Record<Side, Path["room"]>
   ) {
-    const { faults = [], seed = defaultSeed } = Argument.record(operation, "options", options)
+    const { faults = [], seed = Defaults.seed } = Argument.record(operation, "options", options)
     this.operation = operation
     this.options = options
     this.loadTls = loadTls
@@ -99,7 +96,7 @@ export class Wire {
     let seen = -1
     for (let quiet = 0; quiet < settledTurns; quiet++) {
       yield* Effect.yieldNow
-      if (Date.now() - began > settledMillis) throw new Error(neverSettled)
+      if (Date.now() - began > Defaults.settledMillis) throw new Error(neverSettled)
       let turns = 0
       let busy = false
       for (const eventQueue of this.eventQueues.values()) {
@@ -122,7 +119,7 @@ export class Wire {
   }
 
   private direction(from: Side, number: number): Direction {
-    const { bandwidth, capacity = defaultCapacity, chunking = "asIs" } = this.pathOptions(from)
+    const { bandwidth, capacity = Defaults.capacity, chunking = "asIs" } = this.pathOptions(from)
     const name = (option: string) => `${pathOf(from)}.${option}`
     if (bandwidth !== undefined) Argument.rate(this.operation, name("bandwidth"), bandwidth)
     Argument.limit(this.operation, capacity, name("capacity"))
