@@ -1,26 +1,34 @@
 /**
- * Looks for a lost byte for as long as one likes: random programs of reads and writes, interrupted where they yield.
+ * Looks for a lost byte for as long as one likes: random programs of reads and writes, interrupted where they yield; with
+ * `--frames`, streams of messages of random frames, mutated, cut anywhere, and read by reads that are given up anywhere.
  *
- * Usage: npm run fuzz [-- [--minutes N] [--seed N]]
+ * Usage: npm run fuzz [-- [--frames] [--minutes N] [--seed N]]
  *
+ *     --frames    messages instead of plain reads and writes
  *     --minutes   how long; 1 by default
  *     --seed      where to begin; by chance by default. The same seed makes the same programs.
  *
  * It prints how many programs were run, and how many interruptions and bytes that were. Where a byte is lost or comes
- * twice it prints the seed and the smallest program that it found, and fails.
+ * twice, or a message depends on how it was cut, it prints the seed and the smallest program that it found, and fails.
  */
 import * as fc from "fast-check"
 import { parseArgs } from "node:util"
+import * as Frames from "../test/support/framePrograms.ts"
 import * as Yields from "../test/support/yieldPrograms.ts"
 
 /** A kind of programs, and what running one does. */
 interface Target<A> {
   readonly programs: fc.Arbitrary<A>
   readonly run: (program: A) => Promise<{ readonly interruptions: number; readonly bytes: number }>
+  readonly show?: (program: A) => string
 }
 
 const { values } = parseArgs({
-  options: { minutes: { type: "string", default: "1" }, seed: { type: "string" } }
+  options: {
+    frames: { type: "boolean", default: false },
+    minutes: { type: "string", default: "1" },
+    seed: { type: "string" }
+  }
 })
 const number = (name: string, text: string): number => {
   const value = Number(text)
@@ -42,7 +50,8 @@ const fuzz = async <A>(target: Target<A>): Promise<void> => {
     const result = await fc.check(property, { numRuns: 200, seed })
     if (result.failed) {
       console.error(`seed ${seed}: ${String(result.errorInstance)}`)
-      console.error(`the smallest program: ${fc.stringify(result.counterexample)}`)
+      const [smallest] = result.counterexample!
+      console.error(`the smallest program: ${target.show?.(smallest) ?? fc.stringify(smallest)}`)
       process.exitCode = 1
       break
     }
@@ -51,4 +60,5 @@ const fuzz = async <A>(target: Target<A>): Promise<void> => {
 }
 
 console.log(`seed ${first}`)
-await fuzz(Yields)
+if (values.frames) await fuzz(Frames)
+else await fuzz(Yields)

@@ -7,6 +7,7 @@ import { bytes } from "../support/bytes.ts"
 import { start } from "../support/fibers.ts"
 import { constructors, nested, type Sample, samples, valuesOf } from "../support/frames.ts"
 import { handFed } from "../support/handFed.ts"
+import * as Programs from "../support/framePrograms.ts"
 import { forAll } from "../support/property.ts"
 
 /** How a run of bytes is cut, from numbers. */
@@ -213,6 +214,23 @@ it.effect(
         }),
       { numRuns: 400 }
     )
+)
+
+it.effect(
+  "streams of messages, good and bad, cut anywhere and read by reads that are given up, are what they are in one piece",
+  () =>
+    Effect.gen(function* () {
+      let interruptions = 0
+      yield* forAll(
+        Programs.programs,
+        (program) =>
+          Effect.promise(() => Programs.run(program)).pipe(
+            Effect.map((outcome) => void (interruptions += outcome.interruptions))
+          ),
+        { numRuns: 150 }
+      )
+      assert.isAbove(interruptions, 500)
+    })
 )
 
 describe("rank 41: bounded before anything is kept", () => {

@@ -1,5 +1,6 @@
 /** Frames and their values, for laws that hold for all: every constructor by itself, and random compositions of them. */
-import { Frame, FrameSchema } from "effect-byte-streams"
+import * as Frame from "../../src/Frame.ts"
+import * as FrameSchema from "../../src/FrameSchema.ts"
 import { Option, Result, Schema } from "effect"
 import * as fc from "fast-check"
 
