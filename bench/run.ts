@@ -74,7 +74,7 @@ const run = async (): Promise<void> => {
 if (help) console.log(usage)
 else if (list) {
   console.log(`cases: ${cases.map(({ id }) => id).join(" ")}`)
-  console.log("       memory-untouched memory-used start-up in-process-32 in-process-128")
+  console.log(`       memory-untouched memory-used start-up ${InProcess.names.join(" ")}`)
   console.log("       growth-read-exactly growth-line growth-connections")
   console.log(
     `contenders: ${available()

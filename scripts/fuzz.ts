@@ -60,5 +60,5 @@ const fuzz = async <A>(target: Target<A>): Promise<void> => {
 }
 
 console.log(`seed ${first}`)
-if (values.frames) await fuzz(Frames)
+if (values.frames) await fuzz({ programs: Frames.programs, run: Frames.run, show: Frames.show })
 else await fuzz(Yields)

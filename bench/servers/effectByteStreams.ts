@@ -5,13 +5,13 @@
 import { argv } from "node:process"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import type { Connection } from "effect-byte-streams/Connection"
+import * as Frame from "effect-byte-streams/Frame"
 import * as NodeNetwork from "effect-byte-streams/NodeNetwork"
 import * as Server from "effect-byte-streams/Server"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { announce, identity, service } from "./support/announce.ts"
-import { block, readFrameLength, readLength, Receipt } from "./support/service.ts"
+import { block, readLength, Receipt } from "./support/service.ts"
 
 const raw = Effect.fnUntraced(function* ({ reader, writer }: Connection) {
   for (let bytes = yield* reader.read(65536); bytes.length > 0; bytes = yield* reader.read(65536)) {
@@ -32,12 +32,11 @@ const line = Effect.fnUntraced(function* ({ reader, writer }: Connection) {
   for (let bytes = yield* next; bytes.length > 0; bytes = yield* next) yield* writer.write(bytes)
 })
 
+const message = Frame.lengthPrefixed(Frame.uint32, { maxBytes: 1 << 20 })
+
 const frame = Effect.fnUntraced(function* ({ reader, writer }: Connection) {
-  while (true) {
-    const header = yield* reader.readExactlyOption(4)
-    if (Option.isNone(header)) return
-    const body = yield* reader.readExactly(readFrameLength(header.value))
-    yield* writer.writeAll([header.value, body])
+  for (let some = yield* reader.readFrames(message); some.length > 0; some = yield* reader.readFrames(message)) {
+    yield* writer.writeFrames(message, some)
   }
 })
 

@@ -30,7 +30,7 @@ export const usage = `Usage: npm run bench -- [options]
 
   --quick              under two minutes; figures are rougher
   --only CASE,...      only cases whose name begins with CASE (exchange, pipeline-line, bulk, connect, memory,
-                       start-up, in-process, growth, ...)
+                       start-up, in-process, frames, growth, ...)
   --contenders A,...   only these contenders; node:net by hand always runs
   --profile FOLDER     processor profiles of all servers, for Chrome's or an editor's viewer
   --rounds N           rounds a case

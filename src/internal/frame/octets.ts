@@ -24,15 +24,16 @@ export const indexOf = (bytes: Uint8Array, pattern: Uint8Array, from: number, en
 }
 
 type Slice = (this: Uint8Array, from: number, to: number) => string
-const latin1Slice = (globalThis as { Buffer?: { readonly prototype: { latin1Slice?: Slice } } }).Buffer?.prototype
-  .latin1Slice
+const { latin1Slice, utf8Slice } =
+  (globalThis as { Buffer?: { readonly prototype: { readonly latin1Slice?: Slice; readonly utf8Slice?: Slice } } })
+    .Buffer?.prototype ?? {}
 
 /** Above so many bytes the engine's own decoder is the faster one. */
 const mostByHand = 96
 const fewBytes = 10
 
 /** The text of bytes that are few, and all ASCII; `undefined` of others. */
-export const ascii = (bytes: Uint8Array, from: number, to: number): string | undefined => {
+const ascii = (bytes: Uint8Array, from: number, to: number): string | undefined => {
   const size = to - from
   if (size > mostByHand) return undefined
   let all = 0
@@ -44,4 +45,18 @@ export const ascii = (bytes: Uint8Array, from: number, to: number): string | und
     return text
   }
   return latin1Slice.call(bytes, from, to)
+}
+
+const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+/** The text of bytes, or `undefined` if they are not valid UTF-8. */
+export const utf8 = (bytes: Uint8Array, from: number, to: number): string | undefined => {
+  const text = ascii(bytes, from, to) ?? utf8Slice?.call(bytes, from, to)
+  // Node's own decoder is three times as fast as the standard one, and has this character for what is not valid
+  if (text !== undefined && !text.includes("\ufffd")) return text
+  try {
+    return utf8Decoder.decode(bytes.subarray(from, to))
+  } catch {
+    return undefined
+  }
 }

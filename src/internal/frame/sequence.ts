@@ -44,20 +44,25 @@ export const struct = (fields: { readonly [name: string]: unknown }, options?: S
 }
 
 /** What a compiled struct does, as a loop. */
-const readStruct =
-  (keys: ReadonlyArray<string>, nodes: ReadonlyArray<Node<any>>, min: number) =>
-  (cursor: Cursor): any => {
+const readStruct = (keys: ReadonlyArray<string>, nodes: ReadonlyArray<Node<any>>, min: number) => {
+  const reads = nodes.map((node) => node.read)
+  const says = nodes.map((node) => !node.isVoid)
+  const set = keys.includes("__proto__")
+    ? define
+    : (value: Record<string, unknown>, key: string, field: unknown): void => void (value[key] = field)
+  return (cursor: Cursor): any => {
     cursor.entered++
     const left = cursor.end - cursor.at
     if (left < min) return cursor.more(min - left)
     const value: Record<string, unknown> = {}
-    for (let i = 0; i < nodes.length; i++) {
-      const field = nodes[i]!.read(cursor)
-      if (field === stop) return cursor.within(keys[i]!, i === nodes.length - 1)
-      if (!nodes[i]!.isVoid) define(value, keys[i]!, field)
+    for (let i = 0; i < reads.length; i++) {
+      const field = reads[i]!(cursor)
+      if (field === stop) return cursor.within(keys[i]!, i === reads.length - 1)
+      if (says[i] === true) set(value, keys[i]!, field)
     }
     return value
   }
+}
 
 export const tuple = (elements: ReadonlyArray<unknown>): Node<any> => {
   const nodes = elements.map((element) => of<any>("tuple", element))

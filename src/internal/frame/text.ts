@@ -5,20 +5,11 @@ import { bound, count, describe, make, type Node } from "./node.ts"
 import * as Octets from "./octets.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
 
-const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-
 const notUtf8 = "not valid UTF-8"
 
 /** The text of `size` bytes from `at` on. Moves nothing. */
-const textAt = (cursor: Cursor, at: number, size: number): string | Stop => {
-  const text = Octets.ascii(cursor.bytes, at, at + size)
-  if (text !== undefined) return text
-  try {
-    return utf8Decoder.decode(cursor.bytes.subarray(at, at + size))
-  } catch {
-    return cursor.malformed(notUtf8, at)
-  }
-}
+const textAt = (cursor: Cursor, at: number, size: number): string | Stop =>
+  Octets.utf8(cursor.bytes, at, at + size) ?? cursor.malformed(notUtf8, at)
 
 const aString = (value: unknown): string => {
   if (typeof value === "string") return value
