@@ -139,8 +139,8 @@ export interface Connection {
    *
    * - It sends `close_notify` behind everything written, and waits for that of the peer, for `handshakeTimeout` at
    *   most. A peer that ends TLS first is seen as any end: `stopTls` then is the answer.
-   * - The scope of the call owns the new connection. Its reader begins with decrypted bytes that were not read, goes on
-   *   with bytes that the peer sent in TLS before it agreed, and then with plain bytes.
+   * - The scope of the call owns the new connection. Its reader begins with the decrypted bytes that were not read.
+   *   Then come the last bytes that the peer sent in TLS, and then the plain ones.
    * - The streams of this one answer `ClosedStream` with reason `Upgraded`.
    * - A connection that begins with TLS must be `stoppable`. Otherwise, and without TLS, the kind is `Unsupported`, and
    *   nothing has happened.
@@ -242,8 +242,8 @@ export interface OpenOptions extends Options, ConnectOptions {}
  *
  * **Details**
  *
- * The events in use are `data` with each piece, while the stream is not paused; `end` behind the last piece; `close` at
- * the end of the stream's life; and `error`.
+ * The events in use are `data` with each piece, `end` behind the last one, `close` at the end of the stream's life, and
+ * `error`. A paused stream emits no `data`.
  *
  * @see {@link fromPair}, {@link fromDuplex}
  *
@@ -279,8 +279,7 @@ export interface ReadableLike {
  *
  * **Details**
  *
- * The events in use are `finish`, when everything was passed on and the end behind it; `close` at the end of the
- * stream's life; and `error`.
+ * The events in use are `finish` when everything was passed on, `close` at the end of the stream's life, and `error`.
  *
  * @see {@link fromPair}, {@link fromDuplex}
  *

@@ -36,7 +36,8 @@ import { withSchema } from "./internal/base/errorSchema.ts"
  * **Details**
  *
  * `partial` has the bytes that arrived, and the buffer of the reader is empty. `skip` of more than its limit has
- * dropped them already: `partial` is empty then. The same read fails again, with an empty `partial`.
+ * dropped them already: `partial` is empty then. `readExactly` and `readUntil` fail again then, with an empty
+ * `partial`.
  *
  * @see {@link LimitOverrun} for items that are too long.
  *
@@ -98,7 +99,7 @@ export type LimitOverrun = Errors.LimitOverrun
  *
  * **Details**
  *
- * The line was dropped: the reader stands behind it, and the lines in front of it were delivered.
+ * The line was dropped, and the next read starts behind it. The lines in front were delivered.
  *
  * @stability unstable
  * @category errors

@@ -7,8 +7,8 @@
  *
  * **When to use**
  *
- * To implement a transport of your own. `Connection.fromTransport` makes a connection of it, and
- * `StreamLaws.transportSuite` tests it. Programs read and write with `StreamReader` and `StreamWriter`.
+ * To implement a transport of your own. `Connection.fromTransport` makes connections of such transports, and
+ * `StreamLaws.transportSuite` tests them. Programs read and write with `StreamReader` and `StreamWriter`.
  *
  * @stability unstable
  * @since 0.1.0

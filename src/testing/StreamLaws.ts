@@ -120,7 +120,7 @@ export interface Law {
   /** The law, in a sentence. */
   readonly statement: string
   /**
-   * Checks the law. It makes as many pairs as it needs, and closes them. Each wait is bounded by `patience`, in real
+   * Checks the law. A check makes its own pairs, and closes them. Each wait is bounded by `patience`, in real
    * time. The connections must go by a clock that runs, not by one that a test adjusts.
    */
   check<E, R>(makePair: MakePair<E, R>): Effect.Effect<void, LawViolation, Exclude<R, Scope.Scope>>
@@ -326,7 +326,7 @@ export const fromTransports =
  *
  * **Details**
  *
- * It listens, and connects to the address that it listens on. Listening stops when the scope closes.
+ * It listens on an address, and connects to that. Listening stops when the scope closes.
  *
  * @see {@link transportSuite}, {@link fromTransports}
  *

@@ -131,9 +131,9 @@ export interface Path {
 export interface WireOptions {
   /** The seed of everything random. The same seed gives the same run. Default 1. */
   readonly seed?: number | undefined
-  /** The direction from the side that connected. Default: without latency, unbounded, in pieces as they are. */
+  /** The direction from the side that connected. Default: the defaults of `Path`. */
   readonly fromClient?: Path | undefined
-  /** The direction from the side that accepted. Default: without latency, unbounded, in pieces as they are. */
+  /** The direction from the side that accepted. Default: the defaults of `Path`. */
   readonly fromServer?: Path | undefined
   /** The faults, as a script. Default: none. */
   readonly faults?: Faults.Script | undefined
@@ -304,7 +304,7 @@ export const settled: Effect.Effect<void, never, TestNetwork> = Effect.flatMap(
 // layers
 // ---------------------------------------------------------------------------
 
-/** TLS over it is that of Node, which is loaded when it is first needed. */
+/** TLS is that of Node, and is loaded at its first use. */
 const loadTls: LoadTls = Effect.promise(() => import("../internal/node/tls/handshake.ts"))
 
 const build = (options: Options): Effect.Effect<Context.Context<Network | TestNetwork>, never, Scope.Scope> =>

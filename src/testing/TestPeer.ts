@@ -6,7 +6,7 @@
  *
  * **When to use**
  *
- * To test one half of a protocol against exact bytes: `listen` to test a client, `dial` to test a server, `run` over a
+ * To test one half of a protocol against exact bytes. `listen` tests a client, `dial` tests a server, `run` goes over a
  * connection at hand. Use `startServer` for a peer with a mind of its own.
  *
  * **Example** (A mail server that a client is tested against)
