@@ -271,8 +271,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "a stream that is cut off looks complete",
     file: "internal/transport/duplex.ts",
-    find: "(this.complete ? undefined : toFailure(cutOff(this.duplex)))",
-    replace: "undefined"
+    find: "lossOf(this.duplex, this.failure, this.complete)",
+    replace: "this.failure"
   },
   {
     name: "a stream ends its output as soon as its peer has ended",

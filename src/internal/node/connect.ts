@@ -13,6 +13,7 @@ import * as HappyEyeballs from "../connect/happyEyeballs.ts"
 import * as NetworkOptions from "../base/networkOptions.ts"
 import * as NodeAddress from "./address.ts"
 import { type Lookup, lookUp, type Resolved } from "./lookup.ts"
+import { failedAttempt, queueIsFull, toAttempt } from "../transport/failure.ts"
 import { TcpTransport } from "./tcp.ts"
 import { loadTls } from "./tls/load.ts"
 import * as NodeUnixPath from "./unixPath.ts"
@@ -39,7 +40,7 @@ const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effe
   const failed = (attempt: ConnectAttempt) =>
     new ConnectFailed({ target: path, kind: attempt.kind, attempts: [attempt] })
   if (NodeUnixPath.isTooLong(path)) {
-    return Effect.fail(failed({ address: path, kind: "PathTooLong", code: "ENAMETOOLONG" }))
+    return Effect.fail(failed(failedAttempt(path, "ENAMETOOLONG")))
   }
   // what the queue was too full for, once that has happened
   const waiting: Array<ConnectAttempt> = []
@@ -56,7 +57,7 @@ const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effe
       Effect.catch((attempt) => {
         if (attempt.code !== "EAGAIN") return Effect.fail(attempt)
         // of many who try again none should do it in step with the others: the queue would be full each time
-        waiting[0] = { address: path, kind: "Timeout", code: attempt.code }
+        waiting[0] = queueIsFull(path)
         return Effect.andThen(
           Effect.sleep(pause * (0.5 + Math.random())),
           knock(absolute, Math.min(2 * pause, maxPauseMillis))
@@ -67,7 +68,7 @@ const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effe
     Effect.mapError(knock(absolute, firstPauseMillis), (attempt) =>
       failed(
         attempt.kind === "Refused" && NodeUnixPath.isOccupied(absolute)
-          ? { ...attempt, kind: "NotASocket", code: "ENOTSOCK" }
+          ? { ...attempt, ...failedAttempt(path, "ENOTSOCK") }
           : attempt
       )
     )
@@ -169,7 +170,7 @@ const open = (
           socket.on("error", ignore)
           // without a trace: a port that it would leave in use is one that somebody wants to listen on
           socket.resetAndDestroy()
-          return resume(Effect.fail({ address, kind: "Refused", code: "ECONNREFUSED", cause: itself(address) }))
+          return resume(Effect.fail({ ...failedAttempt(address, "ECONNREFUSED"), cause: itself(address) }))
         }
         // nothing may be read, and no error thrown, before there is a transport
         socket.pause()
@@ -199,25 +200,3 @@ const itself = (address: string): Error =>
   new Error(`the socket connected to itself: nobody listens on ${address}, which was also its own address`)
 
 const ignore = (): void => {}
-
-const toAttempt = (address: string, error: unknown): ConnectAttempt => {
-  const code = (error as { code?: unknown } | null)?.code
-  return typeof code === "string"
-    ? { address, kind: kinds[code] ?? "Unknown", code, cause: error }
-    : { address, kind: "Unknown", cause: error }
-}
-
-const kinds: Record<string, ConnectAttempt["kind"]> = {
-  ECONNREFUSED: "Refused",
-  ECONNRESET: "Reset",
-  ETIMEDOUT: "Timeout",
-  EHOSTUNREACH: "Unreachable",
-  ENETUNREACH: "Unreachable",
-  EADDRNOTAVAIL: "Unreachable",
-  EACCES: "AccessDenied",
-  EPERM: "AccessDenied",
-  ENOENT: "NotFound",
-  ENOTDIR: "NotADirectory",
-  ENOTSOCK: "NotASocket",
-  ENAMETOOLONG: "PathTooLong"
-}

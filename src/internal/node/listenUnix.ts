@@ -9,21 +9,13 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Path from "node:path"
 import type { ListenFailed } from "../base/errors.ts"
 import type { Listen } from "../base/networkOptions.ts"
 import * as NodeAddress from "./address.ts"
-import {
-  type Accept,
-  type Bound,
-  isOnItsOwn,
-  listenFailed,
-  makeServer,
-  nothing,
-  start,
-  toListenFailed
-} from "./listener.ts"
+import { type Accept, type Bound, isOnItsOwn, makeServer, nothing, start } from "./listener.ts"
+import { listenFailed } from "../transport/failure.ts"
+import { clearStalePath, removePath } from "./staleUnixPath.ts"
 import * as NodeUnixPath from "./unixPath.ts"
 import * as UnixSocket from "../base/unixSocket.ts"
 import { maxPathRounds } from "../base/defaults.ts"
@@ -46,7 +38,7 @@ export const bindUnix = (
 ): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
     if (NodeUnixPath.isTooLong(path)) return yield* listenFailed(path, "ENAMETOOLONG")
-    const absolute = yield* attempt(path, () => NodeUnixPath.absolute(path))
+    const absolute = yield* NodeUnixPath.attempt(path, () => NodeUnixPath.absolute(path))
     const binding: Binding = { path, absolute, options, accept, bound }
     const shared = yield* isShared(options)
     if (UnixSocket.isAbstract(path)) {
@@ -77,15 +69,12 @@ const listenAs = ({ accept, options, path }: Binding, absolute: string, shared: 
     )
   )
 
-const attempt = <A>(path: string, run: () => A): Effect.Effect<A, ListenFailed> =>
-  Effect.try({ try: run, catch: (error) => toListenFailed(path, error) })
-
 /** Node says of a directory that does not exist that access is denied. */
 const checkDirectory = ({ absolute, path }: Binding): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
     // what ends in a slash can be nothing but a directory
     const named = absolute.endsWith("/")
-    const stat = yield* attempt(path, () => Fs.statSync(named ? absolute : Path.dirname(absolute)))
+    const stat = yield* NodeUnixPath.attempt(path, () => Fs.statSync(named ? absolute : Path.dirname(absolute)))
     if (!stat.isDirectory()) return yield* listenFailed(path, "ENOTDIR")
     if (named) return yield* listenFailed(path, "ENOTSOCK")
   })
@@ -121,33 +110,24 @@ const listenAside = (binding: Binding): Effect.Effect<string, ListenFailed> =>
 const roomBeside = (absolute: string, base: string): number =>
   NodeUnixPath.longest - UnixSocket.sizeOf(NodeUnixPath.spelled(absolute)) + UnixSocket.sizeOf(base)
 
-const letters = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-const random = (length: number): string => {
-  let out = ""
-  for (let i = 0; i < length; i++) out += letters[Math.floor(Math.random() * letters.length)]
-  return out
-}
-
-const suffixLength = 8
-
 /** Names that a directory is unlikely to have, each of which is tried once. They begin as the path does, if they may. */
 function* namesAside(base: string, room: number): Generator<string> {
   if (room > 1) {
-    const head = UnixSocket.sizeOf(base) + 1 + suffixLength <= room ? `${base}.` : "."
-    for (let i = 0; i < maxPathRounds; i++) yield head + random(Math.min(suffixLength, room - head.length))
+    const head = UnixSocket.sizeOf(base) + 1 + NodeUnixPath.suffixLength <= room ? `${base}.` : "."
+    for (let i = 0; i < maxPathRounds; i++)
+      yield head + NodeUnixPath.random(Math.min(NodeUnixPath.suffixLength, room - head.length))
   }
-  for (const name of `~+=@%,^-_${random(1)}${letters}`) if (name !== base) yield name
+  for (const name of `~+=@%,^-_${NodeUnixPath.random(1)}${NodeUnixPath.letters}`) if (name !== base) yield name
 }
 
 /** Gives what listens under a name of its own the path, if nobody listens there. */
 const takePath = (binding: Binding, temporary: string): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
     const { mode } = binding.options
-    if (mode !== undefined) yield* attempt(binding.path, () => Fs.chmodSync(temporary, mode))
+    if (mode !== undefined) yield* NodeUnixPath.attempt(binding.path, () => Fs.chmodSync(temporary, mode))
     for (let round = 0; round < maxPathRounds; round++) {
-      if (yield* attempt(binding.path, () => linked(binding, temporary))) return
-      yield* clear(binding)
+      if (yield* NodeUnixPath.attempt(binding.path, () => linked(binding, temporary))) return
+      yield* clearStalePath(binding)
     }
     return yield* listenFailed(binding.path, "EADDRINUSE")
   })
@@ -168,7 +148,7 @@ const linked = ({ absolute, bound, options, path }: Binding, temporary: string):
         ? nothing
         : () => {
             try {
-              remove(absolute, identity)
+              removePath(absolute, identity)
             } catch {
               // it is not ours to remove any more
             }
@@ -192,76 +172,12 @@ const bindShared = (binding: Binding): Effect.Effect<void, ListenFailed> =>
       const listening = yield* Effect.result(listenAs(binding, absolute, true))
       if (Result.isSuccess(listening)) {
         const { mode } = options
-        if (mode !== undefined) yield* attempt(path, () => Fs.chmodSync(absolute, mode))
+        if (mode !== undefined) yield* NodeUnixPath.attempt(path, () => Fs.chmodSync(absolute, mode))
         bound.push({ address: NodeAddress.unix(path), cleanup: nothing })
         return
       }
       if (listening.failure.code !== "EADDRINUSE") return yield* listening.failure
-      yield* clear(binding)
+      yield* clearStalePath(binding)
     }
     return yield* listenFailed(path, "EADDRINUSE")
   })
-
-// ---------------------------------------------------------------------------
-// what is there already
-// ---------------------------------------------------------------------------
-
-/** Makes room at a path where nobody listens. Fails where somebody does, or where it is not ours to make room. */
-const clear = ({ absolute, path }: Binding): Effect.Effect<void, ListenFailed> =>
-  Effect.gen(function* () {
-    const there = yield* attempt(path, () => Fs.lstatSync(absolute, { throwIfNoEntry: false }))
-    if (there === undefined) return
-    if (!there.isSocket())
-      return yield* listenFailed(path, NodeUnixPath.isOccupied(absolute) ? "ENOTSOCK" : "EADDRINUSE")
-    const error = yield* probe(absolute)
-    switch (error?.code) {
-      case "ENOENT":
-        return
-      case "ECONNREFUSED":
-        return yield* attempt(path, () => remove(absolute, there))
-      // Somebody listens, has no room for one more in the queue, or is no stream.
-      case undefined:
-      case "EAGAIN":
-      case "EPROTOTYPE":
-        return yield* listenFailed(path, "EADDRINUSE", error)
-      default:
-        return yield* toListenFailed(path, error)
-    }
-  })
-
-/** Connects and leaves. Answers what it met, if it could not. */
-const probe = (absolute: string): Effect.Effect<NodeJS.ErrnoException | undefined> =>
-  Effect.callback((resume) => {
-    const socket = Net.connect({ path: NodeUnixPath.spelled(absolute) })
-    socket.once("connect", () => {
-      socket.destroy()
-      resume(Effect.succeed(undefined))
-    })
-    socket.on("error", (error) => resume(Effect.succeed(error)))
-    return Effect.sync(() => socket.destroy())
-  })
-
-/** Removes a path, if it still is what it was. */
-const remove = (path: string, was: Fs.Stats): void => {
-  const same = (now: Fs.Stats | undefined) => now !== undefined && now.dev === was.dev && now.ino === was.ino
-  if (!same(Fs.lstatSync(path, { throwIfNoEntry: false }))) return
-  // Somebody else may take the path at any moment. What lies aside stays what it is while it is looked at.
-  const aside = `${path}.${random(suffixLength)}`
-  try {
-    Fs.renameSync(path, aside)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return
-    throw error
-  }
-  if (!same(Fs.lstatSync(aside))) giveBack(aside, path)
-  Fs.unlinkSync(aside)
-}
-
-const giveBack = (aside: string, path: string): void => {
-  try {
-    Fs.linkSync(aside, path)
-  } catch (error) {
-    // a third one has it by now
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
-  }
-}

@@ -4,8 +4,8 @@ import type { SocketAddress } from "effect/net/NetAddress"
 import * as Net from "node:net"
 import type { ListenEvents } from "../../Network.ts"
 import type { Transport } from "../../Transport.ts"
-import { toFailure } from "../transport/failure.ts"
-import { ListenFailed } from "../base/errors.ts"
+import { toFailure, toListenFailed } from "../transport/failure.ts"
+import type { ListenFailed } from "../base/errors.ts"
 import type { Listen } from "../base/networkOptions.ts"
 import * as NodeAddress from "./address.ts"
 import { socketOptions } from "./connect.ts"
@@ -84,28 +84,3 @@ export const start = (
       server.once("listening", () => server.close())
     })
   })
-
-export const listenFailed = (address: string, code: string | undefined, cause?: unknown): ListenFailed =>
-  new ListenFailed({
-    kind: (code === undefined ? undefined : kinds[code]) ?? "Unknown",
-    address,
-    code,
-    ...(cause === undefined ? undefined : { cause })
-  })
-
-export const toListenFailed = (address: string, error: unknown): ListenFailed => {
-  const code = (error as { code?: unknown } | null)?.code
-  return listenFailed(address, typeof code === "string" ? code : undefined, error)
-}
-
-const kinds: Record<string, ListenFailed["kind"]> = {
-  EADDRINUSE: "AddressInUse",
-  EADDRNOTAVAIL: "AddressNotAvailable",
-  EAFNOSUPPORT: "AddressNotAvailable",
-  EACCES: "AccessDenied",
-  EPERM: "AccessDenied",
-  ENOENT: "NotFound",
-  ENOTDIR: "NotADirectory",
-  ENOTSOCK: "NotASocket",
-  ENAMETOOLONG: "PathTooLong"
-}

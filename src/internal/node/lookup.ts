@@ -1,6 +1,7 @@
 /** Finding the addresses of a name, to connect to or to listen on. */
 import * as Effect from "effect/Effect"
 import * as Net from "node:net"
+import { type LookupFailure, toLookupFailure } from "../transport/failure.ts"
 
 /** One address of a name. */
 export interface Resolved {
@@ -13,18 +14,11 @@ export interface Resolved {
 /** Finds the addresses of a name. Rejects as `node:dns` does. */
 export type Lookup = (host: string) => Promise<ReadonlyArray<Resolved>>
 
-/** Why there are none. */
-export interface LookupFailure {
-  readonly kind: "HostNotFound" | "Timeout" | "Unknown"
-  readonly code?: string | undefined
-  readonly cause?: unknown
-}
-
 /** The addresses of a host, at least one. */
 export const lookUp = (lookup: Lookup, host: string): Effect.Effect<ReadonlyArray<Resolved>, LookupFailure> => {
   const family = Net.isIP(host)
   if (family !== 0) return Effect.succeed([{ address: host, family: family as 4 | 6 }])
-  return Effect.tryPromise({ try: () => lookup(host), catch: toFailure }).pipe(
+  return Effect.tryPromise({ try: () => lookup(host), catch: toLookupFailure }).pipe(
     Effect.map(checked),
     Effect.filterOrFail(
       (addresses) => addresses.length > 0,
@@ -44,44 +38,3 @@ const checked = (found: ReadonlyArray<Resolved>): ReadonlyArray<Resolved> => {
     return { address: address!, family: family as 4 | 6 }
   })
 }
-
-const toFailure = (cause: unknown): LookupFailure => {
-  const code = (cause as { code?: unknown } | null)?.code
-  return typeof code === "string" ? { kind: kindOf(code), code, cause } : { kind: "Unknown", cause }
-}
-
-/**
- * Codes are those of whoever was asked: `ECONNREFUSED` is a DNS server that is not there, which says nothing of the host.
- * What keeps the resolver itself from working, such as `EMFILE` and `ENOMEM`, says nothing of the name.
- */
-const kindOf = (code: string): LookupFailure["kind"] => {
-  if (code === "ETIMEOUT" || code === "ETIMEDOUT") return "Timeout"
-  return notFound.has(code) ? "HostNotFound" : "Unknown"
-}
-
-const notFound = new Set([
-  // getaddrinfo
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EAI_FAIL",
-  "EAI_NONAME",
-  "EAI_NODATA",
-  "EAI_ADDRFAMILY",
-  // c-ares
-  "ENODATA",
-  "ENONAME",
-  "EFORMERR",
-  "ESERVFAIL",
-  "ENOTIMP",
-  "EREFUSED",
-  "EBADNAME",
-  "EBADQUERY",
-  "EBADRESP",
-  // the way to the DNS server
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ENETDOWN",
-  "EPIPE"
-])

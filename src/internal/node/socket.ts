@@ -7,6 +7,7 @@ import * as Bytes from "../base/bytes.ts"
 import { readPart } from "../base/memory.ts"
 import { DuplexTransport } from "../transport/duplex.ts"
 import { toFailure } from "../transport/failure.ts"
+import { finToEnd } from "../transport/finToEnd.ts"
 import * as NodeInternals from "./nodeInternals.ts"
 import * as Lending from "./sharedReadMemory.ts"
 
@@ -202,7 +203,7 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   }
 
   protected override endIsReset(): boolean {
-    if (!this.isReset()) return false
+    if (finToEnd({ reset: this.isReset() ? this.failure : undefined }) === undefined) return false
     this.duplex.destroy()
     return true
   }

@@ -1,7 +1,10 @@
 /** Paths of Unix sockets, as this system sees them. */
+import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import type { ListenFailed } from "../base/errors.ts"
 import * as UnixSocket from "../base/unixSocket.ts"
+import { toListenFailed } from "../transport/failure.ts"
 
 /** What a socket address has room for, in bytes. The name of a pipe on Windows is none. */
 export const longest =
@@ -33,3 +36,18 @@ export const isOccupied = (path: string): boolean => {
     return false
   }
 }
+
+/** What a system call did at a path, or why it could not. */
+export const attempt = <A>(path: string, run: () => A): Effect.Effect<A, ListenFailed> =>
+  Effect.try({ try: run, catch: (error) => toListenFailed(path, error) })
+
+export const letters = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+export const random = (length: number): string => {
+  let out = ""
+  for (let i = 0; i < length; i++) out += letters[Math.floor(Math.random() * letters.length)]
+  return out
+}
+
+/** How long the random part of a name is. */
+export const suffixLength = 8

@@ -7,6 +7,7 @@ import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 import { toFailure } from "./failure.ts"
 import { Linger } from "./linger.ts"
+import { cutOff, lossOf } from "./resetToLoss.ts"
 import { type InputOwner, StreamInput } from "./streamInput.ts"
 import { nextTurn } from "../runtime/turn.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../../Transport.ts"
@@ -24,10 +25,6 @@ export const writeMethods = ["on", "write", "end", "destroy"] as const
 
 export const checkedDuplex = (operation: string, duplex: DuplexLike): DuplexLike =>
   Argument.stream(operation, "duplex", "a Node Duplex", duplex, [...readMethods, ...writeMethods])
-
-/** Nothing was said of why a stream is no more. Only its end is an end: what came before it is not known to be all. */
-export const cutOff = (stream: { readonly errored?: Error | null | undefined }): Error =>
-  stream.errored ?? new Error("the stream was destroyed before it had ended")
 
 /** By default sockets of Node's end their output as soon as the peer has ended: what is still to be sent would be lost. */
 export const keepHalfOpen = (stream: WritableLike): void => {
@@ -172,7 +169,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     const { handler } = this
     this.handler = nobody
     if (handler === nobody) return
-    handler.onClose(this.failure ?? (this.complete ? undefined : toFailure(cutOff(this.duplex))))
+    handler.onClose(lossOf(this.duplex, this.failure, this.complete))
   }
 
   /** Whether both directions have ended. */

@@ -7,18 +7,10 @@ import type { ReadableLike, WritableLike } from "../../Connection.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../../Transport.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
-import {
-  breakOff,
-  cutOff,
-  destroyQuietly,
-  holdProcess,
-  keepHalfOpen,
-  nobody,
-  readMethods,
-  writeMethods
-} from "./duplex.ts"
+import { breakOff, destroyQuietly, holdProcess, keepHalfOpen, nobody, readMethods, writeMethods } from "./duplex.ts"
 import { toFailure } from "./failure.ts"
 import { Linger } from "./linger.ts"
+import { cutOff, lossOf } from "./resetToLoss.ts"
 import { type InputOwner, StreamInput } from "./streamInput.ts"
 
 export interface StreamPair {
@@ -113,7 +105,7 @@ export class PairTransport implements Transport, InputOwner {
     if (this.reading !== "open" || (this.handler === nobody && !this.closing)) return
     if (!this.closing) this.input.rescue()
     this.reading = "broken"
-    const failure = (this.readFailure ??= toFailure(cutOff(this.readable)))
+    const failure = (this.readFailure ??= lossOf(this.readable, undefined, false)!)
     this.letGoOfReadable()
     const { handler } = this
     if (handler.onReadFailure !== undefined) handler.onReadFailure(failure)

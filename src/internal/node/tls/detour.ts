@@ -15,13 +15,13 @@ import type { ConnectionInfo, Failure, Handler, Transport } from "../../../Trans
 import * as Deadline from "../../runtime/deadline.ts"
 import { StreamTimeout, TlsFailed } from "../../base/errors.ts"
 import { nobody } from "../../transport/duplex.ts"
-import { toFailure } from "../../transport/failure.ts"
+import { tlsKindOf, toFailure } from "../../transport/failure.ts"
+import { finToEnd } from "../../transport/finToEnd.ts"
 import * as Defaults from "../../base/defaults.ts"
 import { CipherDuplex } from "./ciphertext.ts"
 import { tlsInfo } from "./info.ts"
 import { has } from "../nodeInternals.ts"
 import * as Endpoint from "../../base/endpoint.ts"
-import { kindOf } from "../../base/tlsFailure.ts"
 
 export const handshakeTimeout = (options: Tls.CommonOptions): Duration.Duration =>
   Duration.fromInputUnsafe(options.handshakeTimeout ?? Defaults.handshakeTimeout)
@@ -146,14 +146,14 @@ class TlsTransport implements Transport {
     // what broke is said by the loss that follows
     const { endedInOrder, failure, transportClosed } = this.cipher
     if (!endedInOrder && transportClosed && failure !== undefined) return
-    if (this.lenient) {
-      this.endTold = true
-      return this.handler.onEnd()
-    }
-    const cause = new TlsFailed({ kind: "Truncated" })
+    const loss = finToEnd({ closeNotify: false, allowTruncation: this.lenient })
     const { handler } = this
+    if (loss === undefined) {
+      this.endTold = true
+      return handler.onEnd()
+    }
     this.abort()
-    handler.onClose({ kind: "Reset", tls: "Truncated", cause })
+    handler.onClose(loss)
   }
 
   private closed(failure: Failure | undefined): void {
@@ -171,7 +171,7 @@ class TlsTransport implements Transport {
     this.ending = true
     // behind the alert that the engine has sent
     this.cipher.transport.close()
-    handler.onClose({ ...failure, tls: kindOf(failure.code) })
+    handler.onClose({ ...failure, tls: tlsKindOf(failure.code) })
   }
 
   pause(): void {

@@ -8,15 +8,15 @@ import type { Duplex } from "node:stream"
 import type * as NodeTls from "node:tls"
 import type * as Tls from "../../../Tls.ts"
 import type { Failure, Handler, Transport } from "../../../Transport.ts"
-import { TlsFailed } from "../../base/errors.ts"
 import type { Cipher, CipherListener } from "./ciphertext.ts"
 import type { TcpTransport } from "../tcp.ts"
 import { nobody } from "../../transport/duplex.ts"
-import { toFailure } from "../../transport/failure.ts"
+import { tlsKindOf, toFailure } from "../../transport/failure.ts"
+import { peerReset } from "../../transport/resetToLoss.ts"
+import { finToEnd } from "../../transport/finToEnd.ts"
 import { tlsInfo } from "./info.ts"
 import { type EngineHandle, engineHandleOf, readsAlready } from "../nodeInternals.ts"
 import { NodeTransport } from "../socket.ts"
-import { kindOf } from "../../base/tlsFailure.ts"
 import { maxAhead } from "../../base/defaults.ts"
 
 const nothing = (): void => {}
@@ -164,7 +164,7 @@ class DirectTlsTransport extends NodeTransport {
     this.ending = true
     // behind the alert that the engine has sent
     this.close()
-    handler.onClose({ ...failure, tls: kindOf(failure.code) })
+    handler.onClose({ ...failure, tls: tlsKindOf(failure.code) })
   }
 
   // ------------------------------------------------------------------------
@@ -236,7 +236,7 @@ class DirectTlsTransport extends NodeTransport {
 
   override streamClosed(): void {
     // what is not known to be the end is none
-    if (this.endWaits) this.failure ??= { kind: "Reset", code: "ECONNRESET" }
+    if (this.endWaits) this.failure ??= peerReset
     this.endWaits = false
     super.streamClosed()
   }
@@ -245,10 +245,12 @@ class DirectTlsTransport extends NodeTransport {
   protected override endIsReset(): boolean {
     if (this.notified) return false
     if (super.endIsReset()) return true
-    // to who has closed it is all the same, and what was sent may still be on its way
-    if (this.lenient || this.handler === nobody) return false
+    // to a side that has closed it is all the same, and what was sent may still be on its way
+    if (this.handler === nobody) return false
+    const loss = finToEnd({ closeNotify: false, allowTruncation: this.lenient })
+    if (loss === undefined) return false
     // also where a write has failed before: what is read was not reset
-    this.failure = { kind: "Reset", tls: "Truncated", cause: new TlsFailed({ kind: "Truncated" }) }
+    this.failure = loss
     this.reset()
     return true
   }

@@ -21,7 +21,7 @@ import { clientContext, ServerContexts, Unusable } from "./secureContext.ts"
 import { TcpTransport } from "../tcp.ts"
 import { nameAskedFor, verificationError } from "./info.ts"
 import { Detour, handshakeTimeout } from "./detour.ts"
-import { certificateFailed, engineFailed, ownSideFailed, peerLeft, withPeer } from "../../base/tlsFailure.ts"
+import { certificateFailed, engineFailed, ownSideFailed, peerLeft, withPeer } from "./failure.ts"
 
 const alpn = (options: Tls.CommonOptions) =>
   options.alpnProtocols === undefined ? {} : { ALPNProtocols: [...options.alpnProtocols] }

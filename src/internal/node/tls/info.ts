@@ -2,7 +2,7 @@
 import type * as NodeTls from "node:tls"
 import type * as Tls from "../../../Tls.ts"
 import { toHostName } from "../../base/hostName.ts"
-import { certificateCode } from "../../base/tlsFailure.ts"
+import { certificateCode } from "./failure.ts"
 import { verificationOf } from "../nodeInternals.ts"
 
 export const tlsInfo = (socket: NodeTls.TLSSocket): Tls.TlsInfo => {

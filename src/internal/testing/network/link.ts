@@ -4,6 +4,7 @@ import type { TlsFailed } from "../../../StreamError.ts"
 import type { StartTlsOptions } from "../../../Tls.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../../../Transport.ts"
 import { lingerMillis, listenMillis, quietMillis } from "../../base/defaults.ts"
+import { peerReset } from "../../transport/resetToLoss.ts"
 import type { LoadTls } from "../../transport/tlsEngine.ts"
 import type { EventQueue } from "./eventQueue.ts"
 import { describeFault, type PathFault, type Side } from "./faults.ts"
@@ -12,7 +13,6 @@ import { type Recorder, shownBytes } from "./timeline.ts"
 
 const opposite: Record<Side, Side> = { client: "server", server: "client" }
 
-const reset: Failure = { kind: "Reset", code: "ECONNRESET" }
 const brokenPipe: Failure = { kind: "BrokenPipe", code: "EPIPE" }
 
 const nobody: Handler = {
@@ -96,7 +96,7 @@ export class Link {
     // an early end is told of when it is read, behind the bytes before it
     if (fault.kind !== "Fin") this.record(from, { kind: "fault", detail: describeFault(fault) })
     // the receiver learns of it in the order of the bytes, the sender from here
-    if (fault.kind === "Reset") this[opposite[from]].out.reset(reset)
+    if (fault.kind === "Reset") this[opposite[from]].out.reset(peerReset)
     else if (fault.kind === "Vanish") this[opposite[from]].out.cutOff()
   }
 }
@@ -184,7 +184,7 @@ export class LinkEnd implements Transport {
   reset(): void {
     if (this.gone) return
     this.letGo(false)
-    this.out.reset(reset)
+    this.out.reset(peerReset)
   }
 
   /** A turn of this network's own is one that a `TestClock` waits for. */
@@ -248,7 +248,7 @@ export class LinkEnd implements Transport {
       return
     }
     if (this.link.unix) peer.wasBroken()
-    else this.out.reset(reset)
+    else this.out.reset(peerReset)
   }
 
   /** Nobody takes what this end of a Unix socket sends. */

@@ -7,9 +7,10 @@ import type * as Scope from "effect/Scope"
 import type { Listener, ListenEvents, ListenOptions } from "../../../Network.ts"
 import type { Transport } from "../../../Transport.ts"
 import * as Endpoint from "../../base/endpoint.ts"
-import { type ConnectAttempt, ListenFailed, StreamTimeout } from "../../base/errors.ts"
+import { ListenFailed, StreamTimeout } from "../../base/errors.ts"
 import * as NetworkOptions from "../../base/networkOptions.ts"
 import * as UnixSocket from "../../base/unixSocket.ts"
+import { listenFailed } from "../../transport/failure.ts"
 import type { LoadTls, Secure } from "../../transport/tlsEngine.ts"
 import { type Accepting, Bound, servesInet, type Target } from "./bound.ts"
 import type { Names } from "./names.ts"
@@ -17,9 +18,6 @@ import type { Names } from "./names.ts"
 const firstServerPort = 40000
 
 const isTooLong = (path: string): boolean => UnixSocket.sizeOf(path) > UnixSocket.longestOnLinux
-
-const listenFailed = (kind: ListenFailed["kind"], address: string, code: string): ListenFailed =>
-  new ListenFailed({ kind, address, code })
 
 export class Listeners {
   private readonly names: Names
@@ -38,11 +36,11 @@ export class Listeners {
   // to those who connect
   // ------------------------------------------------------------------------
 
-  /** Why nobody is met at a path. */
-  missing(path: string): readonly [ConnectAttempt["kind"], string] {
-    if (isTooLong(path)) return ["PathTooLong", "ENAMETOOLONG"]
-    if (UnixSocket.isAbstract(path) || this.stale.has(path)) return ["Refused", "ECONNREFUSED"]
-    return this.isBelowSocket(path) ? ["NotADirectory", "ENOTDIR"] : ["NotFound", "ENOENT"]
+  /** The code that says why nobody is met at a path. */
+  missing(path: string): string {
+    if (isTooLong(path)) return "ENAMETOOLONG"
+    if (UnixSocket.isAbstract(path) || this.stale.has(path)) return "ECONNREFUSED"
+    return this.isBelowSocket(path) ? "ENOTDIR" : "ENOENT"
   }
 
   /** Whether there is a socket where a path needs a directory. Nothing else is known of directories here. */
@@ -143,16 +141,16 @@ export class Listeners {
       )
     }
     return addresses.length === 0
-      ? Effect.fail(listenFailed("HostNotFound", name, "ENOTFOUND"))
+      ? Effect.fail(new ListenFailed({ kind: "HostNotFound", address: name, code: "ENOTFOUND" }))
       : Effect.succeed(addresses)
   }
 
   private bindUnix(path: string, options: NetworkOptions.Listen, accepting: Accepting): Bound | ListenFailed {
-    if (isTooLong(path)) return listenFailed("PathTooLong", path, "ENAMETOOLONG")
-    if (this.isBelowSocket(path)) return listenFailed("NotADirectory", path, "ENOTDIR")
+    if (isTooLong(path)) return listenFailed(path, "ENAMETOOLONG")
+    if (this.isBelowSocket(path)) return listenFailed(path, "ENOTDIR")
     const serves = (target: Target) => target._tag === "Unix" && target.path === path
     if (this.bounds.some((bound) => bound.serves({ _tag: "Unix", path }))) {
-      return listenFailed("AddressInUse", path, "EADDRINUSE")
+      return listenFailed(path, "EADDRINUSE")
     }
     this.stale.delete(path)
     return new Bound(NetAddress.unixPathAddress(path), serves, options, accepting)
@@ -180,7 +178,7 @@ export class Listeners {
             serves({ _tag: "Inet", address: NetAddress.formatIp(bound.address.address), port: bound.address.port }))
       )
       yield taken
-        ? listenFailed("AddressInUse", Endpoint.label(host, port), "EADDRINUSE")
+        ? listenFailed(Endpoint.label(host, port), "EADDRINUSE")
         : new Bound(Endpoint.canonicalInet(address, port), serves, options, accepting)
     }
   }

@@ -15,6 +15,7 @@ import { firstPauseMillis, knockAgainMillis, maxPauseMillis } from "../../base/d
 import { connectTimedOut } from "../../connect/connectTimeout.ts"
 import * as HappyEyeballs from "../../connect/happyEyeballs.ts"
 import * as Deadline from "../../runtime/deadline.ts"
+import { failedAttempt, queueIsFull } from "../../transport/failure.ts"
 import type { LoadTls } from "../../transport/tlsEngine.ts"
 import type { Target } from "./bound.ts"
 import type { EventQueue } from "./eventQueue.ts"
@@ -86,7 +87,7 @@ export class MemoryNetwork {
       client: { local: undefined, remote: address },
       server: { local: address, remote: undefined }
     }
-    const onFull = () => void (waiting[0] = { address: path, kind: "Timeout", code: "EAGAIN" })
+    const onFull = () => void (waiting[0] = queueIsFull(path))
     return this.attempt(eventQueue, number, { _tag: "Unix", path }, path, () => info, onFull).pipe(
       Effect.mapError(failed),
       Deadline.timeoutOrElse({
@@ -179,19 +180,19 @@ export class MemoryNetwork {
     return Effect.callback<LinkEnd, ConnectAttempt>((resume) => {
       let link: Link | undefined
       let givenUp = false
-      const fail = (kind: ConnectAttempt["kind"], code: string) => {
+      const fail = (code: string) => {
         this.record(eventQueue, number, "refuse", `${label}: ${code}`)
-        eventQueue.at(eventQueue.now + back, () => resume(Effect.fail({ address: label, kind, code })))
+        eventQueue.at(eventQueue.now + back, () => resume(Effect.fail(failedAttempt(label, code))))
       }
       const knock = (pause: number) => {
         if (givenUp) return
         if (answer === "Timeout") return
-        if (answer === "Unreachable") return fail("Unreachable", "EHOSTUNREACH")
+        if (answer === "Unreachable") return fail("EHOSTUNREACH")
         const bound = answer === "Refused" ? undefined : this.listeners.find(target)
         if (bound === undefined) {
           return target._tag === "Unix" && answer === undefined
-            ? fail(...this.listeners.missing(target.path))
-            : fail("Refused", "ECONNREFUSED")
+            ? fail(this.listeners.missing(target.path))
+            : fail("ECONNREFUSED")
         }
         if (bound.full) {
           onFull?.()

@@ -7,6 +7,7 @@
  */
 import type { Failure } from "../../../Transport.ts"
 import * as Bytes from "../../base/bytes.ts"
+import { peerReset } from "../../transport/resetToLoss.ts"
 import type { Cutter } from "./chunking.ts"
 import { type PathFault, strike, type Victim } from "./faults.ts"
 import type { Appointment, EventQueue } from "./eventQueue.ts"
@@ -199,7 +200,7 @@ export class Pipe {
 
   private readonly victim: Victim = {
     resetHere: () => {
-      this.enqueueReset({ kind: "Reset", code: "ECONNRESET" })
+      this.enqueueReset(peerReset)
       this.fate = "dropped"
     },
     endHere: () => {

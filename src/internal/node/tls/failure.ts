@@ -1,6 +1,7 @@
 /** What went wrong in TLS, as kinds that programs can tell apart. */
-import type { Failure } from "../../Transport.ts"
-import { TlsFailed } from "./errors.ts"
+import type { Failure } from "../../../Transport.ts"
+import { TlsFailed } from "../../base/errors.ts"
+import { codeOf, tlsKindOf } from "../../transport/failure.ts"
 
 /** The same failure of TLS with somebody. */
 export const withPeer = (error: TlsFailed, peer: string | undefined): TlsFailed => {
@@ -19,18 +20,13 @@ export const ownSideFailed = (operation: string, error: unknown): TlsFailed =>
 /** What the engine found wrong with what the peer said. */
 export const engineFailed = (operation: string, error: unknown): TlsFailed => {
   const code = codeOf(error)
-  return new TlsFailed({ operation, kind: kindOf(code), code, cause: plain(error) })
+  return new TlsFailed({ operation, kind: tlsKindOf(code), code, cause: plain(error) })
 }
 
 /** The peer ended or broke the connection before the handshake was over. */
 export const peerLeft = (operation: string, failure: Failure | undefined): TlsFailed => {
   const cause = new Error("the peer left during the handshake", { cause: failure?.cause })
   return new TlsFailed({ operation, kind: "Handshake", code: failure?.code, cause })
-}
-
-const codeOf = (error: unknown): string | undefined => {
-  const code = (error as { readonly code?: unknown } | null)?.code
-  return typeof code === "string" ? code : undefined
 }
 
 /** Why a certificate is not accepted: the code, and the reason in OpenSSL's words where Node has no code for it. */
@@ -45,22 +41,3 @@ const plain = (error: unknown): unknown => {
   const { code, message, stack } = error as NodeJS.ErrnoException
   return Object.assign(new Error(message), { code, stack })
 }
-
-/** The kind that a code stands for. */
-export const kindOf = (code: string | undefined): TlsFailed["kind"] => {
-  if (code === undefined) return "Handshake"
-  return certificateCodes.some((part) => code.includes(part)) ? "Certificate" : "Handshake"
-}
-
-/** Parts of the codes of OpenSSL's verification errors, of Node's own, and of the alerts about certificates. */
-const certificateCodes = [
-  "CERT",
-  "SELF_SIGNED",
-  "UNABLE_TO_",
-  "CRL",
-  "UNKNOWN_CA",
-  "HOSTNAME_MISMATCH",
-  "INVALID_CA",
-  "INVALID_PURPOSE",
-  "PATH_LENGTH"
-]

@@ -1,0 +1,77 @@
+/**
+ * Stale Unix paths. A server that did not remove its path leaves it behind, and nobody listens there any more: the next
+ * server clears it away. A path where somebody listens, or which is no socket, stays as it is.
+ */
+import * as Effect from "effect/Effect"
+import * as Fs from "node:fs"
+import * as Net from "node:net"
+import type { ListenFailed } from "../base/errors.ts"
+import { listenFailed, toListenFailed } from "../transport/failure.ts"
+import * as NodeUnixPath from "./unixPath.ts"
+
+interface PathOfSocket {
+  /** As it was given: what errors and addresses show. */
+  readonly path: string
+  /** The same, whatever becomes of the working directory. */
+  readonly absolute: string
+}
+
+/** Makes room at a path where nobody listens. Fails where somebody does, or where it is not ours to make room. */
+export const clearStalePath = ({ absolute, path }: PathOfSocket): Effect.Effect<void, ListenFailed> =>
+  Effect.gen(function* () {
+    const there = yield* NodeUnixPath.attempt(path, () => Fs.lstatSync(absolute, { throwIfNoEntry: false }))
+    if (there === undefined) return
+    if (!there.isSocket())
+      return yield* listenFailed(path, NodeUnixPath.isOccupied(absolute) ? "ENOTSOCK" : "EADDRINUSE")
+    const error = yield* probe(absolute)
+    switch (error?.code) {
+      case "ENOENT":
+        return
+      case "ECONNREFUSED":
+        return yield* NodeUnixPath.attempt(path, () => removePath(absolute, there))
+      // Somebody listens, has no room for one more in the queue, or is no stream.
+      case undefined:
+      case "EAGAIN":
+      case "EPROTOTYPE":
+        return yield* listenFailed(path, "EADDRINUSE", error)
+      default:
+        return yield* toListenFailed(path, error)
+    }
+  })
+
+/** Connects and leaves. Answers what it met, if it could not. */
+const probe = (absolute: string): Effect.Effect<NodeJS.ErrnoException | undefined> =>
+  Effect.callback((resume) => {
+    const socket = Net.connect({ path: NodeUnixPath.spelled(absolute) })
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.succeed(undefined))
+    })
+    socket.on("error", (error) => resume(Effect.succeed(error)))
+    return Effect.sync(() => socket.destroy())
+  })
+
+/** Removes a path, if it still is what it was. */
+export const removePath = (path: string, was: Fs.Stats): void => {
+  const same = (now: Fs.Stats | undefined) => now !== undefined && now.dev === was.dev && now.ino === was.ino
+  if (!same(Fs.lstatSync(path, { throwIfNoEntry: false }))) return
+  // Somebody else may take the path at any moment. What lies aside stays what it is while it is looked at.
+  const aside = `${path}.${NodeUnixPath.random(NodeUnixPath.suffixLength)}`
+  try {
+    Fs.renameSync(path, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return
+    throw error
+  }
+  if (!same(Fs.lstatSync(aside))) giveBack(aside, path)
+  Fs.unlinkSync(aside)
+}
+
+const giveBack = (aside: string, path: string): void => {
+  try {
+    Fs.linkSync(aside, path)
+  } catch (error) {
+    // a third one has it by now
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
+  }
+}

@@ -1,0 +1,22 @@
+/**
+ * Reset → loss. The only place that decides with which failure a stream that is gone is lost.
+ *
+ * What the stream said of it is the failure, such as `Reset` for the system's `ECONNRESET` (`failure`). A stream that is gone
+ * and has said nothing is lost as well, unless both directions had ended before: what is merely cut off is not complete.
+ */
+import type { Failure } from "../../Transport.ts"
+import { toFailure } from "./failure.ts"
+
+/** A reset by the peer, where nobody has an error that says so. */
+export const peerReset: Failure = { kind: "Reset", code: "ECONNRESET" }
+
+/** Nothing was said of why a stream is no more. Only its end is an end: what came before it is not known to be all. */
+export const cutOff = (stream: { readonly errored?: Error | null | undefined }): Error =>
+  stream.errored ?? new Error("the stream was destroyed before it had ended")
+
+/** The failure with which a stream that is gone is lost. `undefined`: it was complete. */
+export const lossOf = (
+  stream: { readonly errored?: Error | null | undefined },
+  said: Failure | undefined,
+  complete: boolean
+): Failure | undefined => said ?? (complete ? undefined : toFailure(cutOff(stream)))
