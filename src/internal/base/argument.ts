@@ -43,8 +43,8 @@ const spelled = (value: unknown): string => {
   }
 }
 
-const mostShown = 80
-const cut = (text: string): string => (text.length > mostShown ? `${text.slice(0, mostShown)}…` : text)
+const maxShown = 80
+const cut = (text: string): string => (text.length > maxShown ? `${text.slice(0, maxShown)}…` : text)
 
 /** For a value of the wrong type; one that is only out of range is a `RangeError`. */
 export const wrongType = (operation: string, name: string, must: string, value: unknown): TypeError =>

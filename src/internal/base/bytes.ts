@@ -33,13 +33,13 @@ export const indexOfByte = (bytes: Uint8Array, byte: number, from: number, end: 
   return index === -1 ? -1 : from + index
 }
 
-/** Fresh bytes whose content is yet to be written: whoever asks overwrites all of it. */
+/** Fresh bytes whose content is yet to be written: the caller overwrites all of it. */
 export const allocate: (size: number) => Uint8Array<ArrayBuffer> =
   nodeBuffer === undefined
     ? (size) => new Uint8Array(size)
     : (size) => new Uint8Array(nodeBuffer.allocUnsafeSlow(size).buffer)
 
-/** A part of some memory, as a `Buffer` where there is one: what Node's streams would make of it otherwise. */
+/** A part of some memory, as a `Buffer` where there is one: Node's streams would make one of it otherwise. */
 export const part: (memory: ArrayBufferLike, start: number, size: number) => Uint8Array =
   nodeBuffer === undefined
     ? (memory, start, size) => new Uint8Array(memory, start, size)
@@ -135,11 +135,11 @@ export const halfAtEnd = (text: string): string => {
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** Above so many bytes the engine's own decoder is the faster one. */
-const mostByHand = 12
+const maxByHand = 12
 
 /** The text of UTF-8 from `start` on and before `end`. What is none becomes U+FFFD; a byte order mark stays. */
 export const decode = (bytes: Uint8Array, start: number, end: number): string => {
-  if (end - start <= mostByHand) {
+  if (end - start <= maxByHand) {
     let text = ""
     let i = start
     for (; i < end; i++) {

@@ -136,7 +136,7 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
     const lost = `${this.operation}: the connection ${this.peer === undefined ? "" : `to ${this.peer} `}was lost (${this.kind}${
       this.code === undefined || this.code === "" ? "" : `, ${this.code}`
     })`
-    // the kind says nothing: whoever broke it does
+    // the kind says nothing: the cause does
     return this.kind === "Unknown" && this.cause instanceof Error ? `${lost}: ${this.cause.message}` : lost
   }
 }

@@ -1,4 +1,4 @@
-/** What connections are opened with, and servers listen with: checked once, with their defaults. */
+/** The options of connecting and of listening: checked once, with their defaults. */
 import * as Duration from "effect/Duration"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"

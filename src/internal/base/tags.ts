@@ -1,7 +1,7 @@
 /**
  * The service keys of a connection and its two halves, and of the budget.
  *
- * They are here, and exported from the modules they belong to, because whoever serves or opens a connection needs the
+ * They are here, and exported from the modules they belong to, because the code that serves or opens a connection needs the
  * keys alone: `StreamReader` loads `Stream`, and `StreamWriter` loads `Sink`.
  */
 import * as Context from "effect/Context"

@@ -71,15 +71,15 @@ const checkCommon = (operation: string, prefix: string, options: Tls.CommonOptio
   }
   for (const protocol of alpnProtocols as ReadonlyArray<unknown>) {
     const size = typeof protocol === "string" ? Bytes.encode(protocol).length : 0
-    if (size < 1 || size > mostOfProtocol) {
-      const must = `text of 1 to ${mostOfProtocol} bytes each`
+    if (size < 1 || size > maxProtocolBytes) {
+      const must = `text of 1 to ${maxProtocolBytes} bytes each`
       throw Argument.wrongType(operation, `${prefix}alpnProtocols`, must, protocol)
     }
   }
 }
 
 /** The most bytes that the name of a protocol has (RFC 7301, 3.1). */
-const mostOfProtocol = 255
+const maxProtocolBytes = 255
 
 const isPem = (value: unknown): boolean => typeof value === "string" || Bytes.from(value) !== undefined
 

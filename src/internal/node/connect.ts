@@ -17,7 +17,7 @@ import { failedAttempt, queueIsFull, toAttempt } from "../transport/failure.ts"
 import { TcpTransport } from "./tcp.ts"
 import { loadTls } from "./tls/load.ts"
 import * as NodeUnixPath from "./unixPath.ts"
-import { Opened } from "../base/pending.ts"
+import { Pending } from "../base/pending.ts"
 import { firstPauseMillis, maxPauseMillis } from "../base/defaults.ts"
 
 export const connect = (lookup: Lookup, given: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
@@ -152,7 +152,7 @@ const open = (
   options: Net.NetConnectOpts & { readonly allowHalfOpen: boolean },
   address: string
 ): Effect.Effect<Net.Socket, ConnectAttempt> =>
-  Effect.flatMap(Effect.service(Opened), (opened) =>
+  Effect.flatMap(Effect.service(Pending), (pending) =>
     Effect.callback<Net.Socket, ConnectAttempt>((resume) => {
       const socket = Net.connect({ ...options, autoSelectFamily: false } as Net.NetConnectOpts)
       const forget = () => {
@@ -174,7 +174,7 @@ const open = (
         }
         // nothing may be read, and no error thrown, before there is a transport
         socket.pause()
-        opened?.add(giveUp)
+        pending?.add(giveUp)
         resume(Effect.succeed(socket))
       }
       const onError = (error: Error) => {

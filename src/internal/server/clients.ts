@@ -158,7 +158,7 @@ export class Clients<E, R> {
   }
 
   finish(): void {
-    // what is left to say is not waited for
+    // lines that are left to log are not waited for
     this.log.flush()
     this.finished.openUnsafe()
   }

@@ -39,7 +39,10 @@ export class Places<C extends Client> {
   private readonly maxWaiting: number
   /** Those who wait, in the order in which they came. */
   private readonly present = new Set<Waiting<C>>()
-  /** Those who have ended their output, or whose connection is lost behind something that they said; in the order of that. */
+  /**
+   * Those who have ended their output, or whose connection is lost behind something that they said, in the order in which
+   * that happened.
+   */
   private readonly departed = new Set<Waiting<C>>()
 
   constructor(maxConnections: number, maxWaiting: number) {

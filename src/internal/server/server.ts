@@ -1,4 +1,4 @@
-/** A server: starting one, and what a program sees of it. */
+/** A server: how it is started, and how a program sees it. */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -43,8 +43,8 @@ export const start = <E, R>(
   })
 
 /**
- * What a server does for its clients, and what it logs, is no part of what started it: the span of that has long ended. A
- * handler that wants one begins its own.
+ * The work of a server for its clients, and its log, are no part of the span in which it was started: that has long ended.
+ * A handler that wants a span begins its own.
  */
 const withoutSpan = <R>(context: Context.Context<R>): Context.Context<R> =>
   Context.omit(Tracer.ParentSpan)(context) as Context.Context<R>

@@ -2,8 +2,8 @@
  * How a session ends here, and who may end it.
  *
  * A session ends once, with one outcome. `close` is bounded by `closeTimeout`, and ends in an abort where that is
- * reached. A scope or a handler that fails aborts its connection, unless a close has begun: what was accepted by then
- * arrives, and only an explicit abort, or the bound, may keep it from that.
+ * reached. A scope or a handler that fails aborts its connection, unless a close has begun: the bytes that were accepted
+ * by then arrive, and only an explicit abort, or the bound, may keep them from that.
  */
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"

@@ -8,7 +8,7 @@ import type { Closed, Connection } from "../../Connection.ts"
 import type { ConnectionInfo, Transport } from "../../Transport.ts"
 import type { TlsFailed, WriteError } from "../../StreamError.ts"
 import type { StartTlsOptions } from "../../Tls.ts"
-import { Opened } from "../base/pending.ts"
+import { Pending } from "../base/pending.ts"
 import { endWith, owned } from "./closing.ts"
 import { Session } from "./session.ts"
 import * as Upgrade from "./upgrade.ts"
@@ -80,15 +80,15 @@ export class SessionConnection implements Connection {
   }
 }
 
-/** The scope owns what is acquired: it closes it when it succeeds, and aborts it when it fails. */
+/** The scope owns the connection that is acquired: a scope that succeeds closes it, and one that fails aborts it. */
 export const acquire = <E, R>(
   connection: Effect.Effect<SessionConnection, E, R>
 ): Effect.Effect<Connection, E, R | Scope.Scope> =>
   Effect.uninterruptibleMask((restore) => {
-    const opened = new Set<() => void>()
-    return Effect.flatMap(Effect.exit(restore(Effect.provideService(connection, Opened, opened))), (exit) => {
+    const pending = new Set<() => void>()
+    return Effect.flatMap(Effect.exit(restore(Effect.provideService(connection, Pending, pending))), (exit) => {
       if (Exit.isFailure(exit)) {
-        for (const undo of opened) undo()
+        for (const undo of pending) undo()
         return exit
       }
       return owned(exit.value)

@@ -1,4 +1,4 @@
-/** The options that every session has, whichever side opened it: checked once, with their defaults. */
+/** The options of every session, a client's and a server's alike: checked once, with their defaults. */
 import type * as Duration from "effect/Duration"
 import * as Argument from "../base/argument.ts"
 import * as Defaults from "../base/defaults.ts"
@@ -24,7 +24,7 @@ export interface SessionOptions {
   readonly timeouts: Watchdog.Bounds | undefined
 }
 
-/** Throws what CPython raises as `ValueError`. */
+/** Throws a `RangeError` where CPython raises `ValueError`. */
 export const resolve = (operation: string, input: SessionInput): SessionOptions => {
   const { closeTimeout, limit, onScopeFailure, timeouts } = Argument.record(operation, "options", input)
   return {

@@ -1,10 +1,10 @@
-/** Two connections, each of which gets what the other brings. */
+/** Two connections, each of which gets the bytes of the other. */
 import * as Effect from "effect/Effect"
 import type { Connection, Relayed } from "../../Connection.ts"
 import type { ReadError, WriteError } from "../../StreamError.ts"
 import { blockBytes } from "../base/defaults.ts"
 
-/** Passes on what `from` brings, and its end. */
+/** Passes on the bytes of `from`, and its end. */
 const oneWay = (
   from: Connection,
   to: Connection,
@@ -12,7 +12,7 @@ const oneWay = (
 ): Effect.Effect<void, ReadError | WriteError> =>
   Effect.uninterruptibleMask((restore) => {
     const block = new Uint8Array(blockBytes)
-    // between the read and the write nobody may interrupt: what is in the block would be nobody's
+    // between the read and the write nobody may interrupt: the bytes in the block would be nobody's
     const passOn = (size: number): Effect.Effect<void, ReadError | WriteError> => {
       if (size === 0) return restore(to.writer.writeEof)
       const bytes = block.subarray(0, size)
@@ -42,7 +42,7 @@ export const relay = (a: Connection, b: Connection): Effect.Effect<Relayed, Read
       [oneWay(a, b, (bytes) => (relayed.forward += bytes)), oneWay(b, a, (bytes) => (relayed.backward += bytes))],
       { concurrency: "unbounded", discard: true }
     ).pipe(
-      // who loses one of them is told by a reset of the other, and not by an end that looks like the other's own
+      // the loss of one is told by a reset of the other, and not by an end that looks like the other's own
       Effect.onError((cause) =>
         cause.reasons.some((reason) => reason._tag !== "Interrupt") ? Effect.andThen(a.abort, b.abort) : Effect.void
       ),

@@ -1,8 +1,8 @@
 /**
  * One physical connection: a transport, and the two buffers on top of it.
  *
- * The session is the transport's handler: what the transport tells becomes what readers and writers are told. The program
- * (`close`, `abort`, a scope), the peer or the clock ends it, and it ends once: see `closing`.
+ * The session is the transport's handler, and passes on to readers and writers what it is told. The program (`close`,
+ * `abort`, a scope), the peer or the clock ends the session, and that happens once: see `closing`.
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -22,7 +22,7 @@ import { type Bounds, Watchdog, type Watched } from "../runtime/timeouts.ts"
 import { type Output, WriteBuffer } from "../write/writeBuffer.ts"
 import type { WriterSession } from "../write/writer.ts"
 
-/** Whose end an error tells of: what readers and writers are told when a connection is lost, or a bound strikes. */
+/** The session whose end an error tells of. Readers and writers get such errors when it is lost, or a bound strikes. */
 const ends = new WeakMap<object, Session>()
 
 export class Session implements Handler, Feeder, Output, Watched, WriterSession, Closable {
@@ -75,7 +75,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   // ------------------------------------------------------------------------
 
   onData(bytes: Uint8Array): void {
-    // what a reader answers who wakes to it goes out as one, as soon as it waits again
+    // the answers of a reader that wakes go out as one, as soon as it waits again
     this.writes.cork()
     this.reads.feed(bytes)
     this.writes.uncork()
@@ -123,7 +123,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   onClose(failure: Failure | undefined): void {
     if (this.over) return
     this.watchdog?.stop()
-    // an end is one only if the peer said so: on either side, what is cut off is not complete
+    // an end is one only if the peer said so: a stream that is cut off is not complete, whichever side did it
     if (failure === undefined && this.peerEnded && this.writes.ended) return this.closing.over(graceful, peerEof)
     const lost = this.telling(this.lost(failure ?? { kind: "Unknown" }))
     // in this order: a fiber that wakes to a failed read finds that writing is over as well
@@ -136,7 +136,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   // what the buffers call
   // ------------------------------------------------------------------------
 
-  // A transport that throws is broken, and it alone: what calls it here is often about to see to others as well.
+  // A transport that throws is broken, and it alone: its caller is often about to see to others as well.
 
   pause(): void {
     try {
@@ -186,9 +186,9 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     this.failing = true
     const failure = toFailure(cause)
     this.writes.break(this.lost(failure))
-    // what calls this is in the middle of something; and a fiber that wakes to a loss may do anything
+    // the caller is in the middle of something, and a fiber that wakes to a loss may do anything
     queueMicrotask(() => {
-      // a good end would make what was sent look complete
+      // after a good end what was sent would look complete
       this.closing.abortTransport()
       this.onClose(failure)
     })
@@ -353,7 +353,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   /** Whether an error says how the peer, or a bound on waiting for it, ended this connection or one of its reads. */
   isEnd(error: unknown): boolean {
     if (this.successor?.isEnd(error) === true) return true
-    // what a part of a reader says that was cut off
+    // the error of a part of a reader, where the part was cut off
     if (error instanceof ConnectionLost && error.cause instanceof IncompleteRead) return this.isEnd(error.cause)
     return (error instanceof IncompleteRead && this.peerEnded) || ends.get(error as object) === this
   }
@@ -382,7 +382,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     return pieces
   }
 
-  /** The session that the transport was given to: what ends it ends this one. */
+  /** The transport was given to `session`, which ends this one when it ends. */
   succeed(session: Session): void {
     this.successor = session
     session.closing.predecessor = this.closing

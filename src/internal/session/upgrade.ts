@@ -1,9 +1,9 @@
 /**
  * STARTTLS, and its opposite: what becomes of a connection whose transport is changed, and of its bytes.
  *
- * What was written goes out before the change. What was read ahead is the peer's, and in plain text: it fails the upgrade,
- * because somebody may have put it there, or is the beginning of what the peer says in TLS, if the program says so. It
- * never becomes what TLS has delivered.
+ * Bytes that were written go out before the change. Bytes that were read ahead came in plain text, and anybody may have
+ * put them there: they fail the upgrade, unless the program says that TLS begins with them (`leftover`). They never become
+ * bytes that TLS has delivered.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -26,7 +26,7 @@ interface Upgradable {
 /** Makes the connection that goes on over another transport. */
 type Renew<C> = (transport: Transport) => C
 
-/** What a change of the transport comes to: another one, and the bytes that come before all that it delivers. */
+/** The result of a change: another transport, and the bytes that come before all that it delivers. */
 interface Changed {
   readonly transport: Transport
   /** To be asked once somebody is attached to the transport. */
@@ -56,7 +56,7 @@ export const startTls = <C extends Upgradable>(
     })
   })
 
-/** What TLS delivered and nobody has read comes first, then what the peer says in plain text. */
+/** Bytes that TLS delivered and nobody has read come first, and then those that the peer sends in plain text. */
 export const stopTls = <C extends Upgradable>(session: Session, renew: Renew<C>): Upgrade<C> => {
   const { transport } = session
   const stopTls = transport.stopTls?.bind(transport)

@@ -13,9 +13,9 @@ import { nextTurn } from "../runtime/turn.ts"
 export interface Sender {
   /** Whether so much was sent in this turn that the next write waits for another. */
   resting: boolean
-  /** The turn ends: what there is is sent. Does not throw. */
+  /** The turn ends: everything pending is sent. Does not throw. */
   endTurn(): void
-  /** Another turn has come: what rested goes on. */
+  /** Another turn has come: those who waited for it go on. */
   rested(): void
 }
 
@@ -28,7 +28,7 @@ const endTurns = (): void => {
   for (const turn of turns) turn.end()
 }
 
-/** Does something behind what runs, and still in this turn. */
+/** Does something in this turn, after the code that runs. */
 export const soon = (task: () => void): void => void endOfTurn.then(task)
 
 export class Turn {

@@ -44,7 +44,7 @@ export class WriteBuffer implements Sender {
   ended = false
   /** Why nothing can be written any more, as an error made anew for each operation that meets it. */
   broken: ((operation: string) => WriteError) | undefined = undefined
-  /** Told of what is to be sent and of what was, if waiting is bounded. */
+  /** Told of bytes to be sent and of bytes that were, if waiting is bounded. */
   watchdog: Watchdog | undefined = undefined
 
   private readonly output: Output
@@ -150,7 +150,7 @@ export class WriteBuffer implements Sender {
       else this.turn.schedule()
     }
     if (!this.paused && this.buffered > this.highWaterMark) {
-      // what the system takes at once does not count
+      // bytes that the system takes at once do not count
       if (this.pending > 0 && this.inFlight === 0) this.flush()
       if (this.buffered > this.highWaterMark) this.paused = true
     }
@@ -167,7 +167,7 @@ export class WriteBuffer implements Sender {
     try {
       this.flush()
     } catch (error) {
-      // whatever it is, others have their turn behind this one
+      // others have their turn behind this one, whatever it threw
       this.output.failed(error)
     }
   }
@@ -227,7 +227,7 @@ export class WriteBuffer implements Sender {
     const held = this.heldViews
     if (held !== undefined) {
       this.heldViews = undefined
-      // whatever it was that the system found there instead
+      // the system found something else there instead
       if (isGone(held)) return this.lostMemory()
     }
     this.inFlight = 0
@@ -236,7 +236,7 @@ export class WriteBuffer implements Sender {
     this.progress()
   }
 
-  /** What the transport was given, or was to be given, is not what was written. */
+  /** The memory of a batch is gone: the transport was given, or was to be given, other bytes than were written. */
   private lostMemory(): void {
     // it was not sent
     this.pending += this.inFlight
@@ -291,7 +291,7 @@ export class WriteBuffer implements Sender {
       this.broken = why
       this.heldViews = undefined
       this.gather.drop()
-      // what is on its way may still be read
+      // bytes on their way may still be read
       if (this.inFlight === 0) this.gather.release()
       this.wakeInTime()
     }

@@ -72,7 +72,7 @@ const wait = <E>(
 }
 
 abstract class WriteOperation<E = never> extends Operation<void, WriteError | E> {
-  // declared only: what is made for each call would pay for the definition of each field
+  // declared only: an object that is made for each call would pay for the definition of each field
   declare readonly buffer: WriteBuffer
   abstract readonly name: string
   constructor(buffer: WriteBuffer) {
@@ -168,7 +168,7 @@ export class WriteAll extends Accepting {
   }
   tryNow(): void | typeof notNow {
     const { buffer, chunks } = this
-    // as with `write`: nothing takes no room, and what has to fail does so where it is run
+    // as with `write`: nothing takes no room, and a write that has to fail does so where it is run
     return buffer.open && Array.isArray(chunks) && buffer.appendRun(chunks) ? undefined : notNow
   }
   protected accept(): void {
@@ -237,7 +237,7 @@ export class Drain extends WriteOperation {
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
     const { buffer } = this
     return waitForProgress(buffer, fiber, () => {
-      // what was written before `writeEof` may still be waited for
+      // bytes that were written before `writeEof` may still be waited for
       if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()
       return buffer.paused || buffer.mustWait ? undefined : exitVoid
     })
