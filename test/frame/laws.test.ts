@@ -320,6 +320,21 @@ it("a field that says nothing is left out of the struct, also where it is a body
   }
 })
 
+it("a function of the program's own that throws makes a value one that cannot be written", () => {
+  const throws = (): never => {
+    throw new Error("of no kind")
+  }
+  const frames = {
+    tagOf: Frame.union(Frame.uint8, { 1: Frame.uint8 }, { tagOf: throws }),
+    transform: Frame.transform(Frame.uint8, { decode: (value) => value, encode: throws }),
+    refine: Frame.refine(Frame.uint8, throws)
+  }
+  for (const frame of Object.values(frames)) {
+    const result = Frame.encodeResult(frame as Frame.Encoder<number>, 1)
+    assert.strictEqual(Result.isFailure(result) ? result.failure.reason : "written", "of no kind")
+  }
+})
+
 it("what is wrong is told at the byte that shows it, although the message must be longer", () => {
   const frame = Frame.array(Frame.netstring({ maxBytes: 9 }), { count: 3 })
   const outcome = (pieces: ReadonlyArray<Uint8Array>): unknown => {

@@ -18,9 +18,11 @@ interface Needed {
 }
 
 const list = {
+  mosquitto: { package: "mosquitto" },
   openssl: { package: "openssl" },
   // its asyncio streams have start_tls from there on
   python3: { package: "python3", works: ["-c", "import sys; sys.exit(sys.version_info < (3, 11))"] },
+  "redis-server": { package: "redis-server" },
   socat: { package: "socat" }
 } satisfies Record<string, Needed>
 

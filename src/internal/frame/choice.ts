@@ -2,6 +2,7 @@
 import * as Option from "effect/Option"
 import { stop } from "./cursor.ts"
 import { describe, make, type Node, of, type Steps, type Stepwise, writeField } from "./node.ts"
+import { reasonOf } from "./progress.ts"
 import { EncodeFault } from "./sink.ts"
 
 export const option = <A>(presence: unknown, element: unknown): Node<Option.Option<A>> => {
@@ -56,6 +57,13 @@ export const union = (
   if (typeof options?.tagOf !== "function") {
     throw new TypeError(`union: tagOf must be a function, got ${describe(options?.tagOf)}`)
   }
+  const tagOf = (value: unknown): Tag => {
+    try {
+      return options.tagOf(value)
+    } catch (cause) {
+      throw new EncodeFault(reasonOf(cause), cause)
+    }
+  }
   const caseOf = (value: Tag): Node<any> | undefined =>
     (typeof value === "number" && value < dense.length ? dense[value] : undefined) ?? nodes.get(String(value))
   const all = Array.from(nodes.values())
@@ -89,7 +97,7 @@ export const union = (
       return yield node
     },
     write: (sink, value) => {
-      const which = options.tagOf(value)
+      const which = tagOf(value)
       const node = caseOf(which)
       if (node === undefined) throw new EncodeFault(`tagOf names ${describe(which)}, which is no case`)
       writeField(sink, tag, "tag", which)
