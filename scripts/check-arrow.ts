@@ -24,6 +24,7 @@ const before: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
   ["session", ["contracts", "base", "runtime", "frame", "read", "write", "transport"]],
   ["server", ["contracts", "base", "runtime", "frame", "read", "write", "transport", "session"]],
   ["node", ["contracts", "base", "runtime", "connect", "transport"]],
+  ["exchange", ["contracts", "base", "runtime", "frame", "read", "write", "transport", "session", "server"]],
   [
     "testing",
     ["contracts", "base", "runtime", "frame", "read", "write", "connect", "transport", "session", "server", "faces"]

@@ -295,7 +295,7 @@ export type StreamBusy = Errors.StreamBusy
  */
 export const StreamTimeout = withSchema(Errors.StreamTimeout, "StreamTimeout", {
   operation: Schema.String,
-  kind: Schema.Literals(["Idle", "Read", "Write", "Total", "MinRate", "Lookup", "Connect", "Handshake"]),
+  kind: Schema.Literals(["Idle", "Read", "Write", "Total", "MinRate", "Lookup", "Connect", "Handshake", "Answer"]),
   duration: Schema.Duration,
   peer: Schema.optional(Schema.String)
 })
@@ -487,6 +487,77 @@ export const TlsFailed = withSchema(Errors.TlsFailed, "TlsFailed", {
 export type TlsFailed = Errors.TlsFailed
 
 /**
+ * The peer of an exchange does what its protocol forbids: it answers what nobody asked, gives an id that was never given
+ * out, or answers twice. The connection is not used any more.
+ *
+ * @see {@link RequestLost} which has it for its `cause`
+ * @category errors
+ * @stability unstable
+ * @since 0.1.0
+ */
+export const ProtocolViolation = withSchema(Errors.ProtocolViolation, "ProtocolViolation", {
+  /** What the peer did. */
+  reason: Schema.String
+})
+
+/**
+ * A `ProtocolViolation`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
+export type ProtocolViolation = Errors.ProtocolViolation
+
+/**
+ * Why a connection on which requests are answered is not used any more.
+ *
+ * @category models
+ * @stability unstable
+ * @since 0.1.0
+ */
+export type LostCause = Errors.LostCause
+
+/**
+ * No answer comes any more to a request of an `Exchange`.
+ *
+ * **Details**
+ *
+ * `sent` says whether the peer may have heard of it. `"No"`: no byte of it has left this process, nor will; it may be asked
+ * elsewhere, whatever it does. `"Maybe"`: the peer may have done what was asked.
+ *
+ * @category errors
+ * @stability unstable
+ * @since 0.1.0
+ */
+export const RequestLost = withSchema(Errors.RequestLost, "RequestLost", {
+  /** Whether the peer may have heard of the request. */
+  sent: Schema.Literals(["No", "Maybe"]),
+  /** Why the connection is not used any more. */
+  cause: Schema.Union([
+    ClosedStream,
+    ConnectFailed,
+    ConnectionLost,
+    IncompleteRead,
+    LimitOverrun,
+    MalformedFrame,
+    ProtocolViolation,
+    StreamBusy,
+    StreamTimeout,
+    TlsFailed
+  ])
+})
+
+/**
+ * A `RequestLost`: the type of the errors of this class.
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
+export type RequestLost = Errors.RequestLost
+
+/**
  * The errors of every read. `TlsFailed` occurs only over TLS.
  *
  * @see {@link FramedReadError}
@@ -538,6 +609,8 @@ export type StreamError =
   | LimitOverrun
   | ListenFailed
   | MalformedFrame
+  | ProtocolViolation
+  | RequestLost
   | StreamBusy
   | StreamTimeout
   | TlsFailed

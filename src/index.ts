@@ -10,6 +10,7 @@
 
 export * as BufferBudget from "./BufferBudget.ts"
 export * as Connection from "./Connection.ts"
+export * as Exchange from "./Exchange.ts"
 export * as Frame from "./Frame.ts"
 export * as FrameSchema from "./FrameSchema.ts"
 export * as Network from "./Network.ts"

@@ -60,7 +60,7 @@ describe("types of errors", () => {
     expectTypeOf<StreamError.ConnectionLost["code"]>().toEqualTypeOf<string | undefined>()
     expectTypeOf<StreamError.StreamTimeout["_tag"]>().toEqualTypeOf<"StreamTimeout">()
     expectTypeOf<StreamError.StreamTimeout["kind"]>().toEqualTypeOf<
-      "Idle" | "Read" | "Write" | "Total" | "MinRate" | "Lookup" | "Connect" | "Handshake"
+      "Idle" | "Read" | "Write" | "Total" | "MinRate" | "Lookup" | "Connect" | "Handshake" | "Answer"
     >()
     assert.isFunction(StreamError.StreamTimeout)
   })

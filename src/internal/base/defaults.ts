@@ -209,3 +209,25 @@ export const peerPatience = Duration.seconds(5)
 
 /** A law waits so long for what must happen. */
 export const lawPatience = Duration.seconds(20)
+
+// ---------------------------------------------------------------------------
+// exchanges
+// ---------------------------------------------------------------------------
+
+/** Calls. So many are unanswered at once: enough to fill any connection, and few enough to keep. */
+export const maxCallsInFlight = 1024
+
+/** Milliseconds. What closing an exchange waits for answers, and what the rest of a stream may take that was left. */
+export const drainTimeout = 10_000
+
+/** Answers. So many parts of one answer wait for a slow consumer: then reading stops. */
+export const maxParts = 16
+
+/** Messages. So many of those that answer no request wait for a consumer. */
+export const maxPushes = 256
+
+/** Callers. So many wait for the next connection. */
+export const maxWaitingCallers = 1024
+
+/** Milliseconds. A caller waits no longer for the next connection. */
+export const waitTimeout = 30_000

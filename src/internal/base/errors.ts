@@ -156,7 +156,7 @@ export class StreamTimeout extends Data.TaggedError("StreamTimeout")<{
   /** The operation that failed, by its name in the API, such as `readExactly`. */
   readonly operation: string
   /** The timeout that was reached. */
-  readonly kind: "Idle" | "Read" | "Write" | "Total" | "MinRate" | "Lookup" | "Connect" | "Handshake"
+  readonly kind: "Idle" | "Read" | "Write" | "Total" | "MinRate" | "Lookup" | "Connect" | "Handshake" | "Answer"
   /** The length of the timeout. */
   readonly duration: Duration.Duration
   /** The address of the other side, such as `127.0.0.1:7000`, where it has one. */
@@ -165,6 +165,40 @@ export class StreamTimeout extends Data.TaggedError("StreamTimeout")<{
   override get message(): string {
     const { duration, kind, operation, peer } = this
     return `${operation}: the ${kind} timeout of ${Duration.format(duration)} expired${peer === undefined ? "" : ` (${peer})`}`
+  }
+}
+
+export class ProtocolViolation extends Data.TaggedError("ProtocolViolation")<{
+  /** What the peer did. */
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `the peer breaks the protocol: ${this.reason}`
+  }
+}
+
+/** Why a connection on which requests are answered is not used any more. */
+export type LostCause =
+  | ClosedStream
+  | ConnectFailed
+  | ConnectionLost
+  | IncompleteRead
+  | LimitOverrun
+  | MalformedFrame
+  | ProtocolViolation
+  | StreamBusy
+  | StreamTimeout
+  | TlsFailed
+
+export class RequestLost extends Data.TaggedError("RequestLost")<{
+  /** Whether the peer may have heard of the request: `"No"` only if no byte of it has left this process. */
+  readonly sent: "No" | "Maybe"
+  /** Why the connection is not used any more. */
+  readonly cause: LostCause
+}> {
+  override get message(): string {
+    const { cause, sent } = this
+    return `no answer comes any more to a request that ${sent === "No" ? "was not sent" : "may have been sent"}: ${cause.message}`
   }
 }
 

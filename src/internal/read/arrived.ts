@@ -1,6 +1,6 @@
 /**
- * The bytes that have arrived and were not read: segments first, then chunks in the queue, then the end. Bytes are counted
- * over both, and taking some of them lets the transport go on.
+ * What has arrived and was not read: chunks in the queue, then segments, then the end. Bytes are counted over both, and
+ * taking some of them lets the transport go on.
  */
 import type { Progress } from "../frame/progress.ts"
 import { Backpressure, type Flow } from "./backpressure.ts"
@@ -20,7 +20,7 @@ export class Arrived {
   /** Where the next search for a separator may begin, and which one it was. */
   searched = 0
   searchedFor: unknown = undefined
-  /** How much of a message has come that is not all there, and of which frame. Reading forgets it. */
+  /** How far a message came that is not all there, and which frame it is of; until something is read. */
   partial: Progress | undefined = undefined
   partialOf: unknown = undefined
   protected readonly queue = new ChunkQueue()

@@ -3,17 +3,17 @@
  *
  * Above twice the limit of a read buffer it is paused, at the limit or below it is resumed. A read that waits for more
  * raises the threshold for as long as it waits. Buffers may share a budget: one with more than its share is held back as
- * well. While a read waits in it, the program could make no room, and it is not.
+ * well, but not while a read waits in it, for then the program could make no room.
  */
 import { othersWait } from "../runtime/effectInternals.ts"
 
-/** The transport, as far as it can be held back. Neither call may feed the buffer before it returns. */
+/** What is held back. Neither call may feed the buffer before it returns. */
 export interface Flow {
   pause(): void
   resume(): void
 }
 
-/** A bound on the bytes that many buffers hold together, as each of them sees it. */
+/** What many buffers may hold together, as each of them sees it. */
 export interface SharedBudget {
   /** The bytes in a buffer became more, or fewer. */
   changed(member: BudgetMember, by: number): void
@@ -38,7 +38,7 @@ export class Backpressure implements BudgetMember {
   paused = false
   /** The defect of a transport that was told late to stop or to go on: the next read dies of it. */
   defect: { readonly defect: unknown } | undefined = undefined
-  /** The bound that this buffer shares with others, if there is one. */
+  /** What many buffers may hold together, if that is bounded. */
   budget: SharedBudget | undefined = undefined
 
   private readonly limit: number
@@ -59,7 +59,7 @@ export class Backpressure implements BudgetMember {
     this.flow = flow
   }
 
-  /** Bytes came in. A read may want them, so the transport is told nothing yet (`pauseIfFull`). */
+  /** Bytes came in. Whether that is too much is another question (`pauseIfFull`): a read may want them. */
   added(count: number): void {
     this.size += count
     if (count !== 0) this.budget?.changed(this, count)
@@ -85,8 +85,8 @@ export class Backpressure implements BudgetMember {
   }
 
   /**
-   * A read begins to wait, and up to `threshold` bytes may lie unread for it. Returns whether the transport was held back:
-   * it has to go on for the read, however much lies unread.
+   * A read begins to wait. The transport has to go on for it, whatever lies unread; `threshold`: how much may from now on.
+   * Whether the transport was held back.
    */
   readStarted(threshold: number): boolean {
     this.awaited = true
@@ -145,7 +145,7 @@ export class Backpressure implements BudgetMember {
     else this.flow.resume()
   }
 
-  /** In the step that took an answer the transport was told nothing. By now telling it may be done, or needless. */
+  /** In the step that takes an answer the transport was told nothing. It may have been since, or need not be any more. */
   private tellLate(): void {
     if (this.told === this.paused || this.over) return
     try {

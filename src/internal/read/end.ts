@@ -1,8 +1,8 @@
 /**
  * How a read stream stands: open, ended by the peer, lost, or closed by this side.
  *
- * A read buffer has one field for it. The field leaves `open` once all bytes in front of the end are in the segments: a
- * read gets those first, and the end afterwards. `closed` is final, and comes from any state.
+ * A read buffer has one field for it. The field leaves `open` once all that came before the end is in the segments, so that
+ * a read which finds the end there has bytes first and the end afterwards. `closed` is final, and comes from any state.
  */
 import type { ReadError } from "../../StreamError.ts"
 import type { ClosedStream } from "../base/errors.ts"

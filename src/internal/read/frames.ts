@@ -11,7 +11,7 @@ import { errorOf } from "../frame/run.ts"
 import { notNow } from "../runtime/operation.ts"
 import { ReadOperation, type Source } from "./readOperation.ts"
 
-/** The failures of a read of messages. */
+/** What a read of messages fails with. */
 export type FrameError = ReadError | IncompleteRead | LimitOverrun | MalformedFrame
 
 /**
@@ -172,7 +172,7 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   }
 }
 
-/** Shared by the reads of one message. */
+/** What the reads of one message share. */
 abstract class One<A, B> extends Framed<A, B, never> {
   protected abstract answer(value: A): B
 

@@ -1,8 +1,8 @@
 /**
  * Lines as text, all that are complete at a time.
  *
- * Bytes are taken from the reader up to a line feed, so that no character is ever cut. The beginning of a line stays in the
- * reader.
+ * What is taken from the reader always ends with a line feed, so that no
+ * character is ever cut, and what does not make a line yet stays in the reader.
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -36,7 +36,7 @@ export const pull = (
   if (reader instanceof BufferReader) {
     return new TakeLines(reader, { name: "lines", limit, onOverrun, strict: end === "required" }, decoder)
   }
-  // a reader that is not of this library: one line at a time
+  // a reader of somebody else's making: one line at a time
   return Effect.flatMap(
     reader.readLineWith({ limit, onOverrun, end }),
     (line): Pull.Pull<NonEmptyReadonlyArray<string>, Failure> => {
@@ -95,7 +95,7 @@ const split = (text: string): Array<string> => {
       if (line.charCodeAt(line.length - 1) === 13) lines[i] = line.slice(0, -1)
     }
   }
-  // without a line feed the rest is a line as it is, a carriage return included
+  // what no line feed ends is a line as it is, a carriage return included
   if (rest !== "") lines.push(rest)
   return lines
 }

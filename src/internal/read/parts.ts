@@ -19,7 +19,7 @@ import { BufferReader } from "./reader.ts"
 const cutShort = (operation: string, count: number): IncompleteRead =>
   new IncompleteRead({ operation, partial: Bytes.empty, expected: count })
 
-/** The next bytes, a piece at a time. A piece is handed over in the step that takes it. */
+/** The next bytes, a piece at a time: what was taken is handed over in the step that takes it. */
 class Take extends ReadOperation<readonly [Uint8Array], ReadError | IncompleteRead | Cause.Done> {
   private left: number
   constructor(source: Source, count: number) {
@@ -58,7 +58,7 @@ export const take = (
 ): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, ReadError | IncompleteRead> => {
   let left = Argument.count("take", "count", count)
   if (reader instanceof BufferReader) return new Take(reader, left)
-  // a reader that is not of this library
+  // a reader of somebody else's making
   return Effect.suspend((): Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, ReadError | IncompleteRead> => {
     if (left === 0) return Cause.done()
     return Effect.flatMap(reader.read(Math.min(left, blockBytes)), (bytes) => {
@@ -72,7 +72,7 @@ export const take = (
 const nothing = (): void => {}
 const still = { pause: nothing, resume: nothing }
 
-/** Holds bytes that were moved over from the reader that it is a part of: never more than the part has. */
+/** Holds what was moved over from the reader that it is a part of: never more than the part has. */
 class PartBuffer extends ReadBuffer {
   private readonly whole: ReadBuffer
   private readonly total: number
@@ -120,7 +120,7 @@ class PartBuffer extends ReadBuffer {
     }
   }
 
-  /** Bytes that were moved over and not read go back, in front of the others. */
+  /** What was moved over and not read goes back, in front of what follows. */
   giveBack(): void {
     const pieces = this.takePieces()
     this.close("Closed")
@@ -151,7 +151,7 @@ class Move<A, E> extends ReadOperation<A, E> {
   tryNow(): typeof notNow {
     return notNow
   }
-  /** The part's bytes move there, where they are as safe: this read takes none of them before it is over. */
+  /** What belongs to the part moves there, where it is as safe: none of it is taken by this read before it is over. */
   ready(): boolean {
     if (this.buffer.isClosed) return true
     this.part.move()

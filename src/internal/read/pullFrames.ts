@@ -17,7 +17,7 @@ import * as Separator from "./separator.ts"
 
 const exitDone: Exit.Exit<never, Cause.Done> = Exit.fail(Cause.Done())
 
-/** Pulled by `frames`. One for each stream: it remembers the message that is being dropped. */
+/** What `frames` pulls. One for each stream: it remembers what it is dropping. */
 class PullFrames<A> extends Many<A, Cause.Done> {
   private readonly skips: boolean
   /** Of a message that is not wanted: how many bytes have yet to come, or what ends it. */
@@ -32,7 +32,7 @@ class PullFrames<A> extends Many<A, Cause.Done> {
     return "frames"
   }
   override get cleanEnd() {
-    // inside a message that is dropped the stream is not idle
+    // inside a message that is dropped nobody is idle
     return this.dropping === 0 && this.droppingUntil === undefined ? exitDone : undefined
   }
   override tryNow(): typeof notNow {
@@ -100,7 +100,7 @@ export const pull = <A>(
   const skips = Argument.oneOf("frames", "onMalformed", onMalformed ?? "fail", ["fail", "skip"]) === "skip"
   if (reader instanceof BufferReader) return new PullFrames<A>(reader, node, skips) as never
   if (skips) throw new TypeError('frames: onMalformed "skip" needs a reader of this library')
-  // a reader that is not of this library
+  // a reader of somebody else's making
   return Effect.flatMap(reader.readFrames(frame), (messages): Pull.Pull<NonEmptyReadonlyArray<A>, FrameError> =>
     messages.length === 0 ? Cause.done() : Effect.succeed(messages as NonEmptyReadonlyArray<A>)
   )

@@ -1,15 +1,15 @@
 /**
  * The buffer between a transport that pushes and a reader that pulls.
  *
- * Chunks wait in a queue, which carries the end of the stream behind them. They move all at once into the segments when a
+ * Chunks wait in a queue, which carries the end of the stream behind them, and move all at once into the segments when a
  * read needs more than these hold. Bytes are counted over both; `backpressure` says when the transport is held back.
  *
- * A transport may also read into memory that it uses again (shared read memory). Bytes are copied from there before the
+ * A transport may also read into memory that it uses again (shared read memory). What arrives there is copied before the
  * transport has it back: right into the memory of a read that waits with its own, or into the buffer's.
  *
- * One read may wait at a time. The feeding side asks it whether it can go on before the fiber is resumed. The read takes its
- * bytes in the very step in which it hands them over: an interruption finds them either in the buffer or with the caller. A
- * chunk that is the answer as it is, is handed over at once.
+ * One read may wait at a time. The feeding side asks it whether it can go on before it resumes the fiber. The read takes
+ * its bytes in the very step in which it hands them over, so that an interruption finds them either in the buffer or with
+ * the caller. A chunk that is the answer as it is, is handed over at once.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -28,9 +28,9 @@ import type { Flow } from "./backpressure.ts"
 import { type Ended, ended, type Loss, lost, type Lost } from "./end.ts"
 import { watchdogFor } from "./ownBounds.ts"
 
-/** The source of the bytes: a session, or a feeder by hand. */
+/** What feeds the buffer. */
 export interface Feeder extends Flow {
-  /** Bytes may arrive in shared read memory from now on (`feedShared`). */
+  /** What arrives may lie in shared read memory from now on (`feedShared`). */
   shareMemory?(): void
   /** The session, where the reads belong to one. */
   readonly watched?: Watched | undefined
@@ -43,11 +43,11 @@ export interface WaitingRead<A, E> {
   readonly count: number
   /** How many milliseconds it may wait, if it has a bound of its own. */
   readonly bound: number | undefined
-  /** Whether it reads a message, of which a part may have come; a read of any bytes that come knows no parts. */
+  /** Whether it reads a message, of which a part may have come; a read of whatever comes knows no parts. */
   readonly framed: boolean
   /** Whether what has arrived moves into the segments before it is run. */
   readonly absorbs: boolean
-  /** Its answer to a good end in front of an item, if that answer means nothing else. */
+  /** What it answers where the stream ends in good order in front of an item, if it tells that from every other answer. */
   readonly cleanEnd: Exit.Exit<A, E> | undefined
   /** The memory that it reads into, if it has any of its own. */
   readonly target: Uint8Array | undefined
@@ -68,7 +68,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   watchdog: Watchdog | undefined = undefined
   /** How many ends of lines have yet to arrive, up to which everything is dropped. */
   discarding = 0
-  /** Whether reads that would wait with nothing buffered are answered with the clean end (`drain`). */
+  /** Whether a read that answers a clean end is answered with it, where it would wait with nothing buffered (`drain`). */
   draining = false
 
   private readonly feeder: Feeder
@@ -94,18 +94,19 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   }
 
   /**
-   * Bytes arrived in shared read memory: they are the buffer's only until this returns. A read that waits with memory of
-   * its own gets them right there; they count as buffered until it answers.
+   * Bytes arrived that are the buffer's only until this returns. A read that
+   * waits with memory of its own gets them right there; they count as buffered
+   * until it answers.
    */
   feedShared(bytes: Uint8Array): void {
     this.count(bytes.length)
     if (this.isClosed) return
     if (this.discarding > 0) bytes = this.discard(bytes)
     if (bytes.length === 0) return
-    // it may lie there for long, and no limit counts other bytes in the same memory
+    // nobody knows how long it will lie there, and what it shares memory with does not count
     if (!this.awaited || this.segments.length > 0) return this.keep(Bytes.copy(bytes))
     const { count, target } = this.operation!
-    // all of it before any fiber runs: the transport may be asked to read again meanwhile
+    // all of it before anybody runs: the transport may be asked to read again meanwhile
     const size = target === undefined ? 0 : Math.min(count, target.length, bytes.length)
     if (target === undefined || size === 0) {
       const copy = copyPooled(bytes)
@@ -120,13 +121,13 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     this.backpressure.pauseIfFull()
   }
 
-  /** As `keep`, of bytes in memory that others share: the read that waits takes them, or they move. */
+  /** As `keep`, of bytes whose memory others share: the read that waits is to take them, or they move. */
   private keepBriefly(bytes: Uint8Array): void {
     this.keep(bytes)
     if (this.segments.length > 0 && this.segments.piece.buffer === bytes.buffer) this.segments.own()
   }
 
-  /** Hands bytes to the read that waits, past the segments, if they are its answer as they are. Whether they are. */
+  /** Hands what arrives to the read that waits, if that waits for just this, past the segments. Whether it did. */
   private handThrough(bytes: Uint8Array): boolean {
     const { operation, waiter } = this
     if (operation === undefined || waiter === undefined) return false
@@ -172,7 +173,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     this.feedLast(ended)
   }
 
-  /** The stream broke. Bytes that arrived before are still delivered first. */
+  /** The stream broke. What arrived before is still delivered first. */
   feedLoss(loss: Loss<ReadError>): void {
     this.feedLast(lost(loss))
   }
@@ -188,7 +189,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     this.resumeIfReady()
   }
 
-  /** This side is done with the stream: unread bytes are dropped, a waiting read fails. */
+  /** This side is done with the stream: what is unread is dropped, a waiting read fails. */
   close(reason: ClosedStream["reason"]): void {
     const { end } = this
     if (end._tag === "closed") return
@@ -197,7 +198,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     this.resumeIfReady()
   }
 
-  /** Whether a read waits with nothing queued before it: the queue would only be passed through. */
+  /** Whether a read waits for what comes now, with nothing before it: the queue would only be passed through. */
   private get awaited(): boolean {
     return this.operation !== undefined && !this.queue.filled
   }
@@ -213,7 +214,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
 
   /**
    * Finishes an operation, if it is ready. The caller hands the result over in the very step in which it is taken from
-   * the segments. The transport is told to stop or to go on once the result is complete.
+   * the segments, whatever those do who are told to stop or to go on meanwhile.
    */
   settle<A, E>(operation: WaitingRead<A, E>): Exit.Exit<A, E | ReadError> | undefined {
     if (operation.absorbs) this.absorb()
@@ -259,19 +260,19 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     return this.operation?.framed === true
   }
 
-  /** Bytes that arrive are copied anyway, to the memory of a read that waits: the transport need not allocate any. */
+  /** What arrives is to be copied anyway, to the memory of a read that waits: the transport need not allocate any. */
   shareMemory(): void {
     if (this.sharing) return
     this.sharing = true
     this.feeder.shareMemory?.()
   }
 
-  /** The answer of the waiting operation, which is ready. Its bytes are still there: it does not wait again. */
+  /** What the waiting operation answers, which is ready. What made it ready is still there: it does not wait again. */
   answer(): Exit.Exit<any, any> {
     return this.settle(this.operation!)!
   }
 
-  /** The waiting operation is given up, and has taken nothing. Its fiber runs the effect that is returned before it ends. */
+  /** The waiting operation is given up, and has taken nothing. Returns what its fiber does about that before it ends. */
   giveUp(): Effect.Effect<void> | undefined {
     this.takeBack()
     this.waitOver()
@@ -279,7 +280,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     return this.size > 0 ? Effect.sync(() => this.backpressure.pauseIfFull()) : undefined
   }
 
-  /** Bytes in the memory of a read that will not answer move to the buffer's own. */
+  /** What lies in the memory of a read that will not answer moves to the buffer's own. */
   private takeBack(): void {
     const target = this.operation?.target
     if (target !== undefined && this.segments.length > 0 && this.segments.liesIn(target)) this.segments.own()
@@ -306,8 +307,8 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   }
 
   /**
-   * From now on a read that answers a clean end does not wait for an item of which nothing is buffered: its answer is that
-   * of a stream that has ended. The stream goes on, and bytes that arrive later are there for the next read.
+   * From now on a read that answers a clean end does not wait for an item of which nothing is buffered: it is answered as if
+   * the stream had ended. The stream goes on, and what arrives later is there for the next read.
    */
   drain(): void {
     this.draining = true
@@ -332,7 +333,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     const { operation, waiter } = this
     if (operation === undefined || waiter === undefined || !waiter.waits) return
     this.absorb()
-    // the bytes that it waited for may have been dropped
+    // what was waited for may have been dropped
     if (operation.ready() || this.endsIdle(operation)) waiter.resume()
   }
 }

@@ -1,4 +1,4 @@
-/** A read: the bytes it needs, its answer, and the failures in front of it. */
+/** A read: what it needs, how it answers, and what stands in its way. */
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -9,16 +9,16 @@ import { notNow, Operation } from "../runtime/operation.ts"
 import { open } from "./end.ts"
 import type { ReadBuffer, WaitingRead } from "./readBuffer.ts"
 
-/** Reads are made of these. */
+/** What reads are made of. */
 export interface Source {
   readonly buffer: ReadBuffer
   /** How many milliseconds each of them may wait, where they have a bound of their own. */
   readonly bound: number | undefined
 }
 
-/** `WaitingRead` explains the members. The definitions here are those of most reads. */
+/** `WaitingRead` says what each member is for. What is defined here holds for most reads. */
 export abstract class ReadOperation<A, E> extends Operation<A, E> implements WaitingRead<A, E> {
-  // declared only: one is made for each call, and would pay for the definition of each field
+  // declared only: what is made for each call would pay for the definition of each field
   declare readonly buffer: ReadBuffer
   declare readonly count: number
   /** Only those that have a bound of their own have the field. */
@@ -84,7 +84,7 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> implements Wai
     }
   }
 
-  /** Whether nothing comes any more, for any reason. */
+  /** Whether nothing comes any more, for whatever reason. */
   protected over(): boolean {
     return this.buffer.end !== open
   }

@@ -27,7 +27,7 @@ const maxHeaderBytes = 16
 export class BufferReader implements StreamReader, Source {
   readonly buffer: ReadBuffer
   readonly bound: number | undefined
-  // A loop asks for the same again and again: its reads are made once. No read has a state of its own.
+  // A loop asks for the same again and again: what it needs is made once. No read keeps anything to itself but what it asks for.
   private line: Line.ReadLine | undefined = undefined
   private lineOption: Line.ReadLineOption | undefined = undefined
   private lineText: Line.ReadLineText | undefined = undefined
@@ -175,7 +175,7 @@ export class BufferReader implements StreamReader, Source {
     return new Pieces.Pull(this)
   }
 
-  /** A stream of the pieces is made of this. */
+  /** What a stream of the pieces is made of. */
   get pullPiece() {
     return new Pieces.PullPiece(this)
   }
@@ -208,7 +208,7 @@ export class BufferReader implements StreamReader, Source {
     }
   }
 
-  /** Shown by `console.log`. */
+  /** What `console.log` shows. */
   [NodeInspectSymbol]() {
     return this.toJSON()
   }

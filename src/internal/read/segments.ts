@@ -1,9 +1,10 @@
 /**
  * The bytes a reader holds, as one run, although they arrived in pieces.
  *
- * Every operation copies a byte at most a constant number of times, however the pieces are cut. A large piece is kept as it
- * came. Small ones that pile up are gathered into slabs, so that a byte in a piece of its own does not cost an object. A
- * result that lies in one piece is a view.
+ * Every operation copies a byte at most a constant number of times, whatever
+ * the pieces look like: a large piece is kept as it came, small ones that pile
+ * up are gathered into slabs (so that a byte in a piece of its own does not
+ * cost an object), and a result that lies in one piece is a view.
  */
 import * as Bytes from "../base/bytes.ts"
 import { firstSlab, largeMemory, maxSlab, smallPiece, smallRemainder } from "../base/defaults.ts"
@@ -92,7 +93,7 @@ export class Segments {
     this.length += bytes.length
   }
 
-  /** The rest of the front piece, cut off from the slab that it could grow in. */
+  /** What is left of the front piece, cut off from the slab that it could grow in. */
   private sealed(): Uint8Array {
     this.slab = undefined
     return this.front()
@@ -179,7 +180,7 @@ export class Segments {
     return this.memory === memory.buffer && this.base + this.position === memory.byteOffset
   }
 
-  /** The front piece moves to memory of the segments: the memory it lies in belongs to others. */
+  /** The front piece moves to memory of the segments: what it lies in is somebody else's. */
   own(): void {
     this.begin(Bytes.copy(this.front()))
     this.end = this.piece.length

@@ -1,8 +1,8 @@
 /**
  * Searching for the end of an item, over bytes that arrived in pieces.
  *
- * A search remembers how far it came: bytes are looked at once, in however many pieces they come. It stops at the end that
- * comes first.
+ * A search remembers how far it came, so that bytes are looked at once however
+ * many pieces they come in, and stops at the end that comes first.
  */
 import type { Segments } from "./segments.ts"
 import * as Argument from "../base/argument.ts"
@@ -21,7 +21,7 @@ export interface Separator {
   find(segments: Segments, from: number): Match | undefined
   /** Where the first match lies that is whole in `piece`, at or after `from` and before `end`, or -1. One length only. */
   findIn?(piece: Uint8Array, from: number, end: number): number
-  /** The last byte of each match. One length only. */
+  /** What each match ends with. One length only. */
   readonly lastByte?: number
 }
 
@@ -165,13 +165,13 @@ const matchesAt = (separator: Uint8Array, segments: Segments, at: number): boole
 /** The line feed, which ends a line. */
 export const lineFeed: Separator = new SingleByte(10)
 
-/** A separator, or several, as a caller names them. */
+/** What a caller may name as separator. */
 export type Input = string | Uint8Array | ReadonlyArray<string | Uint8Array>
 
 /** Searches for text that is asked for again and again, such as a line's end. Few, for some texts are made up each time. */
 const prepared = new Map<string, Separator>()
-const maxPrepared = 32
-const maxPreparedLength = 32
+const mostPrepared = 32
+const longestPrepared = 32
 
 /** Prepares a search; throws what CPython raises as `ValueError`. */
 export const compile = (operation: string, input: Input): Separator => {
@@ -187,7 +187,7 @@ export const compile = (operation: string, input: Input): Separator => {
 
 const prepare = (operation: string, text: string): Separator => {
   const separator = single(toBytes(operation, text))
-  if (prepared.size < maxPrepared && text.length <= maxPreparedLength) prepared.set(text, separator)
+  if (prepared.size < mostPrepared && text.length <= longestPrepared) prepared.set(text, separator)
   return separator
 }
 

@@ -89,7 +89,7 @@ export const fromPull = <E, R>(
         flowing = false
         room.closeUnsafe()
       },
-      // not at once: the pulling fiber would feed in the middle of a read
+      // not at once: whoever pulls would feed in the middle of a read
       resume: () => {
         flowing = true
         queueMicrotask(() => {
@@ -133,7 +133,7 @@ export interface ReadableStreamLike {
       /** The piece, where the stream has not ended. */
       readonly value?: Uint8Array | undefined
     }>
-    /** Tells the source that no more is wanted. */
+    /** Tells the source that nobody will read on. */
     cancel(reason?: unknown): Promise<void>
     /** Unlocks the stream. */
     releaseLock(): void
@@ -150,7 +150,7 @@ export const fromReadableStream = (
     }
     const source = yield* Effect.acquireRelease(
       Effect.sync(() => stream.getReader()),
-      // not waited for: it may never finish, and no one is left who could use its answer
+      // not waited for: it may never finish, and whatever it says there is nobody to tell
       (source) => Effect.sync(() => void source.cancel().catch(nothing))
     )
     const pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, unknown, unknown> = Effect.flatMap(

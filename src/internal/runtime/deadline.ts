@@ -3,7 +3,7 @@
  *
  * Where the event loop stands still, a timer rings late, and before the system is asked for what came meanwhile: a peer
  * that spoke in time would be cut off for it. So a bound that is reached is judged only once the event loop has gone
- * round: by then all that had come was read, and all that could be sent was sent.
+ * round: what had come by then has been read, and what could be sent was sent.
  *
  * Some waits are for more than one word of the peer: a handshake, a name and then a connection, the rest of a message.
  * There the peer could not go on while nobody listened, and is given back the time of the stall, if it did its part.
@@ -19,7 +19,7 @@ import * as Option from "effect/Option"
 import { nextTurn } from "./turn.ts"
 import { maxRounds, maxStalls, stallMillis } from "../base/defaults.ts"
 
-/** The clock of a fiber that was given no other. */
+/** The clock of those who have not been given another. */
 export const realClock = Context.get(Context.empty(), Clock.Clock)
 
 /** Whether time passes by itself. */
@@ -58,8 +58,8 @@ export class Excuses {
   private progress = -Infinity
 
   /**
-   * A wait that has got further than the last time is given back the time of a stall, or as much of it as the bound is long.
-   * Returns the time at which the wait is taken to have begun then.
+   * When a wait is taken to have begun, if it is given back the time of a stall, or as much of it as the bound is long. It
+   * is, if it has got further than the last time.
    */
   move(since: number, stall: number, progress: number, bound: number, now: number): number | undefined {
     if (since !== this.since) {
@@ -105,7 +105,7 @@ interface How {
 export const reached = (input: Duration.Input, { next, progress }: How = {}): Effect.Effect<void> => {
   const bound = Duration.toMillis(Duration.fromInputUnsafe(input))
   const round = Effect.callback<void>((resume) => afterRound(() => resume(Effect.void), next))
-  // no time passes meanwhile
+  // no time passes meanwhile, whatever is done
   const atTheMoment = (rounds: number): Effect.Effect<void> =>
     Effect.andThen(
       round,

@@ -8,7 +8,7 @@
  * | `fiber._deferredInterrupt` | an interruption in the middle of a step is seen in that step (`interrupted`) | nobody else's code runs in the step that takes |
  * | `fiber._interruptedCause` | a result gets past such an interruption (`handOver`) | the same |
  * | `fiber.yieldWith` | a fiber waits with nothing on its stack (`suspend`) | `Effect.callback` |
- * | `fiber.evaluate` | it runs in the very call that resumes it, and may be handed bytes (`resume`) | it is resumed, and takes them itself |
+ * | `fiber.evaluate` | it runs in the very call that resumes it, and may be handed bytes (`resume`) | it is woken, and takes them itself |
  *
  * On public API a fiber that takes bytes keeps others from running until it has
  * them: where its scheduler could have a say before that, another stands in for
@@ -28,7 +28,7 @@ import * as PublicApi from "../base/publicApi.ts"
 type AnyEffect = Effect.Effect<any, any>
 type AnyFiber = Fiber.Fiber<any, any>
 
-/** The members of a fiber that are used and not exported by Effect. */
+/** What is used of a fiber that Effect does not export. */
 interface PrivateFiber {
   _deferredInterrupt: boolean
   _interruptedCause: unknown
@@ -175,7 +175,7 @@ const probeInterruption = (): void => {
   }
 }
 
-/** A callback is called when a fiber is suspended no more: before anything else of it, and the rest follows in the same call. */
+/** What is called when a fiber is suspended no more runs before anything else of it, and the rest in the same call. */
 const probeSuspension = (): void => {
   const suspended = (before: (fiber: AnyFiber) => void) => {
     const order: Array<string> = []
@@ -231,13 +231,14 @@ export const publicOnly: boolean = doubt !== undefined
 // ---------------------------------------------------------------------------
 
 /**
- * Whether an interruption has reached the fiber while it runs: its next step will fail, and bytes that it is given now
- * would be lost. Only code that is called in the middle of a step can bring that about: a scheduler, or a source that is
- * told to go on. On public API none is called there.
+ * Whether an interruption has reached the fiber while it runs: its next step
+ * will fail, and what it is given now would be lost. Only whoever is called in
+ * the middle of a step can bring that about: a scheduler, or a source that is
+ * told to go on. On public API nobody is called there.
  */
 export const interrupted = (fiber: AnyFiber): boolean => !publicOnly && isInterrupted(fiber)
 
-/** The end of a step that leaves everything to the interruption. */
+/** What a step ends with that leaves everything to the interruption. */
 export const nothing: Effect.Effect<any> = Exit.void as never
 
 /**
@@ -269,7 +270,7 @@ export const runsAtOnce = (fiber: AnyFiber): boolean => {
 // on public API alone
 // ---------------------------------------------------------------------------
 
-/** Steps between one that takes and the one in which the caller has it, with room to spare. */
+/** What may pass between a step that takes and the one in which the caller has it, with room to spare. */
 const stepsToHandOver = 12
 
 /** Stands in for the scheduler of a fiber for a few steps, in which it lets nobody else run. */
@@ -349,7 +350,7 @@ const isAlone = (fiber: AnyFiber): boolean => {
   return scheduler.shouldYield === shouldYield && fiber.currentOpCount + stepsToHandOver < maxOpsBeforeYield
 }
 
-/** An operation that takes something in the step in which it is run. */
+/** What an operation is that takes something in the step in which it is run. */
 interface Taking {
   run(fiber: AnyFiber): AnyEffect
 }

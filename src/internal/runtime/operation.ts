@@ -1,9 +1,10 @@
 /**
  * Effects that answer at once when they can.
  *
- * `yield*` asks an effect for its iterator. An `Operation` answers right there when all it needs is at hand, at the cost of
- * a function call. It becomes an ordinary effect when it has to wait, to fail, or to end. Nothing happens before it is run,
- * and each run does the work anew.
+ * `yield*` asks an effect for its iterator. An `Operation` answers right there
+ * when what it needs is at hand, at the cost of a function call, and becomes an
+ * ordinary effect when it has to wait, to fail, or to end. Nothing happens
+ * before it is run, and each run does the work anew.
  */
 import type * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
@@ -29,12 +30,12 @@ const EffectBase: abstract new <A, E>() => Effect.Effect<A, E> = (() => {
 })()
 
 /**
- * Returned by `tryNow` when the answer has to wait. To the compiler a symbol, which is one of a kind; in truth an object:
+ * What `tryNow` returns when the answer has to wait. To the compiler a symbol, which is one of a kind; in truth an object:
  * the engine compares those by their addresses where arrays are the other answers, and calls a builtin for symbols.
  */
 export const notNow: unique symbol = Object.freeze({ _tag: "NotNow" }) as never
 
-// The fields are only declared: one is made for each call, and would pay for the definition of each.
+// The fields are only declared: what is made for each call would pay for the definition of each.
 class Answer<A> {
   declare readonly done: true
   declare readonly value: A

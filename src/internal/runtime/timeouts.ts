@@ -66,7 +66,7 @@ export interface Timeouts {
     | undefined
 }
 
-/** The bounds in milliseconds; `Infinity` is none. */
+/** The bounds in milliseconds; what is not bounded is `Infinity`. */
 export interface Bounds {
   readonly idle: number
   readonly read: number
@@ -75,7 +75,7 @@ export interface Bounds {
   readonly minRate: { readonly bytes: number; readonly per: number } | undefined
 }
 
-/** The bounds of a reader that has none but those of single reads. */
+/** Of those who have no bounds but those of single reads. */
 export const unbounded: Bounds = {
   idle: Infinity,
   read: Infinity,
@@ -121,7 +121,7 @@ export interface Watched {
   readonly heard: number
   /** How many bytes the program has taken. */
   readonly taken: number
-  /** Whether the peer is held back: it may speak, but this side does not listen. */
+  /** Whether the peer is held back: it may speak, but nobody listens. */
   readonly heldBack: boolean
   /** How many bytes the system has taken. */
   readonly sent: number
@@ -170,7 +170,7 @@ export class Watchdog {
   private readonly onRest: (() => void) | undefined
   /** How much the program had taken when silence was judged last. */
   private takenThen = 0
-  /** The time given back to waits of each kind; made when the event loop first stands still for too long. */
+  /** What was given back to waits of each kind; made when the event loop first stands still for too long. */
   private excuses: Readonly<Record<Excusable, Deadline.Excuses>> | undefined = undefined
 
   /** `onRest` is told that no read waits, and nothing else is bounded: it is not needed any more. */

@@ -109,7 +109,7 @@ export class Waiter extends Operation<any, any> {
     callback?.(effect)
   }
 
-  /** The read waits no longer, for any reason. */
+  /** The read waits no longer, for whatever reason. */
   over(): void {
     this.called = false
     this.wait = undefined
@@ -157,7 +157,7 @@ class Given implements Answering {
 let beginning: Waiter
 const inCallback = Effect.callback<Answering, any>((callback) => beginning.enter(callback))
 
-// The answer is taken in this step, not in the next one: in between an interruption would go unnoticed.
+// The answer is taken in this step, not in the next one: in between nobody would notice an interruption.
 const behindCallback: Effect.Effect<any, any> = Effect.flatMap(inCallback, (answer) => answer.run(answer.fiber!))
 
 const beginInCallback = (waiter: Waiter, fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> => {

@@ -1,4 +1,4 @@
-/** Counts the unread bytes of many read buffers, and holds back those that have more than their share. */
+/** Counts what lies unread over many read buffers, and holds back those that have more than their share. */
 import * as Effect from "effect/Effect"
 import type { BufferBudget } from "../../BufferBudget.ts"
 import type { BudgetMember, SharedBudget } from "../read/backpressure.ts"
@@ -32,8 +32,8 @@ export class Budget implements BufferBudget, SharedBudget {
   }
 
   /**
-   * The limit is reached, and the share of this buffer used up. The large ones cannot be made to give bytes back, so there
-   * is an end to the shares of the small ones too.
+   * The limit is reached, and the share of this one used up. What the large ones hold cannot be taken back from them, so
+   * there is an end to the shares of the small ones too.
    */
   refuses(member: BudgetMember): boolean {
     const { limit, total } = this

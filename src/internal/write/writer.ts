@@ -83,6 +83,27 @@ export class SessionWriter implements StreamWriter {
     return !buffer.mustWait
   }
 
+  /** `writeFrames` without waiting. */
+  writeFramesUnsafe<A>(frame: Encoder<A>, values: ReadonlyArray<A>): boolean {
+    const operation = "writeFramesUnsafe"
+    const { buffer } = this
+    const node = of<A>(operation, frame)
+    this.check(operation)
+    const thrown = buffer.appendFrames(node, values)
+    if (thrown !== undefined) throw encodeFailed(operation, node, thrown.fault)
+    return !buffer.mustWait
+  }
+
+  /** How many bytes were written so far. */
+  get position(): number {
+    return this.buffer.accepted
+  }
+
+  /** Whether nothing that was written from a position on has left this process, nor will, once the connection is reset. */
+  holdsFrom(position: number): boolean {
+    return position >= this.buffer.accepted - this.buffer.pending
+  }
+
   /** Throws what a write would fail with. */
   private check(operation: string): void {
     const { broken, ending } = this.buffer

@@ -11,7 +11,7 @@ const exitVoid: Exit.Exit<void> = Exit.void
 const exitEmpty: Exit.Exit<Uint8Array> = Exit.succeed(Bytes.empty)
 const exitNone: Exit.Exit<Option.Option<never>> = Exit.succeed(Option.none())
 
-/** Shared by the reads of an exact number of bytes. */
+/** What the reads of an exact number of bytes share. */
 abstract class Exactly<A, E> extends ReadOperation<A, E> {
   override threshold(): number {
     return this.count
@@ -98,7 +98,7 @@ export class Skip extends Exactly<void, ReadError | IncompleteRead> {
 }
 
 /**
- * `skip` of more than the limit: bytes that arrive are dropped, and no more of them held than come at a time. Made anew for each
+ * `skip` of more than the limit: what arrives is dropped, and never more of it held than comes at a time. Made anew for each
  * run, since it counts.
  */
 export class SkipMany extends ReadOperation<void, ReadError | IncompleteRead> {

@@ -12,11 +12,11 @@ import * as Separator from "../separator.ts"
 const exitEmpty: Exit.Exit<Uint8Array> = Exit.succeed(Bytes.empty)
 const exitNone: Exit.Exit<Option.Option<never>> = Exit.succeed(Option.none())
 
-/** The arguments of a read of a line. */
+/** What a read of a line was asked for. */
 export interface LineAsk {
   readonly name: string
   readonly limit: number
-  /** The answer to a line over the limit: an error, or the next line. */
+  /** What to do with a line over the limit. */
   readonly onOverrun: "fail" | "discard"
   /** Whether the last line must have its end as well. */
   readonly strict: boolean
@@ -93,7 +93,7 @@ export abstract class LineRead<A, E> extends Limited<A, ReadError | LimitOverrun
   }
 }
 
-/** Shared by the reads of one line. */
+/** What the reads of one line share. */
 abstract class Line<A> extends LineRead<A, never> {
   /** The line as the caller gets it. Its last byte is a line feed, unless the stream ended without. */
   protected abstract line(bytes: Uint8Array): A
@@ -118,7 +118,7 @@ abstract class Line<A> extends LineRead<A, never> {
 /** How many bytes a line has without its end, which is a line feed, with or without a carriage return in front. */
 const lengthWithoutEnd = (bytes: Uint8Array): number => {
   const last = bytes.length - 1
-  // without a line feed a line is as it is
+  // what no line feed ends is a line as it is
   if (bytes[last] !== 10) return last + 1
   return last > 0 && bytes[last - 1] === 13 ? last - 1 : last
 }

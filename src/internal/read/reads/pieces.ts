@@ -1,11 +1,11 @@
-/** Reads of pieces as they came: `pull`, and the read behind `stream`. */
+/** Reads of pieces as they came: `pull`, and what `stream` is made of. */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import type { ReadError } from "../../../StreamError.ts"
 import { notNow } from "../../runtime/operation.ts"
 import { ReadOperation } from "../readOperation.ts"
 
-/** Shared by the reads of pieces as they came. */
+/** What takes pieces as they came. */
 abstract class Pieces extends ReadOperation<readonly [Uint8Array, ...Array<Uint8Array>], ReadError | Cause.Done> {
   override get framed() {
     return false
@@ -39,7 +39,7 @@ export class Pull extends Pieces {
   }
 }
 
-/** Pulled by `stream`: a piece at a time, so that the others stay in the reader. */
+/** What `stream` pulls: a piece at a time, so that the others stay in the reader. */
 export class PullPiece extends Pieces {
   get name() {
     return "stream"

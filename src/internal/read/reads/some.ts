@@ -1,4 +1,4 @@
-/** Reads of the bytes that are there, up to a number of them: `read`, `readInto`, `readOption`. */
+/** Reads of what there is, up to a number of bytes: `read`, `readInto`, `readOption`. */
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { ReadError } from "../../../StreamError.ts"
@@ -10,7 +10,7 @@ const exitEmpty: Exit.Exit<Uint8Array> = Exit.succeed(Bytes.empty)
 const exitZero: Exit.Exit<number> = Exit.succeed(0)
 const exitNone: Exit.Exit<Option.Option<never>> = Exit.succeed(Option.none())
 
-/** `read`: the bytes that are there, up to a number of them. */
+/** `read`: what there is, up to a number of bytes. */
 export class Read extends ReadOperation<Uint8Array, ReadError> {
   get name() {
     return "read"
@@ -22,7 +22,7 @@ export class Read extends ReadOperation<Uint8Array, ReadError> {
     const buffer = this.buffer
     const held = buffer.segments.length
     const wanted = this.count
-    // bytes still in the queue belong to the answer when the segments have less than was asked for
+    // what is still in the queue belongs to the answer when the segments have less than was asked for
     if (!buffer.idle || held === 0 || wanted === 0 || (held < wanted && held !== buffer.size)) return notNow
     return buffer.take(held < wanted ? held : wanted)
   }

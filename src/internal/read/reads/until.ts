@@ -12,7 +12,7 @@ import type * as Separator from "../separator.ts"
 const exitVoid: Exit.Exit<void> = Exit.void
 const exitNone: Exit.Exit<Option.Option<never>> = Exit.succeed(Option.none())
 
-/** Shared by `readUntil` and `readUntilOption`. */
+/** What `readUntil` and `readUntilOption` share. */
 abstract class Until<A> extends Limited<A, ReadError | IncompleteRead | LimitOverrun> {
   /** Whether the separator is part of the result. */
   declare private readonly keepsDelimiter: boolean

@@ -1,0 +1,140 @@
+/**
+ * The bounds on waiting for answers: of each caller, of the connection as a whole, and of answers that nobody wants. One
+ * timer goes by all of them.
+ */
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import type { Transport } from "../../Transport.ts"
+import type { RequestLost, StreamTimeout } from "../../StreamError.ts"
+import * as Errors from "../base/errors.ts"
+import { Alarm } from "./alarm.ts"
+import type { Batch, Call } from "./call.ts"
+
+type AnyBatch = Batch<any, any, RequestLost>
+type AnyCall = Call<any, any, RequestLost>
+
+/** What is bounded, in milliseconds; `Infinity` where there is no bound. */
+export interface Timeouts {
+  readonly callTimeout: number
+  readonly stallTimeout: number
+  readonly drainTimeout: number
+}
+
+/** Who is told that a bound was reached. */
+export interface Bounded {
+  /** Whether what was read waits for room, and nothing more is read. */
+  readonly isHeld: boolean
+  /** A caller waits no longer. */
+  expire(batch: AnyBatch, error: StreamTimeout): void
+  /** The connection is given up. */
+  lose(error: StreamTimeout): void
+}
+
+export class Bounds {
+  private readonly timeouts: Timeouts
+  private readonly bounded: Bounded
+  private readonly alarm: Alarm
+  /** Batches with a caller: all are as patient, so that the first is the next to give up. */
+  private readonly callers = new Set<AnyBatch>()
+  /** Since when something has been awaited with no answer. */
+  private silentSince = Infinity
+  /** Calls of several answers that nobody wants, and by when the last must have come: the first is the next. */
+  private readonly leftovers = new Map<AnyCall, number>()
+
+  constructor(
+    timeouts: Timeouts,
+    bounded: Bounded,
+    services: Context.Context<never>,
+    atEndOfTurn: Transport["atEndOfTurn"]
+  ) {
+    this.timeouts = timeouts
+    this.bounded = bounded
+    this.alarm = new Alarm(
+      services,
+      atEndOfTurn,
+      () => this.due(),
+      () => this.judge()
+    )
+  }
+
+  get now(): number {
+    return this.alarm.now
+  }
+
+  /** A caller begins to wait. */
+  called(batch: AnyBatch): void {
+    const { callTimeout } = this.timeouts
+    if (callTimeout === Infinity || batch.alone) return
+    batch.deadline = this.now + callTimeout
+    this.callers.add(batch)
+    this.alarm.arm()
+  }
+
+  /** A caller waits no longer, for whatever reason. */
+  over(batch: AnyBatch): void {
+    this.callers.delete(batch)
+  }
+
+  /** Something is awaited. */
+  awaited(): void {
+    if (this.silentSince < Infinity || this.timeouts.stallTimeout === Infinity) return
+    this.silentSince = this.now
+    this.alarm.arm()
+  }
+
+  /** An answer has come. */
+  answered(): void {
+    if (this.silentSince < Infinity) this.silentSince = this.now
+  }
+
+  /** Nothing is awaited. */
+  idle(): void {
+    this.silentSince = Infinity
+  }
+
+  /** The answers of a call are not wanted, and are to be dropped when they come. */
+  unwanted(call: AnyCall): void {
+    const { drainTimeout } = this.timeouts
+    // a single one is no more than others wait for anyway
+    if (call.expected === 1 || drainTimeout === Infinity) return
+    this.leftovers.set(call, this.now + drainTimeout)
+    this.alarm.arm()
+  }
+
+  /** The last answer of a call has come, or none will. */
+  ended(call: AnyCall): void {
+    if (this.leftovers.size > 0) this.leftovers.delete(call)
+  }
+
+  stop(): void {
+    this.alarm.stop()
+    this.callers.clear()
+    this.leftovers.clear()
+  }
+
+  private get firstLeftover(): number {
+    return this.leftovers.values().next().value ?? Infinity
+  }
+
+  private due(): number {
+    const first = this.callers.values().next().value?.deadline ?? Infinity
+    return Math.min(first, this.silentSince + this.timeouts.stallTimeout, this.firstLeftover)
+  }
+
+  private judge(): void {
+    const { now } = this
+    const { callTimeout, drainTimeout, stallTimeout } = this.timeouts
+    for (const batch of this.callers) {
+      if (batch.deadline > now) break
+      this.callers.delete(batch)
+      this.bounded.expire(batch, answerTimeout("call", callTimeout))
+    }
+    // what was read and is not taken is no silence of the peer's
+    if (this.bounded.isHeld) this.answered()
+    if (now >= this.silentSince + stallTimeout) this.bounded.lose(answerTimeout("stallTimeout", stallTimeout))
+    else if (now >= this.firstLeftover) this.bounded.lose(answerTimeout("drainTimeout", drainTimeout))
+  }
+}
+
+const answerTimeout = (operation: string, millis: number): StreamTimeout =>
+  new Errors.StreamTimeout({ operation, kind: "Answer", duration: Duration.millis(millis) })

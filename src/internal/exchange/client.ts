@@ -1,0 +1,218 @@
+/** An exchange as those see it who call. */
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Connection } from "../../Connection.ts"
+import type { CallError, Closed, Exchange } from "../../Exchange.ts"
+import type { LostCause, RequestLost } from "../../StreamError.ts"
+import type { StreamReader } from "../../StreamReader.ts"
+import type { StreamWriter } from "../../StreamWriter.ts"
+import * as Argument from "../base/argument.ts"
+import { ClosedStream, StreamTimeout } from "../base/errors.ts"
+import * as Deadline from "../runtime/deadline.ts"
+import { Await, Batch, Call } from "./call.ts"
+import { type Engine, isStreamFailure } from "./engine.ts"
+import type { Resolved } from "./options.ts"
+import { All, type AnyBatch, Last, nobody, Parts } from "./receivers.ts"
+
+export class Client<Request, Answer> implements Exchange<Request, Answer> {
+  readonly pushes: Stream.Stream<Answer, LostCause>
+  private readonly engine: Engine<Request, Answer>
+  private readonly answers: (request: Request) => number
+  private readonly isLast: boolean
+  private readonly maxInFlight: number
+  private readonly drainTimeout: Duration.Duration
+  private closing: Fiber.Fiber<unknown> | undefined = undefined
+
+  constructor(
+    engine: Engine<Request, Answer>,
+    options: Resolved<Request, Answer>,
+    pushes: Stream.Stream<Answer, LostCause>
+  ) {
+    this.engine = engine
+    this.pushes = pushes
+    this.answers = options.answers
+    this.isLast = options.isLast !== undefined
+    this.maxInFlight = options.maxInFlight
+    this.drainTimeout = options.closeWithin
+  }
+
+  readonly call = (request: Request): Effect.Effect<Answer, CallError> =>
+    new Await(this.engine, () => {
+      const receiver = new Last<Answer>(this.engine)
+      const batch = new Batch([new Call<Request, Answer, RequestLost>(request, this.expected(request), receiver)])
+      receiver.batch = batch
+      return batch
+    })
+
+  /** How many answers a request has whose caller waits for the last. */
+  private expected(request: Request): number {
+    const expected = Argument.count("call", "answers", this.answers(request))
+    if (expected === 0) throw new TypeError("call: this request has no answer: use send")
+    return expected
+  }
+
+  readonly callAll = (requests: Iterable<Request>): Effect.Effect<ReadonlyArray<Answer>, CallError> =>
+    Effect.suspend(() => {
+      const all = Array.from(Argument.iterable("callAll", requests))
+      if (all.length <= this.maxInFlight) return this.run(all)
+      const runs = Array.from({ length: Math.ceil(all.length / this.maxInFlight) }, (_, i) =>
+        this.run(all.slice(i * this.maxInFlight, (i + 1) * this.maxInFlight))
+      )
+      return Effect.map(Effect.all(runs), (answers) => answers.flat())
+    })
+
+  private run(requests: ReadonlyArray<Request>): Effect.Effect<ReadonlyArray<Answer>, CallError> {
+    if (requests.length === 0) return Effect.succeed([])
+    return new Await(this.engine, () => {
+      const all = new All<Answer>(this.engine, requests.length)
+      const calls = requests.map(
+        (request, i) => new Call<Request, Answer, RequestLost>(request, this.expected(request), all.receiver(i))
+      )
+      const batch = new Batch(calls)
+      all.batch = batch
+      return batch
+    })
+  }
+
+  readonly stream = (request: Request): Stream.Stream<Answer, CallError> =>
+    Stream.unwrap(
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const { engine } = this
+          const parts = new Parts<Answer>(engine)
+          const expected = this.isLast ? undefined : Argument.count("stream", "answers", this.answers(request))
+          const call = new Call<Request, Answer, RequestLost>(request, expected, parts)
+          const batch = new Batch([call])
+          parts.batch = batch
+          batch.onFinish((exit) => {
+            if (Exit.isFailure(exit)) parts.mailbox.finish(exit as Exit.Exit<never, CallError>)
+            else if (expected === 0) parts.mailbox.finish(Exit.fail(Cause.Done()))
+          })
+          engine.submit(batch)
+          return { parts, batch, call }
+        }),
+        ({ batch, call, parts }) =>
+          Effect.sync(() => {
+            parts.mailbox.discard()
+            if (batch.sent) this.engine.abandon(call)
+            else if (batch.abandon()) this.engine.giveUp(batch)
+          })
+      ).pipe(Effect.map(({ parts }) => Stream.fromPull(Effect.succeed(parts.mailbox.take))))
+    )
+
+  readonly send = (request: Request): Effect.Effect<void, CallError> =>
+    new Await(this.engine, () => new Batch([new Call<Request, Answer, RequestLost>(request, 0, nobody)]))
+
+  readonly exclusive = <A, E, R>(
+    dialogue: (reader: StreamReader, writer: StreamWriter) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | RequestLost, R> =>
+    Effect.suspend(() => {
+      const { engine } = this
+      const batch: AnyBatch = new Batch([], true)
+      let begun = false
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(
+          Effect.onInterrupt(restore(new Await<void, RequestLost>(engine, () => batch)), () =>
+            // its turn may have come just then
+            Effect.sync(() => engine.giveBack(batch))
+          ),
+          () =>
+            Effect.andThen(
+              engine.stop,
+              Effect.onExit(
+                restore(
+                  Effect.suspend(() => {
+                    begun = true
+                    return dialogue(engine.reader, engine.writer)
+                  })
+                ),
+                (exit) =>
+                  Effect.sync(() => {
+                    if (begun && Exit.isFailure(exit)) engine.lose(outOfStep(exit.cause))
+                    engine.giveBack(batch)
+                  })
+              )
+            )
+        )
+      )
+    })
+
+  get release(): Effect.Effect<Connection, RequestLost> {
+    return Effect.suspend(() => {
+      const { engine } = this
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(restore(this.last), () =>
+          Effect.andThen(
+            engine.stop,
+            Effect.sync(() => {
+              engine.finish({ _tag: "Released" })
+              return engine.connection
+            })
+          )
+        )
+      )
+    })
+  }
+
+  /** Takes no more calls, and completes once those in front of it are answered. Interrupting it takes that back. */
+  private get last(): Effect.Effect<void, RequestLost> {
+    return Effect.suspend(() => {
+      const { engine } = this
+      const batch: AnyBatch = new Batch([], true)
+      const wait = new Await<void, RequestLost>(
+        { submit: () => engine.submitLast(batch), giveUp: () => engine.giveUp(batch) },
+        () => batch
+      )
+      return Effect.onInterrupt(wait, () =>
+        Effect.sync(() => {
+          engine.accept()
+          engine.giveBack(batch)
+        })
+      )
+    })
+  }
+
+  get inFlight(): Effect.Effect<number> {
+    return Effect.sync(() => this.engine.inFlight)
+  }
+
+  get closed(): Effect.Effect<Closed> {
+    return Deferred.await(this.engine.closed)
+  }
+
+  get close(): Effect.Effect<Closed> {
+    return Effect.suspend(() => {
+      this.closing ??= Effect.runForkWith(this.engine.services)(this.closeNow)
+      return Effect.andThen(Fiber.await(this.closing), this.closed)
+    })
+  }
+
+  private get closeNow(): Effect.Effect<unknown> {
+    const { engine } = this
+    return Effect.flatMap(Deadline.timeoutOption(Effect.exit(this.last), this.drainTimeout), (drained) => {
+      if (Option.isNone(drained)) {
+        engine.lose(new StreamTimeout({ operation: "close", kind: "Answer", duration: this.drainTimeout }))
+        return Effect.void
+      }
+      return Effect.andThen(
+        engine.stop,
+        Effect.suspend(() => {
+          engine.finish({ _tag: "Closed" })
+          return engine.connection.writer.close
+        })
+      )
+    })
+  }
+}
+
+/** A dialogue has failed: what the peer says next is an answer to nobody knows what. */
+export const outOfStep = (cause: Cause.Cause<unknown>): LostCause => {
+  const error = Cause.squash(cause)
+  return isStreamFailure(error) ? error : new ClosedStream({ operation: "exclusive", reason: "Aborted" })
+}

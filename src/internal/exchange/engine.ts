@@ -1,0 +1,513 @@
+/**
+ * One connection that many fibers ask and are answered on: who is sent next, whose an answer is, and what becomes of all of
+ * them when it is over.
+ *
+ * A batch waits at the gate until it is its turn. It is written and queued for its answers in one step, so that no
+ * interruption comes between the two: one that was not written is never sent, one that was has its answers awaited, by
+ * somebody or by nobody. One fiber reads. It never reads further than the answers that are awaited ask for where somebody
+ * else is to have the connection behind them.
+ */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import type { Connection } from "../../Connection.ts"
+import type { Closed } from "../../Exchange.ts"
+import type { Decoder, Encoder } from "../../Frame.ts"
+import type { LostCause } from "../../StreamError.ts"
+import type { StreamReader } from "../../StreamReader.ts"
+import type { StreamWriter } from "../../StreamWriter.ts"
+import {
+  ClosedStream,
+  ConnectFailed,
+  ConnectionLost,
+  EncodeFailed,
+  IncompleteRead,
+  ProtocolViolation,
+  RequestLost,
+  StreamBusy,
+  StreamTimeout,
+  TlsFailed
+} from "../base/errors.ts"
+import { of } from "../frame/node.ts"
+import { encodeResult, isDecodeError } from "../frame/run.ts"
+import { notNow, Operation } from "../runtime/operation.ts"
+import { SessionConnection } from "../session/connection.ts"
+import { SessionWriter } from "../write/writer.ts"
+import { type Bounded, Bounds, type Timeouts } from "./bounds.ts"
+import type { Batch, Call, Desk } from "./call.ts"
+import type { Order } from "./order.ts"
+
+/** What the peer says unasked, and who takes it. */
+export interface Unasked<Message> {
+  is(message: Message): boolean
+  /** Whether it was taken: otherwise it is offered again once there is room, or as the `last`, which is taken. */
+  offer(message: Message, last: boolean): boolean
+  readonly awaitRoom: Effect.Effect<void>
+  /** Nothing more comes. */
+  finish(closed: Closed): void
+}
+
+export interface Options<Request, Answer> extends Timeouts {
+  readonly request: Encoder<Request>
+  readonly response: Decoder<Answer> | ((request: Request) => Decoder<Answer>)
+  readonly maxInFlight: number
+  readonly unasked: ReadonlyArray<Unasked<Answer>>
+  /** Whether an answer is the last of its call, where their number is not known. */
+  readonly isLast: ((answer: Answer, request: Request) => boolean) | undefined
+  /** Told of a call in flight whose answers nobody wants any more. */
+  readonly onAbandoned: ((call: Call<Request, Answer, RequestLost>) => void) | undefined
+}
+
+type State =
+  /** `accepting`: calls are taken; `draining`: no more; `released`: another has the connection. */
+  { readonly _tag: "Accepting" | "Draining" } | { readonly _tag: "Over"; readonly closed: Closed }
+
+const accepting: State = { _tag: "Accepting" }
+const draining: State = { _tag: "Draining" }
+
+export class Engine<Request, Answer> implements Desk, Bounded {
+  readonly connection: Connection
+  readonly reader: StreamReader
+  readonly writer: StreamWriter
+  readonly order: Order<Request, Answer>
+  readonly services: Context.Context<never>
+  /** How it ended, once it has. */
+  readonly closed = Deferred.makeUnsafe<Closed>()
+  /** When something was sent last, on the scale of `bounds.now`. */
+  sentAt = 0
+
+  private readonly options: Options<Request, Answer>
+  private state: State = accepting
+  /** Those who wait for their turn, in the order in which they came. */
+  private readonly gate = new Set<Batch<Request, Answer, RequestLost>>()
+  /** The batch that has the connection to itself. */
+  private holder: Batch<Request, Answer, RequestLost> | undefined = undefined
+  /** Whether the writer has room. */
+  private writable = true
+  private pumping = false
+  /** The fiber that reads, unless another has the connection. */
+  private loop: Fiber.Fiber<void> | undefined = undefined
+  private reading = false
+  /** What was read, and there is no room for yet. */
+  private held: { readonly message: Answer; readonly awaitRoom: Effect.Effect<void> } | undefined = undefined
+  readonly bounds: Bounds
+
+  constructor(
+    connection: Connection,
+    order: Order<Request, Answer>,
+    options: Options<Request, Answer>,
+    services: Context.Context<never>
+  ) {
+    this.connection = connection
+    this.reader = connection.reader
+    this.writer = connection.writer
+    this.order = order
+    this.options = options
+    this.services = services
+    const atEndOfTurn = connection instanceof SessionConnection ? connection.session.atEndOfTurn : undefined
+    this.bounds = new Bounds(options, this, services, atEndOfTurn)
+    this.sentAt = this.bounds.now
+  }
+
+  get inFlight(): number {
+    return this.order.size
+  }
+
+  get isOver(): boolean {
+    return this.state._tag === "Over"
+  }
+
+  // ------------------------------------------------------------------------
+  // sending
+  // ------------------------------------------------------------------------
+
+  submit(batch: Batch<Request, Answer, RequestLost>): void {
+    if (this.state !== accepting) return batch.finish(Exit.fail(this.refusal()))
+    this.gate.add(batch)
+    this.bounds.called(batch)
+    this.pump()
+  }
+
+  /** The error of a call that is not taken any more. */
+  private refusal(): RequestLost {
+    const { state } = this
+    const cause =
+      state._tag === "Over" && state.closed._tag === "Lost"
+        ? state.closed.cause
+        : state._tag === "Over" && state.closed._tag === "PeerEof"
+          ? peerEnded()
+          : new ClosedStream({ operation: "call", reason: "Closed" })
+    return new RequestLost({ sent: "No", cause })
+  }
+
+  /** Sends those whose turn it is. */
+  private pump(): void {
+    // what is sent may fail, and who hears of that may ask for something
+    if (this.pumping) return
+    this.pumping = true
+    try {
+      while (this.gate.size > 0 && this.holder === undefined && !this.isOver) {
+        const batch: Batch<Request, Answer, RequestLost> = this.gate.values().next().value!
+        if (batch.alone) {
+          if (this.order.size > 0) break
+          this.gate.delete(batch)
+          this.holder = batch
+          this.reading = false
+          batch.sent = true
+          batch.finish(Exit.void)
+          break
+        }
+        const room = this.options.maxInFlight - this.order.size
+        if (!this.writable || room < Math.min(batch.calls.length, this.options.maxInFlight)) break
+        this.gate.delete(batch)
+        this.send(batch)
+      }
+    } finally {
+      this.pumping = false
+    }
+  }
+
+  /** Writes a batch, and queues it for its answers. */
+  private send(batch: Batch<Request, Answer, RequestLost>): void {
+    const { order, writer } = this
+    const { calls } = batch
+    try {
+      const position = writer instanceof SessionWriter ? writer.position : undefined
+      if (calls.length === 1) {
+        const call = calls[0]!
+        call.position = position
+        this.writable = writer.writeFrameUnsafe(this.options.request, order.prepare(call))
+      } else {
+        const requests = calls.map((call) => {
+          call.position = position
+          return order.prepare(call)
+        })
+        this.writable = writeRun(writer, this.options.request, requests)
+      }
+    } catch (thrown) {
+      this.bounds.over(batch)
+      if (thrown instanceof EncodeFailed) return batch.finish(Exit.fail(thrown))
+      if (!isStreamFailure(thrown)) return batch.finish(Exit.die(thrown))
+      batch.finish(Exit.fail(new RequestLost({ sent: "No", cause: thrown })))
+      return this.lose(thrown)
+    }
+    batch.sent = true
+    this.sentAt = this.bounds.now
+    const { state } = this
+    if (state._tag === "Over") {
+      // the write has met the end of the connection, and everybody else was told of it
+      for (const call of calls) this.failCall(call, state.closed)
+      return batch.finish(Exit.fail(this.refusal()))
+    }
+    for (const call of calls) if (call.expected !== 0) order.add(call)
+    if (order.size > 0) this.bounds.awaited()
+    if (!this.writable) this.awaitWritable()
+    if (calls.every((call) => call.expected === 0)) this.done(batch, Exit.void)
+  }
+
+  /** Writes a request that has no answer, before those that wait, for one that is in flight. */
+  sendNow(request: Request): void {
+    try {
+      if (!this.writer.writeFrameUnsafe(this.options.request, request) && this.writable) {
+        this.writable = false
+        this.awaitWritable()
+      }
+    } catch (thrown) {
+      if (isStreamFailure(thrown)) this.lose(thrown)
+      else throw thrown
+    }
+  }
+
+  private awaitWritable(): void {
+    Effect.runForkWith(this.services)(
+      Effect.matchCauseEager(this.writer.drain, {
+        onFailure: (cause) => this.lose(lostCauseOf(cause)),
+        onSuccess: () => {
+          this.writable = true
+          this.pump()
+        }
+      })
+    )
+  }
+
+  /** A batch has all it waited for. */
+  done(batch: Batch<Request, Answer, RequestLost>, exit: Exit.Exit<any, any>): void {
+    this.bounds.over(batch)
+    batch.finish(exit)
+  }
+
+  // ------------------------------------------------------------------------
+  // giving up
+  // ------------------------------------------------------------------------
+
+  /** The caller is gone. One that was not sent never is; the answers of one that was are awaited, and dropped. */
+  giveUp(batch: Batch<Request, Answer, RequestLost>): void {
+    this.bounds.over(batch)
+    if (this.gate.delete(batch)) {
+      // not in the step of the fiber that is interrupted
+      queueMicrotask(() => this.pump())
+      return
+    }
+    if (this.holder === batch) queueMicrotask(() => this.giveBack(batch))
+    else for (const call of batch.calls) this.abandon(call)
+  }
+
+  /** Nobody wants the answers of a call any more. */
+  abandon(call: Call<Request, Answer, RequestLost>): void {
+    if (call.receiver === undefined) return
+    call.receiver = undefined
+    if (this.isOver || call.ended) return
+    const { onAbandoned } = this.options
+    if (onAbandoned !== undefined) {
+      // not in the step of a fiber that is interrupted
+      queueMicrotask(() => {
+        if (!this.isOver && !call.ended) onAbandoned(call)
+      })
+    }
+    this.bounds.unwanted(call)
+  }
+
+  /** A call has lost its place to another, though its answers may have yet to come. */
+  forget(call: Call<Request, Answer, RequestLost>): void {
+    this.bounds.ended(call)
+    this.lessInFlight()
+  }
+
+  // ------------------------------------------------------------------------
+  // reading
+  // ------------------------------------------------------------------------
+
+  start(): void {
+    if (this.reading || this.isOver) return
+    this.reading = true
+    // it was told to stop, and has not yet
+    if (this.loop !== undefined) return
+    const loop = Effect.runForkWith(this.services)(
+      Effect.matchCauseEager(
+        Effect.whileLoop({
+          while: () => this.reading,
+          body: () => this.nextRead(),
+          step: (answer) => this.onRead(answer)
+        }),
+        {
+          onFailure: (cause) => this.onReadFailure(cause),
+          onSuccess: () => {}
+        }
+      )
+    )
+    this.loop = loop
+    // also of one that is interrupted, which ends without a word
+    loop.addObserver(() => {
+      if (this.loop === loop) this.loop = undefined
+    })
+  }
+
+  /** Stops reading; nothing of a message is lost. */
+  readonly stop: Effect.Effect<void> = Effect.suspend(() => {
+    this.reading = false
+    const { loop } = this
+    return loop === undefined ? Effect.void : Fiber.interrupt(loop)
+  })
+
+  private decoder(): Decoder<Answer> | undefined {
+    const { response } = this.options
+    if (typeof response !== "function") return response
+    const { next } = this.order
+    return next === undefined ? undefined : response(next.request as Request)
+  }
+
+  private nextRead(): Effect.Effect<Answer | typeof notNow, unknown> {
+    if (this.held !== undefined) return Effect.as(this.held.awaitRoom, notNow)
+    const decoder = this.decoder()
+    // what comes is for a request that is sent meanwhile, or for nobody
+    return decoder === undefined ? Effect.as(this.reader.peek(1), notNow) : this.reader.readFrame(decoder)
+  }
+
+  private onRead(answer: Answer | typeof notNow): void {
+    if (answer === notNow) {
+      const { held } = this
+      if (held !== undefined) {
+        this.held = undefined
+        this.dispatch(held.message)
+      } else if (this.decoder() === undefined) {
+        this.violated("an answer that nobody asked for")
+      }
+    } else this.dispatch(answer)
+    // what else is there costs no step of the fiber
+    while (this.reading && this.held === undefined) {
+      const decoder = this.decoder()
+      const read = decoder === undefined ? undefined : this.reader.readFrame(decoder)
+      if (!(read instanceof Operation)) return
+      const next: Answer | typeof notNow = read.tryNow()
+      if (next === notNow) return
+      this.dispatch(next)
+    }
+  }
+
+  /** Gives a message to whoever it is for. */
+  private dispatch(message: Answer): void {
+    for (const unasked of this.options.unasked) {
+      if (!unasked.is(message)) continue
+      if (!unasked.offer(message, false)) this.held = { message, awaitRoom: unasked.awaitRoom }
+      return
+    }
+    const { order } = this
+    const call = order.find(message) as Call<Request, Answer, RequestLost> | string | undefined
+    if (call === undefined) return
+    if (typeof call === "string") return this.violated(call)
+    const { expected, receiver } = call
+    if (receiver !== undefined && receiver.isFull) {
+      this.held = { message, awaitRoom: receiver.awaitRoom }
+      return
+    }
+    call.answered++
+    const last = expected === undefined ? this.options.isLast!(message, call.request) : call.answered === expected
+    this.bounds.answered()
+    if (last) {
+      call.ended = true
+      order.remove(call)
+      this.bounds.ended(call)
+    }
+    receiver?.part(message, last)
+    if (last) this.lessInFlight()
+  }
+
+  private lessInFlight(): void {
+    if (this.order.size === 0) this.bounds.idle()
+    if (this.gate.size > 0) this.pump()
+  }
+
+  private onReadFailure(cause: Cause.Cause<unknown>): void {
+    if (Cause.hasInterruptsOnly(cause) || this.isOver) return
+    const lost = lostCauseOf(cause)
+    if (lost instanceof IncompleteRead && lost.partial.length === 0 && this.order.size === 0) {
+      return this.finish({ _tag: "PeerEof" })
+    }
+    this.lose(lost)
+  }
+
+  private violated(reason: string): void {
+    this.lose(new ProtocolViolation({ reason }))
+  }
+
+  // ------------------------------------------------------------------------
+  // bounds
+  // ------------------------------------------------------------------------
+
+  get isHeld(): boolean {
+    return this.held !== undefined
+  }
+
+  /** A caller's patience is over. */
+  expire(batch: Batch<Request, Answer, RequestLost>, error: StreamTimeout): void {
+    const waited = this.gate.delete(batch)
+    if (!waited) for (const call of batch.calls) this.abandon(call)
+    batch.finish(Exit.fail(error))
+    if (waited) this.pump()
+  }
+
+  // ------------------------------------------------------------------------
+  // having it to oneself
+  // ------------------------------------------------------------------------
+
+  /** The batch that had the connection to itself gives it back. */
+  giveBack(batch: Batch<Request, Answer, RequestLost>): void {
+    if (this.holder !== batch) return
+    this.holder = undefined
+    if (this.isOver) return
+    this.start()
+    this.pump()
+  }
+
+  // ------------------------------------------------------------------------
+  // ending
+  // ------------------------------------------------------------------------
+
+  /** No more calls are taken. Those in front of the batch are answered first. */
+  submitLast(batch: Batch<Request, Answer, RequestLost>): void {
+    if (this.state._tag === "Over") return batch.finish(Exit.fail(this.refusal()))
+    this.state = draining
+    this.gate.add(batch)
+    this.pump()
+  }
+
+  /** Calls are taken again. */
+  accept(): void {
+    if (this.state === draining) this.state = accepting
+  }
+
+  /** It is over in good order, or because of what the peer did. Nothing is in flight. */
+  finish(closed: Closed): void {
+    if (this.state._tag === "Over") return
+    this.state = { _tag: "Over", closed }
+    this.end(closed)
+  }
+
+  /** The connection is not used any more, and is reset. Everybody who waits is told, at once. */
+  lose(cause: LostCause): void {
+    if (this.state._tag === "Over") return
+    const closed: Closed = { _tag: "Lost", cause }
+    this.state = { _tag: "Over", closed }
+    // nothing goes out from here on: what has not left by now never will
+    Effect.runForkWith(this.services)(this.connection.abort)
+    this.end(closed)
+  }
+
+  private end(closed: Closed): void {
+    this.reading = false
+    this.bounds.stop()
+    this.loop?.interruptUnsafe()
+    const inFlight = this.order.clear() as ReadonlyArray<Call<Request, Answer, RequestLost>>
+    const waiting = [...this.gate]
+    this.gate.clear()
+    Deferred.doneUnsafe(this.closed, Exit.succeed(closed))
+    for (const call of inFlight) this.failCall(call, closed)
+    for (const batch of waiting) batch.finish(Exit.fail(this.refusal()))
+    const { held } = this
+    this.held = undefined
+    for (const unasked of this.options.unasked) {
+      if (held !== undefined && unasked.is(held.message)) unasked.offer(held.message, true)
+      unasked.finish(closed)
+    }
+  }
+
+  /** No answer comes to a call that was written. */
+  private failCall(call: Call<Request, Answer, RequestLost>, closed: Closed): void {
+    const { writer } = this
+    const { position, receiver } = call
+    call.receiver = undefined
+    const held = position !== undefined && writer instanceof SessionWriter && writer.holdsFrom(position)
+    const cause = closed._tag === "Lost" ? closed.cause : peerEnded()
+    receiver?.fail(new RequestLost({ sent: held ? "No" : "Maybe", cause }))
+  }
+}
+
+const peerEnded = (): IncompleteRead => new IncompleteRead({ operation: "call", partial: new Uint8Array(0) })
+
+/** Whether it says why a connection is not used any more. */
+export const isStreamFailure = (error: unknown): error is LostCause =>
+  error instanceof ClosedStream ||
+  error instanceof ConnectionLost ||
+  error instanceof ConnectFailed ||
+  error instanceof StreamBusy ||
+  error instanceof StreamTimeout ||
+  error instanceof TlsFailed ||
+  isDecodeError(error)
+
+/** Why a connection is not used any more. A defect is one of the program's: it is told as what it is. */
+const lostCauseOf = (cause: Cause.Cause<unknown>): LostCause => {
+  const error = Cause.squash(cause)
+  return isStreamFailure(error) ? error : new ConnectionLost({ operation: "call", kind: "Unknown", cause: error })
+}
+
+/** Several requests, as one run: all of them, or none. */
+const writeRun = <A>(writer: StreamWriter, frame: Encoder<A>, requests: ReadonlyArray<A>): boolean => {
+  if (writer instanceof SessionWriter) return writer.writeFramesUnsafe(frame, requests)
+  return writer.writeAllUnsafe(
+    requests.map((request) => Result.getOrThrow(encodeResult(of<A>("writeFrames", frame), request)))
+  )
+}

@@ -1,0 +1,204 @@
+/** Exchanges of each shape, made of their options. */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Connection } from "../../Connection.ts"
+import type {
+  Exchange,
+  MultiplexedOptions,
+  PeerHandler,
+  PeerOptions,
+  PipelinedOptions,
+  PushOptions
+} from "../../Exchange.ts"
+import type { RequestLost } from "../../StreamError.ts"
+import * as Argument from "../base/argument.ts"
+import * as Defaults from "../base/defaults.ts"
+import { ClosedStream, StreamTimeout } from "../base/errors.ts"
+import * as Deadline from "../runtime/deadline.ts"
+import type { Call } from "./call.ts"
+import { Client, outOfStep } from "./client.ts"
+import { Engine, type Unasked } from "./engine.ts"
+import { Mailbox } from "./mailbox.ts"
+import { resolve, type Resolved } from "./options.ts"
+import { ById, InOrder, type Order } from "./order.ts"
+import { Pushes } from "./pushes.ts"
+import * as Serve from "./serve.ts"
+
+/** What the peer asks of this side. */
+class Requests<Message> implements Unasked<Message> {
+  readonly mailbox: Mailbox<Message, never>
+  readonly awaitRoom: Effect.Effect<void>
+  readonly is: (message: Message) => boolean
+
+  constructor(is: (message: Message) => boolean, capacity: number) {
+    this.is = is
+    this.mailbox = new Mailbox(capacity)
+    this.awaitRoom = this.mailbox.awaitRoom
+  }
+  offer(message: Message, last: boolean): boolean {
+    if (this.mailbox.isFull && !last) return false
+    this.mailbox.offer(message)
+    return true
+  }
+  finish(): void {
+    this.mailbox.finish(Exit.fail(Cause.Done()))
+  }
+}
+
+const pushesOf = <Answer>(operation: string, { isPush, pushes }: PushOptions<Answer>): Pushes<Answer> | undefined => {
+  if (isPush !== undefined) return new Pushes(operation, isPush, pushes!)
+  if (pushes !== undefined) throw new TypeError(`${operation}: pushes needs isPush, which tells them from answers`)
+  return undefined
+}
+
+/** Sends a request whenever nothing was sent for a while. Without an answer the connection is given up. */
+const keepAlive = <Request, Answer>(
+  engine: Engine<Request, Answer>,
+  client: Client<Request, Answer>,
+  { every, request, within }: NonNullable<Resolved<Request, Answer>["keepAlive"]>
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const wait = engine.sentAt + every - engine.bounds.now
+    if (wait > 0) return Effect.sleep(Math.ceil(wait))
+    return Effect.flatMap(Deadline.timeoutOption(Effect.exit(client.call(request)), within), (answer) => {
+      if (Option.isNone(answer))
+        engine.lose(new StreamTimeout({ operation: "keepAlive", kind: "Answer", duration: within }))
+      return Effect.void
+    })
+  }).pipe(Effect.repeat({ while: () => !engine.isOver }), Effect.asVoid)
+
+const make = <Request, Answer>(
+  connection: Connection,
+  order: Order<Request, Answer>,
+  options: Resolved<Request, Answer>,
+  pushes: Pushes<Answer> | undefined,
+  onMade?: (engine: Engine<Request, Answer>) => void
+): Effect.Effect<Exchange<Request, Answer>, never, Scope.Scope> =>
+  Effect.contextWith((context: Context.Context<Scope.Scope>) => {
+    const engine = new Engine(connection, order, options, context as never)
+    onMade?.(engine)
+    const client = new Client(
+      engine,
+      options,
+      pushes === undefined ? Stream.empty : Stream.fromPull(Effect.succeed(pushes.mailbox.take))
+    )
+    return Effect.acquireRelease(
+      Effect.sync(() => {
+        engine.start()
+        return client
+      }),
+      (client, exit) =>
+        Exit.isSuccess(exit)
+          ? Effect.suspend(() => (engine.isOver ? Effect.void : client.close))
+          : Effect.sync(() => engine.lose(new ClosedStream({ operation: "call", reason: "Aborted" })))
+    ).pipe(
+      Effect.tap(() =>
+        options.keepAlive === undefined ? Effect.void : Effect.forkScoped(keepAlive(engine, client, options.keepAlive))
+      )
+    )
+  })
+
+export const makePipelined = <Request, Answer>(
+  connection: Connection,
+  options: PipelinedOptions<Request, Answer>
+): Effect.Effect<Exchange<Request, Answer>, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    const operation = "makePipelined"
+    const { cancel, isPush, response } = Argument.record(operation, "options", options)
+    if (isPush !== undefined && typeof response === "function") {
+      throw new TypeError(`${operation}: with isPush there is one way to read all messages: response must be a frame`)
+    }
+    const pushes = pushesOf(operation, options)
+    let services: Context.Context<never>
+    const resolved = resolve(
+      operation,
+      options,
+      cancel === undefined ? undefined : ({ request }) => void Effect.runForkWith(services)(cancel(request)),
+      pushes === undefined ? [] : [pushes]
+    )
+    return make(connection, new InOrder<Request, Answer>(), resolved, pushes, (engine) => (services = engine.services))
+  })
+
+/** What fits into 31 bits, as most protocols have it; 0 means something of its own in many. */
+const allIds = [1, 2 ** 31 - 1] as const
+
+/** An order by id, and what is done for a call of it whose caller is gone. */
+const byId = <Request, Answer>(
+  operation: string,
+  options: Pick<MultiplexedOptions<Request, Answer>, "id" | "cancel" | "maxInFlight">
+) => {
+  const { get, put, range } = Argument.record(operation, "id", options.id)
+  const [first, last] = range ?? allIds
+  const { cancel, maxInFlight = Defaults.maxCallsInFlight } = options
+  Argument.count(operation, "id.range", first)
+  // half of the ids may be those of cancelled requests
+  if (!Number.isSafeInteger(last) || last - first + 1 < 2 * maxInFlight + 2) {
+    throw new RangeError(`${operation}: id.range must have more than twice as many ids as maxInFlight`)
+  }
+  const ids = { get: Argument.func(operation, "id.get", get), put: Argument.func(operation, "id.put", put) }
+  const order = new ById<Request, Answer>(ids, first, last, maxInFlight)
+  const made: { engine?: Engine<Request, Answer> } = {}
+  const onAbandoned = (call: Call<Request, Answer, RequestLost>): void => {
+    const { engine } = made
+    if (cancel === undefined || engine === undefined) return
+    const request = cancel.request(call.id!)
+    if (!cancel.answered) {
+      order.cancel(call)
+      engine.forget(call)
+    }
+    engine.sendNow(request)
+  }
+  return { order, made, onAbandoned: cancel === undefined ? undefined : onAbandoned }
+}
+
+export const makeMultiplexed = <Request, Answer>(
+  connection: Connection,
+  options: MultiplexedOptions<Request, Answer>
+): Effect.Effect<Exchange<Request, Answer>, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    const operation = "makeMultiplexed"
+    Argument.record(operation, "options", options)
+    const pushes = pushesOf(operation, options)
+    const { made, onAbandoned, order } = byId(operation, options)
+    const resolved = resolve(operation, options, onAbandoned, pushes === undefined ? [] : [pushes])
+    return make(connection, order, resolved, pushes, (engine) => (made.engine = engine))
+  })
+
+export const makePeer = <Message, E, R>(
+  connection: Connection,
+  options: PeerOptions<Message, E>,
+  handler: PeerHandler<Message, E, R>
+): Effect.Effect<Exchange<Message, Message>, never, R | Scope.Scope> =>
+  Effect.suspend(() => {
+    const operation = "makePeer"
+    const { isRequest, message, serve = {} } = Argument.record(operation, "options", options)
+    Argument.func(operation, "handler", handler)
+    const serving = Serve.resolve<Message, Message, E>(operation, Argument.record(operation, "serve", serve))
+    const pushes = pushesOf(operation, options)
+    const { made, onAbandoned, order } = byId(operation, options)
+    const requests = new Requests(Argument.func(operation, "isRequest", isRequest), serving.concurrency)
+    const resolved = resolve<Message, Message>(
+      operation,
+      { ...options, request: message, response: message },
+      onAbandoned,
+      pushes === undefined ? [requests] : [requests, pushes]
+    )
+    const { writer } = connection
+    return Effect.tap(
+      make(connection, order, resolved, pushes, (engine) => (made.engine = engine)),
+      (peer) =>
+        Effect.forkScoped(
+          Effect.onError(
+            Serve.run(requests.mailbox.takeOne, { writer, response: message }, serving, (request: Message) =>
+              handler(request, peer)
+            ),
+            (cause) => Effect.sync(() => made.engine!.lose(outOfStep(cause)))
+          )
+        )
+    )
+  })

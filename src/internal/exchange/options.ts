@@ -1,0 +1,57 @@
+/** The options of an exchange, checked. */
+import * as Duration from "effect/Duration"
+import type { CommonOptions, KeepAlive, PipelinedOptions } from "../../Exchange.ts"
+import * as Argument from "../base/argument.ts"
+import * as Defaults from "../base/defaults.ts"
+import { of } from "../frame/node.ts"
+import type { Options, Unasked } from "./engine.ts"
+
+export interface Resolved<Request, Answer> extends Options<Request, Answer> {
+  readonly answers: (request: Request) => number
+  readonly closeWithin: Duration.Duration
+  readonly keepAlive:
+    | { readonly every: number; readonly within: Duration.Duration; readonly request: Request }
+    | undefined
+}
+
+const one = (): number => 1
+
+const millis = (operation: string, name: string, input: Duration.Input | undefined): number =>
+  input === undefined ? Infinity : Duration.toMillis(Argument.someTime(operation, name, input))
+
+export const resolve = <Request, Answer>(
+  operation: string,
+  input: CommonOptions<Request, Answer> & { readonly response: PipelinedOptions<Request, Answer>["response"] },
+  onAbandoned: Options<Request, Answer>["onAbandoned"],
+  unasked: ReadonlyArray<Unasked<Answer>>
+): Resolved<Request, Answer> => {
+  const { answers, callTimeout, isLast, keepAlive, maxInFlight, request, response, stallTimeout } = input
+  const closeWithin = Argument.someTime(operation, "drainTimeout", input.drainTimeout ?? Defaults.drainTimeout)
+  return {
+    request: of(operation, request) as never,
+    response: typeof response === "function" ? response : (of(operation, response) as never),
+    answers: answers === undefined ? one : Argument.func(operation, "answers", answers),
+    isLast: isLast === undefined ? undefined : Argument.func(operation, "isLast", isLast),
+    maxInFlight:
+      maxInFlight === undefined ? Defaults.maxCallsInFlight : Argument.positive(operation, "maxInFlight", maxInFlight),
+    callTimeout: millis(operation, "callTimeout", callTimeout),
+    stallTimeout: millis(operation, "stallTimeout", stallTimeout),
+    drainTimeout: Duration.toMillis(closeWithin),
+    closeWithin,
+    keepAlive: keepAlive === undefined ? undefined : resolveKeepAlive(operation, keepAlive),
+    unasked,
+    onAbandoned
+  }
+}
+
+const resolveKeepAlive = <Request>(
+  operation: string,
+  input: KeepAlive<Request>
+): Resolved<Request, never>["keepAlive"] => {
+  const { every, request, within } = Argument.record(operation, "keepAlive", input)
+  return {
+    every: Duration.toMillis(Argument.someTime(operation, "keepAlive.every", every)),
+    within: Argument.someTime(operation, "keepAlive.within", within),
+    request
+  }
+}

@@ -1,0 +1,53 @@
+/** What the peer says unasked, and what becomes of it while nobody takes it. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { Closed, PushOptions } from "../../Exchange.ts"
+import type { LostCause } from "../../StreamError.ts"
+import * as Argument from "../base/argument.ts"
+import { maxPushes } from "../base/defaults.ts"
+import type { Unasked } from "./engine.ts"
+import { Mailbox } from "./mailbox.ts"
+
+export class Pushes<Answer> implements Unasked<Answer> {
+  readonly mailbox: Mailbox<Answer, LostCause>
+  readonly awaitRoom: Effect.Effect<void>
+  readonly is: (message: Answer) => boolean
+  private readonly overflow: "suspend" | "dropping" | "sliding"
+
+  constructor(
+    operation: string,
+    isPush: (message: Answer) => boolean,
+    pushes: NonNullable<PushOptions<Answer>["pushes"]>
+  ) {
+    const { capacity, overflow } = Argument.record(operation, "pushes", pushes)
+    this.is = Argument.func(operation, "isPush", isPush)
+    this.overflow = Argument.oneOf(operation, "pushes.overflow", overflow, ["suspend", "dropping", "sliding"])
+    this.mailbox = new Mailbox(
+      capacity === undefined ? maxPushes : Argument.positive(operation, "pushes.capacity", capacity)
+    )
+    this.awaitRoom = this.mailbox.awaitRoom
+  }
+
+  offer(message: Answer, last: boolean): boolean {
+    const { mailbox, overflow } = this
+    if (mailbox.isFull && !last) {
+      if (overflow === "suspend") return false
+      if (overflow === "dropping") return true
+      mailbox.dropFirst()
+    }
+    mailbox.offer(message)
+    return true
+  }
+
+  /** As `offer`, and waits where there is to be room first. */
+  put(message: Answer): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.offer(message, false) ? Effect.void : Effect.andThen(this.awaitRoom, this.put(message))
+    )
+  }
+
+  finish(closed: Closed): void {
+    this.mailbox.finish(Exit.fail(closed._tag === "Lost" ? closed.cause : Cause.Done()))
+  }
+}

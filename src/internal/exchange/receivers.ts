@@ -1,0 +1,83 @@
+/** What becomes of the answers to a call: the last one is wanted, or all of them. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { CallError } from "../../Exchange.ts"
+import type { RequestLost } from "../../StreamError.ts"
+import { maxParts } from "../base/defaults.ts"
+import type { Batch, Receiver } from "./call.ts"
+import type { Engine } from "./engine.ts"
+import { Mailbox } from "./mailbox.ts"
+
+export type AnyBatch = Batch<any, any, RequestLost>
+
+/** The last answer, for whoever waits for the batch. */
+export class Last<Answer> implements Receiver<Answer, RequestLost> {
+  readonly isFull = false
+  readonly awaitRoom = Effect.void
+  batch!: AnyBatch
+  private readonly engine: Engine<any, any>
+
+  constructor(engine: Engine<any, any>) {
+    this.engine = engine
+  }
+  part(answer: Answer, last: boolean): void {
+    if (last) this.engine.done(this.batch, Exit.succeed(answer))
+  }
+  fail(error: RequestLost): void {
+    this.engine.done(this.batch, Exit.fail(error))
+  }
+}
+
+/** The last answers to several requests. */
+export class All<Answer> {
+  batch!: AnyBatch
+  private readonly engine: Engine<any, any>
+  private readonly answers: Array<Answer>
+  private left: number
+
+  constructor(engine: Engine<any, any>, count: number) {
+    this.engine = engine
+    this.answers = Array.from<Answer>({ length: count })
+    this.left = count
+  }
+  receiver(index: number): Receiver<Answer, RequestLost> {
+    return {
+      isFull: false,
+      awaitRoom: Effect.void,
+      part: (answer, last) => {
+        if (!last) return
+        this.answers[index] = answer
+        if (--this.left === 0) this.engine.done(this.batch, Exit.succeed(this.answers))
+      },
+      fail: (error) => this.engine.done(this.batch, Exit.fail(error))
+    }
+  }
+}
+
+/** All answers, for a stream. */
+export class Parts<Answer> implements Receiver<Answer, RequestLost> {
+  readonly mailbox = new Mailbox<Answer, CallError>(maxParts)
+  readonly awaitRoom = this.mailbox.awaitRoom
+  batch!: AnyBatch
+  private readonly engine: Engine<any, any>
+
+  constructor(engine: Engine<any, any>) {
+    this.engine = engine
+  }
+  get isFull(): boolean {
+    return this.mailbox.isFull
+  }
+  part(answer: Answer, last: boolean): void {
+    this.mailbox.offer(answer)
+    // from the first answer on it is the consumer's patience that counts
+    this.engine.done(this.batch, Exit.void)
+    if (last) this.mailbox.finish(Exit.fail(Cause.Done()))
+  }
+  fail(error: RequestLost): void {
+    this.mailbox.finish(Exit.fail(error))
+  }
+}
+
+/** None: what is sent has no answer. */
+export const nobody: Receiver<any, any> = { isFull: false, awaitRoom: Effect.void, part: () => {}, fail: () => {} }

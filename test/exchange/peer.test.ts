@@ -1,0 +1,114 @@
+/** Both sides at once, over one connection. */
+import { assert, describe, it } from "@effect/vitest"
+import { Exchange, Frame } from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { Effect, Fiber, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { start, startAll, waits } from "../support/fibers.ts"
+
+interface Message {
+  readonly is: "request" | "answer" | "note"
+  readonly id: number
+  readonly text: string
+}
+
+const message: Frame.Frame<Message> = Frame.struct({
+  is: Frame.transform(Frame.uint8, {
+    decode: (n) => (["request", "answer", "note"] as const)[n]!,
+    encode: (is: Message["is"]) => ["request", "answer", "note"].indexOf(is)
+  }),
+  id: Frame.uint32,
+  text: Frame.cstring({ maxBytes: 1000 })
+})
+
+const request = (text: string): Message => ({ is: "request", id: 0, text })
+
+const peer = <E = never>(
+  connection: TestNetwork.Pair["left"],
+  handler: Exchange.PeerHandler<Message, E, never>,
+  options?: Partial<Exchange.PeerOptions<Message, E>>
+) =>
+  Exchange.makePeer<Message, E, never>(
+    connection,
+    {
+      message,
+      isRequest: ({ is }) => is === "request",
+      id: { put: (message, id) => ({ ...message, id }), get: ({ id }) => id },
+      serve: { concurrency: 4, order: "completion" },
+      ...options
+    } as Exchange.PeerOptions<Message, E>,
+    handler
+  )
+
+const answer = ({ id, text }: Message, of = text): Message => ({ is: "answer", id, text: of.toUpperCase() })
+
+describe("peer", () => {
+  it.effect("both ask and answer, and a handler may ask back", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* TestNetwork.pair()
+      const one = yield* peer(left, (message) => Effect.succeed(answer(message)))
+      const other = yield* peer(right, (message, back) =>
+        Effect.map(Effect.orDie(back.call(request(`back ${message.text}`))), ({ text }) => answer(message, text))
+      )
+      const calls = yield* startAll([one.call(request("a")), one.call(request("b")), other.call(request("c"))])
+      assert.deepStrictEqual(
+        (yield* Effect.forEach(calls, Fiber.join)).map(({ text }) => text),
+        ["BACK A", "BACK B", "C"]
+      )
+    })
+  )
+
+  it.effect("what is sent and not answered, and pushes, mix with both", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* TestNetwork.pair()
+      const heard: Array<string> = []
+      const one = yield* peer(
+        left,
+        (message) =>
+          Effect.sync(() => {
+            heard.push(message.text)
+          }),
+        { isPush: ({ is }: Message) => is === "note", pushes: { overflow: "suspend" } } as never
+      )
+      const other = yield* peer(right, (message) => Effect.succeed(answer(message)))
+      yield* other.send(request("quiet"))
+      yield* other.send({ is: "note", id: 0, text: "note" })
+      assert.strictEqual((yield* one.call(request("x"))).text, "X")
+      assert.deepStrictEqual(yield* Stream.runCollect(Stream.take(one.pushes, 1)), [
+        { is: "note", id: 0, text: "note" }
+      ])
+      assert.deepStrictEqual(heard, ["quiet"])
+    })
+  )
+
+  it.effect("while handlers are busy no more requests are read; stallTimeout ends what waits for itself", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* TestNetwork.pair()
+      const options = { serve: { concurrency: 1 }, stallTimeout: "5 seconds" } as const
+      // each handler asks back, and nobody is left to answer
+      const circular: Exchange.PeerHandler<Message, never, never> = (message, back) =>
+        Effect.map(Effect.orDie(back.call(request(message.text))), (back) => answer(message, back.text))
+      const one = yield* peer(left, circular, options)
+      yield* peer(right, circular, options)
+      const call = yield* start(one.call(request("a")))
+      yield* TestClock.adjust("4 seconds")
+      assert.isTrue(waits(call))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Effect.flip(Fiber.join(call)))._tag, "RequestLost")
+    })
+  )
+
+  it.effect("a handler that fails ends the exchange, or is answered", () =>
+    Effect.gen(function* () {
+      for (const answers of [true, false]) {
+        const { left, right } = yield* TestNetwork.pair()
+        const one = yield* peer(left, (message) => Effect.succeed(answer(message)))
+        yield* peer<string>(right, () => Effect.fail("no"), {
+          serve: answers ? { onFailure: (_, message) => answer(message, "failed") } : {}
+        })
+        const exit = yield* Effect.result(one.call(request("a")))
+        assert.strictEqual(exit._tag, answers ? "Success" : "Failure")
+      }
+    })
+  )
+})

@@ -1,0 +1,246 @@
+/** One exchange over connections that come and go. */
+import { assert, describe, it } from "@effect/vitest"
+import { Exchange, StreamError } from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { Deferred, Effect, Fiber, Queue, Schedule, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { line } from "../support/exchanges.ts"
+import { deathOf } from "../support/exits.ts"
+import { start, startAll, waits } from "../support/fibers.ts"
+
+/** A server that can be down: each connection that is opened is for the test to answer. */
+const setUp = <E = never>(
+  options?: Partial<Exchange.ReconnectingOptions<string, string, E>> & { readonly down?: boolean }
+) =>
+  Effect.gen(function* () {
+    const connections = yield* Queue.unbounded<TestNetwork.Pair["right"]>()
+    const state = { down: options?.down === true, opened: 0 }
+    const refused = new StreamError.ConnectFailed({ target: "server", kind: "Refused", attempts: [] })
+    const open = Effect.suspend(() => {
+      state.opened++
+      return state.down
+        ? Effect.fail(refused)
+        : Effect.flatMap(TestNetwork.pair(), ({ left, right }) => {
+            Queue.offerUnsafe(connections, right)
+            return Exchange.makePipelined<string, string>(left, {
+              request: line,
+              response: line,
+              isPush: (message) => message.startsWith("!"),
+              pushes: { overflow: "suspend" }
+            })
+          })
+    })
+    const make = Exchange.makeReconnecting(open, {
+      schedule: Schedule.spaced("1 second"),
+      whileDown: "wait",
+      ...options
+    } as Exchange.ReconnectingOptions<string, string, E>)
+    return { make, state, next: Queue.take(connections) }
+  })
+
+const asked = (connection: TestNetwork.Pair["right"]) => Effect.orDie(connection.reader.readFrame(line))
+const answer = (connection: TestNetwork.Pair["right"], ...lines: ReadonlyArray<string>) =>
+  Effect.orDie(Effect.andThen(connection.writer.writeFrames(line, lines), connection.writer.flush))
+
+describe("reconnecting", () => {
+  it.effect("what may have been sent is never sent again; what was not goes to the next connection", () =>
+    Effect.gen(function* () {
+      const { make, next } = yield* setUp()
+      const client = yield* make
+      const first = yield* next
+      const call = yield* start(client.call("INCR"))
+      assert.strictEqual(yield* asked(first), "INCR")
+      yield* first.abort
+      const error = yield* Effect.flip(Fiber.join(call))
+      assert.deepInclude({ ...error }, { _tag: "RequestLost", sent: "Maybe" })
+      const other = yield* start(client.call("GET"))
+      yield* TestClock.adjust("1 second")
+      const second = yield* next
+      assert.strictEqual(yield* asked(second), "GET")
+      assert.strictEqual(yield* second.reader.buffered, 0)
+      yield* answer(second, "1")
+      assert.strictEqual(yield* Fiber.join(other), "1")
+    })
+  )
+
+  it.effect("onConnect is done before callers ask, on each connection", () =>
+    Effect.gen(function* () {
+      const { make, next } = yield* setUp({ onConnect: (exchange) => Effect.orDie(exchange.call("LOGIN")) })
+      const making = yield* start(make)
+      const first = yield* next
+      assert.strictEqual(yield* asked(first), "LOGIN")
+      assert.isTrue(waits(making))
+      yield* answer(first, "OK")
+      const client = yield* Fiber.join(making)
+      yield* first.abort
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      const call = yield* start(client.call("GET"))
+      yield* TestClock.adjust("1 second")
+      const second = yield* next
+      assert.strictEqual(yield* asked(second), "LOGIN")
+      assert.strictEqual(yield* second.reader.buffered, 0)
+      yield* answer(second, "OK")
+      assert.strictEqual(yield* asked(second), "GET")
+      yield* answer(second, "x")
+      assert.strictEqual(yield* Fiber.join(call), "x")
+    })
+  )
+
+  it.effect("an onConnect that fails drops the connection, and is tried again by the schedule", () =>
+    Effect.gen(function* () {
+      let attempts = 0
+      const { make, state } = yield* setUp({
+        onConnect: () => (++attempts < 3 ? Effect.fail("no") : Effect.void) as Effect.Effect<void, never>
+      })
+      const making = yield* start(make)
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(making)
+      assert.deepStrictEqual([attempts, state.opened], [3, 3])
+    })
+  )
+
+  it.effect("while down: callers wait, in order, as many and as long as may; or fail at once", () =>
+    Effect.gen(function* () {
+      const { make, next, state } = yield* setUp({ maxWaiting: 2, waitTimeout: "10 seconds" })
+      const client = yield* make
+      state.down = true
+      yield* (yield* next).abort
+      yield* client.inFlight
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      const calls = yield* startAll(["a", "b"].map(client.call))
+      const third = yield* Effect.flip(client.call("c"))
+      assert.deepInclude({ ...third }, { _tag: "RequestLost", sent: "No" })
+      yield* TestClock.adjust("5 seconds")
+      assert.isTrue(calls.every(waits))
+      state.down = false
+      yield* TestClock.adjust("1 second")
+      const second = yield* next
+      assert.deepStrictEqual([yield* asked(second), yield* asked(second)], ["a", "b"])
+      yield* answer(second, "A", "B")
+      assert.deepStrictEqual(yield* Effect.forEach(calls, Fiber.join), ["A", "B"])
+      state.down = true
+      yield* second.abort
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      const late = yield* start(client.call("late"))
+      yield* TestClock.adjust("10 seconds")
+      const error = yield* Effect.flip(Fiber.join(late))
+      assert.deepInclude({ ...error }, { _tag: "RequestLost", sent: "No" })
+      assert.strictEqual(error._tag === "RequestLost" && error.cause._tag, "ConnectFailed")
+
+      const failing = yield* setUp({ whileDown: "fail" })
+      const other = yield* failing.make
+      failing.state.down = true
+      yield* (yield* failing.next).abort
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      assert.deepInclude({ ...(yield* Effect.flip(other.call("a"))) }, { _tag: "RequestLost", sent: "No" })
+    })
+  )
+
+  it.effect("fails as the last attempt did, where the schedule ends before there was a connection", () =>
+    Effect.gen(function* () {
+      const { make, state } = yield* setUp({ down: true, schedule: Schedule.recurs(2) })
+      const error = yield* Effect.flip(make)
+      assert.deepStrictEqual([error._tag, state.opened], ["ConnectFailed", 3])
+    })
+  )
+
+  it.effect("ends with the schedule; a connection that answered something begins it anew, another does not", () =>
+    Effect.gen(function* () {
+      const { make, next, state } = yield* setUp({ schedule: Schedule.recurs(2) })
+      const client = yield* make
+      for (let i = 0; i < 5; i++) {
+        const connection = yield* next
+        const call = yield* start(client.call("a"))
+        yield* asked(connection)
+        yield* answer(connection, "A")
+        yield* Fiber.join(call)
+        yield* connection.abort
+      }
+      // accepted, and dropped at once
+      for (let i = 0; i < 2; i++) yield* (yield* next).abort
+      const closed = yield* client.closed
+      assert.strictEqual(closed._tag, "Lost")
+      assert.strictEqual(state.opened, 7)
+      assert.deepInclude({ ...(yield* Effect.flip(client.call("a"))) }, { _tag: "RequestLost", sent: "No" })
+    })
+  )
+
+  it.effect("pushes go on across connections, and what the last one brought comes first", () =>
+    Effect.gen(function* () {
+      const { make, next } = yield* setUp({ schedule: Schedule.forever })
+      const client = yield* make
+      const first = yield* next
+      yield* answer(first, "!1", "!2")
+      const pushes = yield* start(Stream.runCollect(Stream.take(client.pushes, 3)))
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      yield* first.abort
+      yield* answer(yield* next, "!3")
+      assert.deepStrictEqual(yield* Fiber.join(pushes), ["!1", "!2", "!3"])
+    })
+  )
+
+  it.effect("streams: one of which nothing was sent goes to the next connection, another fails", () =>
+    Effect.gen(function* () {
+      const { make, next } = yield* setUp({ schedule: Schedule.forever })
+      const client = yield* make
+      const first = yield* next
+      const pull = yield* start(Stream.runCollect(client.stream("rows")))
+      yield* asked(first)
+      yield* first.abort
+      assert.deepInclude({ ...(yield* Effect.flip(Fiber.join(pull))) }, { _tag: "RequestLost", sent: "Maybe" })
+      const again = yield* start(Stream.runCollect(client.stream("rows")))
+      const second = yield* next
+      yield* asked(second)
+      yield* answer(second, "1")
+      assert.deepStrictEqual(yield* Fiber.join(again), ["1"])
+    })
+  )
+
+  it.effect("close and release end it; so does its scope, also while it connects", () =>
+    Effect.gen(function* () {
+      const { make, next, state } = yield* setUp()
+      const client = yield* make
+      const server = yield* next
+      const call = yield* start(client.call("a"))
+      const closing = yield* start(client.close)
+      yield* asked(server)
+      yield* answer(server, "A")
+      assert.strictEqual(yield* Fiber.join(call), "A")
+      assert.deepStrictEqual(yield* Fiber.join(closing), { _tag: "Closed" })
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(state.opened, 1)
+
+      const released = yield* setUp()
+      const other = yield* released.make
+      const connection = yield* other.release
+      yield* connection.writer.write("raw\n")
+      assert.strictEqual(yield* asked(yield* released.next), "raw")
+      assert.deepStrictEqual(yield* other.closed, { _tag: "Released" })
+
+      const ended = yield* Deferred.make<void>()
+      const down = yield* setUp({ down: true, onConnect: () => Effect.never })
+      const making = yield* start(Effect.ensuring(Effect.scoped(down.make), Deferred.succeed(ended, undefined)))
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.interrupt(making)
+      yield* Deferred.await(ended)
+      const { opened } = down.state
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(down.state.opened, opened)
+    })
+  )
+
+  it.effect("wrong arguments die", () =>
+    Effect.gen(function* () {
+      for (const [options, message] of [
+        [{ whileDown: "maybe" }, /whileDown/],
+        [{ maxWaiting: -1 }, /maxWaiting/],
+        [{ waitTimeout: "x" }, /waitTimeout/],
+        [{ onConnect: 7 }, /onConnect/],
+        [{ schedule: 7 }, /schedule/]
+      ] as const) {
+        const { make } = yield* setUp(options as never)
+        assert.match(yield* deathOf(make), message)
+      }
+    })
+  )
+})
