@@ -12,6 +12,7 @@ import { available, baseline } from "./contenders.ts"
 import { number, ratio } from "./report/table.ts"
 import { details, page, summary } from "./report/text.ts"
 import type { Growth, Result } from "./result.ts"
+import * as Calls from "./suites/calls.ts"
 import * as GrowthSuite from "./suites/growth.ts"
 import * as InProcess from "./suites/inProcess.ts"
 import * as Memory from "./suites/memory.ts"
@@ -54,6 +55,7 @@ const run = async (): Promise<void> => {
   await Memory.run(contenders, options, onResult)
   await StartUp.run(contenders, options, onResult)
   await InProcess.run(options, onResult)
+  await Calls.run(options, onResult)
   await GrowthSuite.run(contenders, options, onGrowth)
 
   const report = { results, growths }
@@ -74,7 +76,7 @@ const run = async (): Promise<void> => {
 if (help) console.log(usage)
 else if (list) {
   console.log(`cases: ${cases.map(({ id }) => id).join(" ")}`)
-  console.log(`       memory-untouched memory-used start-up ${InProcess.names.join(" ")}`)
+  console.log(`       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64`)
   console.log("       growth-read-exactly growth-line growth-connections")
   console.log(
     `contenders: ${available()

@@ -37,7 +37,9 @@ const targets: ReadonlyArray<Target> = [
   { cases: /^frames-prefixed$/, by: ["frames"], of: "ratio", atLeast: 1 / 1.15 },
   { cases: /^frames-struct$/, by: ["structCompiled"], of: "ratio", atLeast: 1 },
   { cases: /^frames-struct$/, by: ["structLoop"], of: "ratio", atLeast: 1 / 2.5 },
-  { cases: /^frames-ndjson$/, by: ["ndjson"], of: "ratio", atLeast: 0.9 }
+  { cases: /^frames-ndjson$/, by: ["ndjson"], of: "ratio", atLeast: 0.9 },
+  { cases: /^calls-/, by: ["call1"], of: "ratio", atLeast: 0.9 },
+  { cases: /^calls-/, by: ["call64"], of: "ratio", atLeast: 3 }
 ]
 
 /** How a result compares with a target. */

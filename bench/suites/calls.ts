@@ -1,0 +1,72 @@
+/** Calls: many fibers that ask a real server on one connection, beside the client of it that most programs use. */
+import { spawn, spawnSync } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
+import { connect } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { createInterface } from "node:readline"
+import type { Result } from "../result.ts"
+import { type Options, wanted } from "../support/options.ts"
+import { ReaderProcess } from "../support/processes.ts"
+import { median, medianRatio } from "../support/statistics.ts"
+
+/** The ways of `readers/calls.ts`, the one that is compared with first. */
+const ways = [
+  { id: "byHand1", title: "writeFrame and readFrame by hand, one caller" },
+  { id: "call1", title: "Exchange, one caller" },
+  { id: "call64", title: "Exchange, 64 callers" },
+  { id: "ioredis1", title: "ioredis, one caller" },
+  { id: "ioredis64", title: "ioredis, 64 callers" }
+]
+
+export const run = async (options: Options, onResult: (result: Result) => void): Promise<void> => {
+  const id = "calls-redis-64"
+  if (!wanted(options, id)) return
+  if (spawnSync("redis-server", ["--version"]).status !== 0) {
+    console.warn(`${id}: there is no redis-server here`)
+    return
+  }
+  const directory = mkdtempSync(join(tmpdir(), "bench-"))
+  const path = join(directory, "redis.sock")
+  const server = spawn(
+    "redis-server",
+    ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", directory],
+    { stdio: ["ignore", "pipe", "inherit"] }
+  )
+  const readers: Array<ReaderProcess<number, number>> = []
+  const rounds = ways.map((): Array<number> => [])
+  try {
+    for await (const line of createInterface(server.stdout)) if (/ready to accept/i.test(line)) break
+    server.stdout.resume()
+    await new Promise<void>((resolve, reject) => {
+      const socket = connect(path, () => socket.write(`SET key ${"x".repeat(64)}\r\n`))
+      socket.on("data", () => socket.end())
+      socket.on("close", () => resolve())
+      socket.on("error", reject)
+    })
+    for (const way of ways) readers.push(new ReaderProcess<number, number>("calls", way.id, path))
+    for (const reader of readers) await reader.ask(options.warmUpMillis)
+    for (let round = 0; round < options.rounds; round++) {
+      for (const [index, reader] of readers.entries()) rounds[index]!.push(await reader.ask(options.millis))
+    }
+    const held = new ReaderProcess<number, number>("calls", "memory", path)
+    readers.push(held)
+    console.log(`a call in flight, with its fiber: ${Math.round(await held.ask(0))} bytes of the heap`)
+  } finally {
+    await Promise.all(readers.map((reader) => reader.stop()))
+    server.kill()
+    rmSync(directory, { recursive: true, force: true })
+  }
+  onResult({
+    id,
+    title: "GET of 64 B from redis-server, one connection",
+    unit: "1/s",
+    better: "more",
+    entries: ways.map((way, index) => ({
+      ...way,
+      rounds: rounds[index]!,
+      median: median(rounds[index]!),
+      ratio: medianRatio(rounds[index]!, rounds[0]!)
+    }))
+  })
+}
