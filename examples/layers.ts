@@ -7,12 +7,13 @@
  * Usage: npm run example:layers       (DICTIONARY_SOCKET=path says where the server listens)
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Config, Console, Context, Effect, Layer, Option, Schema, Semaphore } from "effect"
-import { Connection, NodeNetwork, Server, StreamReader, StreamWriter } from "effect-byte-streams"
+import { Config, Console, Context, Effect, Layer, Option, Schema } from "effect"
+import { Connection, Exchange, Frame, NodeNetwork, Server } from "effect-byte-streams"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trimEnd()
+// one word a line, one meaning a line
+const line = Frame.line({ maxBytes: 1000 })
 
 // ---------------------------------------------------------------------------
 // settings
@@ -35,12 +36,10 @@ class Words extends Context.Service<Words, { readonly meanings: ReadonlyMap<stri
   })
 }
 
-const handler = Effect.fnUntraced(function* ({ reader, writer }: Connection.Connection) {
-  const { meanings } = yield* Words
-  for (let word = yield* reader.readLineText; Option.isSome(word); word = yield* reader.readLineText) {
-    yield* writer.write(`${meanings.get(word.value) ?? ""}\n`)
-  }
-})
+const handler = (connection: Connection.Connection) =>
+  Exchange.serve(connection, { request: line, response: line }, (word) =>
+    Effect.map(Words, ({ meanings }) => meanings.get(word) ?? "")
+  )
 
 const ServerLive = Server.layerConfig({ path: socketPath }, handler).pipe(Layer.provide(Words.layer))
 
@@ -57,19 +56,14 @@ class Dictionary extends Context.Service<
   static readonly layer = Layer.effect(
     Dictionary,
     Effect.gen(function* () {
-      const reader = yield* StreamReader.StreamReader
-      const writer = yield* StreamWriter.StreamWriter
-      const turn = yield* Semaphore.make(1)
+      const connection = yield* Connection.Connection
+      // any number of fibers ask at once, and one that is interrupted leaves its answer to nobody
+      const server = yield* Exchange.makePipelined(connection, { request: line, response: line })
       const meaningOf = Effect.fn("Dictionary.meaningOf")(
         function* (word: string) {
-          yield* writer.write(`${word}\n`)
-          const meaning = text(yield* reader.readUntil("\n"))
+          const meaning = yield* server.call(word)
           return meaning === "" ? Option.none() : Option.some(meaning)
         },
-        // the answer to a question that was given up must not be taken for that to the next one
-        Effect.onInterrupt(() => writer.abort),
-        // one question at a time, whoever asks
-        turn.withPermit,
         Effect.mapError((cause) => new DictionaryFailed({ cause }))
       )
       return { meaningOf }
