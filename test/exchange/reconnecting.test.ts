@@ -209,6 +209,8 @@ describe("reconnecting", () => {
       assert.deepStrictEqual(yield* Fiber.join(closing), { _tag: "Closed" })
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(state.opened, 1)
+      const late = yield* Effect.flip(client.call("b"))
+      assert.strictEqual(late._tag === "RequestLost" && late.cause._tag, "ClosedStream")
 
       const released = yield* setUp()
       const other = yield* released.make

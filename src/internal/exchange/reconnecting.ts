@@ -66,7 +66,7 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
     if (this.over !== undefined) return
     this.over = closed
     this.current = undefined
-    if (closed._tag === "Lost") this.cause = closed.cause
+    this.cause = causeOf(closed)
     this.latch.openUnsafe()
     this.pushed.finish(closed)
     Deferred.doneUnsafe(this.ended, Exit.succeed(closed))
