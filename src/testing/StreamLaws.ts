@@ -176,7 +176,7 @@ export type LawViolation = InternalLaw.LawViolation
  * @category references
  * @since 0.1.0
  */
-export const patience: Context.Reference<Duration.Input> = InternalLaw.PatienceOf
+export const patience: Context.Reference<Duration.Input> = InternalLaw.RealTimeBound
 
 // ---------------------------------------------------------------------------
 // the laws

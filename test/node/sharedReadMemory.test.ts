@@ -7,7 +7,7 @@ import { type Connection, NodeNetwork, type Tls, type Transport } from "effect-b
 import { Effect } from "effect"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import * as Net from "node:net"
-import * as Lending from "../../src/internal/node/sharedReadMemory.ts"
+import * as SharedReadMemory from "../../src/internal/node/sharedReadMemory.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { assertBytes } from "../support/assertBytes.ts"
@@ -136,9 +136,9 @@ describe(
 
     it("goes on as it does where it cannot: without a handle, or with one of another make", () => {
       const closed = new Net.Socket()
-      assert.isFalse(Lending.lend(closed, () => true))
+      assert.isFalse(SharedReadMemory.share(closed, () => true))
       const other = Object.assign(new Net.Socket(), { _handle: {} })
-      assert.isFalse(Lending.lend(other, () => true))
+      assert.isFalse(SharedReadMemory.share(other, () => true))
     })
   }
 )

@@ -6,7 +6,7 @@ import { afterEach, assert, describe, it, vi } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { NodeNetwork } from "effect-byte-streams"
 import { TLSSocket } from "node:tls"
-import { CipherDuplex } from "../../src/internal/node/tls/ciphertext.ts"
+import { CiphertextStream } from "../../src/internal/node/tls/ciphertext.ts"
 import { hasNow } from "../../src/internal/node/nodeInternals.ts"
 import { text } from "../support/bytes.ts"
 import { onPartOfNode } from "../support/nodeParts.ts"
@@ -54,7 +54,7 @@ describe("what direct TLS needs of Node", onPartOfNode("directTls", "it is not l
 // it is looked for once, and so by these
 describe("without it TLS is as good", () => {
   /** What goes past the engines' sockets. */
-  const detours = () => vi.spyOn(CipherDuplex.prototype, "_write")
+  const detours = () => vi.spyOn(CiphertextStream.prototype, "_write")
 
   it.live("both ways, and ends in good order", () =>
     Effect.gen(function* () {

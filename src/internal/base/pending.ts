@@ -1,9 +1,9 @@
 /**
- * The sockets that the opening of a connection has opened so far.
+ * What is pending while a connection is being opened.
  *
- * Between the moment a socket connects and the moment somebody owns it lie steps at which an interruption can arrive, and
- * the value is dropped. So the code that opens a socket notes how to undo that, and the one that asked for the connection
- * does so, unless it got one.
+ * An interruption can arrive between the moment a socket connects and the moment somebody owns it, and then the value is
+ * dropped. So a network that opens a socket notes here how to undo it. The side that asked for the connection undoes all
+ * that is noted, unless it got the connection.
  */
 import * as Context from "effect/Context"
 

@@ -16,5 +16,5 @@ import * as NodeInternals from "./nodeInternals.ts"
  * into again by the next read of any socket. There is no way back. `false`: it
  * goes on as it does.
  */
-export const lend = (socket: Net.Socket, onRead: NodeInternals.OnRead): boolean =>
+export const share = (socket: Net.Socket, onRead: NodeInternals.OnRead): boolean =>
   NodeInternals.has("sharedReadMemory") && NodeInternals.readInto(socket, forReads(), onRead)

@@ -9,7 +9,7 @@ import { DuplexTransport } from "../transport/duplex.ts"
 import { toFailure } from "../transport/failure.ts"
 import { finToEnd } from "../transport/finToEnd.ts"
 import * as NodeInternals from "./nodeInternals.ts"
-import * as Lending from "./sharedReadMemory.ts"
+import * as SharedReadMemory from "./sharedReadMemory.ts"
 
 // Up to libuv 1.51 (Node 22) a reset that arrives together with data is reported as the end of the stream, and the system
 // still keeps it for whoever reads next.
@@ -126,7 +126,7 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   }
 
   lend(): void {
-    Lending.lend(this.duplex, onRead)
+    SharedReadMemory.share(this.duplex, onRead)
   }
 
   /** The socket has read into memory that is not to be kept. Returns whether it may go on. */

@@ -21,7 +21,7 @@ import type { Failure, Handler, Transport } from "../../../Transport.ts"
 const headerBytes = 5
 
 /** Who is told of what goes on below, as far as it matters to them. */
-export interface CipherListener {
+export interface CiphertextListener {
   /** The engine has dealt with a piece. */
   readonly onGiven?: () => void
   /** The peer has ended the transport's output; the engine was given everything. */
@@ -35,8 +35,8 @@ export interface CipherListener {
 }
 
 /** What stands between a transport and the engine during the handshake. */
-export interface Cipher {
-  listener: CipherListener
+export interface Ciphertext {
+  listener: CiphertextListener
   /** What the engine takes for its socket. */
   readonly stream: Duplex
   /** Why the transport broke, or cannot send. */
@@ -54,12 +54,12 @@ export interface Cipher {
 }
 
 /** Over any transport. TLS may end and the transport go on: what follows the last record is kept. */
-export abstract class CipherDuplex extends Duplex implements Cipher, Handler {
+export abstract class CiphertextStream extends Duplex implements Ciphertext, Handler {
   readonly transport: Transport
   readonly stream = this
   /** Whether the session may go on in plain text. */
   readonly stoppable: boolean
-  listener: CipherListener = {}
+  listener: CiphertextListener = {}
   /** Whether the transport is gone. What arrived before can still be given. */
   transportClosed = false
   /** Whether the peer has ended the transport's output, and it did not merely break. */

@@ -1,11 +1,11 @@
 /**
  * The transport of a TLS connection whose handshake is done.
  *
- * Three things stand on top of each other: the bare transport; the cipher, which
+ * Three things stand on top of each other: the bare transport; the ciphertext, which
  * feeds what arrives there to the engine, a record at a time; and Node's engine,
  * a `TLSSocket` that is used for nothing but to encrypt and decrypt. This owns
  * all three. What the engine decrypts is taken from it before it could be
- * buffered, so that nothing waits above the cipher: to pause is to stop feeding.
+ * buffered, so that nothing waits above the ciphertext: to pause is to stop feeding.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,7 +18,7 @@ import { nobody } from "../../transport/duplex.ts"
 import { tlsKindOf, toFailure } from "../../transport/failure.ts"
 import { finToEnd } from "../../transport/finToEnd.ts"
 import * as Defaults from "../../base/defaults.ts"
-import { CipherDuplex } from "./ciphertext.ts"
+import { CiphertextStream } from "./ciphertext.ts"
 import { tlsInfo } from "./info.ts"
 import { has } from "../nodeInternals.ts"
 import * as Endpoint from "../../base/endpoint.ts"
@@ -27,7 +27,7 @@ export const handshakeTimeout = (options: Tls.CommonOptions): Duration.Duration 
   Duration.fromInputUnsafe(options.handshakeTimeout ?? Defaults.handshakeTimeout)
 
 /** What goes past the engine's socket, and what becomes of it once the handshake is done. */
-export class Detour extends CipherDuplex {
+export class Detour extends CiphertextStream {
   override secured(engine: NodeTls.TLSSocket, options: Tls.CommonOptions): Transport {
     return new TlsTransport(engine, this, options)
   }
@@ -39,10 +39,10 @@ type Stopped = Effect.Success<ReturnType<NonNullable<Transport["stopTls"]>>>
 class TlsTransport implements Transport {
   readonly info: ConnectionInfo
   private readonly socket: NodeTls.TLSSocket
-  private readonly cipher: CipherDuplex
+  private readonly ciphertext: CiphertextStream
   private readonly lenient: boolean
   /** How long the peer may take to agree to the end of TLS. */
-  private readonly patience: Duration.Duration
+  private readonly timeout: Duration.Duration
   private handler: Handler = nobody
   private attached = false
   /** Nothing more is told to anybody. */
@@ -58,19 +58,19 @@ class TlsTransport implements Transport {
   private readonly decrypted: Array<Uint8Array> = []
 
   /** To be made in the very call in which the engine says that the handshake is done. */
-  constructor(socket: NodeTls.TLSSocket, cipher: CipherDuplex, options: Tls.CommonOptions) {
-    this.info = { ...cipher.transport.info, tls: tlsInfo(socket) }
+  constructor(socket: NodeTls.TLSSocket, ciphertext: CiphertextStream, options: Tls.CommonOptions) {
+    this.info = { ...ciphertext.transport.info, tls: tlsInfo(socket) }
     this.socket = socket
-    this.cipher = cipher
+    this.ciphertext = ciphertext
     this.lenient = options.allowTruncation === true
-    this.stopTls = cipher.stoppable ? () => this.stop() : undefined
-    this.patience = handshakeTimeout(options)
+    this.stopTls = ciphertext.stoppable ? () => this.stop() : undefined
+    this.timeout = handshakeTimeout(options)
     // nothing may be read before there is somebody to read it
-    cipher.hold()
-    cipher.listener = {
+    ciphertext.hold()
+    ciphertext.listener = {
       onGiven: () => this.deliver(),
       onLeft: () => {
-        if (this.attached && cipher.transportClosed) cipher.flow()
+        if (this.attached && ciphertext.transportClosed) ciphertext.flow()
       },
       onTransportEnd: () => this.ended(),
       onTransportClose: (failure) => this.closed(failure),
@@ -97,11 +97,11 @@ class TlsTransport implements Transport {
 
   /** The public way to the same: what the engine says of a record is known once its turn is over. */
   private listen(): void {
-    const { cipher, socket } = this
-    cipher.turnForEach = true
+    const { ciphertext, socket } = this
+    ciphertext.turnForEach = true
     const said = () => {
-      // within a call from the cipher that is done behind it
-      if (!cipher.isGiving) this.deliver()
+      // within a call from the ciphertext that is done behind it
+      if (!ciphertext.isGiving) this.deliver()
     }
     socket.on("data", (chunk: Uint8Array) => {
       this.decrypted.push(chunk)
@@ -116,11 +116,12 @@ class TlsTransport implements Transport {
   attach(handler: Handler): void {
     this.attached = true
     this.handler = handler
-    const { cipher } = this
-    cipher.flow()
+    const { ciphertext } = this
+    ciphertext.flow()
     // what went wrong in the meantime: the tickets could not be sent
-    const { failure } = cipher
-    if (failure !== undefined && !cipher.transportClosed) process.nextTick(() => this.handler.onWriteFailure(failure))
+    const { failure } = ciphertext
+    if (failure !== undefined && !ciphertext.transportClosed)
+      process.nextTick(() => this.handler.onWriteFailure(failure))
     // what the engine found wrong, or has said of itself
     if (this.fault !== undefined || this.decrypted.length > 0 || this.notified) process.nextTick(() => this.deliver())
   }
@@ -132,7 +133,7 @@ class TlsTransport implements Transport {
   private deliver(): void {
     if (!this.attached) return
     for (const bytes of this.decrypted.splice(0)) this.handler.onData(bytes)
-    if (this.notified) this.cipher.tlsEnded = true
+    if (this.notified) this.ciphertext.tlsEnded = true
     if (this.notified && !this.endTold) {
       this.endTold = true
       this.handler.onEnd()
@@ -144,7 +145,7 @@ class TlsTransport implements Transport {
   private ended(): void {
     if (this.endTold) return
     // what broke is said by the loss that follows
-    const { endedInOrder, failure, transportClosed } = this.cipher
+    const { endedInOrder, failure, transportClosed } = this.ciphertext
     if (!endedInOrder && transportClosed && failure !== undefined) return
     const loss = finToEnd({ closeNotify: false, allowTruncation: this.lenient })
     const { handler } = this
@@ -170,17 +171,17 @@ class TlsTransport implements Transport {
     this.letGo()
     this.ending = true
     // behind the alert that the engine has sent
-    this.cipher.transport.close()
+    this.ciphertext.transport.close()
     handler.onClose({ ...failure, tls: tlsKindOf(failure.code) })
   }
 
   pause(): void {
     // a transport that is gone has to be seen, and no more can come than has come
-    if (!this.cipher.transportClosed) this.cipher.hold()
+    if (!this.ciphertext.transportClosed) this.ciphertext.hold()
   }
 
   resume(): void {
-    if (!this.over) this.cipher.flow()
+    if (!this.over) this.ciphertext.flow()
   }
 
   // ------------------------------------------------------------------------
@@ -194,7 +195,7 @@ class TlsTransport implements Transport {
     for (let i = 0; i < last; i++) socket.write(chunks[i]!)
     socket.write(chunks[last]!, (error) => {
       // what could not be sent was not handed over
-      if ((error === null || error === undefined) && this.cipher.failure === undefined) this.handler.onDrain()
+      if ((error === null || error === undefined) && this.ciphertext.failure === undefined) this.handler.onDrain()
     })
     if (last > 0) socket.uncork()
     return false
@@ -210,11 +211,11 @@ class TlsTransport implements Transport {
 
   close(unread?: boolean): void {
     if (this.over) return
-    const { cipher, socket } = this
+    const { ciphertext, socket } = this
     this.over = true
     this.ending = true
     this.handler = nobody
-    const { transport } = cipher
+    const { transport } = ciphertext
     let timer: ReturnType<typeof setTimeout> | undefined = undefined
     const done = () => {
       if (timer !== undefined) clearTimeout(timer)
@@ -226,8 +227,8 @@ class TlsTransport implements Transport {
     if (socket.writableFinished || socket.destroyed) return done()
     // the close_notify has yet to go out, and the peer may not read: from here on nobody listens to what it says
     timer = setTimeout(done, Defaults.lingerMillis)
-    cipher.listener = { onLeft: () => cipher.transportClosed && done() }
-    cipher.discard()
+    ciphertext.listener = { onLeft: () => ciphertext.transportClosed && done() }
+    ciphertext.discard()
     socket.on("finish", done)
     this.socket.end()
   }
@@ -235,7 +236,7 @@ class TlsTransport implements Transport {
   abort(): void {
     // in good order is how it ends already, in bounded time
     if (this.ending) return
-    const { transport } = this.cipher
+    const { transport } = this.ciphertext
     this.letGo()
     transport.abort()
   }
@@ -244,7 +245,7 @@ class TlsTransport implements Transport {
   private letGo(): void {
     this.over = true
     this.handler = nobody
-    this.cipher.forget()
+    this.ciphertext.forget()
     this.socket.destroy()
   }
 
@@ -253,13 +254,13 @@ class TlsTransport implements Transport {
   private stop(): Effect.Effect<Stopped, TlsFailed> {
     return Effect.suspend(() =>
       Deadline.timeoutOrElse({
-        duration: this.patience,
-        progress: Deadline.growing(() => this.cipher.heard),
-        next: this.cipher.transport.atEndOfTurn?.bind(this.cipher.transport),
+        duration: this.timeout,
+        progress: Deadline.growing(() => this.ciphertext.heard),
+        next: this.ciphertext.transport.atEndOfTurn?.bind(this.ciphertext.transport),
         orElse: () => {
           this.abort()
           const peer = Endpoint.peerOf(this.info)
-          const timeout = new StreamTimeout({ operation: "stopTls", kind: "Handshake", duration: this.patience, peer })
+          const timeout = new StreamTimeout({ operation: "stopTls", kind: "Handshake", duration: this.timeout, peer })
           return Effect.fail(new TlsFailed({ operation: "stopTls", kind: "Timeout", peer, cause: timeout }))
         }
       })(this.agreed)
@@ -269,7 +270,7 @@ class TlsTransport implements Transport {
   /** Both sides have ended TLS. */
   private get agreed(): Effect.Effect<Stopped, TlsFailed> {
     return Effect.callback((resume) => {
-      const { cipher, socket } = this
+      const { ciphertext, socket } = this
       /** What the peer said in TLS before it agreed. */
       const late: Array<Uint8Array> = []
       let size = 0
@@ -285,14 +286,14 @@ class TlsTransport implements Transport {
       }
       const check = () => {
         if (this.over || !said || !this.notified) return
-        const { transport } = cipher
-        cipher.letGo()
+        const { transport } = ciphertext
+        ciphertext.letGo()
         this.over = true
         this.handler = nobody
         socket.destroy()
-        resume(Effect.succeed({ transport, leftover: () => [...late, ...cipher.takeKept()] }))
+        resume(Effect.succeed({ transport, leftover: () => [...late, ...ciphertext.takeKept()] }))
       }
-      cipher.keepTransport = true
+      ciphertext.keepTransport = true
       this.handler = {
         onData: (bytes) => {
           late.push(bytes)
@@ -312,7 +313,7 @@ class TlsTransport implements Transport {
           else fail(failure)
         }
       }
-      cipher.flow()
+      ciphertext.flow()
       socket.end(() => {
         said = true
         check()

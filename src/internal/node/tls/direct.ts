@@ -8,7 +8,7 @@ import type { Duplex } from "node:stream"
 import type * as NodeTls from "node:tls"
 import type * as Tls from "../../../Tls.ts"
 import type { Failure, Handler, Transport } from "../../../Transport.ts"
-import type { Cipher, CipherListener } from "./ciphertext.ts"
+import type { Ciphertext, CiphertextListener } from "./ciphertext.ts"
 import type { TcpTransport } from "../tcp.ts"
 import { nobody } from "../../transport/duplex.ts"
 import { tlsKindOf, toFailure } from "../../transport/failure.ts"
@@ -22,9 +22,9 @@ import { maxAhead } from "../../base/defaults.ts"
 const nothing = (): void => {}
 
 /** Watches the socket until the engine does, and keeps what arrives for it. */
-export class DirectCipher implements Cipher, Handler {
+export class DirectCiphertext implements Ciphertext, Handler {
   readonly stream: Duplex
-  listener: CipherListener = {}
+  listener: CiphertextListener = {}
   failure: Failure | undefined = undefined
   private readonly transport: TcpTransport
   private readonly ahead: Array<Uint8Array>

@@ -14,9 +14,9 @@ import * as Endpoint from "../../base/endpoint.ts"
 import { toFailure } from "../../transport/failure.ts"
 import type { Secure, Upgrade } from "../../transport/tlsEngine.ts"
 import { toHostName } from "../../base/hostName.ts"
-import type { Cipher } from "./ciphertext.ts"
+import type { Ciphertext } from "./ciphertext.ts"
 import { canBeDirect } from "../nodeInternals.ts"
-import { DirectCipher } from "./direct.ts"
+import { DirectCiphertext } from "./direct.ts"
 import { clientContext, ServerContexts, Unusable } from "./secureContext.ts"
 import { TcpTransport } from "../tcp.ts"
 import { nameAskedFor, verificationError } from "./info.ts"
@@ -47,12 +47,12 @@ export const client = (
       return Effect.fail(ownSideFailed(operation, error))
     }
     return Effect.succeed((transport, upgrade) =>
-      handshake(operation, transport, options, upgrade, (cipher) =>
+      handshake(operation, transport, options, upgrade, (ciphertext) =>
         wanted === undefined
           ? Effect.fail(
               ownSideFailed(operation, new Error(`${JSON.stringify(name)} is no name that a certificate is for`))
             )
-          : Effect.sync(() => clientEngine(cipher, options, secureContext, wanted))
+          : Effect.sync(() => clientEngine(ciphertext, options, secureContext, wanted))
       )
     )
   })
@@ -73,14 +73,14 @@ const wantedServer = (name: string | undefined): WantedServer | undefined => {
 }
 
 const clientEngine = (
-  cipher: Cipher,
+  ciphertext: Ciphertext,
   options: Tls.ClientOptions,
   secureContext: NodeTls.SecureContext,
   wanted: WantedServer
 ): Engine => {
   const session = options.session === undefined ? undefined : sessionOf(wanted, options.session)
   const socket = NodeTls.connect({
-    socket: cipher.stream,
+    socket: ciphertext.stream,
     secureContext,
     ...alpn(options),
     ...(session === undefined ? undefined : { session }),
@@ -88,7 +88,7 @@ const clientEngine = (
     ...(wanted.asked === undefined ? undefined : { servername: wanted.asked }),
     rejectUnauthorized: options.dangerouslyAcceptAnyCertificate !== true
   })
-  cipher.engage(socket)
+  ciphertext.engage(socket)
   const { onSession } = options
   if (onSession !== undefined) {
     // resuming skips the verification: a session that was made without it must not get around it later
@@ -129,12 +129,12 @@ const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Se
       throw error
     }
     return Effect.succeed((transport, upgrade) =>
-      handshake(operation, transport, options, upgrade, (cipher) =>
+      handshake(operation, transport, options, upgrade, (ciphertext) =>
         typeof identity !== "function"
-          ? Effect.sync(() => serverEngine(cipher, options, own!, undefined))
+          ? Effect.sync(() => serverEngine(ciphertext, options, own!, undefined))
           : Effect.contextWith((services: Context.Context<never>) =>
               Effect.map(identity(undefined), (first) =>
-                serverEngine(cipher, options, contexts.of(first), (name) =>
+                serverEngine(ciphertext, options, contexts.of(first), (name) =>
                   // suspended: not every version of Node survives what is thrown in its call
                   Effect.runForkWith(services)(
                     Effect.map(
@@ -180,13 +180,13 @@ export const startTls = (
 }
 
 const serverEngine = (
-  cipher: Cipher,
+  ciphertext: Ciphertext,
   options: Tls.ServerOptions,
   secureContext: NodeTls.SecureContext,
   choose: ((name: string) => Fiber.Fiber<NodeTls.SecureContext>) | undefined
 ): Engine => {
   const clientCertificate = options.clientCertificate ?? "none"
-  const socket = new NodeTls.TLSSocket(cipher.stream, {
+  const socket = new NodeTls.TLSSocket(ciphertext.stream, {
     isServer: true,
     secureContext,
     requestCert: clientCertificate !== "none",
@@ -208,7 +208,7 @@ const serverEngine = (
           }
         })
   })
-  cipher.engage(socket)
+  ciphertext.engage(socket)
   return {
     socket,
     ready: "secure",
@@ -263,26 +263,26 @@ const handshake = (
   transport: Transport,
   options: Tls.CommonOptions,
   { leftover = [], stoppable = options.stoppable }: Upgrade = {},
-  start: (cipher: Cipher) => Effect.Effect<Engine, TlsFailed>
+  start: (ciphertext: Ciphertext) => Effect.Effect<Engine, TlsFailed>
 ): Effect.Effect<Transport, TlsFailed> =>
   Effect.suspend(() => {
     // on a socket of the system TLS is for good unless it is asked to be otherwise, whether it can be direct or not
     const socket = stoppable !== true && transport instanceof TcpTransport ? transport : undefined
-    const cipher =
+    const ciphertext =
       socket !== undefined && canBeDirect(socket.socket)
-        ? new DirectCipher(socket, leftover)
+        ? new DirectCiphertext(socket, leftover)
         : new Detour(transport, leftover, socket === undefined)
-    cipher.stream.on("error", ignore)
-    transport.attach(cipher)
+    ciphertext.stream.on("error", ignore)
+    transport.attach(ciphertext)
     const timeout = handshakeTimeout(options)
     const peer = () => Endpoint.peerOf(transport.info)
-    return Effect.raceFirst(start(cipher), left(operation, cipher)).pipe(
-      Effect.flatMap((engine) => finish(operation, cipher, engine, options)),
+    return Effect.raceFirst(start(ciphertext), left(operation, ciphertext)).pipe(
+      Effect.flatMap((engine) => finish(operation, ciphertext, engine, options)),
       // an identity that could not be found, or cannot be used
       Effect.catchDefect((defect) => Effect.fail(ownSideFailed(operation, defect))),
       Deadline.timeoutOrElse({
         duration: timeout,
-        progress: Deadline.growing(() => cipher.heard),
+        progress: Deadline.growing(() => ciphertext.heard),
         next: transport.atEndOfTurn?.bind(transport),
         orElse: () =>
           Effect.fail(
@@ -297,24 +297,24 @@ const handshake = (
       Effect.onExit((exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit)) return
-          cipher.forget()
+          ciphertext.forget()
           transport.abort()
           // and with it the engine above
-          cipher.stream.destroy()
+          ciphertext.stream.destroy()
         })
       )
     )
   })
 
 /** Fails once the peer leaves, which nobody reads of yet. */
-const left = (operation: string, cipher: Cipher): Effect.Effect<never, TlsFailed> =>
+const left = (operation: string, ciphertext: Ciphertext): Effect.Effect<never, TlsFailed> =>
   Effect.callback((resume) => {
-    cipher.listener = { onLeft: (failure) => resume(Effect.fail(peerLeft(operation, failure))) }
+    ciphertext.listener = { onLeft: (failure) => resume(Effect.fail(peerLeft(operation, failure))) }
   })
 
 const finish = (
   operation: string,
-  cipher: Cipher,
+  ciphertext: Ciphertext,
   { isRefusal, ready, socket, verify }: Engine,
   options: Tls.CommonOptions
 ): Effect.Effect<Transport, TlsFailed> =>
@@ -333,7 +333,7 @@ const finish = (
       const wrong = verify()
       if (wrong !== undefined) return fail(certificateFailed(operation, wrong))
       forget()
-      const transport = cipher.secured(socket, options)
+      const transport = ciphertext.secured(socket, options)
       // Not from inside the engine, which still has to send the tickets that belong to the handshake: microtasks and ticks
       // are run there.
       setImmediate(() => resume(Effect.succeed(transport)))
@@ -346,13 +346,13 @@ const finish = (
       else if (failure.kind !== "Unknown") fail(peerLeft(operation, failure))
       else fail(engineFailed(operation, error))
     }
-    const onClose = () => fail(peerLeft(operation, cipher.failure))
+    const onClose = () => fail(peerLeft(operation, ciphertext.failure))
     socket.on(ready, onReady)
     socket.on("error", onError)
     socket.on("close", onClose)
     // who has left will not finish the handshake, whatever the engine makes of what was said before
-    cipher.listener = { onTransportEnd: onClose, onTransportClose: onClose }
-    cipher.flow()
+    ciphertext.listener = { onTransportEnd: onClose, onTransportClose: onClose }
+    ciphertext.flow()
     return Effect.sync(() => {
       forget()
       socket.on("error", ignore)

@@ -170,7 +170,7 @@ const memory = (): number => {
 
 const pieceSize = 1024
 /** What is fed at most to find whether there is an end to it. */
-const mostFed = 1 << 20
+const maxFed = 1 << 20
 /** What may be allocated beside a message: what others do meanwhile. */
 const slack = 1 << 24
 
@@ -192,9 +192,9 @@ const withstands = (trial: Trial, what: string, front: Uint8Array, filler: numbe
     }
     let settled = push(front)
     const piece = new Uint8Array(pieceSize).fill(filler)
-    while (!settled && waiting <= maxBytes + pieceSize && waiting < mostFed) settled = push(piece)
+    while (!settled && waiting <= maxBytes + pieceSize && waiting < maxFed) settled = push(piece)
     const grown = memory() - before
-    const limit = 4 * Math.min(maxBytes, mostFed) + slack
+    const limit = 4 * Math.min(maxBytes, maxFed) + slack
     if (grown > limit) return broken(`${what}: ${grown} bytes were allocated, its bound is ${maxBytes}`)
     return holds(
       settled || waiting <= maxBytes + pieceSize,

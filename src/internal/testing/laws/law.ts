@@ -11,7 +11,7 @@ import type * as Connection from "../../../Connection.ts"
 import type { CloseOutcome } from "../../../StreamWriter.ts"
 import * as HexDump from "../hexDump.ts"
 import { timelineOf } from "../network/wire.ts"
-import * as Patience from "../time/realTime.ts"
+import * as RealTime from "../time/realTime.ts"
 import { lawPatience } from "../../base/defaults.ts"
 
 /** See `StreamLaws.LawViolation`. */
@@ -32,7 +32,7 @@ export class LawViolation extends Schema.TaggedError<LawViolation>("effect-byte-
 }
 
 /** How long a law waits for what must happen. */
-export const PatienceOf = Context.Reference<Duration.Input>("effect-byte-streams/testing/StreamLaws/patience", {
+export const RealTimeBound = Context.Reference<Duration.Input>("effect-byte-streams/testing/StreamLaws/patience", {
   defaultValue: () => lawPatience
 })
 
@@ -60,9 +60,9 @@ export const holds = (condition: boolean, found: string | (() => string)): Effec
 
 /** Fails as a broken law that `what` did not come to its end. */
 export const within = <A, E, R>(what: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Broken, R> =>
-  Effect.flatMap(Effect.service(PatienceOf), (input) => {
-    const patience = Duration.fromInputUnsafe(input)
-    return Patience.within(effect, patience, broken(`${what}: not within ${Duration.format(patience)}`))
+  Effect.flatMap(Effect.service(RealTimeBound), (input) => {
+    const bound = Duration.fromInputUnsafe(input)
+    return RealTime.within(effect, bound, broken(`${what}: not within ${Duration.format(bound)}`))
   })
 
 /** It comes to its end, in time, and well. */
@@ -149,7 +149,7 @@ export const eventually = <E, R>(
     what,
     Effect.gen(function* () {
       // a few turns first: in memory it is a matter of those
-      for (let turn = 0; !(yield* condition); turn++) yield* turn < 100 ? Effect.yieldNow : Patience.realSleep(1)
+      for (let turn = 0; !(yield* condition); turn++) yield* turn < 100 ? Effect.yieldNow : RealTime.realSleep(1)
     })
   )
 
@@ -175,7 +175,7 @@ export const turns = (count: number): Effect.Effect<void> =>
   })
 
 /** Time enough for what must not happen to have happened, also where the event loop goes round slowly. */
-export const aWhile: Effect.Effect<void> = Effect.andThen(Patience.realSleep(40), turns(50))
+export const aWhile: Effect.Effect<void> = Effect.andThen(RealTime.realSleep(40), turns(50))
 
 // ---------------------------------------------------------------------------
 // bytes

@@ -16,7 +16,7 @@ export const standStill = (millis: number): void => {
 /** Fails with `onTimeout` if real time runs out first. */
 export const within = <A, E, R, E2, R2>(
   effect: Effect.Effect<A, E, R>,
-  patience: Duration.Duration,
+  bound: Duration.Duration,
   onTimeout: Effect.Effect<never, E2, R2>
 ): Effect.Effect<A, E | E2, R | R2> =>
-  Duration.isFinite(patience) ? Effect.raceFirst(effect, Effect.andThen(realClock.sleep(patience), onTimeout)) : effect
+  Duration.isFinite(bound) ? Effect.raceFirst(effect, Effect.andThen(realClock.sleep(bound), onTimeout)) : effect
