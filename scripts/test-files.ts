@@ -19,13 +19,14 @@ const world =
 
 /**
  * Unit tests by what they import, which `npm run test:unit` leaves to `npm test` all the same, because each takes seconds:
- * those that count or time what many megabytes cost, the one that runs a thousand programs, and the one in which laws have
- * to run out of patience.
+ * those that count or time what many megabytes cost, the one that runs a thousand programs, and those in which laws have
+ * to find what is wrong.
  */
 const heavy: ReadonlyArray<string> = [
   "test/frame/linear.test.ts",
   "test/read/linear.test.ts",
   "test/runtime/yields.test.ts",
+  "test/testing/frameLaws.test.ts",
   "test/testing/streamLaws.test.ts"
 ]
 
