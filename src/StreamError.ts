@@ -15,10 +15,12 @@
  * | `ClosedStream` | this side has ended the stream | stop |
  * | `ConnectionLost` | the peer or the system broke the connection | connect again |
  * | `StreamBusy` | two fibers read at a time | let one fiber read |
- * | `StreamTimeout` | a timeout was reached | kind `Read`: try again; others: connect again |
+ * | `StreamTimeout` | a timeout was reached | kind `Read` or `Answer`: try again; others: connect again |
  * | `ConnectFailed` | no connection could be opened | try again later |
  * | `ListenFailed` | a server could not listen | mend the settings |
  * | `TlsFailed` | TLS could not be agreed on, or was cut off | see its kinds |
+ * | `RequestLost` | no answer comes any more to a request of an exchange | ask elsewhere if `sent` is `"No"` |
+ * | `ProtocolViolation` | the peer of an exchange breaks its protocol | give up the connection |
  *
  * Wrong arguments are no errors of this kind: the effect dies, with a message that names the operation, the option and
  * the value.
@@ -283,6 +285,7 @@ export type StreamBusy = Errors.StreamBusy
  *   error.
  * - `Connect`, `Handshake`: there is no connection. The error is the `cause` within `ConnectFailed` and `TlsFailed`, of
  *   kind `Timeout` both.
+ * - `Answer`: a call of an `Exchange` waited too long, by `callTimeout`. The exchange goes on.
  * - `Lookup`: there is no server. The error is the `cause` within `ListenFailed`, of kind `Timeout`.
  *
  * A close that takes too long does not fail: its outcome is `TimedOut`.
