@@ -31,7 +31,7 @@ export const unix = (path: string): NetAddress.UnixPathAddress => NetAddress.uni
 export const ofEveryConnection = (server: Net.Server): NetAddress.InetAddress | undefined => {
   const listening = server.address()
   if (listening === null || typeof listening === "string") return undefined
-  // whoever listens on all addresses is reached at any, and those of one link are nothing without it
+  // a server on all addresses is reached at any of them, and an address of one link means nothing without the link
   return /^(0\.0\.0\.0$|::$|fe80:)/i.test(listening.address) ? undefined : inet(listening.address, listening.port)
 }
 

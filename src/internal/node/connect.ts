@@ -56,7 +56,7 @@ const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effe
     }).pipe(
       Effect.catch((attempt) => {
         if (attempt.code !== "EAGAIN") return Effect.fail(attempt)
-        // of many who try again none should do it in step with the others: the queue would be full each time
+        // many clients that try again must not do so in step: the queue would be full each time
         waiting[0] = queueIsFull(path)
         return Effect.andThen(
           Effect.sleep(pause * (0.5 + Math.random())),
@@ -189,7 +189,7 @@ const open = (
 
 /**
  * A socket whose own port, chosen by the system perhaps, is the one that it connects to meets itself where nobody listens
- * (simultaneous open, RFC 9293, 3.5). It would read what it writes, and keep the port from whoever is to listen there.
+ * (simultaneous open, RFC 9293, 3.5). It would read its own writes, and keep the port from the server that is to listen there.
  */
 const connectedToItself = (socket: Net.Socket): boolean =>
   socket.localPort !== undefined &&

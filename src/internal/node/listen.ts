@@ -50,10 +50,10 @@ const listenWith = (
     const bound: Array<Bound> = []
     const close = Effect.sync(() => {
       for (const { cleanup } of bound.splice(0)) cleanup()
-      // connections go on: who accepted them closes them
+      // connections go on: the server that accepted them closes them
       for (const server of accept.servers) server.close()
       accept.servers.clear()
-      // who is still in the middle of a handshake was not accepted
+      // a client in the middle of a handshake was not accepted yet
       for (const handshake of handshakes) handshake.interruptUnsafe()
     })
     const bind =

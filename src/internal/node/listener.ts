@@ -41,7 +41,7 @@ export const makeServer = (
   const server = Net.createServer({ ...socketOptions(options), pauseOnConnect: true }, (socket) => {
     accept.onTransport(new TcpTransport(socket, info ?? NodeAddress.infoOf(socket, local), loadTls))
   }).on("error", (error) => {
-    // while it does not listen yet, whoever starts it is told as well
+    // before it listens, `start` is told as well
     if (server.listening) accept.onAcceptError?.(toFailure(error))
   })
   accept.servers.add(server)

@@ -18,6 +18,9 @@
  * The event `_tlsError` needs no probe: it is heard beside `error`, which says the same where Node's private one does not
  * come. (Node's bare engines of servers say it there alone, which `directTls` relies on and looks for.) `verify` is left
  * alone only by its name, and not by `1`: Node's own bare engines of servers have no public word for it.
+ *
+ * One more is elsewhere, since it is looked for in streams of any make: `transport/streamInput` reads in
+ * `_readableState.decoder` the first bytes of a character whose others never came.
  */
 import * as Net from "node:net"
 import { getSystemErrorName } from "node:util"

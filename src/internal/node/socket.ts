@@ -12,13 +12,13 @@ import * as NodeInternals from "./nodeInternals.ts"
 import * as SharedReadMemory from "./sharedReadMemory.ts"
 
 // Up to libuv 1.51 (Node 22) a reset that arrives together with data is reported as the end of the stream, and the system
-// still keeps it for whoever reads next.
+// still keeps it for the next read.
 const [uvMajor = 0, uvMinor = 0] = process.versions.uv.split(".").map(Number)
 const resetLooksLikeEnd = uvMajor === 1 && uvMinor < 52
 
 const scratch = new Uint8Array(1)
 
-/** What the system says to whoever reads on behind what was reported as the end: what is wrong with it, if anything. */
+/** The error that the system gives to a read behind the reported end, if it gives one. */
 const behindTheEnd = (socket: Net.Socket): unknown => {
   const fd = NodeInternals.descriptorOf(socket)
   if (fd === undefined) return undefined

@@ -59,7 +59,7 @@ export class TcpTransport extends NodeTransport {
 
   startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {
     return Effect.suspend(() => {
-      // the end and the loss of the connection are told to whoever attaches later
+      // the end and the loss of the connection are told to the handler that attaches next
       const meanwhile: Array<Uint8Array> = []
       this.meanwhile = meanwhile
       this.handler = { ...nobody, onData: (bytes) => void meanwhile.push(bytes) }

@@ -31,7 +31,7 @@ export const keepHalfOpen = (stream: WritableLike): void => {
   if (stream.allowHalfOpen === false) Reflect.set(stream, "allowHalfOpen", true)
 }
 
-/** Where there is nobody who could be told of it if even that fails. */
+/** Where nobody is left to be told of a failure. */
 export const destroyQuietly = (stream: ReadableLike | WritableLike, error?: Error): void => {
   try {
     stream.destroy(error)
@@ -40,7 +40,7 @@ export const destroyQuietly = (stream: ReadableLike | WritableLike, error?: Erro
   }
 }
 
-/** Whoever reads the other end is not to take what was cut off for complete. Never throws. */
+/** The reader of the other end must not take a stream that was cut off for complete. Never throws. */
 export const breakOff = (stream: ReadableLike | WritableLike): void => {
   const { resetAndDestroy, writableEnded, writableFinished } = stream as Partial<WritableLike> & {
     resetAndDestroy?(): unknown
@@ -123,7 +123,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   }
 
   arrived(chunk: unknown): void {
-    // who let go of it does not care what it is
+    // nobody is left to whom it matters
     if (this.handler === nobody) return
     const { linger } = this
     if (linger !== undefined && this.handler === linger) linger.onData()
@@ -190,7 +190,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   }
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
-    // Whoever reads the other end may be given this very memory: only a copy is safe. And one for all, so that what the
+    // The reader of the other end may be given this very memory: only a copy is safe. And one for all, so that what the
     // stream does with it begins within this call, and what it throws is caught.
     this.duplex.write(Bytes.joined(chunks), (error) => {
       // not from within this call: the handler counts on it

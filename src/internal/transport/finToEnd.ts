@@ -2,8 +2,8 @@
  * FIN → end of the stream. The only place that decides whether what looks like the end of a peer's output is one.
  *
  * - A reset that the system reports as the end is a reset, and the stream is lost.
- * - Over TLS the end is the peer's `close_notify`. A FIN without one may be anybody's who cut the connection: the stream is
- *   lost, unless the program allows that (`allowTruncation`).
+ * - Over TLS the end is the peer's `close_notify`. Without one somebody may have cut the connection: the stream is lost,
+ *   unless the program allows that (`allowTruncation`).
  * - Every other FIN is the end.
  */
 import type { Failure } from "../../Transport.ts"

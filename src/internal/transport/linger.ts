@@ -54,7 +54,7 @@ export class Linger implements Handler {
     afterRound(() => this.listen())
   }
 
-  /** Whoever owns it is done with it: it stays only for a peer that speaks. */
+  /** The owner is done with it: it stays only for a peer that speaks. */
   release(): void {
     this.released = true
     if (this.listening && !this.held) this.end()

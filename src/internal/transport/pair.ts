@@ -72,7 +72,7 @@ export class PairTransport implements Transport, InputOwner {
   // ------------------------------------------------------------------------
 
   private arrived(chunk: unknown): void {
-    // who let go of it does not care what it is
+    // nobody is left to whom it matters
     if (this.linger !== undefined) this.linger.onData()
     else if (this.handler !== nobody && this.reading === "open") this.input.arrived(chunk)
   }
@@ -101,7 +101,7 @@ export class PairTransport implements Transport, InputOwner {
 
   /** The readable is no more. */
   private inputGone(): void {
-    // what it has read ahead is for whoever attaches
+    // what it has read ahead is for the handler that attaches
     if (this.reading !== "open" || (this.handler === nobody && !this.closing)) return
     if (!this.closing) this.input.rescue()
     this.reading = "broken"
@@ -192,7 +192,7 @@ export class PairTransport implements Transport, InputOwner {
 
   private outputClosed(): void {
     if (this.writing !== "open") return
-    // Whoever reads the other end has left. As over a socket that is told to whoever writes, for the other half may have
+    // The reader of the other end has left. As over a socket, writes are told of that, for the other half may have
     // much to say yet, and come to a good end; and to nobody, if there is nothing left to write.
     if (!this.holding && this.writable.writableEnded) this.outputFinished()
     else if (this.holding || this.reading !== "open") this.outputBroke(this.writable.errored)
@@ -254,7 +254,7 @@ export class PairTransport implements Transport, InputOwner {
     })
     if (this.writing === "open") this.end()
     else this.linger.everythingSent()
-    // thrown away, so that whoever still writes is not cut off
+    // thrown away, so that a peer that still writes is not cut off
     if (!readable.destroyed) this.resume()
     this.settle()
   }

@@ -6,7 +6,7 @@ import type { ReadableLike } from "../../Connection.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 
-/** Whose input it is. */
+/** The transport that an input belongs to. */
 export interface InputOwner {
   received(bytes: Uint8Array): void
   /** The stream cannot be read on: it throws, or what it says is neither bytes nor text. Nothing behind that is heard. */

@@ -18,7 +18,7 @@ export interface Upgrade {
 export type Secure = (transport: Transport, upgrade?: Upgrade) => Effect.Effect<Transport, TlsFailed>
 
 interface TlsEngine {
-  /** The client's side of one connection to `host`. Fails where the options cannot work, whoever the server is. */
+  /** The client's side of one connection to `host`. Fails where the options cannot work with any server. */
   client(operation: string, options: Tls.ClientOptions, host: string | undefined): Effect.Effect<Secure, TlsFailed>
   /** The server's side of all connections of a listener. */
   listening(options: ListenOptions, tls: Tls.ServerOptions): Effect.Effect<Secure, ListenFailed>

@@ -10,7 +10,7 @@
  *
  * It never ends, closes or aborts the transport on its own: the engine's end is
  * the transport's end, unless the session goes on in plain text, and everything
- * else is for whoever owns both.
+ * else is for the owner of both.
  */
 import { Duplex } from "node:stream"
 import type * as NodeTls from "node:tls"
@@ -20,7 +20,7 @@ import type { Failure, Handler, Transport } from "../../../Transport.ts"
 /** The length of a TLS record's header: type, version, length. */
 const headerBytes = 5
 
-/** Who is told of what goes on below, as far as it matters to them. */
+/** Is told of what goes on below, as far as that matters above. */
 export interface CiphertextListener {
   /** The engine has dealt with a piece. */
   readonly onGiven?: () => void
@@ -145,7 +145,7 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   }
 
   // ------------------------------------------------------------------------
-  // what whoever owns it calls
+  // what the owner calls
   // ------------------------------------------------------------------------
 
   engage(): void {}
@@ -210,7 +210,7 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
       if (this.turnForEach) this.awaitTurn()
     }
     this.giving = false
-    // who was told of a piece may have let go
+    // the listener may have let go
     if (this.isReleased) return
     if (this.queue.length > 0) this.pauseTransport()
     else if (this.flowing) this.resumeTransport()
@@ -293,7 +293,7 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   // what the engine calls
   // ------------------------------------------------------------------------
 
-  // How fast it is given what arrives is for whoever owns it to say, not for the engine.
+  // The owner says how fast the engine is given what arrives, and not the engine.
   override pause(): this {
     return this
   }

@@ -141,7 +141,7 @@ class DirectTlsTransport extends NodeTransport {
     // not deleted, which would make the engine an object that is slow to use
     this.duplex._read = this.read
     super.attach(handler)
-    // what the engine sent at the end of the handshake; who only writes would wait for ever behind it
+    // the engine has sent something at the end of the handshake, and a program that only writes would wait for ever behind it
     const handle = engineHandleOf(this.duplex)
     if (handle !== null && keepsUnsent(handle)) inTwoTurns(() => this.checkSending())
     if (!this.duplex.destroyed) this.duplex._read(0)
@@ -279,7 +279,7 @@ const inTwoTurns = (task: () => void): void => void setImmediate(setImmediate, t
  * Whether what the engine calls the end is that of TLS, and not that of the connection; to be asked in the very call.
  *
  * The engine says the same of both. But the system does not read on behind the end of a connection, and does behind a
- * `close_notify`, which is a read like any other; and it answers who wants it to read what it reads already with an error.
+ * `close_notify`, which is a read like any other; and a second request to read is answered with an error.
  */
 const endsTls = (engine: Net.Socket): boolean => {
   const handle = engineHandleOf(engine)

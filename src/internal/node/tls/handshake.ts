@@ -30,7 +30,7 @@ const alpn = (options: Tls.CommonOptions) =>
 // sides
 // ---------------------------------------------------------------------------
 
-/** The client's side of one connection to `host`. Fails where the options cannot work, whoever the server is. */
+/** The client's side of one connection to `host`. Fails where the options cannot work with any server. */
 export const client = (
   operation: string,
   options: Tls.ClientOptions,
@@ -66,7 +66,7 @@ interface WantedServer {
 }
 
 const wantedServer = (name: string | undefined): WantedServer | undefined => {
-  // nothing says who it is, as over a Unix socket
+  // there is no name, as over a Unix socket
   if (name === undefined) return { name: "localhost", asked: undefined }
   const host = toHostName(name)
   return host === undefined ? undefined : { name: host.name, asked: host.isAddress ? undefined : host.name }
@@ -102,8 +102,8 @@ const clientEngine = (
 }
 
 /**
- * Who resumes a session is not asked for a certificate, and so for no name: a session is good for the server that it was
- * made with, and says which that is.
+ * A client that resumes a session is shown no certificate, and so checks no name. A session is good for the server that it
+ * was made with, and says which that is.
  */
 const sessionName = ({ name }: WantedServer): Buffer => Buffer.from(`${name}\n`)
 
@@ -115,7 +115,7 @@ const sessionOf = (wanted: WantedServer, bound: Uint8Array): Buffer | undefined 
   return name.equals(bound.subarray(0, name.length)) ? Buffer.from(bound.subarray(name.length)) : undefined
 }
 
-/** The server's side of any number of connections. Fails where the options cannot work, whoever the clients are. */
+/** The server's side of any number of connections. Fails where the options cannot work with any client. */
 const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Secure, Unusable> =>
   Effect.suspend(() => {
     const { identity } = options
@@ -149,7 +149,7 @@ const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Se
     )
   })
 
-/** The server's side for who listens. */
+/** The server's side of all connections of a listener. */
 export const listening = (options: ListenOptions, tls: Tls.ServerOptions): Effect.Effect<Secure, ListenFailed> =>
   Effect.mapError(
     server("startServer", tls),
@@ -350,7 +350,7 @@ const finish = (
     socket.on(ready, onReady)
     socket.on("error", onError)
     socket.on("close", onClose)
-    // who has left will not finish the handshake, whatever the engine makes of what was said before
+    // a peer that has left will not finish the handshake, whatever the engine makes of its last bytes
     ciphertext.listener = { onTransportEnd: onClose, onTransportClose: onClose }
     ciphertext.flow()
     return Effect.sync(() => {

@@ -5,7 +5,7 @@ import * as NodeTls from "node:tls"
 import type * as Tls from "../../../Tls.ts"
 import { maxAuthorities } from "../../base/defaults.ts"
 
-/** This side cannot speak TLS: something that it was given does not work, whoever the peer is. */
+/** This side cannot speak TLS: something that it was given does not work, with any peer. */
 export class Unusable extends Error {
   /** OpenSSL's word for it. */
   readonly code: string | undefined
@@ -20,7 +20,7 @@ export class Unusable extends Error {
 interface Profile {
   /** Equal for those that are equal, whichever object they were said in. */
   readonly key: string
-  /** Who is trusted, instead of the authorities that Node ships, and the digest of that. */
+  /** The authorities that are trusted instead of those that Node ships, and their digest. */
   readonly trusted: { readonly authorities: Array<string>; readonly digest: string } | undefined
   readonly versions: Pick<NodeTls.SecureContextOptions, "minVersion" | "maxVersion">
 }
@@ -57,7 +57,7 @@ export const clientContext = (options: Tls.ClientOptions): NodeTls.SecureContext
 
 /**
  * Preparing an identity is expensive, and a session is only resumed with the context that it was made with. So one that
- * is used again is prepared once for all who ask the same of their clients, and trust the same.
+ * is used again is prepared once for all servers that ask the same of their clients and trust the same authorities.
  */
 const prepared = new WeakMap<Tls.Identity, Recent<NodeTls.SecureContext>>()
 
@@ -73,7 +73,7 @@ export class ServerContexts {
 
   of(identity: Tls.Identity): NodeTls.SecureContext {
     let contexts = prepared.get(identity)
-    // a few: who keeps an identity may change whom it trusts again and again
+    // a few: a program may keep an identity, and change the authorities that it trusts again and again
     if (contexts === undefined) prepared.set(identity, (contexts = new Recent(16)))
     // tickets are bound to it; without one, sessions of clients with certificates cannot be resumed
     return contexts.get(this.profile.key, () =>

@@ -1,4 +1,4 @@
-/** Laws of closing: what still arrives, who is woken, and how long it may take. */
+/** Laws of closing: what still arrives, which waits it ends, and how long it may take. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { CloseOutcome } from "../../../StreamWriter.ts"

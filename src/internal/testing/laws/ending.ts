@@ -1,4 +1,4 @@
-/** Laws of the end: of one direction, of an item that is cut off by it, and as those see it who do not read. */
+/** Laws of the end: of one direction, of an item that is cut off by it, and as a program sees it that does not read. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

@@ -1,4 +1,4 @@
-/** Laws of backpressure: who waits for whom, what is bounded, and in which order they go on. */
+/** Laws of backpressure: which side waits, what is bounded, and in which order waiting fibers go on. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { StreamWriter } from "../../../StreamWriter.ts"

@@ -44,7 +44,7 @@ interface Pair {
 /** Two connected ends, with these options at both. */
 export type MakePair<in out E, in out R> = (options?: Connection.Options) => Effect.Effect<Pair, E, R | Scope.Scope>
 
-/** A law has been broken; who checks it adds its name. */
+/** A law has been broken. `law` adds its name. */
 export class Broken {
   readonly _tag = "Broken"
   readonly found: string

@@ -1,4 +1,4 @@
-/** Laws of whose memory is whose. */
+/** Laws of memory: which side owns it, and when. */
 import * as Effect from "effect/Effect"
 import * as Random from "../random.ts"
 import { areBytes, failsWith, finishes, holds, isText, law, type Law, meanwhile, pattern, succeeds } from "./law.ts"

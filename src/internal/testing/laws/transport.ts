@@ -1,6 +1,6 @@
 /**
  * The contract of `Transport` as laws, checked on transports that nobody is
- * attached to yet: who may call whom and when, and whose memory is whose.
+ * attached to yet: which calls may come when, and which side owns memory.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -93,7 +93,7 @@ const ownMemory = law(
         yield* a.write(memory)
         memory.fill(0xee)
         yield* arrives(b, concat(sent).length)
-        // whoever sent it must not see what becomes of it, nor the other way round
+        // the sender must not see what becomes of it, nor the other way round
         yield* areBytes("what arrived", b.received, concat(sent))
       }
       // nor while the peer does not read: what has been taken may still lie somewhere on its way

@@ -1,4 +1,4 @@
-/** One address of a network in memory that is listened on, and those who come to it. */
+/** One address of a network in memory that is listened on, and the clients that come to it. */
 import type { SocketAddress } from "effect/net/NetAddress"
 import type { ListenEvents } from "../../../Network.ts"
 import type * as Faults from "../../../testing/Faults.ts"
@@ -21,7 +21,7 @@ export const servesInet =
     return address === target.address
   }
 
-/** Who is told of what comes. */
+/** Is told of the connections that come. */
 export interface Accepting extends ListenEvents {
   readonly onTransport: (transport: Transport) => void
 }
@@ -75,7 +75,7 @@ export class Bound {
 
   close(): void {
     this.closed = true
-    // who was not accepted is told, also over a Unix socket
+    // a client that was not accepted is told, also over a Unix socket
     for (const link of this.waiting.splice(0)) link.server.reset()
   }
 }

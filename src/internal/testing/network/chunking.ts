@@ -10,7 +10,7 @@ import * as Random from "../random.ts"
  */
 export type Cutter = (offset: number, left: number, length: number) => number
 
-/** `seed` is that of the network, for those who give none of their own. */
+/** `seed` is that of the network, where `chunking` has none of its own. */
 export const cutter = (operation: string, name: string, chunking: Chunking, seed: number): Cutter => {
   if (typeof chunking === "string") {
     switch (chunking) {

@@ -1,6 +1,5 @@
 /**
- * What makes an in-memory network go: things to do, each in a turn of its own,
- * in the order of time.
+ * The event queue of a network in memory: things to do, each in a turn of its own, in the order of time.
  *
  * Nothing is done inside the call that asks for it. A thing that is due waits
  * for the fiber scheduler's next turn, and a later one for Effect's `Clock`, so
@@ -36,7 +35,7 @@ export class EventQueue {
 
   constructor(context: Context.Context<never>) {
     this.clock = Context.get(context, Clock.Clock)
-    // nothing else of whoever happened to be the first to use the network
+    // nothing else of the fiber that happened to use the network first
     this.context = Context.make(Clock.Clock, this.clock).pipe(
       Context.add(Scheduler.Scheduler, Context.get(context, Scheduler.Scheduler))
     )
@@ -73,8 +72,7 @@ export class EventQueue {
   }
 
   /**
-   * As `soon`, also if this has stopped or does: whoever counts turns, lest a
-   * wait be without end, counts on them.
+   * As `soon`, also if this has stopped or does. Bounds on waiting count turns, and would not end without it.
    */
   endOfTurn(task: () => void): void {
     if (this.stopped) queueMicrotask(task)

@@ -2,7 +2,7 @@
 import type * as Faults from "../../../testing/Faults.ts"
 import * as Argument from "../../base/argument.ts"
 
-/** Who sends in a direction. */
+/** The side that sends in a direction. */
 export type Side = "client" | "server"
 
 /** What happens in one direction, behind a number of bytes. */
@@ -13,7 +13,7 @@ export interface PathFault {
   readonly millis: number
 }
 
-/** A fault in no possible place would never happen, and whoever tests with it would be none the wiser. */
+/** A fault in an impossible place would never happen, and no test would tell. */
 export const checkFault = (operation: string, name: string, fault: Faults.Fault): void => {
   Argument.positive(operation, `${name}.connection`, fault.connection)
   if ("from" in fault) {

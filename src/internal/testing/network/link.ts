@@ -23,7 +23,7 @@ const nobody: Handler = {
   onClose: () => {}
 }
 
-/** A direction of a link, by who sends. */
+/** A direction of a link. */
 export interface Direction {
   readonly path: Path
   readonly faults: ReadonlyArray<PathFault>
@@ -194,7 +194,7 @@ export class LinkEnd implements Transport {
 
   startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {
     return Effect.suspend(() => {
-      // what comes meanwhile waits for whoever attaches next
+      // what comes meanwhile waits for the handler that attaches next
       this.incoming.pause()
       this.handler = nobody
       this.attached = false
@@ -243,7 +243,7 @@ export class LinkEnd implements Transport {
   strayed(peer: LinkEnd): void {
     const { now } = this.link.eventQueue
     if (now < this.lingersUntil) {
-      // who speaks is listened to for longer
+      // a peer that speaks is listened to for longer
       this.lingersUntil = Math.min(this.closedAt + lingerMillis, Math.max(this.lingersUntil, now + quietMillis))
       return
     }

@@ -1,4 +1,4 @@
-/** Who listens on a network in memory, and where. */
+/** The listeners of a network in memory, and their addresses. */
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -33,7 +33,7 @@ export class Listeners {
   }
 
   // ------------------------------------------------------------------------
-  // to those who connect
+  // for connecting
   // ------------------------------------------------------------------------
 
   /** The code that says why nobody is met at a path. */

@@ -1,4 +1,4 @@
-/** The `Network` service in memory: connecting, to those who listen (`listeners`) under their names (`names`). */
+/** The `Network` service in memory. Here is connecting; listening is in `listeners`, and finding a name in `names`. */
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -37,7 +37,7 @@ export class MemoryNetwork {
   private connections = 0
   private clientPort = firstClientPort
 
-  /** `loadTls` is for those who speak TLS over it. */
+  /** `loadTls` loads what speaks TLS over it. */
   constructor(options: TestNetwork.Options, loadTls: LoadTls) {
     this.wire = new Wire("TestNetwork", options, loadTls)
     this.loadTls = loadTls

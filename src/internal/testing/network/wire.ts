@@ -31,7 +31,7 @@ export class Wire {
   private readonly room: Record<Side, Path["room"]> | undefined
   private readonly eventQueues = new Map<Clock.Clock, EventQueue>()
 
-  /** `room` replaces the capacity of the options, by who sends. */
+  /** `room` replaces the capacity of the options, for each sending side. */
   constructor(
     operation: string,
     options: TestNetwork.WireOptions,
@@ -52,7 +52,7 @@ export class Wire {
     this.direction("server", 1)
   }
 
-  /** What drives the connections of those whose clock this is. */
+  /** What drives all connections under one clock. */
   eventQueue(context: Context.Context<never>): EventQueue {
     const clock = Context.get(context, Clock.Clock)
     let eventQueue = this.eventQueues.get(clock)
