@@ -3,6 +3,7 @@
  *
  * A module of its own, because `Schema` costs a program some 40 milliseconds when it starts.
  *
+ * @stability unstable
  * @since 0.1.0
  */
 import * as Function from "effect/Function"
@@ -30,7 +31,9 @@ import * as FrameSchema from "./internal/frame/schema.ts"
  *
  * console.log(point.maxBytes) // => 16
  * ```
+ * @see {@link ndjson} for JSON.
  *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
@@ -69,6 +72,9 @@ export const schema: {
  * console.log(new TextDecoder().decode(bytes).trim()) // => {"id":1,"method":"ping"}
  * ```
  *
+ * @see {@link schema} for any other frame of a value that a schema describes.
+ *
+ * @stability unstable
  * @category constructors
  * @since 0.1.0
  */
