@@ -223,16 +223,18 @@ it.effect(
   "streams of messages, good and bad, cut anywhere and read by reads that are given up, are what they are in one piece",
   () =>
     Effect.gen(function* () {
-      let interruptions = 0
+      let [programs, interruptions] = [0, 0]
+      const count = (outcome: { readonly interruptions: number }) => {
+        programs++
+        interruptions += outcome.interruptions
+      }
       yield* forAll(
         Programs.programs,
-        (program) =>
-          Effect.promise(() => Programs.run(program)).pipe(
-            Effect.map((outcome) => void (interruptions += outcome.interruptions))
-          ),
+        (program) => Effect.promise(() => Programs.run(program)).pipe(Effect.map(count)),
         { numRuns: 150 }
       )
-      assert.isAbove(interruptions, 500)
+      // by how many there were: a unit run has fewer
+      assert.isAbove(interruptions, (500 / 150) * programs)
     })
 )
 
