@@ -123,6 +123,21 @@ describe("callAll", () => {
   )
 })
 
+it.effect("callAll of several runs was sent in part, once the first run was", () =>
+  Effect.gen(function* () {
+    const { client, server } = yield* pipelined({ maxInFlight: 2 })
+    const all = yield* start(client.callAll(["a", "b", "c"]))
+    const other = yield* startAll(["x", "y"].map(client.call))
+    yield* server.asked(2)
+    yield* server.answer("A", "B")
+    yield* server.asked(2)
+    // the last run still waits for its turn
+    yield* server.abort
+    assert.strictEqual((yield* lostOf(all)).sent, "Maybe")
+    for (const call of other) yield* lostOf(call)
+  })
+)
+
 describe("stream", () => {
   const isLast = (answer: string) => answer === "."
 

@@ -9,11 +9,11 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Connection } from "../../Connection.ts"
 import type { CallError, Closed, Exchange } from "../../Exchange.ts"
-import type { LostCause, RequestLost } from "../../StreamError.ts"
+import type { LostCause } from "../../StreamError.ts"
 import type { StreamReader } from "../../StreamReader.ts"
 import type { StreamWriter } from "../../StreamWriter.ts"
 import * as Argument from "../base/argument.ts"
-import { ClosedStream, StreamTimeout } from "../base/errors.ts"
+import { ClosedStream, RequestLost, StreamTimeout } from "../base/errors.ts"
 import * as Deadline from "../runtime/deadline.ts"
 import { Await, Batch, Call } from "./call.ts"
 import { type Engine, isStreamFailure } from "./engine.ts"
@@ -61,9 +61,10 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
     Effect.suspend(() => {
       const all = Array.from(Argument.iterable("callAll", requests))
       if (all.length <= this.maxInFlight) return this.run(all)
-      const runs = Array.from({ length: Math.ceil(all.length / this.maxInFlight) }, (_, i) =>
-        this.run(all.slice(i * this.maxInFlight, (i + 1) * this.maxInFlight))
-      )
+      const runs = Array.from({ length: Math.ceil(all.length / this.maxInFlight) }, (_, i) => {
+        const run = this.run(all.slice(i * this.maxInFlight, (i + 1) * this.maxInFlight))
+        return i === 0 ? run : Effect.mapError(run, behindOthers)
+      })
       return Effect.map(Effect.all(runs), (answers) => answers.flat())
     })
 
@@ -210,6 +211,10 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
     })
   }
 }
+
+/** Of several runs the first were sent, whatever became of this one. */
+const behindOthers = (error: CallError): CallError =>
+  error._tag === "RequestLost" ? new RequestLost({ sent: "Maybe", cause: error.cause }) : error
 
 /** A dialogue has failed: what the peer says next is an answer to nobody knows what. */
 export const outOfStep = (cause: Cause.Cause<unknown>): LostCause => {
