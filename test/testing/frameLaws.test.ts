@@ -176,7 +176,7 @@ describe("frames that are no good", () => {
 
 describe("every constructor keeps the laws", () => {
   it.effect.each(constructors.map((sample) => [sample.name, sample] as const))("%s", ([, sample]) =>
-    holdsFor(sampled(sample, 4))
+    holdsFor(sampled(sample, 2))
   )
   it.effect("what refers to itself", () =>
     holdsFor({
