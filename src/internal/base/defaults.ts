@@ -217,6 +217,9 @@ export const lawPatience = Duration.seconds(20)
 /** Calls. So many are unanswered at once: enough to fill any connection, and few enough to keep. */
 export const maxCallsInFlight = 1024
 
+/** Calls. So many that were cancelled are remembered at least, for an answer may still come. */
+export const maxCancelledCalls = 1024
+
 /** Milliseconds. What closing an exchange waits for answers, and what the rest of a stream may take that was left. */
 export const drainTimeout = 10_000
 

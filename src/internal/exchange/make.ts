@@ -141,17 +141,19 @@ const byId = <Request, Answer>(
     throw new RangeError(`${operation}: id.range must have more than twice as many ids as maxInFlight`)
   }
   const ids = { get: Argument.func(operation, "id.get", get), put: Argument.func(operation, "id.put", put) }
-  const order = new ById<Request, Answer>(ids, first, last, maxInFlight)
+  // no id that is remembered is given out, and there is one for every call
+  const mostCancelled = Math.min(last - first - maxInFlight, Math.max(maxInFlight, Defaults.maxCancelledCalls))
+  const order = new ById<Request, Answer>(ids, first, last, mostCancelled)
   const made: { engine?: Engine<Request, Answer> } = {}
   const onAbandoned = (call: Call<Request, Answer, RequestLost>): void => {
     const { engine } = made
     if (cancel === undefined || engine === undefined) return
     const request = cancel.request(call.id!)
-    if (!cancel.answered) {
-      order.cancel(call)
-      engine.forget(call)
-    }
+    if (cancel.answered) return engine.sendNow(request)
+    order.cancel(call)
+    // in front of the call that takes its place, or there would be one too many
     engine.sendNow(request)
+    engine.forget(call)
   }
   return { order, made, onAbandoned: cancel === undefined ? undefined : onAbandoned }
 }

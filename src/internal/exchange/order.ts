@@ -79,7 +79,11 @@ export class ById<Request, Answer> implements Order<Request, Answer> {
   private readonly first: number
   private readonly last: number
   private readonly mostCancelled: number
+  /** Whether some were cancelled that are not known any more: what answers nothing may be an answer to one of those. */
+  private hasForgotten = false
   private id: number
+  /** The highest number that was given out. */
+  private highest: number
 
   constructor(ids: Ids<Request, Answer>, first: number, last: number, mostCancelled: number) {
     this.ids = ids
@@ -87,6 +91,7 @@ export class ById<Request, Answer> implements Order<Request, Answer> {
     this.last = last
     this.mostCancelled = mostCancelled
     this.id = first
+    this.highest = first - 1
   }
 
   get size(): number {
@@ -103,6 +108,7 @@ export class ById<Request, Answer> implements Order<Request, Answer> {
     // there are more numbers than calls in flight and cancelled ones
     while (this.calls.has(this.id) || this.cancelled.has(this.id)) this.step()
     call.id = this.id
+    this.highest = Math.max(this.highest, this.id)
     this.step()
     return this.ids.put(call.request, call.id)
   }
@@ -118,7 +124,11 @@ export class ById<Request, Answer> implements Order<Request, Answer> {
   find(answer: Answer): AnyCall | string | undefined {
     const id = this.ids.get(answer)
     if (id === undefined) return "an answer without an id"
-    return this.calls.get(id) ?? (this.cancelled.has(id) ? undefined : `an answer to ${id}, which is not in flight`)
+    return this.calls.get(id) ?? (this.mayBeLate(id) ? undefined : `an answer to ${id}, which is not in flight`)
+  }
+
+  private mayBeLate(id: number): boolean {
+    return this.cancelled.has(id) || (this.hasForgotten && id >= this.first && id <= this.highest)
   }
 
   remove(call: AnyCall): void {
@@ -129,7 +139,9 @@ export class ById<Request, Answer> implements Order<Request, Answer> {
   cancel(call: AnyCall): void {
     this.remove(call)
     this.cancelled.add(call.id!)
-    if (this.cancelled.size > this.mostCancelled) this.cancelled.delete(this.cancelled.values().next().value!)
+    if (this.cancelled.size <= this.mostCancelled) return
+    this.cancelled.delete(this.cancelled.values().next().value!)
+    this.hasForgotten = true
   }
 
   clear(): ReadonlyArray<AnyCall> {
