@@ -82,6 +82,8 @@ export class ById<Request, Answer> implements Order<Request, Answer> {
   /** Whether some were cancelled that are not known any more: what answers nothing may be an answer to one of those. */
   private hasForgotten = false
   private id: number
+  /** The number that was answered last. It is not given out right away: a second answer would be taken for somebody else's. */
+  private freed: number | undefined = undefined
   /** The highest number that was given out. */
   private highest: number
 
@@ -105,8 +107,8 @@ export class ById<Request, Answer> implements Order<Request, Answer> {
   prepare(call: AnyCall): Request {
     // what has no answer needs nothing to be known by
     if (call.expected === 0) return call.request
-    // there are more numbers than calls in flight and cancelled ones
-    while (this.calls.has(this.id) || this.cancelled.has(this.id)) this.step()
+    // there are more numbers than calls in flight, cancelled ones, and one
+    while (this.calls.has(this.id) || this.cancelled.has(this.id) || this.id === this.freed) this.step()
     call.id = this.id
     this.highest = Math.max(this.highest, this.id)
     this.step()
@@ -133,6 +135,7 @@ export class ById<Request, Answer> implements Order<Request, Answer> {
 
   remove(call: AnyCall): void {
     this.calls.delete(call.id!)
+    this.freed = call.id
   }
 
   /** Its answer may come, or not: its place is free, and its number is not given out again soon. */

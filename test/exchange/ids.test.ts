@@ -1,4 +1,4 @@
-/** What becomes of calls that are cancelled, and are not answered for certain. */
+/** Ids that are cancelled, late, or come round again. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { multiplexed } from "../support/exchanges.ts"
@@ -38,5 +38,30 @@ it.live("a late answer to a call that was cancelled is dropped, however many wer
     // what was never asked is a violation all the same
     yield* server.answer(`${cancelled + 2} STRAY`)
     assert.strictEqual((yield* client.closed)._tag, "Lost")
+  })
+)
+
+it.live("an id is not given out again right behind its answer, so that a second answer is nobody else's", () =>
+  Effect.gen(function* () {
+    const put = (request: string, id: number) => `${id} ${request}`
+    const get = (answer: string) => Number.parseInt(answer, 10)
+    const { client, server } = yield* multiplexed({ maxInFlight: 2, id: { put, get, range: [0, 5] } })
+    const slow = yield* start(client.call("slow"))
+    assert.deepStrictEqual(yield* server.asked(1), ["0 slow"])
+    for (const id of [1, 2, 3, 4]) {
+      const quick = yield* start(client.call("quick"))
+      assert.deepStrictEqual(yield* server.asked(1), [`${id} quick`])
+      yield* server.answer(`${id} QUICK`)
+      yield* Fiber.join(quick)
+    }
+    const another = yield* start(client.call("another"))
+    // the id that would come next is that of the slow one
+    const next = yield* start(client.call("next"))
+    yield* server.answer("0 SLOW", "0 SECOND")
+    assert.strictEqual(yield* Fiber.join(slow), "0 SLOW")
+    for (const call of [another, next]) {
+      const error = yield* Effect.flip(Fiber.join(call))
+      assert.strictEqual(error._tag === "RequestLost" && error.cause._tag, "ProtocolViolation")
+    }
   })
 )
