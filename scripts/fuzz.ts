@@ -1,20 +1,31 @@
 /**
  * Looks for a lost byte for as long as one likes: random programs of reads and writes, interrupted where they yield; with
- * `--frames`, streams of messages of random frames, mutated, cut anywhere, and read by reads that are given up anywhere.
+ * `--frames`, streams of messages of random frames, mutated, cut anywhere, and read by reads that are given up anywhere;
+ * with `--exchange`, for an answer that goes astray: the laws of exchanges, on all that `Exchange` makes.
  *
- * Usage: npm run fuzz [-- [--frames] [--minutes N] [--seed N]]
+ * Usage: npm run fuzz [-- [--frames | --exchange] [--minutes N] [--seed N]]
  *
  *     --frames    messages instead of plain reads and writes
+ *     --exchange  calls and answers instead of plain reads and writes
  *     --minutes   how long; 1 by default
- *     --seed      where to begin; by chance by default. The same seed makes the same programs.
+ *     --seed      where to begin; by chance by default. The same seed makes the same programs and scenarios.
  *
- * It prints how many programs were run, and how many interruptions and bytes that were. Where a byte is lost or comes
- * twice, or a message depends on how it was cut, it prints the seed and the smallest program that it found, and fails.
+ * It prints how many programs or scenarios were run, and how much of what could go wrong struck. Where a byte is lost or
+ * comes twice, a message depends on how it was cut, or a law is broken, it prints the seed and the smallest program or
+ * scenario that it found, and fails.
  */
+import { Effect, Result } from "effect"
 import * as fc from "fast-check"
 import { parseArgs } from "node:util"
+import * as ExchangeLaws from "../src/testing/ExchangeLaws.ts"
+import { exchanges, otherExchanges } from "../test/support/exchangeSubjects.ts"
 import * as Frames from "../test/support/framePrograms.ts"
 import * as Yields from "../test/support/yieldPrograms.ts"
+
+type Counts = Readonly<Record<string, number>>
+
+/** What is run for one seed: how much it was, or what went wrong. */
+type Round = (seed: number) => Promise<Result.Result<Counts, string>>
 
 /** A kind of programs, and what running one does. */
 interface Target<A> {
@@ -25,6 +36,7 @@ interface Target<A> {
 
 const { values } = parseArgs({
   options: {
+    exchange: { type: "boolean", default: false },
     frames: { type: "boolean", default: false },
     minutes: { type: "string", default: "1" },
     seed: { type: "string" }
@@ -38,27 +50,55 @@ const number = (name: string, text: string): number => {
 const end = Date.now() + number("minutes", values.minutes) * 60_000
 const first = number("seed", values.seed ?? String(Math.floor(Math.random() * 2 ** 31)))
 
-const fuzz = async <A>(target: Target<A>): Promise<void> => {
-  const total = { programs: 0, interruptions: 0, bytes: 0 }
-  for (let seed = first; Date.now() < end || total.programs === 0; seed++) {
+const programs =
+  <A>(target: Target<A>): Round =>
+  async (seed) => {
+    const counts = { programs: 0, interruptions: 0, bytes: 0 }
     const property = fc.asyncProperty(target.programs, async (program) => {
       const { bytes, interruptions } = await target.run(program)
-      total.programs++
-      total.interruptions += interruptions
-      total.bytes += bytes
+      counts.programs++
+      counts.interruptions += interruptions
+      counts.bytes += bytes
     })
     const result = await fc.check(property, { numRuns: 200, seed })
-    if (result.failed) {
-      console.error(`seed ${seed}: ${String(result.errorInstance)}`)
-      const [smallest] = result.counterexample!
-      console.error(`the smallest program: ${target.show?.(smallest) ?? fc.stringify(smallest)}`)
+    if (!result.failed) return Result.succeed(counts)
+    const [smallest] = result.counterexample!
+    const shown = target.show?.(smallest) ?? fc.stringify(smallest)
+    return Result.fail(`${String(result.errorInstance)}\nthe smallest program: ${shown}`)
+  }
+
+const calls: Round = async (seed) => {
+  let counts: Counts = {}
+  for (const [name, subject] of [...exchanges, ...otherExchanges]) {
+    for (const law of ExchangeLaws.all) {
+      const result = await Effect.runPromise(Effect.result(law.check(subject, { seed, scenarios: 40 })))
+      if (Result.isFailure(result)) return Result.fail(`${name}: ${result.failure.message}`)
+      counts = add(counts, { ...result.success })
+    }
+  }
+  return Result.succeed(counts)
+}
+
+const add = (one: Counts, other: Counts): Counts =>
+  Object.fromEntries(Object.entries(other).map(([name, count]) => [name, count + (one[name] ?? 0)]))
+
+const fuzz = async (round: Round): Promise<void> => {
+  let total: Counts = {}
+  for (let seed = first; seed === first || Date.now() < end; seed++) {
+    const result = await round(seed)
+    if (Result.isFailure(result)) {
+      console.error(`seed ${seed}: ${result.failure}`)
       process.exitCode = 1
       break
     }
+    total = add(total, result.success)
   }
-  console.log(`${total.programs} programs, ${total.interruptions} interruptions, ${total.bytes} bytes`)
+  const counted = Object.entries(total).map(([name, count]) => `${count} ${name}`)
+  console.log(counted.length === 0 ? "nothing before it" : counted.join(", "))
 }
 
 console.log(`seed ${first}`)
-if (values.frames) await fuzz({ programs: Frames.programs, run: Frames.run, show: Frames.show })
-else await fuzz(Yields)
+if (values.exchange) await fuzz(calls)
+else if (values.frames) {
+  await fuzz(programs({ programs: Frames.programs, run: Frames.run, show: Frames.show }))
+} else await fuzz(programs(Yields))

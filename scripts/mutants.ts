@@ -4,7 +4,7 @@
  * A fault is a text that stands once in a file, and what it is replaced by. Where it no longer stands there, the source
  * has moved on and the fault has to follow: the others are checked all the same, and the run fails. It also fails where
  * no law notices a fault, and where a law is broken without any. The laws of streams run over memory, lock-step, a Node
- * Duplex and two of Node's streams, those of transports over the last two.
+ * Duplex and two of Node's streams, those of transports over the last two, those of exchanges for faults of exchanges.
  *
  * Usage: npm run mutants [-- [--list | --write] [PART...]]
  *
@@ -12,7 +12,7 @@
  *     --write   puts the table into docs/testing.md, when every fault was noticed
  *     PART      only the faults whose names contain one of these
  */
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
@@ -21,8 +21,10 @@ import { duplexPair, PassThrough } from "node:stream"
 import type * as Connection from "../src/Connection.ts"
 import type * as Duplex from "../src/internal/transport/duplex.ts"
 import type * as Pair from "../src/internal/transport/pair.ts"
+import type * as ExchangeLaws from "../src/testing/ExchangeLaws.ts"
 import type * as StreamLaws from "../src/testing/StreamLaws.ts"
 import type * as TestNetwork from "../src/testing/TestNetwork.ts"
+import type * as ExchangeSubjects from "../test/support/exchangeSubjects.ts"
 
 interface Fault {
   readonly name: string
@@ -310,10 +312,91 @@ const faults: ReadonlyArray<Fault> = [
     file: "internal/transport/pair.ts",
     find: "    handler.onClose(this.readFailure ?? this.writeFailure)\n",
     replace: "    handler.onClose(undefined)\n"
+  },
+  {
+    name: "exchange: the waiter removed on interrupt",
+    file: "internal/exchange/engine.ts",
+    find: "    if (this.isOver || call.ended) return\n    const { onAbandoned }",
+    replace: "    if (this.isOver || call.ended) return\n    this.order.remove(call)\n    const { onAbandoned }"
+  },
+  {
+    name: "exchange: the answer not awaited: it is given to the next",
+    file: "internal/exchange/engine.ts",
+    find: "    const { expected, receiver } = call\n",
+    replace:
+      "    if (call.receiver === undefined) {\n      order.remove(call)\n      return this.dispatch(message)\n    }\n    const { expected, receiver } = call\n"
+  },
+  {
+    name: "exchange: the waiter queued before the write was accepted",
+    file: "internal/exchange/engine.ts",
+    find: "    if (this.gate.delete(batch)) {\n",
+    // where answers come in order: those with ids would run out of them
+    replace:
+      "    if (this.gate.delete(batch)) {\n      for (const call of this.order.next === undefined ? [] : batch.calls) this.order.add(call)\n"
+  },
+  {
+    name: "exchange: a call that was interrupted while it waited is sent in its turn",
+    file: "internal/exchange/engine.ts",
+    find: "    if (this.gate.delete(batch)) {\n",
+    replace: "    if (this.gate.has(batch)) {\n"
+  },
+  {
+    name: "exchange: the pending list not failed on loss",
+    file: "internal/exchange/engine.ts",
+    find: "    for (const call of inFlight) this.failCall(call, closed)\n",
+    replace: "    void inFlight\n"
+  },
+  {
+    name: "exchange: what was sent is said not to have been",
+    file: "internal/exchange/engine.ts",
+    find: 'sent: held ? "No" : "Maybe"',
+    replace: 'sent: "No"'
+  },
+  {
+    name: "exchange: an answer that nobody asked for is ignored",
+    file: "internal/exchange/engine.ts",
+    find: 'if (typeof call === "string") return this.violated(call)',
+    replace: 'if (typeof call === "string") return'
+  },
+  {
+    name: "exchange: one more than maxInFlight",
+    file: "internal/exchange/engine.ts",
+    find: "        const room = this.options.maxInFlight - this.order.size\n",
+    replace: "        const room = this.options.maxInFlight + 1 - this.order.size\n"
+  },
+  {
+    name: "exchange: the last to call is the first to be sent",
+    file: "internal/exchange/engine.ts",
+    find: "this.gate.values().next().value!",
+    replace: "[...this.gate].at(-1)!"
+  },
+  {
+    name: "exchange: an id is given out again while it is in flight",
+    file: "internal/exchange/order.ts",
+    find: "    while (this.calls.has(this.id) || this.cancelled.has(this.id) || this.id === this.freed) this.step()\n",
+    replace: ""
+  },
+  {
+    name: "exchange: an id is given out again right behind its answer",
+    file: "internal/exchange/order.ts",
+    find: " || this.id === this.freed",
+    replace: ""
+  },
+  {
+    name: "exchange: what cancels a call is sent behind the call that takes its place",
+    file: "internal/exchange/make.ts",
+    find: "    engine.sendNow(request)\n    engine.forget(call)\n",
+    replace: "    engine.forget(call)\n    engine.sendNow(request)\n"
   }
 ]
 
 const root = resolve(import.meta.dirname, "..")
+
+/** Which laws are to notice it: those of exchanges, or those of streams. */
+const commandOf = ({ file }: Fault) => (file.startsWith("internal/exchange/") ? "--check-exchange" : "--check")
+
+/** What exchanges are put on trial with. */
+const exchangeSubjects = "test/support/exchangeSubjects.ts"
 
 /** How long a law waits in a faulty copy, where it may wait in vain. */
 const patience = "5 seconds"
@@ -342,7 +425,25 @@ const linkedPair = () => {
 /** Says that the copy could be loaded: what goes wrong from then on is the fault's doing. */
 const loaded = "loaded\n"
 
-/** Runs every law on the copy in `folder`, and prints the violations as JSON. */
+/** Runs the laws of exchanges on the copy in `folder`, and prints the violations as JSON. */
+const checkExchange = async (folder: string): Promise<void> => {
+  const { all }: typeof ExchangeLaws = await import(join(folder, "src/testing/ExchangeLaws.ts"))
+  const { exchanges }: typeof ExchangeSubjects = await import(join(folder, exchangeSubjects))
+  process.stdout.write(loaded)
+  const findings: Array<Finding> = []
+  process.on("uncaughtException", (error) => findings.push({ law: "nothing is thrown", found: String(error) }))
+  for (const law of all) {
+    for (const [, subject] of exchanges) {
+      const result = await Effect.runPromise(Effect.result(law.check(subject, { scenarios: 100 })))
+      if (Result.isSuccess(result)) continue
+      findings.push({ law: law.name, found: result.failure.found })
+      break
+    }
+  }
+  process.stdout.write(JSON.stringify(findings), () => process.exit(0))
+}
+
+/** Runs every law of streams on the copy in `folder`, and prints the violations as JSON. */
 const checkCopy = async (folder: string): Promise<void> => {
   const load = (file: string) => import(join(folder, "src", file))
   const laws: typeof StreamLaws = await load("testing/StreamLaws.ts")
@@ -406,7 +507,7 @@ const copy = (workplace: string, name: string): string => {
   const folder = join(workplace, name)
   mkdirSync(folder)
   cpSync(join(root, "src"), join(folder, "src"), { recursive: true })
-  cpSync(join(root, "package.json"), join(folder, "package.json"))
+  for (const file of ["package.json", exchangeSubjects]) cpSync(join(root, file), join(folder, file))
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
   return folder
 }
@@ -422,9 +523,9 @@ const faulty = ({ file, find, replace }: Fault): { readonly source: string } | {
 
 const running = new Set<ChildProcess>()
 
-const run = (folder: string): Promise<ReadonlyArray<Finding>> =>
+const run = (folder: string, command: "--check" | "--check-exchange"): Promise<ReadonlyArray<Finding>> =>
   new Promise((done, fail) => {
-    const child = spawn(process.execPath, [import.meta.filename, "--check", folder], {
+    const child = spawn(process.execPath, [import.meta.filename, command, folder], {
       stdio: ["ignore", "pipe", "pipe"],
       timeout: 300_000,
       killSignal: "SIGKILL"
@@ -484,13 +585,15 @@ const check = async (
     writeFileSync(join(folder, "src", fault.file), source)
     return { fault, folder }
   })
-  const sound = await run(copy(workplace, "sound"))
+  const commands = [...new Set(mutants.map(({ fault }) => commandOf(fault)))]
+  const sounds = commands.map((command) => run(copy(workplace, `sound${command}`), command))
+  const sound = (await Promise.all(sounds)).flat()
   if (sound.length > 0) return ["without any fault:", ...sound.map(({ found, law }) => `- ${law}: ${found}`)]
 
   const caught = new Map<Fault, ReadonlyArray<string>>()
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const findings = await run(next.folder)
+      const findings = await run(next.folder, commandOf(next.fault))
       const laws = [...new Set(findings.map(({ law }) => law))]
       caught.set(next.fault, laws)
       console.error(`${laws.length === 0 ? "NOT CAUGHT" : `caught by ${laws.length}`}: ${next.fault.name}`)
@@ -536,4 +639,5 @@ const insert = (table: string): void => {
 
 const [command, ...args] = process.argv.slice(2)
 if (command === "--check") await checkCopy(args[0]!)
+else if (command === "--check-exchange") await checkExchange(args[0]!)
 else await main(process.argv.slice(2))
