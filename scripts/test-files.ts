@@ -23,6 +23,7 @@ const world =
  * to find what is wrong.
  */
 const heavy: ReadonlyArray<string> = [
+  "test/exchange/laws.test.ts",
   "test/frame/linear.test.ts",
   "test/read/linear.test.ts",
   "test/runtime/yields.test.ts",
