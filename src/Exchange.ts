@@ -268,7 +268,10 @@ export type MultiplexedOptions<Request, Answer> = PushOptions<Answer> &
     readonly id: {
       /** The request with an id in it. Not called for one that has no answer. */
       readonly put: (request: Request, id: number) => Request
-      /** The id of an answer, or `undefined` where there is none. */
+      /**
+       * The id of an answer. `undefined` where there is none: such a message is a push, as `isPush` says, or it breaks the
+       * protocol.
+       */
       readonly get: (answer: Answer) => number | undefined
       /** The first and the last id. Default 1 and 2,147,483,647. After the last comes the first. */
       readonly range?: readonly [first: number, last: number] | undefined

@@ -995,12 +995,12 @@ export const quicVarint64: Frame<bigint> = Varints.quicVarint64
  *
  * Use it where the protocol bounds the bytes, or has padded forms.
  *
- * **Example** (At most four bytes, as MQTT has it)
+ * **Example** (At most four bytes, as MQTT has it; version 5 forbids padding, section 1.5.5)
  *
  * ```ts
  * import { Frame } from "effect-byte-streams"
  *
- * const length = Frame.varintWith({ maxBytes: 4, padded: "accept" })
+ * const length = Frame.varintWith({ maxBytes: 4 })
  * console.log(length.maxBytes) // => 4
  * ```
  *
@@ -2062,8 +2062,13 @@ export const refine: {
 /**
  * A decoder written as a program: it yields frames, and is given their values.
  *
- * A program that throws makes the message malformed. It is run anew where a message arrives in several pieces, and
- * must not do anything else. It costs more than the combinators do.
+ * A program that throws makes the message malformed. Where a message arrives in several pieces, however many, it is run
+ * once more at most, and must not do anything else. It costs more than the combinators do.
+ *
+ * **Gotchas**
+ *
+ * A program that yields itself has no bound on its depth but the stack: a message that is nested too deep is malformed.
+ * {@link suspend} around it has `maxDepth`. It takes a frame, so {@link make} joins the program with an encoder first.
  *
  * **When to use**
  *

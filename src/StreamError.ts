@@ -50,7 +50,8 @@ import { withSchema } from "./internal/base/errorSchema.ts"
 export const IncompleteRead = withSchema(Errors.IncompleteRead, "IncompleteRead", {
   operation: Schema.String,
   partial: Schema.Uint8Array,
-  expected: Schema.optional(Schema.Number)
+  expected: Schema.optional(Schema.Number),
+  frame: Schema.optional(Schema.String)
 })
 
 /**

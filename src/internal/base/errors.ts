@@ -12,13 +12,17 @@ export class IncompleteRead extends Data.TaggedError("IncompleteRead")<{
   readonly operation: string
   /** The bytes that arrived. They are no longer in the buffer of the reader. */
   readonly partial: Uint8Array
-  /** The number of bytes that was asked for. Absent where a separator was awaited. */
+  /** The number of bytes that was asked for. Absent where a separator was awaited, or a message. */
   readonly expected?: number | undefined
+  /** The message that was cut off, by the name of its frame. Absent where no frame was read. */
+  readonly frame?: string | undefined
 }> {
   override get message(): string {
-    return this.expected === undefined
-      ? `${this.operation}: the stream ended after ${this.partial.length} bytes without the separator`
-      : `${this.operation}: the stream ended after ${this.partial.length} of ${this.expected} bytes`
+    const { expected, frame, operation, partial } = this
+    const size = `${partial.length} byte${partial.length === 1 ? "" : "s"}`
+    const ended = `${operation}: the stream ended after`
+    if (expected !== undefined) return `${ended} ${partial.length} of ${expected} bytes`
+    return frame === undefined ? `${ended} ${size} without the separator` : `${ended} ${size} of ${frame}`
   }
 }
 

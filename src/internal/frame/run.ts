@@ -77,7 +77,7 @@ export const decodeResult = <A>(
   if (value === stop) {
     const { fault } = cursor
     return fault === undefined
-      ? Result.fail(new Errors.IncompleteRead({ operation, partial: Bytes.copy(bytes) }))
+      ? Result.fail(new Errors.IncompleteRead({ operation, partial: Bytes.copy(bytes), frame: node.name }))
       : Result.fail(errorOf(operation, node, fault, 0, bytes.subarray(fault.at)))
   }
   const left = bytes.length - used
@@ -135,7 +135,7 @@ export class PushDecoder<A> {
     if (this.from === this.to) return
     const partial = this.leftover
     this.use(partial.length)
-    throw new Errors.IncompleteRead({ operation: "end", partial })
+    throw new Errors.IncompleteRead({ operation: "end", partial, frame: this.node.name })
   }
 
   /** A copy of what is no whole message yet. */

@@ -168,7 +168,7 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     const { buffer } = this
     const held = buffer.segments.length
     const partial = held === 0 ? Bytes.empty : buffer.take(held)
-    return Exit.fail(new IncompleteRead({ operation: this.name, partial }))
+    return Exit.fail(new IncompleteRead({ operation: this.name, partial, frame: this.node.name }))
   }
 }
 
