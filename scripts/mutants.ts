@@ -3,8 +3,8 @@
  *
  * A fault is a text that stands once in a file, and what it is replaced by. Where it no longer stands there, the source
  * has moved on and the fault has to follow: the others are checked all the same, and the run fails. It also fails where
- * no law notices a fault, and where a law is broken without any. The laws of streams run over memory, lock-step, a Node
- * Duplex and two of Node's streams, those of transports over the last two, those of exchanges for faults of exchanges.
+ * no law notices a fault, and where a law is broken without any. The laws of streams run over memory, lock-step, two
+ * kinds of Node's Duplex and two of its streams, those of transports over the last two, those of exchanges for faults of exchanges.
  *
  * Usage: npm run mutants [-- [--list | --write] [PART...]]
  *
@@ -412,11 +412,13 @@ interface Finding {
   readonly found: string
 }
 
-/** Two ends that decode what they say, and of which neither outlives the other: Node's own pair leaves the one waiting for ever when the other is gone. */
-const linkedPair = () => {
+/** Two ends of which neither outlives the other: Node's own pair leaves the one waiting for ever when the other is gone. */
+const linkedPair = (encoding?: "latin1") => {
   const [left, right] = duplexPair({ allowHalfOpen: false })
-  left.setEncoding("latin1")
-  right.setEncoding("latin1")
+  if (encoding !== undefined) {
+    left.setEncoding(encoding)
+    right.setEncoding(encoding)
+  }
   left.on("close", () => right.destroy())
   right.on("close", () => left.destroy())
   return [left, right] as const
@@ -453,13 +455,15 @@ const checkCopy = async (folder: string): Promise<void> => {
   const { PairTransport }: typeof Pair = await load("internal/transport/pair.ts")
   process.stdout.write(loaded)
 
-  const duplex: StreamLaws.MakePair = (options) =>
-    Effect.suspend(() => {
-      const [left, right] = linkedPair()
-      return Effect.all({ left: fromDuplex(left, options), right: fromDuplex(right, options) })
-    })
+  const duplexOf =
+    (encoding?: "latin1"): StreamLaws.MakePair =>
+    (options) =>
+      Effect.suspend(() => {
+        const [left, right] = linkedPair(encoding)
+        return Effect.all({ left: fromDuplex(left, options), right: fromDuplex(right, options) })
+      })
   const transports = Effect.sync(() => {
-    const [left, right] = linkedPair()
+    const [left, right] = linkedPair("latin1")
     return { left: new DuplexTransport(left), right: new DuplexTransport(right) }
   })
   const crossed = (there: PassThrough, back: PassThrough) => ({
@@ -478,7 +482,9 @@ const checkCopy = async (folder: string): Promise<void> => {
   const pairs: ReadonlyArray<StreamLaws.MakePair> = [
     (options) => network.pair(options),
     (options) => network.lockstep(options),
-    duplex,
+    duplexOf("latin1"),
+    // what is decoded is a copy: here the memory itself is handed from one end to the other
+    duplexOf(),
     halves
   ]
 
