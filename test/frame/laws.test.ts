@@ -1,7 +1,7 @@
 /** The laws of frames, for every constructor and for random compositions of them. */
 import { assert, describe, it } from "@effect/vitest"
-import { Frame, StreamError, StreamReader } from "effect-byte-streams"
-import { Effect, Fiber, Result, type Scope } from "effect"
+import { Frame, FrameSchema, StreamError, StreamReader } from "effect-byte-streams"
+import { Effect, Fiber, Result, Schema, type Scope } from "effect"
 import * as fc from "fast-check"
 import { bytes } from "../support/bytes.ts"
 import { start } from "../support/fibers.ts"
@@ -354,6 +354,13 @@ it("what is wrong is told at the byte that shows it, although the message must b
   // a digit is missing in front of the colon; the shortest of these messages has nine bytes
   for (const sizes of [[1], [2], [3]])
     assert.deepStrictEqual(outcome(cut(Uint8Array.of(58, 58, 58), sizes)), ["[0].length", 0])
+})
+
+it("what is no JSON is malformed, whatever the schema", () => {
+  for (const schema of [Schema.Unknown, Schema.Struct({ id: Schema.Number })]) {
+    const result = Frame.decodeResult(FrameSchema.ndjson(schema, { maxBytes: 100 }), new TextEncoder().encode("{no\n"))
+    assert.strictEqual(Result.isFailure(result) && result.failure._tag, "MalformedFrame")
+  }
 })
 
 describe("rank 22: after a fault", () => {

@@ -108,6 +108,11 @@ const leaves: ReadonlyArray<Sample> = [
     values: fc.record({ id: fc.integer(), text: text() })
   },
   {
+    name: "ndjson of anything",
+    frame: FrameSchema.ndjson(Schema.Unknown, { maxBytes: 300 }),
+    values: fc.record({ id: fc.integer(), text: text() })
+  },
+  {
     name: "schema",
     frame: FrameSchema.schema(Schema.NumberFromString, Frame.cstring({ maxBytes: 40 })),
     values: fc.integer()

@@ -25,6 +25,10 @@ const parsed =
     return Result.mapError(result, (error) => error.message)
   }
 
+/** Whether a schema takes every value as it is: it need not be asked for each message. */
+const isAnything = ({ ast }: Schema.Top): boolean =>
+  (ast._tag === "Unknown" || ast._tag === "Any") && ast.checks === undefined && ast.encoding === undefined
+
 export const schema = <A, I>(codec: Schema.Codec<A, I>, frame: Frame<I>): Node<A> =>
   changed<I, A>(
     "schema",
@@ -37,12 +41,12 @@ export const ndjson = <A, I>(
   codec: Schema.Codec<A, I>,
   options: { readonly maxBytes: number | "unbounded" }
 ): Node<A> => {
-  const decode = parsed("ndjson", Schema.decodeUnknownResult(codec))
+  const decode = isAnything(codec) ? undefined : parsed("ndjson", Schema.decodeUnknownResult(codec))
   const encode = parsed("ndjson", Schema.encodeResult(codec))
   return changed<string, A>(
     "ndjson",
     line({ ...options, end: "either" }),
-    (text) => decode(JSON.parse(text)),
+    decode === undefined ? (text) => Result.succeed(JSON.parse(text)) : (text) => decode(JSON.parse(text)),
     (value) =>
       Result.flatMap(encode(value), (encoded) => {
         const text = JSON.stringify(encoded) as string | undefined
