@@ -1,10 +1,11 @@
 /** Requests that are answered in their order: each member of an exchange, and each of its options. */
 import { assert, describe, it } from "@effect/vitest"
-import { type Exchange, Frame, StreamError } from "effect-byte-streams"
+import { Exchange, Frame, StreamError } from "effect-byte-streams"
 import { Effect, Exit, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { line, pipelined } from "../support/exchanges.ts"
 import { deathOf } from "../support/exits.ts"
+import { fake } from "../support/fakeTransport.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
 
 const lostOf = <A>(fiber: Fiber.Fiber<A, Exchange.CallError>): Effect.Effect<StreamError.RequestLost, A> =>
@@ -502,6 +503,22 @@ describe("loss", () => {
       yield* left.abort
       assert.strictEqual((yield* lostOf(first)).sent, "Maybe")
       for (const call of behind) assert.strictEqual((yield* lostOf(call)).sent, "No")
+    })
+  )
+
+  it.effect("a write that meets the end of the connection may have been sent, also one that has no answer", () =>
+    Effect.gen(function* () {
+      for (const ask of ["call", "send"] as const) {
+        const { connection, transport } = yield* fake()
+        const client = yield* Exchange.makePipelined(connection, {
+          request: Frame.line({ maxBytes: 100_000 }),
+          response: line
+        })
+        transport.onWrite = () => transport.lose()
+        // so much is written in the very step in which it is accepted
+        const error = yield* Effect.flip(client[ask]("x".repeat(80_000)) as Effect.Effect<unknown, Exchange.CallError>)
+        assert.deepInclude({ ...error }, { _tag: "RequestLost", sent: "Maybe" }, ask)
+      }
     })
   )
 

@@ -17,28 +17,18 @@ import * as Result from "effect/Result"
 import type { Connection } from "../../Connection.ts"
 import type { Closed } from "../../Exchange.ts"
 import type { Decoder, Encoder } from "../../Frame.ts"
-import type { LostCause } from "../../StreamError.ts"
+import type { LostCause, StreamTimeout } from "../../StreamError.ts"
 import type { StreamReader } from "../../StreamReader.ts"
 import type { StreamWriter } from "../../StreamWriter.ts"
-import {
-  ClosedStream,
-  ConnectFailed,
-  ConnectionLost,
-  EncodeFailed,
-  IncompleteRead,
-  ProtocolViolation,
-  RequestLost,
-  StreamBusy,
-  StreamTimeout,
-  TlsFailed
-} from "../base/errors.ts"
+import { ClosedStream, EncodeFailed, IncompleteRead, ProtocolViolation, RequestLost } from "../base/errors.ts"
 import { of } from "../frame/node.ts"
-import { encodeResult, isDecodeError } from "../frame/run.ts"
+import { encodeResult } from "../frame/run.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
 import { SessionConnection } from "../session/connection.ts"
 import { SessionWriter } from "../write/writer.ts"
 import { type Bounded, Bounds, type Timeouts } from "./bounds.ts"
 import type { Batch, Call, Desk } from "./call.ts"
+import { isStreamFailure, lostCauseOf } from "./lost.ts"
 import type { Order } from "./order.ts"
 
 /** What the peer says unasked, and who takes it. */
@@ -201,7 +191,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     if (state._tag === "Over") {
       // the write has met the end of the connection, and everybody else was told of it
       for (const call of calls) this.failCall(call, state.closed)
-      return batch.finish(Exit.fail(this.refusal()))
+      return batch.finish(Exit.fail(this.lostError(calls[0]!, state.closed)))
     }
     for (const call of calls) if (call.expected !== 0) order.add(call)
     if (order.size > 0) this.bounds.awaited()
@@ -225,7 +215,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   private awaitWritable(): void {
     Effect.runForkWith(this.services)(
       Effect.matchCauseEager(this.writer.drain, {
-        onFailure: (cause) => this.lose(lostCauseOf(cause)),
+        onFailure: (cause) => this.lose(lostCauseOf("call", cause)),
         onSuccess: () => {
           this.writable = true
           this.pump()
@@ -383,7 +373,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
 
   private onReadFailure(cause: Cause.Cause<unknown>): void {
     if (Cause.hasInterruptsOnly(cause) || this.isOver) return
-    const lost = lostCauseOf(cause)
+    const lost = lostCauseOf("call", cause)
     if (lost instanceof IncompleteRead && lost.partial.length === 0 && this.order.size === 0) {
       return this.finish({ _tag: "PeerEof" })
     }
@@ -477,32 +467,22 @@ export class Engine<Request, Answer> implements Desk, Bounded {
 
   /** No answer comes to a call that was written. */
   private failCall(call: Call<Request, Answer, RequestLost>, closed: Closed): void {
-    const { writer } = this
-    const { position, receiver } = call
+    const { receiver } = call
     call.receiver = undefined
+    receiver?.fail(this.lostError(call, closed))
+  }
+
+  private lostError({ position }: Call<Request, Answer, RequestLost>, closed: Closed): RequestLost {
+    const { writer } = this
     const held = position !== undefined && writer instanceof SessionWriter && writer.holdsFrom(position)
-    const cause = closed._tag === "Lost" ? closed.cause : peerEnded()
-    receiver?.fail(new RequestLost({ sent: held ? "No" : "Maybe", cause }))
+    return new RequestLost({
+      sent: held ? "No" : "Maybe",
+      cause: closed._tag === "Lost" ? closed.cause : peerEnded()
+    })
   }
 }
 
 const peerEnded = (): IncompleteRead => new IncompleteRead({ operation: "call", partial: new Uint8Array(0) })
-
-/** Whether it says why a connection is not used any more. */
-export const isStreamFailure = (error: unknown): error is LostCause =>
-  error instanceof ClosedStream ||
-  error instanceof ConnectionLost ||
-  error instanceof ConnectFailed ||
-  error instanceof StreamBusy ||
-  error instanceof StreamTimeout ||
-  error instanceof TlsFailed ||
-  isDecodeError(error)
-
-/** Why a connection is not used any more. A defect is one of the program's: it is told as what it is. */
-const lostCauseOf = (cause: Cause.Cause<unknown>): LostCause => {
-  const error = Cause.squash(cause)
-  return isStreamFailure(error) ? error : new ConnectionLost({ operation: "call", kind: "Unknown", cause: error })
-}
 
 /** Several requests, as one run: all of them, or none. */
 const writeRun = <A>(writer: StreamWriter, frame: Encoder<A>, requests: ReadonlyArray<A>): boolean => {

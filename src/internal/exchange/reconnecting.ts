@@ -1,5 +1,4 @@
 /** One exchange over connections that come and go. */
-import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,9 +14,9 @@ import type { CallError, Closed, Exchange, ReconnectingOptions } from "../../Exc
 import type { LostCause } from "../../StreamError.ts"
 import * as Argument from "../base/argument.ts"
 import * as Defaults from "../base/defaults.ts"
-import { ClosedStream, ConnectionLost, RequestLost } from "../base/errors.ts"
+import { ClosedStream, RequestLost } from "../base/errors.ts"
 import * as Deadline from "../runtime/deadline.ts"
-import { isStreamFailure } from "./engine.ts"
+import { lostCauseOf } from "./lost.ts"
 import { Pushes } from "./pushes.ts"
 
 class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
@@ -173,12 +172,6 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
   }
 }
 
-/** Why there is no connection, of whatever kind that is. */
-const lostCauseOf = (cause: Cause.Cause<unknown>): LostCause => {
-  const error = Cause.squash(cause)
-  return isStreamFailure(error) ? error : new ConnectionLost({ operation: "open", kind: "Unknown", cause: error })
-}
-
 const causeOf = (closed: Closed): LostCause =>
   closed._tag === "Lost"
     ? closed.cause
@@ -240,7 +233,7 @@ export const makeReconnecting = <Request, Answer, E, R, E2 = never, R2 = never>(
           yield* Effect.andThen(Fiber.await(pumping), Scope.close(scope, Exit.void))
           if (reconnecting.hasAnswered) next = yield* Schedule.toStepWithSleep(schedule)
         } else {
-          lost = lostCauseOf(exit.cause)
+          lost = lostCauseOf("open", exit.cause)
           reconnecting.down(lost)
         }
         const goesOn = yield* Pull.matchEffect(next(lost), {
@@ -257,7 +250,7 @@ export const makeReconnecting = <Request, Answer, E, R, E2 = never, R2 = never>(
       Effect.onExit(supervise, (exit) =>
         Effect.sync(() => {
           reconnecting.finish(
-            Exit.isFailure(exit) ? { _tag: "Lost", cause: lostCauseOf(exit.cause) } : { _tag: "Closed" }
+            Exit.isFailure(exit) ? { _tag: "Lost", cause: lostCauseOf("open", exit.cause) } : { _tag: "Closed" }
           )
           if (Exit.isFailure(exit)) Deferred.doneUnsafe(first, exit as never)
         })

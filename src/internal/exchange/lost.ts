@@ -1,0 +1,21 @@
+/** Why a connection on which requests are answered is not used any more. */
+import * as Cause from "effect/Cause"
+import type { LostCause } from "../../StreamError.ts"
+import { ClosedStream, ConnectFailed, ConnectionLost, StreamBusy, StreamTimeout, TlsFailed } from "../base/errors.ts"
+import { isDecodeError } from "../frame/run.ts"
+
+/** Whether it says why a connection is not used any more. */
+export const isStreamFailure = (error: unknown): error is LostCause =>
+  error instanceof ClosedStream ||
+  error instanceof ConnectionLost ||
+  error instanceof ConnectFailed ||
+  error instanceof StreamBusy ||
+  error instanceof StreamTimeout ||
+  error instanceof TlsFailed ||
+  isDecodeError(error)
+
+/** Why a connection is not used any more. A defect is one of the program's: it is told as what it is. */
+export const lostCauseOf = (operation: string, cause: Cause.Cause<unknown>): LostCause => {
+  const error = Cause.squash(cause)
+  return isStreamFailure(error) ? error : new ConnectionLost({ operation, kind: "Unknown", cause: error })
+}
