@@ -18,8 +18,6 @@ import { API, SignatureKind, type Symbol, SymbolFlags, type Type, TypeFlags } fr
 
 const root = resolve(import.meta.dirname, "..")
 const src = join(root, "src")
-/** Modules whose docstrings have yet to be gone through. */
-const notYet: ReadonlyArray<string> = []
 const stabilities = ["stable", "unstable"]
 const selfEvident = ["_tag", "message"]
 
@@ -165,7 +163,7 @@ try {
   }
 
   const modules = globSync(["*.ts", "testing/*.ts"], { cwd: src }).toSorted()
-  for (const module of modules.filter((module) => !notYet.includes(module))) {
+  for (const module of modules) {
     const file = program.getSourceFile(join(src, module))
     if (file === undefined) throw new Error(`${module} is not part of the project`)
     const opening = /^\/\*\*([\s\S]*?)\*\//.exec(readFileSync(join(src, module), "utf8"))?.[1]

@@ -1,4 +1,5 @@
 /** Which laws a run has broken, and how. */
+import type { Report } from "../../../testing/ExchangeLaws.ts"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import type { CallRecord, Log } from "./log.ts"
@@ -156,22 +157,6 @@ const judgeRequests = (
 // ---------------------------------------------------------------------------
 // counts
 // ---------------------------------------------------------------------------
-
-/** See `ExchangeLaws.Report`. */
-export interface Report {
-  readonly scenarios: number
-  readonly calls: number
-  readonly answered: number
-  readonly interruptions: number
-  readonly interruptionsInFlight: number
-  readonly dropped: number
-  readonly faults: number
-  readonly faultsInFlight: number
-  readonly lost: number
-  readonly unsent: number
-  readonly violations: number
-  readonly crowded: number
-}
 
 export const nothing: Report = {
   scenarios: 0,
