@@ -1,11 +1,13 @@
 /** An exchange as those see it who call. */
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Connection } from "../../Connection.ts"
 import type { CallError, Closed, Exchange } from "../../Exchange.ts"
@@ -83,29 +85,31 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
   }
 
   readonly stream = (request: Request): Stream.Stream<Answer, CallError> =>
-    Stream.unwrap(
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          const { engine } = this
-          const parts = new Parts<Answer>(engine)
-          const expected = this.isLast ? undefined : Argument.count("stream", "answers", this.answers(request))
-          const call = new Call<Request, Answer, RequestLost>(request, expected, parts)
-          const batch = new Batch([call])
-          parts.batch = batch
-          batch.onFinish((exit) => {
-            if (Exit.isFailure(exit)) parts.mailbox.finish(exit as Exit.Exit<never, CallError>)
-            else if (expected === 0) parts.mailbox.finish(Exit.fail(Cause.Done()))
+    // when the stream begins, and not with its first pull: one that is interrupted may be followed by another
+    Stream.fromChannel(
+      Channel.fromTransform((_, scope) =>
+        Effect.uninterruptible(
+          Effect.suspend(() => {
+            const { engine } = this
+            const parts = new Parts<Answer>(engine)
+            const expected = this.isLast ? undefined : Argument.count("stream", "answers", this.answers(request))
+            const call = new Call<Request, Answer, RequestLost>(request, expected, parts)
+            const batch = new Batch([call])
+            parts.batch = batch
+            batch.onFinish((exit) => {
+              if (Exit.isFailure(exit)) parts.mailbox.finish(exit as Exit.Exit<never, CallError>)
+              else if (expected === 0) parts.mailbox.finish(Exit.fail(Cause.Done()))
+            })
+            engine.submit(batch)
+            const leave = Effect.sync(() => {
+              parts.mailbox.discard()
+              if (batch.sent) engine.abandon(call)
+              else if (batch.abandon()) engine.giveUp(batch)
+            })
+            return Effect.as(Scope.addFinalizer(scope, leave), parts.mailbox.take)
           })
-          engine.submit(batch)
-          return { parts, batch, call }
-        }),
-        ({ batch, call, parts }) =>
-          Effect.sync(() => {
-            parts.mailbox.discard()
-            if (batch.sent) this.engine.abandon(call)
-            else if (batch.abandon()) this.engine.giveUp(batch)
-          })
-      ).pipe(Effect.map(({ parts }) => Stream.fromPull(Effect.succeed(parts.mailbox.take))))
+        )
+      )
     )
 
   readonly send = (request: Request): Effect.Effect<void, CallError> =>

@@ -1,0 +1,136 @@
+/** What the peer said is handed over whole: whoever takes it is interrupted, wherever, and the next finds what he has not had. */
+import { assert, describe, it } from "@effect/vitest"
+import { Exchange } from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { Cause, Channel, Effect, Exit, Pull, Scheduler, type Scope, Stream } from "effect"
+import { Mailbox } from "../../src/internal/exchange/mailbox.ts"
+import * as Interruption from "../../src/internal/testing/laws/interruptAt.ts"
+import { line } from "../support/exchanges.ts"
+import { Restless } from "../support/yieldingSchedulers.ts"
+
+const messages = Array.from({ length: 9 }, (_, i) => `!${i}`)
+
+const options = { request: line, response: line }
+const pushing = {
+  ...options,
+  isPush: (message: string) => message.startsWith("!"),
+  pushes: { overflow: "suspend", capacity: 2 }
+} as const
+
+type Side = TestNetwork.Pair["right"]
+
+/** Writes messages, a few at a time, and lets others run in between. */
+const say = ({ writer }: Side, said: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    for (let i = 0; i < said.length; i += 3) {
+      yield* writer.writeFrames(line, said.slice(i, i + 3))
+      yield* writer.flush
+      yield* Effect.replicateEffect(Effect.yieldNow, 3)
+    }
+  }).pipe(Effect.orDie)
+
+const meanwhile = (effect: Effect.Effect<unknown, unknown>) => Effect.forkScoped(effect, { startImmediately: true })
+
+/** Takes some messages, and notes them in the step in which it is given them. */
+type Take = (note: (taken: ReadonlyArray<string>) => void) => Effect.Effect<void, unknown>
+
+/** Something of which all messages are taken, and then its end. */
+type Source = Effect.Effect<Take, unknown, Scope.Scope>
+
+/** What the stream pulls, with nothing in between. */
+const pullOf = <E>(stream: Stream.Stream<string, E>): Source =>
+  Effect.map(
+    Effect.flatMap(Effect.scope, (scope) => Channel.toPullScoped(Stream.toChannel(stream), scope)),
+    (pull) => (note) =>
+      Effect.flatMap(pull, (taken) => {
+        note(taken)
+        return Effect.void
+      })
+  )
+
+/** Interrupts whoever takes, and has another take the rest. */
+const trial = (source: Source, point: Interruption.Point | undefined) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const got: Array<string> = []
+      const once = (yield* source)((taken) => void got.push(...taken))
+      const take = Pull.catchDone(Effect.forever(once, { disableYield: true }), () => Effect.void)
+      const { exit, points } = yield* Interruption.run(take, point)
+      const before = got.length
+      if (Exit.isFailure(exit)) {
+        assert.isTrue(Cause.hasInterruptsOnly(exit.cause), String(Cause.squash(exit.cause)))
+        yield* take
+      }
+      assert.deepStrictEqual(got, messages, `${JSON.stringify(point)}, and ${before} were taken before`)
+      return points
+    })
+  )
+
+/** At every point at which it can be interrupted, under a scheduler that lets others run where it has to, and under others. */
+const everywhere = (source: Source) =>
+  Effect.gen(function* () {
+    const points = yield* trial(source, undefined)
+    assert.isAbove(points.length, 10)
+    for (let seed = 0; seed < 3; seed++) {
+      for (const point of points) {
+        const run = trial(source, point)
+        yield* seed === 0 ? run : Effect.provideService(run, Scheduler.Scheduler, new Restless(seed))
+      }
+    }
+  })
+
+describe("what is taken reaches the taker, or stays for the next, wherever the taker is interrupted", () => {
+  it.live("the items of a mailbox", () =>
+    everywhere(
+      Effect.gen(function* () {
+        const mailbox = new Mailbox<string, never>(2)
+        yield* meanwhile(
+          Effect.gen(function* () {
+            for (const message of messages) {
+              while (mailbox.isFull) yield* mailbox.awaitRoom
+              mailbox.offer(message)
+            }
+            mailbox.finish(Exit.fail(Cause.Done()))
+          })
+        )
+        return (note) =>
+          Effect.flatMap(mailbox.takeOne, (item) => {
+            if (item._tag === "None") return Cause.done()
+            note([item.value])
+            return Effect.void
+          })
+      })
+    )
+  )
+
+  it.live("pushes", () =>
+    everywhere(
+      Effect.gen(function* () {
+        const { left, right } = yield* TestNetwork.pair()
+        const client = yield* Exchange.makePipelined<string, string>(left, pushing)
+        yield* meanwhile(Effect.andThen(say(right, messages), right.writer.close))
+        return yield* pullOf(client.pushes)
+      })
+    )
+  )
+
+  it.live("the answers to a request, which is sent once", () =>
+    everywhere(
+      Effect.gen(function* () {
+        const { left, right } = yield* TestNetwork.pair()
+        const client = yield* Exchange.makePipelined<string, string>(left, {
+          ...options,
+          isLast: (answer) => answer === messages.at(-1)
+        })
+        let asked = 0
+        yield* Effect.addFinalizer(() => Effect.sync(() => assert.strictEqual(asked, 1)))
+        const answer = Effect.flatMap(right.reader.readFrame(line), () => {
+          asked++
+          return say(right, messages)
+        })
+        yield* meanwhile(Effect.forever(answer))
+        return yield* pullOf(client.stream("all"))
+      })
+    )
+  )
+})
