@@ -576,29 +576,109 @@ export const fromSocket = (
  *
  * **When to use**
  *
- * For libraries that are written against those sockets, such as Effect's RPC.
+ * For libraries that are written against those sockets, and a connection that is there already. Use `makeSocket` for a
+ * socket that connects by itself, and `Server.layerSocketServer` for those of a server.
  *
  * **Details**
  *
- * The end of the stream is a close with code 1000 there, on either side. A loss is a `SocketReadError` or a
- * `SocketWriteError`, with the error as its cause. An abort by this side is one as well.
+ * The end of the stream is a close with code 1000 there, on either side. After a `CloseEvent` it is a close with the
+ * code and the reason of that event. A loss is a `SocketReadError` or a `SocketWriteError`, with the error as its cause.
+ * An abort by this side is one as well. A pull that waits when the reader's scope ends fails with code 1006.
  *
  * **Gotchas**
  *
- * A connection never connects again. Once it is over and everything was read, acquiring the socket's `reader` fails as
- * a pull would.
+ * - A connection never connects again. Once it is over and everything was read, acquiring the socket's `reader` fails
+ *   as a pull would.
+ * - The scopes of `reader` and `writer` do not end the connection. That of `writer` ends its output.
+ * - `upgrade` is not supported: use `startTls`.
  *
- * @see {@link fromSocket} for the other way.
+ * @see {@link makeSocket}, {@link fromSocket} for the other way.
  *
  * @stability unstable
  * @category combinators
  * @since 0.1.0
  */
-export const toSocket = (self: Connection): Socket.Socket => ({
-  "~effect/socket/Socket": "~effect/socket/Socket",
-  reader: Effect.flatMap(asEffectSocket, ({ reader }) => reader(self)),
-  writer: Effect.flatMap(asEffectSocket, ({ writer }) => writer(self))
-})
+export const toSocket = (self: Connection): Socket.Socket => {
+  let socket: Socket.Socket | undefined
+  const made = Effect.map(asEffectSocket, ({ make }) => (socket ??= make(self)))
+  return {
+    "~effect/socket/Socket": "~effect/socket/Socket",
+    reader: Effect.flatMap(made, ({ reader }) => reader),
+    writer: Effect.flatMap(made, ({ writer }) => writer)
+  }
+}
+
+/**
+ * One of Effect's own sockets (`effect/socket/Socket`) that opens a connection each time when its `reader` is acquired.
+ *
+ * **When to use**
+ *
+ * For Effect's RPC, its cluster, and whatever else is written against those sockets: with TLS, Unix sockets, bounds on
+ * waiting, or a network in memory. Use `openConnection` in programs of your own.
+ *
+ * **Details**
+ *
+ * - Each acquisition of `reader` connects, with the `Network` (and the `BufferBudget`) of the program that made the
+ *   socket. So `Effect.retry` connects again. A failure to connect is a `SocketOpenError`, with the error as its cause.
+ * - Every end is a failure of `pull`. The end of the peer's output is a close with code 1000. After a `CloseEvent` it is
+ *   a close with the code and the reason of that event. A loss is a `SocketReadError`, with the error as its cause.
+ * - The end of the reader's scope fails a pull that waits, with code 1006. Then everything written is sent, for
+ *   `closeTimeout` at most, and the connection is closed.
+ * - A write without a connection waits for the next one. An interruption drops it. So does the end of the writer's
+ *   scope; a write after that fails with `SocketWriteError`.
+ * - A write on a connection that is over, or breaks, succeeds and is dropped: `pull` tells of the end. (Effect's RPC
+ *   takes a write that fails for a defect.) What one connection has accepted is never sent on another.
+ * - A `CloseEvent` sends everything written, and closes the connection, within `closeTimeout`.
+ * - `upgrade` is `startTls` as a client, with `leftover: "fail"`. Pulls and writes wait for it, and go on encrypted. It
+ *   fails with `SocketUpgradeError`. It takes one `key` and one `cert`.
+ *
+ * Wrong options die here, and not when the reader is acquired. Two of them have other defaults: `closeTimeout` is
+ * 2 seconds, and `onScopeFailure` is `"flush"`, because the scope of such a socket always fails.
+ *
+ * **Example** (A socket that connects again)
+ *
+ * ```ts
+ * import { Effect, Schedule } from "effect"
+ * import { Socket } from "effect/socket"
+ * import { Connection, NodeNetwork, startServer } from "effect-byte-streams"
+ *
+ * const program = Effect.gen(function* () {
+ *   const server = yield* startServer({ host: "127.0.0.1", port: 0 }, ({ writer }) => writer.write("welcome"))
+ *   const socket = yield* Connection.makeSocket({ host: "127.0.0.1", port: server.port })
+ *   const session = Effect.gen(function* () {
+ *     const pull = yield* Socket.readerString(socket)
+ *     console.log((yield* pull).join("")) // => welcome
+ *     // the server has closed: this fails, and another connection is opened
+ *     return yield* pull
+ *   })
+ *   return yield* session.pipe(Effect.scoped, Effect.retry(Schedule.recurs(1)), Effect.flip)
+ * })
+ *
+ * const end = await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(NodeNetwork.layer)))
+ * console.log(end.reason._tag) // => SocketCloseError
+ * ```
+ *
+ * @see {@link layerSocket}, {@link toSocket}, `Server.layerSocketServer` for the other side.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeSocket = (options: OpenOptions): Effect.Effect<Socket.Socket, never, Network> =>
+  makeSocketFor("Connection.makeSocket", options)
+
+const makeSocketFor = (operation: string, input: OpenOptions): Effect.Effect<Socket.Socket, never, Network> =>
+  Effect.contextWith((services: Context.Context<Network>) => {
+    const options = SessionOptions.ofSocket(operation, input)
+    NetworkOptions.connect(operation, options)
+    SessionOptions.resolve(operation, options)
+    const opened = open(operation, options).pipe(
+      // whoever acquires the reader may have others
+      Effect.provideService(Network, Context.get(services, Network)),
+      Effect.provideService(Services.BufferBudget, Context.get(services, Services.BufferBudget))
+    )
+    return Effect.map(diallingSocket, ({ make }) => make(opened))
+  })
 
 /**
  * The number of bytes that a relay has passed on.
@@ -659,6 +739,7 @@ export const relay: (a: Connection, b: Connection) => Effect.Effect<Relayed, Rea
 // `effect/socket/Socket` loads `Stream`, `Channel` and more: it is loaded when it is used
 const fromEffectSocket = Effect.promise(() => import("./internal/transport/effectSocket.ts"))
 const asEffectSocket = Effect.promise(() => import("./internal/session/asEffectSocket.ts"))
+const diallingSocket = Effect.promise(() => import("./internal/session/diallingSocket.ts"))
 
 // ---------------------------------------------------------------------------
 // layers
@@ -688,6 +769,26 @@ export const layerConnection: {
   (options: OpenOptions): Layer.Layer<Connection | StreamReader | StreamWriter, ConnectFailed | TlsFailed, Network>
 } = (options: OpenOptions): Layer.Layer<Connection | StreamReader | StreamWriter, any, Network> =>
   Layer.effectContext(Effect.map(open("Connection.layerConnection", options), services))
+
+/**
+ * One of Effect's own sockets as a layer. Each acquisition of its `reader` opens a connection.
+ *
+ * **When to use**
+ *
+ * For layers that ask for such a socket, such as `RpcClient.layerProtocolSocket`.
+ *
+ * @see {@link makeSocket} for what it does, `Server.layerSocketServer` for the other side.
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSocket = (options: OpenOptions): Layer.Layer<Socket.Socket, never, Network> =>
+  Layer.effectContext(
+    Effect.flatMap(makeSocketFor("Connection.layerSocket", options), (socket) =>
+      Effect.map(diallingSocket, ({ context }) => context(socket))
+    )
+  )
 
 /**
  * The options of `openConnection` as settings: all of them as one `Config`, or each as a `Config` of its own.

@@ -23,6 +23,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { SocketAddress } from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
+import type * as SocketServer from "effect/socket/SocketServer"
 import type { Connection, Options as ConnectionOptions } from "./Connection.ts"
 import * as NetworkOptions from "./internal/base/networkOptions.ts"
 import * as InternalServer from "./internal/server/server.ts"
@@ -370,6 +371,78 @@ export const layerServer = <E, R>(
   handler: (connection: Connection) => Effect.Effect<unknown, E, R>
 ): Layer.Layer<Server, ListenFailed, Network | Exclude<R, HandlerServices>> =>
   Layer.effect(Server)(InternalServer.start("Server.layerServer", options, handler))
+
+/**
+ * A server as one of Effect's own socket servers (`effect/socket/SocketServer`), and as a `Server`.
+ *
+ * **When to use**
+ *
+ * For `RpcServer.layerProtocolSocketServer`, `SocketRunner.layer`, and whatever else runs such a server: with TLS and
+ * client certificates, Unix sockets, `maxConnections`, bounds on waiting, or a network in memory. Use `layerServer` for
+ * handlers of your own.
+ *
+ * **Details**
+ *
+ * - Clients that come before `run` wait for it, and their bytes are kept as far as `limit` allows. A client that is lost
+ *   meanwhile, and has sent nothing, is forgotten. So do clients that come when `run` was interrupted; its handlers are
+ *   interrupted with it. Of several runs the last one has the clients that come.
+ * - The socket of a client is that of `Connection.makeSocket`, with these differences. It is connected from the
+ *   beginning, and once. A loss is a close with code 1006, and the reason says how it came about: Effect's RPC takes any
+ *   other failure for a defect. `upgrade` is `startTls` as the server.
+ * - A handler has the services of the program that called `run`, and those of its connection, such as `Connection` for
+ *   the certificate of the client. It has no span, unless it begins one.
+ * - The end of the reader's scope, or of the handler, closes the connection: everything written is sent, for
+ *   `closeTimeout` at most.
+ * - The end of the layer ends the server as `Server.shutdown` does. Clients that wait for `run` are reset.
+ *
+ * Two options have other defaults: `closeTimeout` is 2 seconds, and `onScopeFailure` is `"flush"`.
+ *
+ * **Gotchas**
+ *
+ * Tearing down a program of Effect's interrupts its handlers before this server knows of it. `Server.shutdown`, called
+ * first, stops accepting, and gives them time.
+ *
+ * **Example** (Remote procedure calls)
+ *
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { Rpc, RpcClient, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
+ * import { Connection, NodeNetwork, Server } from "effect-byte-streams"
+ *
+ * const Calls = RpcGroup.make(Rpc.make("double", { payload: { value: Schema.Number }, success: Schema.Number }))
+ *
+ * const ServerLive = RpcServer.layer(Calls).pipe(
+ *   Layer.provide(Calls.toLayer({ double: ({ value }) => Effect.succeed(2 * value) })),
+ *   Layer.provide(RpcServer.layerProtocolSocketServer),
+ *   Layer.provideMerge(Server.layerSocketServer({ host: "127.0.0.1", port: 0 }))
+ * )
+ *
+ * const program = Effect.gen(function* () {
+ *   const { port } = yield* Server.Server
+ *   const protocol = RpcClient.layerProtocolSocket().pipe(
+ *     Layer.provide(Connection.layerSocket({ host: "127.0.0.1", port }))
+ *   )
+ *   const call = Effect.flatMap(RpcClient.make(Calls), (client) => client.double({ value: 21 }))
+ *   console.log(yield* Effect.provide(call, protocol)) // => 42
+ * })
+ *
+ * const layers = Layer.provideMerge(ServerLive, Layer.merge(NodeNetwork.layer, RpcSerialization.layerNdjson))
+ * await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(layers)))
+ * ```
+ *
+ * @see {@link layerServer}, `Connection.layerSocket` for the other side.
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSocketServer = (
+  options: Options
+): Layer.Layer<SocketServer.SocketServer | Server, ListenFailed, Network> =>
+  Layer.effectContext(Effect.flatMap(asSocketServer, ({ make }) => make("Server.layerSocketServer", options, Server)))
+
+// it knows `effect/socket/Socket`, which loads `Stream`, `Channel` and more
+const asSocketServer = Effect.promise(() => import("./internal/server/socketServer.ts"))
 
 /**
  * The options of `startServer` as settings: all of them as one `Config`, or each as a `Config` of its own.

@@ -22,6 +22,9 @@ export const markRatio = 4
 /** `closeTimeout`: long enough for a slow peer to take what is buffered, and for a program to be seen to end. */
 export const closeTimeout = Duration.seconds(10)
 
+/** `closeTimeout` of a socket for Effect's own programs: each of them ends by a failure, and the next one is waited for. */
+export const socketCloseTimeout = Duration.seconds(2)
+
 /** `connectTimeout`: a peer that does not answer is tried again by the system for far longer than anybody waits. */
 export const connectTimeout = Duration.seconds(30)
 

@@ -26,7 +26,7 @@ export const of = (cause: Cause.Cause<unknown>, session: Session): HandlerExit =
 }
 
 const ofError = (error: unknown, session: Session): HandlerExit => {
-  if (isSocketClose(error)) return session.peerHasEnded ? "Peer" : "Program"
+  if (isSocketClose(error)) return ofClose(session)
   if (error instanceof ClosedStream) {
     // while this one is open it is another's, or a mistake
     return session.endedHere && (error.reason === "Closed" || error.reason === "Aborted") ? "Told" : "Program"
@@ -49,6 +49,11 @@ export const described = (cause: Cause.Cause<unknown>): string => {
 const unwrapped = (error: unknown): unknown => {
   const { _tag, reason } = (error ?? {}) as { readonly _tag?: unknown; readonly reason?: { readonly cause?: unknown } }
   return _tag === "SocketError" ? (reason?.cause ?? error) : error
+}
+
+const ofClose = (session: Session): HandlerExit => {
+  if (session.peerHasEnded || session.isLost) return "Peer"
+  return session.endedHere ? "Told" : "Program"
 }
 
 /** Effect's sockets say so that the peer has ended, which is a failure to a program that does not look for it. */

@@ -1,70 +1,252 @@
-/** A connection as one of Effect's own sockets. */
+/**
+ * A connection as one of Effect's own sockets: what all of them share, whoever dials and whoever serves.
+ *
+ * A socket's reader tells every end as a failure, and the socket's writer tells none that the reader tells. An upgrade
+ * takes another connection for both.
+ */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type { Connection } from "../../Connection.ts"
 import type { ReadError, WriteError } from "../../StreamError.ts"
+import type { StreamWriter } from "../../StreamWriter.ts"
 import { ClosedStream } from "../base/errors.ts"
 import { BufferReader } from "../read/reader.ts"
+import { SessionConnection } from "./connection.ts"
+import { startTls, upgradeFailed } from "./socketUpgrade.ts"
+
+/** How such a socket differs from others. */
+export interface Manner {
+  /** Whether a write on a connection that is over succeeds all the same: the reader tells. */
+  readonly dropsWrites: boolean
+  /** Whether a loss is a close as well. Of a close it is only said how it came about, as text. */
+  readonly lossCloses: boolean
+  /** The role in the handshake of an upgrade, where it is known who dialled. */
+  readonly side: "client" | "server" | undefined
+}
 
 /** A close in good order, as Effect's sockets say it. */
 const cleanClose = 1000
+/** An end that nobody has agreed on. */
+const abnormalClose = 1006
 
-export const reader = (connection: Connection): Socket.Socket["reader"] =>
-  Effect.map(
-    Effect.acquireRelease(Effect.as(isThere(connection), { over: false, pull: connection.reader.pull }), (reading) =>
-      Effect.sync(() => {
-        // a pull that waits when its reader's scope ends would wait for ever; what else waits is none of this one's
-        reading.over = true
-        const { reader } = connection
-        if (reader instanceof BufferReader && (reader.buffer.operation as unknown) === reading.pull) {
-          reader.buffer.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
-        }
-      })
-    ),
-    (reading) => {
-      const pull: Effect.Effect<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError> = Effect.mapError(
-        reading.pull,
-        readError
+/** Whether a connection was given up for another one, whatever has become of that. */
+const isDetached = (connection: Connection): boolean =>
+  connection instanceof SessionConnection && connection.session.detached
+
+const closeError = (code: number, closeReason?: string): Socket.SocketError =>
+  new Socket.SocketError({ reason: new Socket.SocketCloseError({ code, closeReason }) })
+
+type Bytes = NonEmptyReadonlyArray<Uint8Array>
+type Chunk = Uint8Array | string | Socket.CloseEvent
+
+export class SocketLink {
+  connection: Connection
+  private readonly manner: Manner
+  /** The event by which this side has closed the connection. */
+  private event: Socket.CloseEvent | undefined = undefined
+  /** Opens once the upgrade that is under way has ended. */
+  private upgrading: Latch.Latch | undefined = undefined
+  /** Why there is no connection after an upgrade. */
+  private failure: Socket.SocketError | undefined = undefined
+
+  constructor(connection: Connection, manner: Manner) {
+    this.connection = connection
+    this.manner = manner
+  }
+
+  // ------------------------------------------------------------------------
+  // reading
+  // ------------------------------------------------------------------------
+
+  /** A reader until its scope ends. Connections that come of an upgrade end with `scope`. */
+  reader(scope: Scope.Scope): Effect.Effect<Socket.Reader<Uint8Array>, never, Scope.Scope> {
+    return Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => new Reading(this)),
+        (reading) => Effect.sync(() => reading.end())
+      ),
+      (reading) => ({ pull: reading.pull, upgrade: (options) => this.upgrade(reading, options ?? {}, scope) })
+    )
+  }
+
+  /**
+   * Fails where nothing can be read any more, as a pull would. Acquiring the reader of a socket is what connecting is: who
+   * tries again would be told that it worked, for ever.
+   */
+  get isThere(): Effect.Effect<void, Socket.SocketError> {
+    return Effect.suspend(() => {
+      const { reader } = this.connection
+      const over = reader instanceof BufferReader ? Effect.sync(() => reader.buffer.isOver) : reader.atEof
+      return Effect.flatMap(over, (over) =>
+        over
+          ? Effect.flatMap(
+              Effect.mapError(reader.peek(1), (error) => this.told(error)),
+              () => Effect.fail(this.closed)
+            )
+          : Effect.void
       )
-      return {
-        pull: Effect.suspend(() => (reading.over ? Effect.fail(closed) : pull)),
-        upgrade: Socket.SocketUpgradeError.unsupported
-      }
+    })
+  }
+
+  /** What a pull failed with, as the socket says it; or what it goes on with after an upgrade. */
+  afterPull(error: ReadError | Cause.Done, again: Effect.Effect<Bytes, Socket.SocketError>) {
+    return this.isUpgraded(error) && this.upgrading !== undefined
+      ? Effect.andThen(this.upgrading.await, again)
+      : Effect.fail(this.told(error))
+  }
+
+  /** The end, whichever side has brought it about in good order, is a close. */
+  private told(cause: ReadError | Cause.Done): Socket.SocketError {
+    if (this.failure !== undefined) return this.failure
+    if (Cause.isDone(cause) || (cause instanceof ClosedStream && cause.reason === "Closed")) return this.closed
+    if (this.manner.lossCloses && cause._tag !== "StreamBusy") return closeError(abnormalClose, cause.message)
+    return new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
+  }
+
+  private get closed(): Socket.SocketError {
+    return this.event === undefined ? closeError(cleanClose) : closeError(this.event.code, this.event.reason)
+  }
+
+  private isUpgraded(error: ReadError | WriteError | Cause.Done): boolean {
+    return error instanceof ClosedStream && error.reason === "Upgraded"
+  }
+
+  // ------------------------------------------------------------------------
+  // writing
+  // ------------------------------------------------------------------------
+
+  write(chunk: Chunk): Effect.Effect<void, Socket.SocketError> {
+    return Socket.isCloseEvent(chunk) ? this.close(chunk) : this.send((writer) => writer.write(chunk))
+  }
+
+  writeAll(chunks: NonEmptyReadonlyArray<Uint8Array | string>): Effect.Effect<void, Socket.SocketError> {
+    return this.send((writer) => writer.writeAll(chunks))
+  }
+
+  private send(
+    write: (writer: StreamWriter) => Effect.Effect<void, WriteError>
+  ): Effect.Effect<void, Socket.SocketError> {
+    const attempt: Effect.Effect<void, Socket.SocketError> = Effect.suspend(() =>
+      Effect.catch(write(this.connection.writer), (cause) => {
+        if (this.isUpgraded(cause) && this.upgrading !== undefined) return Effect.andThen(this.upgrading.await, attempt)
+        // of an output that this side has ended the reader tells nothing
+        const ended = cause instanceof ClosedStream && cause.reason === "Eof"
+        return this.manner.dropsWrites && !ended
+          ? Effect.void
+          : Effect.fail(this.failure ?? new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) }))
+      })
+    )
+    return attempt
+  }
+
+  private close(event: Socket.CloseEvent): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.event ??= event
+      return Effect.asVoid(this.connection.writer.close)
+    })
+  }
+
+  /** Ends the output. The end is under way from here on; whether the peer takes it is not waited for. */
+  get halfClose(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      Effect.asVoid(Effect.forkDetach(Effect.ignore(this.connection.writer.writeEof), { startImmediately: true }))
+    )
+  }
+
+  // ------------------------------------------------------------------------
+  // upgrading
+  // ------------------------------------------------------------------------
+
+  private upgrade(
+    reading: Reading,
+    options: Socket.TlsUpgradeOptions,
+    scope: Scope.Scope
+  ): Effect.Effect<void, Socket.SocketError> {
+    return Effect.suspend(() => {
+      const { connection } = this
+      const { side } = this.manner
+      if (side === undefined) return Socket.SocketUpgradeError.unsupported()
+      if (reading.over || this.upgrading !== undefined)
+        return upgradeFailed(new Error("the socket is being upgraded, or over"))
+      const upgrading = Latch.makeUnsafe(false)
+      this.upgrading = upgrading
+      return Scope.provide(startTls(connection, side, options), scope).pipe(
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            this.upgrading = undefined
+            if (Exit.isSuccess(exit)) this.connection = exit.value
+            else if (isDetached(connection)) {
+              const error = Cause.findErrorOption(exit.cause)
+              this.failure = error._tag === "Some" ? error.value : closeError(abnormalClose)
+            }
+            upgrading.openUnsafe()
+          })
+        ),
+        Effect.asVoid
+      )
+    })
+  }
+}
+
+/** One acquisition of a socket's reader. */
+class Reading {
+  over = false
+  private readonly link: SocketLink
+  /** The connection that is read, and its pull. */
+  private connection: Connection | undefined = undefined
+  private operation: Connection["reader"]["pull"] | undefined = undefined
+  private mapped: Effect.Effect<Bytes, Socket.SocketError> = Effect.never
+
+  constructor(link: SocketLink) {
+    this.link = link
+  }
+
+  readonly pull: Effect.Effect<Bytes, Socket.SocketError> = Effect.suspend(() => {
+    if (this.over) return Effect.fail(closeError(abnormalClose))
+    const { connection } = this.link
+    if (connection !== this.connection) {
+      this.connection = connection
+      this.operation = connection.reader.pull
+      this.mapped = Effect.catch(this.operation, (error) =>
+        this.over ? Effect.fail(closeError(abnormalClose)) : this.link.afterPull(error, this.pull)
+      )
     }
-  )
+    return this.mapped
+  })
 
-/**
- * Fails where nothing can be read any more, as a pull would. Acquiring the reader of a socket is what connecting is: who
- * tries again would be told that it worked, for ever.
- */
-const isThere = ({ reader }: Connection): Effect.Effect<void, Socket.SocketError> =>
-  Effect.flatMap(reader instanceof BufferReader ? Effect.sync(() => reader.buffer.isOver) : reader.atEof, (over) =>
-    over ? Effect.flatMap(Effect.mapError(reader.peek(1), readError), () => Effect.fail(closed)) : Effect.void
-  )
+  /** A pull that waits when its reader's scope ends would wait for ever; what else waits is none of this one's. */
+  end(): void {
+    this.over = true
+    const { connection, operation } = this
+    const reader = connection?.reader
+    if (reader instanceof BufferReader && (reader.buffer.operation as unknown) === operation) {
+      reader.buffer.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
+    }
+  }
+}
 
-export const writer = (connection: Connection): Socket.Socket["writer"] =>
+/** A writer of one connection. The end of its scope ends the output. */
+export const writer = (link: SocketLink): Socket.Socket["writer"] =>
   Effect.acquireRelease(
     Effect.succeed({
-      write: (chunk: Uint8Array | string | Socket.CloseEvent): Effect.Effect<void, Socket.SocketError> =>
-        Socket.isCloseEvent(chunk)
-          ? Effect.asVoid(connection.writer.close)
-          : Effect.mapError(connection.writer.write(chunk), writeError),
-      writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) =>
-        Effect.mapError(connection.writer.writeAll(chunks), writeError)
+      write: (chunk: Chunk) => link.write(chunk),
+      writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => link.writeAll(chunks)
     }),
-    // the end is under way from here on; whether the peer takes it is not waited for
-    () => Effect.forkDetach(Effect.ignore(connection.writer.writeEof), { startImmediately: true })
+    () => link.halfClose
   )
 
-const closed = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: cleanClose }) })
+const manner: Manner = { dropsWrites: false, lossCloses: false, side: undefined }
 
-/** The end, whichever side has brought it about in good order, is a close. */
-const readError = (cause: ReadError | Cause.Done): Socket.SocketError =>
-  Cause.isDone(cause) || (cause instanceof ClosedStream && cause.reason === "Closed")
-    ? closed
-    : new Socket.SocketError({ reason: new Socket.SocketReadError({ cause }) })
-
-const writeError = (cause: WriteError): Socket.SocketError =>
-  new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) })
+/** A connection that others own: the socket ends with it, and ends it by a `CloseEvent` alone. */
+export const make = (connection: Connection): Socket.Socket => {
+  const link = new SocketLink(connection, manner)
+  return Socket.make({
+    reader: Effect.flatMap(Effect.andThen(link.isThere, Effect.scope), (scope) => link.reader(scope)),
+    writer: writer(link)
+  })
+}

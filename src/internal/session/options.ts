@@ -40,6 +40,19 @@ export const resolve = (operation: string, input: SessionInput): SessionOptions 
   }
 }
 
+/**
+ * The options of one of Effect's own sockets. Such a socket tells every end as a failure, so that its scope fails, and
+ * must send all the same what was accepted.
+ */
+export const ofSocket = <Input extends SessionInput>(operation: string, options: Input): Input => {
+  const { closeTimeout, onScopeFailure } = Argument.record(operation, "options", options)
+  return {
+    ...options,
+    closeTimeout: closeTimeout ?? Defaults.socketCloseTimeout,
+    onScopeFailure: onScopeFailure ?? "flush"
+  }
+}
+
 /** The low mark is a quarter of the high one, and the high one four times the low one, where only one is given. */
 const watermarks = (
   operation: string,

@@ -363,6 +363,11 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     return this.successor === undefined ? this.peerEnded : this.successor.peerHasEnded
   }
 
+  /** Whether the connection broke, or a bound on waiting for the peer ended it. */
+  get isLost(): boolean {
+    return this.successor === undefined ? this.closing.closed?._tag === "Lost" : this.successor.isLost
+  }
+
   /** Whether the transport was given up for an upgrade that came to nothing. */
   get upgradeFailed(): boolean {
     return this.successor === undefined ? this.detached && this.over : this.successor.upgradeFailed

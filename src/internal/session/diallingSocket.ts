@@ -1,0 +1,122 @@
+/**
+ * One of Effect's own sockets that opens a connection each time when its reader is acquired.
+ *
+ * Its writers belong to no connection. What one connection has accepted is never sent on another. A write without a
+ * connection waits for the next one, and for no longer than its writer's scope.
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import type { Connection } from "../../Connection.ts"
+import { ClosedStream, type ConnectFailed, type TlsFailed } from "../base/errors.ts"
+import { type Manner, SocketLink } from "./asEffectSocket.ts"
+
+const manner: Manner = { dropsWrites: true, lossCloses: false, side: "client" }
+
+type Open = Effect.Effect<Connection, ConnectFailed | TlsFailed, Scope.Scope>
+type Write = (link: SocketLink) => Effect.Effect<void, Socket.SocketError>
+
+export const make = (open: Open): Socket.Socket => {
+  const dialling = new Dialling()
+  return Socket.make({ reader: reader(dialling, open), writer: writer(dialling) })
+}
+
+/** As services. */
+export const context = (socket: Socket.Socket): Context.Context<Socket.Socket> => Context.make(Socket.Socket, socket)
+
+class Dialling {
+  link: SocketLink | undefined = undefined
+  /** Writes without a connection, in their order. Each is asked what it does: to go on, or to give up. */
+  readonly waiting = new Set<(writer: SocketWriter | undefined) => void>()
+
+  connected(link: SocketLink): void {
+    this.link = link
+    for (const wake of Array.from(this.waiting)) wake(undefined)
+  }
+
+  disconnected(link: SocketLink): void {
+    if (this.link === link) this.link = undefined
+  }
+}
+
+const reader = (dialling: Dialling, open: Open): Socket.Socket["reader"] =>
+  Effect.gen(function* () {
+    // ends after all that is acquired here: whoever pulls is told before the rest is sent
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    const link = new SocketLink(yield* Effect.mapError(Scope.provide(open, scope), openError), manner)
+    const reader = yield* link.reader(scope)
+    return yield* Effect.as(
+      Effect.acquireRelease(
+        Effect.sync(() => dialling.connected(link)),
+        () => Effect.sync(() => dialling.disconnected(link))
+      ),
+      reader
+    )
+  })
+
+const openError = (cause: ConnectFailed | TlsFailed): Socket.SocketError =>
+  new Socket.SocketError({
+    reason: new Socket.SocketOpenError({ kind: cause.kind === "Timeout" ? "Timeout" : "Unknown", cause })
+  })
+
+const writer = (dialling: Dialling): Socket.Socket["writer"] =>
+  Effect.acquireRelease(
+    Effect.sync(() => new SocketWriter(dialling)),
+    (writer) => writer.end
+  )
+
+class SocketWriter implements Socket.Writer {
+  private over = false
+  private readonly dialling: Dialling
+
+  constructor(dialling: Dialling) {
+    this.dialling = dialling
+  }
+
+  readonly write: Socket.Writer["write"] = (chunk) => this.send("write", (link) => link.write(chunk))
+
+  readonly writeAll: Socket.Writer["writeAll"] = (chunks: NonEmptyReadonlyArray<Uint8Array | string>) =>
+    this.send("writeAll", (link) => link.writeAll(chunks))
+
+  readonly end: Effect.Effect<void> = Effect.suspend(() => {
+    this.over = true
+    for (const wake of Array.from(this.dialling.waiting)) wake(this)
+    return this.dialling.link?.halfClose ?? Effect.void
+  })
+
+  private send(operation: string, write: Write): Effect.Effect<void, Socket.SocketError> {
+    return Effect.suspend(() => {
+      if (this.over) return ended(operation)
+      const { link } = this.dialling
+      return link === undefined ? this.wait(write) : write(link)
+    })
+  }
+
+  /** Until there is a connection, or no writer any more: then nobody is left to tell. */
+  private wait(write: Write): Effect.Effect<void, Socket.SocketError> {
+    const { waiting } = this.dialling
+    return Effect.callback<void, Socket.SocketError>((resume) => {
+      const wake = (writer: SocketWriter | undefined) => {
+        if (writer !== undefined && writer !== this) return
+        if (waiting.delete(wake)) resume(Effect.suspend(() => this.again(write)))
+      }
+      waiting.add(wake)
+      return Effect.sync(() => waiting.delete(wake))
+    })
+  }
+
+  private again(write: Write): Effect.Effect<void, Socket.SocketError> {
+    if (this.over) return Effect.void
+    const { link } = this.dialling
+    return link === undefined ? this.wait(write) : write(link)
+  }
+}
+
+const ended = (operation: string): Effect.Effect<never, Socket.SocketError> =>
+  Effect.fail(
+    new Socket.SocketError({
+      reason: new Socket.SocketWriteError({ cause: new ClosedStream({ operation, reason: "Closed" }) })
+    })
+  )
