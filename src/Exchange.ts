@@ -392,7 +392,7 @@ export interface ReconnectingOptions<out Request, in Answer, out E = never, out 
   readonly whileDown: "wait" | "fail"
   /** How many callers may wait. More fail. Default 1024. */
   readonly maxWaiting?: number | undefined
-  /** How long a caller waits for a connection before it fails. Default 30 seconds. */
+  /** How long a caller waits for connections, all in all, before it fails. Default 30 seconds. */
   readonly waitTimeout?: Duration.Input | undefined
   /**
    * What is said on each new connection before callers use it: a login, a subscription. If it fails, the connection is
@@ -506,8 +506,11 @@ export const makePeer: <Message, E = never, R = never>(
  * waited for: if `schedule` ends before there is one, it fails as the last attempt did.
  *
  * What may have been sent is never sent again by itself: such a call fails with `RequestLost`, `sent: "Maybe"`. With
- * `whileDown: "wait"`, one of which nothing was sent waits for the next connection. `pushes` goes on across connections;
- * `closed` tells of the last. `close` and `release` end it.
+ * `whileDown: "wait"`, one of which nothing was sent waits for the next connection, and so does an `exclusive` whose turn
+ * has not come. `pushes` goes on across connections; `closed` tells of the last.
+ *
+ * `close` and `release` end it, whether they find a connection or not: from then on calls fail at once. What was read of
+ * `pushes` by then can still be taken.
  *
  * @category constructors
  * @stability unstable

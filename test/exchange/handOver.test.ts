@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Exchange } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { Cause, Channel, Effect, Exit, Pull, Scheduler, type Scope, Stream } from "effect"
+import { Cause, Channel, Effect, Exit, Latch, Pull, Schedule, Scheduler, type Scope, Stream } from "effect"
 import { Mailbox } from "../../src/internal/exchange/mailbox.ts"
 import * as Interruption from "../../src/internal/testing/laws/interruptAt.ts"
 import { line } from "../support/exchanges.ts"
@@ -79,6 +79,25 @@ const everywhere = (source: Source) =>
     }
   })
 
+/** An exchange over connections that come and go, each of which says some of the messages. */
+const reconnecting = (
+  serve: (side: Side, number: number) => Effect.Effect<unknown, unknown>,
+  each: Exchange.PipelinedOptions<string, string> = pushing
+) => {
+  let opened = 0
+  const open = Effect.gen(function* () {
+    const { left, right } = yield* TestNetwork.pair()
+    const client = yield* Exchange.makePipelined<string, string>(left, each)
+    yield* meanwhile(serve(right, opened++))
+    return client
+  })
+  return Exchange.makeReconnecting(open, {
+    schedule: Schedule.recurs(10),
+    whileDown: "wait",
+    pushes: { overflow: "suspend", capacity: 1 }
+  })
+}
+
 describe("what is taken reaches the taker, or stays for the next, wherever the taker is interrupted", () => {
   it.live("the items of a mailbox", () =>
     everywhere(
@@ -129,6 +148,46 @@ describe("what is taken reaches the taker, or stays for the next, wherever the t
           return say(right, messages)
         })
         yield* meanwhile(Effect.forever(answer))
+        return yield* pullOf(client.stream("all"))
+      })
+    )
+  )
+
+  it.live("pushes of connections that come and go, of which the last is closed by this side", () =>
+    everywhere(
+      Effect.gen(function* () {
+        const last = Latch.makeUnsafe(false)
+        const client = yield* reconnecting((side, number) =>
+          Effect.gen(function* () {
+            const said = messages.slice(3 * number, 3 * number + 3)
+            if (number < 2) return yield* Effect.andThen(say(side, said), side.abort)
+            last.openUnsafe()
+            yield* side.reader.readFrame(line)
+            return yield* say(side, [...said, "that is all"])
+          })
+        )
+        // an answer behind them: all of them were read
+        yield* meanwhile(Effect.andThen(Effect.andThen(last.await, client.call("all?")), client.close))
+        return yield* pullOf(client.pushes)
+      })
+    )
+  )
+
+  it.live("the answers to a request on one of connections that come and go, which is sent once", () =>
+    everywhere(
+      Effect.gen(function* () {
+        let asked = 0
+        yield* Effect.addFinalizer(() => Effect.sync(() => assert.strictEqual(asked, 1)))
+        const client = yield* reconnecting(
+          ({ reader, ...side }) =>
+            Effect.forever(
+              Effect.flatMap(reader.readFrame(line), () => {
+                asked++
+                return say({ reader, ...side }, messages)
+              })
+            ),
+          { ...options, isLast: (answer: string) => answer === messages.at(-1) }
+        )
         return yield* pullOf(client.stream("all"))
       })
     )

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Exchange, StreamError } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { Deferred, Effect, Fiber, Queue, Schedule, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Queue, Schedule, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { line } from "../support/exchanges.ts"
 import { deathOf } from "../support/exits.ts"
@@ -228,6 +228,210 @@ describe("reconnecting", () => {
       const { opened } = down.state
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(down.state.opened, opened)
+    })
+  )
+
+  it.effect("close ends it also where the answers in flight do not come", () =>
+    Effect.gen(function* () {
+      const { make, next, state } = yield* setUp()
+      const client = yield* make
+      const server = yield* next
+      const call = yield* start(client.call("a"))
+      yield* asked(server)
+      const closing = yield* start(client.close)
+      yield* TestClock.adjust("1 minute")
+      assert.deepInclude({ ...(yield* Effect.flip(Fiber.join(call))) }, { _tag: "RequestLost", sent: "Maybe" })
+      assert.isFalse(waits(closing))
+      assert.strictEqual((yield* client.closed)._tag, "Lost")
+      assert.strictEqual(state.opened, 1)
+    })
+  )
+
+  it.effect("a scope that ends in good order lets those in flight finish, another one resets the connection", () =>
+    Effect.gen(function* () {
+      for (const exit of [Exit.void, Exit.die("wrong")]) {
+        const { make, next, state } = yield* setUp()
+        const scope = yield* Scope.make()
+        const client = yield* Scope.provide(make, scope)
+        const server = yield* next
+        const call = yield* start(client.call("a"))
+        yield* asked(server)
+        const closing = yield* start(Scope.close(scope, exit))
+        assert.strictEqual(waits(call), Exit.isSuccess(exit))
+        if (Exit.isSuccess(exit)) yield* answer(server, "!1", "A")
+        yield* Fiber.join(closing)
+        assert.strictEqual((yield* client.closed)._tag, Exit.isSuccess(exit) ? "Closed" : "Lost")
+        assert.deepStrictEqual(yield* Stream.runCollect(Stream.orElseSucceed(client.pushes, () => "lost")), [
+          Exit.isSuccess(exit) ? "!1" : "lost"
+        ])
+        yield* Effect.exit(Fiber.join(call))
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(state.opened, 1)
+      }
+    })
+  )
+
+  it.effect("calls while it is being closed or released fail at once", () =>
+    Effect.gen(function* () {
+      const { make, next } = yield* setUp()
+      const client = yield* make
+      const server = yield* next
+      yield* start(client.call("a"))
+      yield* asked(server)
+      const releasing = yield* start(client.release)
+      assert.deepInclude({ ...(yield* Effect.flip(client.call("b"))) }, { _tag: "RequestLost", sent: "No" })
+      yield* Fiber.interrupt(releasing)
+      const taken = yield* start(client.call("c"))
+      assert.strictEqual(yield* asked(server), "c")
+      yield* start(client.close)
+      const late = yield* start(client.call("d"))
+      assert.isFalse(waits(late))
+      assert.deepInclude({ ...(yield* Effect.flip(Fiber.join(late))) }, { _tag: "RequestLost", sent: "No" })
+      yield* answer(server, "A", "C")
+      assert.strictEqual(yield* Fiber.join(taken), "C")
+      assert.deepStrictEqual(yield* client.closed, { _tag: "Closed" })
+    })
+  )
+
+  it.effect("closed while it connects: what was being connected to is dropped, and nobody is served by it", () =>
+    Effect.gen(function* () {
+      let logins = 0
+      const { make, next, state } = yield* setUp({
+        // the second never ends
+        onConnect: () => (++logins === 2 ? Effect.never : Effect.void)
+      })
+      const client = yield* make
+      yield* (yield* next).abort
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      const waiting = yield* start(client.call("a"))
+      yield* TestClock.adjust("1 second")
+      const second = yield* next
+      assert.deepStrictEqual(yield* client.close, { _tag: "Closed" })
+      assert.isFalse(waits(waiting))
+      assert.deepInclude({ ...(yield* Effect.flip(Fiber.join(waiting))) }, { _tag: "RequestLost", sent: "No" })
+      yield* second.closed
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(state.opened, 2)
+    })
+  )
+
+  it.effect("closed while nobody takes the pushes: those that were read are there, and then the end", () =>
+    Effect.gen(function* () {
+      const { make, next } = yield* setUp({ pushes: { overflow: "suspend", capacity: 1 } })
+      const client = yield* make
+      const server = yield* next
+      const call = yield* start(client.call("a"))
+      yield* asked(server)
+      yield* answer(server, "!1", "!2", "!3", "!4", "A")
+      assert.strictEqual(yield* Fiber.join(call), "A")
+      assert.deepStrictEqual(yield* client.close, { _tag: "Closed" })
+      assert.deepStrictEqual(yield* Stream.runCollect(client.pushes), ["!1", "!2", "!3", "!4"])
+    })
+  )
+
+  it.effect("closed while a new connection waits for pushes to be taken", () =>
+    Effect.gen(function* () {
+      const { make, next, state } = yield* setUp({ pushes: { overflow: "suspend", capacity: 1 } })
+      const client = yield* make
+      const server = yield* next
+      const call = yield* start(client.call("a"))
+      yield* asked(server)
+      yield* answer(server, "!1", "!2", "A")
+      assert.strictEqual(yield* Fiber.join(call), "A")
+      yield* server.abort
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(state.opened, 1)
+      assert.deepStrictEqual(yield* client.close, { _tag: "Closed" })
+      assert.deepStrictEqual(yield* Stream.runCollect(client.pushes), ["!1", "!2"])
+    })
+  )
+
+  it.effect("what has no answer does not begin the schedule anew", () =>
+    Effect.gen(function* () {
+      const { make, next, state } = yield* setUp({ schedule: Schedule.recurs(2) })
+      const client = yield* make
+      for (let i = 0; i < 3; i++) {
+        const connection = yield* next
+        yield* client.send("a")
+        assert.deepStrictEqual(yield* client.callAll([]), [])
+        yield* asked(connection)
+        yield* connection.abort
+      }
+      assert.strictEqual((yield* client.closed)._tag, "Lost")
+      assert.strictEqual(state.opened, 3)
+    })
+  )
+
+  it.effect("exclusive: one whose turn has not come has it on the next connection, another fails", () =>
+    Effect.gen(function* () {
+      const { make, next } = yield* setUp({ schedule: Schedule.forever })
+      const client = yield* make
+      const first = yield* next
+      yield* start(client.call("a"))
+      yield* asked(first)
+      let begun = 0
+      const dialogue = yield* start(
+        client.exclusive((reader, writer) => {
+          begun++
+          return Effect.andThen(writer.writeFrame(line, "raw"), reader.readFrame(line))
+        })
+      )
+      yield* first.abort
+      const second = yield* next
+      assert.strictEqual(yield* asked(second), "raw")
+      yield* answer(second, "RAW")
+      assert.strictEqual(yield* Fiber.join(dialogue), "RAW")
+      const broken = yield* start(
+        client.exclusive((reader) => {
+          begun++
+          return reader.readFrame(line)
+        })
+      )
+      yield* second.abort
+      assert.include(["ConnectionLost", "IncompleteRead"], (yield* Effect.flip(Fiber.join(broken)))._tag)
+      yield* next
+      assert.strictEqual(begun, 2)
+    })
+  )
+
+  it.effect("waitTimeout bounds all that a caller waits, where connections come and go and none serves him", () =>
+    Effect.gen(function* () {
+      const { make, state } = yield* setUp({ waitTimeout: "10 seconds", schedule: Schedule.spaced("1 second") })
+      const cause = new StreamError.ClosedStream({ operation: "call", reason: "Closed" })
+      const unsent = new StreamError.RequestLost({ sent: "No", cause })
+      // each is lost half a second after it was opened, and sends nothing
+      const flapping = yield* Exchange.makeReconnecting(
+        Effect.map(make, (exchange): Exchange.Exchange<string, string> => {
+          const closed = Effect.as(Effect.sleep("500 millis"), { _tag: "Lost", cause } as const)
+          return {
+            call: () => Effect.fail(unsent),
+            callAll: () => Effect.fail(unsent),
+            send: () => Effect.fail(unsent),
+            stream: () => Stream.fail(unsent),
+            exclusive: () => Effect.fail(unsent),
+            release: Effect.fail(unsent),
+            pushes: Stream.empty,
+            inFlight: exchange.inFlight,
+            closed,
+            close: closed
+          }
+        }),
+        { schedule: Schedule.spaced("1 second"), whileDown: "wait", waitTimeout: "10 seconds" }
+      )
+      const calls = yield* startAll([
+        flapping.call("a"),
+        flapping.send("a"),
+        Stream.runCollect(flapping.stream("a")),
+        flapping.exclusive(() => Effect.void)
+      ] as ReadonlyArray<Effect.Effect<unknown, unknown>>)
+      yield* TestClock.adjust("9 seconds")
+      assert.isTrue(calls.every(waits))
+      assert.isAbove(state.opened, 4)
+      yield* TestClock.adjust("2 seconds")
+      for (const call of calls) {
+        assert.isFalse(waits(call))
+        assert.deepInclude(yield* Effect.flip(Fiber.join(call)), { _tag: "RequestLost", sent: "No" })
+      }
     })
   )
 

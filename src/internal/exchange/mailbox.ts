@@ -39,6 +39,11 @@ export class Mailbox<A, E> {
     this.filled.openUnsafe()
   }
 
+  /** Whoever waits for room does so no longer. */
+  letIn(): void {
+    this.room.openUnsafe()
+  }
+
   /** Drops the item that has waited longest. */
   dropFirst(): void {
     this.items.shift()
@@ -55,11 +60,6 @@ export class Mailbox<A, E> {
   discard(): void {
     this.items = []
     this.finish(Exit.fail(Cause.Done()))
-  }
-
-  /** Waits until something is there, or nothing comes. */
-  get awaitFilled(): Effect.Effect<void> {
-    return this.filled.await
   }
 
   /** All that is there, at least one; how it ended, if nothing is; `undefined` if that has to be waited for. */
@@ -92,26 +92,26 @@ export class Mailbox<A, E> {
   }
 
   /** All that is there, at least one. */
-  readonly take: Pull.Pull<NonEmptyReadonlyArray<A>, E> = new Taking(this, () => this.takeAllNow())
+  readonly take: Pull.Pull<NonEmptyReadonlyArray<A>, E> = new Taking(() => this.takeAllNow(), this.filled.await)
 
   /** The item that has waited longest, or `None` behind the last. */
-  readonly takeOne: Effect.Effect<Option.Option<A>> = new Taking(this, () => this.takeOneNow())
+  readonly takeOne: Effect.Effect<Option.Option<A>> = new Taking(() => this.takeOneNow(), this.filled.await)
 }
 
 const exitNone: Exit.Exit<Option.Option<never>> = Exit.succeed(Option.none())
 
 /**
- * Takes something out of a mailbox and hands it over in the same step: a taker that is interrupted has it, or it is still
- * there for the next.
+ * Takes something and hands it over in the same step: a taker that is interrupted has it, or it is still there for the next.
+ * `now` takes it, if it is there; otherwise that is tried again after `wait`.
  */
-class Taking<A, E> extends Operation<A, E> {
-  private readonly mailbox: Mailbox<any, any>
+export class Taking<A, E> extends Operation<A, E> {
   private readonly now: () => Exit.Exit<A, E> | undefined
+  private readonly wait: Effect.Effect<void>
 
-  constructor(mailbox: Mailbox<any, any>, now: () => Exit.Exit<A, E> | undefined) {
+  constructor(now: () => Exit.Exit<A, E> | undefined, wait: Effect.Effect<void>) {
     super()
-    this.mailbox = mailbox
     this.now = now
+    this.wait = wait
   }
 
   tryNow(): typeof notNow {
@@ -121,6 +121,6 @@ class Taking<A, E> extends Operation<A, E> {
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
     if (interrupted(fiber)) return nothing
     const exit = this.now()
-    return exit === undefined ? Effect.andThen(this.mailbox.awaitFilled, this) : handOver(exit, fiber)
+    return exit === undefined ? Effect.andThen(this.wait, this) : handOver(exit, fiber)
   }
 }

@@ -14,6 +14,7 @@ export class Pushes<Answer> implements Unasked<Answer> {
   readonly awaitRoom: Effect.Effect<void>
   readonly is: (message: Answer) => boolean
   private readonly overflow: "suspend" | "dropping" | "sliding"
+  private lettingIn = false
 
   constructor(
     operation: string,
@@ -32,19 +33,31 @@ export class Pushes<Answer> implements Unasked<Answer> {
   offer(message: Answer, last: boolean): boolean {
     const { mailbox, overflow } = this
     if (mailbox.isFull && !last) {
-      if (overflow === "suspend") return false
+      if (overflow === "suspend" && !this.lettingIn) return false
       if (overflow === "dropping") return true
-      mailbox.dropFirst()
+      if (overflow === "sliding") mailbox.dropFirst()
     }
     mailbox.offer(message)
     return true
   }
 
-  /** As `offer`, and waits where there is to be room first. */
-  put(message: Answer): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.offer(message, false) ? Effect.void : Effect.andThen(this.awaitRoom, this.put(message))
-    )
+  /** As `offer` of each, and waits where there is to be room first. */
+  putAll(messages: ReadonlyArray<Answer>): Effect.Effect<void> {
+    let put = 0
+    const go: Effect.Effect<void> = Effect.suspend(() => {
+      while (put < messages.length) {
+        if (!this.offer(messages[put]!, false)) return Effect.andThen(this.awaitRoom, go)
+        put++
+      }
+      return Effect.void
+    })
+    return go
+  }
+
+  /** What is put from here on is the last that comes: it does not wait for room. */
+  letIn(): void {
+    this.lettingIn = true
+    this.mailbox.letIn()
   }
 
   finish(closed: Closed): void {

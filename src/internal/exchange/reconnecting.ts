@@ -1,6 +1,9 @@
 /** One exchange over connections that come and go. */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -17,137 +20,253 @@ import * as Defaults from "../base/defaults.ts"
 import { ClosedStream, RequestLost } from "../base/errors.ts"
 import * as Deadline from "../runtime/deadline.ts"
 import { lostCauseOf } from "./lost.ts"
+import { Taking } from "./mailbox.ts"
 import { Pushes } from "./pushes.ts"
+
+/** One connection of those that come and go. */
+interface Generation<Request, Answer> {
+  readonly exchange: Exchange<Request, Answer>
+  readonly scope: Scope.Closeable
+}
+
+/** Somebody who asks for a connection, until he has been served. */
+interface Asking<Request, Answer> {
+  /** The connection on which he was not served. */
+  but: Exchange<Request, Answer> | undefined
+  /** How many milliseconds he has waited for connections, all in all. */
+  waited: number
+}
 
 class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
   readonly ended = Deferred.makeUnsafe<Closed>()
-  /** Open while there is a connection, and once there will be none. */
-  private readonly latch = Latch.makeUnsafe(false)
+  /** Completes once there is to be no further connection. */
+  readonly awaitEnding: Effect.Effect<void>
+  /** The scope of the connection there is, and of one that was released. */
+  scope: Scope.Closeable | undefined = undefined
+  private readonly endingLatch = Latch.makeUnsafe(false)
   private current: Exchange<Request, Answer> | undefined = undefined
-  private over: Closed | undefined = undefined
+  private over = false
+  /** Whether there is to be no further connection. */
+  private ending = false
+  /** How many wait for the connection to be released: no call is taken then. */
+  private releasing = 0
+  /** Opens once callers may find something else than they have. */
+  private news = Latch.makeUnsafe(false)
   /** Why there is no connection. */
-  private cause: LostCause = new ClosedStream({ operation: "call", reason: "Closed" })
+  private cause: LostCause = closedByUs
   private waiting = 0
   /** Whether this connection has answered something: only then the schedule begins anew. */
   private answered = false
   private readonly waits: boolean
   private readonly maxWaiting: number
-  private readonly waitTimeout: Duration.Duration
+  private readonly waitTimeout: number
   readonly pushed: Pushes<Answer>
 
   constructor(waits: boolean, maxWaiting: number, waitTimeout: Duration.Duration, pushed: Pushes<Answer>) {
     this.waits = waits
     this.maxWaiting = maxWaiting
-    this.waitTimeout = waitTimeout
+    this.waitTimeout = Duration.toMillis(waitTimeout)
     this.pushed = pushed
+    this.awaitEnding = this.endingLatch.await
   }
 
   get hasAnswered(): boolean {
     return this.answered
   }
-  get isOver(): boolean {
-    return this.over !== undefined
+  get isEnding(): boolean {
+    return this.ending
   }
 
-  up(exchange: Exchange<Request, Answer>): void {
+  up({ exchange, scope }: Generation<Request, Answer>): void {
     this.current = exchange
+    this.scope = scope
     this.answered = false
-    this.latch.openUnsafe()
+    this.tell()
   }
 
   down(cause: LostCause): void {
-    this.cause = cause
+    if (!this.ending) this.cause = cause
     this.current = undefined
-    if (this.over === undefined) this.latch.closeUnsafe()
+    // what is in its pushes is the last that comes
+    if (this.ending) this.pushed.letIn()
+  }
+
+  /** There is to be no further connection. */
+  end(): void {
+    if (this.ending) return
+    this.ending = true
+    this.cause = closedByUs
+    if (this.current === undefined) this.pushed.letIn()
+    this.endingLatch.openUnsafe()
+    this.tell()
   }
 
   finish(closed: Closed): void {
-    if (this.over !== undefined) return
-    this.over = closed
+    if (this.over) return
+    this.over = true
+    this.ending = true
     this.current = undefined
     this.cause = causeOf(closed)
-    this.latch.openUnsafe()
+    this.tell()
     this.pushed.finish(closed)
     Deferred.doneUnsafe(this.ended, Exit.succeed(closed))
   }
 
-  /** The connection there is, or that there will be. `but`: one that is known to be lost. */
-  private live(but?: Exchange<Request, Answer>): Effect.Effect<Exchange<Request, Answer>, RequestLost> {
+  private tell(): void {
+    const { news } = this
+    // those who are told run in this very call, and may wait again
+    this.news = Latch.makeUnsafe(false)
+    news.openUnsafe()
+  }
+
+  private get refuses(): boolean {
+    return this.ending || this.releasing > 0
+  }
+
+  /** The connection there is, or that there will be. `asking.but`: one that is known to be lost. */
+  private live(asking: Asking<Request, Answer>): Effect.Effect<Exchange<Request, Answer>, RequestLost> {
     return Effect.suspend(() => {
       const { current } = this
-      if (current !== undefined && current !== but) return Effect.succeed(current)
-      if (this.over !== undefined || !this.waits || this.waiting >= this.maxWaiting) {
-        return Effect.fail(new RequestLost({ sent: "No", cause: this.cause }))
-      }
-      this.waiting++
-      return Effect.ensuring(
-        Effect.flatMap(Deadline.timeoutOption(this.change(but), this.waitTimeout), (changed) =>
-          Option.isSome(changed) ? this.live(but) : Effect.fail(new RequestLost({ sent: "No", cause: this.cause }))
-        ),
-        Effect.sync(() => this.waiting--)
-      )
+      if (this.refuses) return this.none
+      if (current !== undefined && current !== asking.but) return Effect.succeed(current)
+      if (!this.waits || this.waiting >= this.maxWaiting) return this.none
+      return Effect.clockWith((clock) => {
+        this.waiting++
+        const since = Deadline.timeOf(clock)
+        const left = Math.max(0, this.waitTimeout - asking.waited)
+        return Effect.flatMap(
+          Effect.ensuring(
+            Deadline.timeoutOption(this.change(asking), left),
+            Effect.sync(() => {
+              this.waiting--
+              asking.waited += Deadline.timeOf(clock) - since
+            })
+          ),
+          (changed) => (Option.isSome(changed) ? this.live(asking) : this.none)
+        )
+      })
     })
   }
 
+  private get none(): Effect.Effect<never, RequestLost> {
+    return Effect.fail(new RequestLost({ sent: "No", cause: this.refuses && !this.over ? closedByUs : this.cause }))
+  }
+
   /** Waits until there is another connection, or will be none. */
-  private change(but: Exchange<Request, Answer> | undefined): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      // of one that is lost it is told in a moment that it is gone
-      this.current !== undefined && this.current === but
-        ? Effect.andThen(Effect.yieldNow, this.change(but))
-        : this.latch.await
-    )
+  private change(asking: Asking<Request, Answer>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { current } = this
+      if (this.refuses || (current !== undefined && current !== asking.but)) return Effect.void
+      return Effect.andThen(this.news.await, this.change(asking))
+    })
   }
 
-  /** Asks the connection there is; the next one, if nothing of it was sent. */
-  private ask<A>(
-    run: (exchange: Exchange<Request, Answer>) => Effect.Effect<A, CallError>,
-    but?: Exchange<Request, Answer>
-  ): Effect.Effect<A, CallError> {
-    return Effect.flatMap(this.live(but), (exchange) =>
-      Effect.matchEffect(run(exchange), {
-        onSuccess: (answer) => {
-          this.answered = true
-          return Effect.succeed(answer)
-        },
-        onFailure: (error) =>
-          error._tag === "RequestLost" && error.sent === "No" && this.waits
-            ? this.ask(run, exchange)
-            : Effect.fail(error)
-      })
-    )
+  /** Asks the connection there is; the next one, if `again` says so. `answers`: whether a success is an answer. */
+  private ask<A, E, R>(
+    run: (exchange: Exchange<Request, Answer>) => Effect.Effect<A, E, R>,
+    again: (error: E) => boolean,
+    answers: boolean
+  ): Effect.Effect<A, E | RequestLost, R> {
+    return Effect.suspend(() => {
+      const asking: Asking<Request, Answer> = { but: undefined, waited: 0 }
+      const once: Effect.Effect<A, E | RequestLost, R> = Effect.flatMap(this.live(asking), (exchange) =>
+        Effect.matchEffect(run(exchange), {
+          onSuccess: (value) => {
+            if (answers) this.answered = true
+            return Effect.succeed(value)
+          },
+          onFailure: (error): Effect.Effect<A, E | RequestLost, R> => {
+            if (!this.waits || !again(error)) return Effect.fail(error)
+            asking.but = exchange
+            return once
+          }
+        })
+      )
+      return once
+    })
   }
 
-  readonly call = (request: Request): Effect.Effect<Answer, CallError> => this.ask((exchange) => exchange.call(request))
+  readonly call = (request: Request): Effect.Effect<Answer, CallError> =>
+    this.ask<Answer, CallError, never>((exchange) => exchange.call(request), wasNotSent, true)
 
   readonly callAll = (requests: Iterable<Request>): Effect.Effect<ReadonlyArray<Answer>, CallError> =>
     Effect.suspend(() => {
       const all = Array.from(Argument.iterable("callAll", requests))
-      return this.ask((exchange) => exchange.callAll(all))
+      return this.ask<ReadonlyArray<Answer>, CallError, never>(
+        (exchange) => exchange.callAll(all),
+        wasNotSent,
+        all.length > 0
+      )
     })
 
-  readonly send = (request: Request): Effect.Effect<void, CallError> => this.ask((exchange) => exchange.send(request))
+  readonly send = (request: Request): Effect.Effect<void, CallError> =>
+    this.ask<void, CallError, never>((exchange) => exchange.send(request), wasNotSent, false)
 
-  readonly stream = (request: Request): Stream.Stream<Answer, CallError> => this.streamOf(request)
-
-  private streamOf(request: Request, but?: Exchange<Request, Answer>): Stream.Stream<Answer, CallError> {
-    return Stream.unwrap(
-      Effect.map(this.live(but), (exchange) =>
-        Stream.catchTag(
-          Stream.tap(exchange.stream(request), () => Effect.sync(() => (this.answered = true))),
-          "RequestLost",
-          // nothing of it was sent, and so nothing has come
-          (error) => (error.sent === "No" && this.waits ? this.streamOf(request, exchange) : Stream.fail(error))
-        )
+  readonly stream = (request: Request): Stream.Stream<Answer, CallError> =>
+    Stream.fromChannel(
+      Channel.fromTransform((_, scope) =>
+        Effect.sync(() => {
+          const asking: Asking<Request, Answer> = { but: undefined, waited: 0 }
+          const kept = new Kept<NonEmptyReadonlyArray<Answer>>()
+          let parts: Pull.Pull<NonEmptyReadonlyArray<Answer>, CallError> | undefined
+          let asked: Exchange<Request, Answer>
+          const begin = Effect.uninterruptibleMask((restore) =>
+            Effect.flatMap(restore(this.live(asking)), (exchange) =>
+              Effect.map(Channel.toPullScoped(Stream.toChannel(exchange.stream(request)), scope), (pull) => {
+                asked = exchange
+                parts = pull
+              })
+            )
+          )
+          const pull: Pull.Pull<NonEmptyReadonlyArray<Answer>, CallError> = Effect.suspend(() => {
+            if (kept.isFull) return kept.take
+            if (parts === undefined) return Effect.andThen(begin, pull)
+            // what comes is kept until it is handed over
+            const further = Effect.flatMap(parts, (answers) => {
+              this.answered = true
+              return kept.keep(answers)
+            })
+            return Effect.catch(further, (error) => {
+              // nothing of it was sent, and so nothing has come
+              if (Cause.isDone(error) || !this.waits || !wasNotSent(error)) return Effect.fail(error)
+              asking.but = asked
+              parts = undefined
+              return pull
+            })
+          })
+          return pull
+        })
       )
     )
-  }
 
   readonly exclusive: Exchange<Request, Answer>["exclusive"] = (dialogue) =>
-    Effect.flatMap(this.live(), (exchange) => exchange.exclusive(dialogue))
+    Effect.suspend(() => {
+      let begun = false
+      return this.ask(
+        (exchange) =>
+          exchange.exclusive((reader, writer) => {
+            begun = true
+            return dialogue(reader, writer)
+          }),
+        // once it has begun, an error may be the dialogue's own
+        () => !begun,
+        false
+      )
+    })
 
   get release(): Exchange<Request, Answer>["release"] {
-    return Effect.flatMap(this.live(), (exchange) => exchange.release)
+    return Effect.suspend(() =>
+      Effect.flatMap(this.live({ but: undefined, waited: 0 }), (exchange) => {
+        this.releasing++
+        return Effect.onExit(exchange.release, (exit) =>
+          Effect.sync(() => {
+            if (Exit.isSuccess(exit)) this.end()
+            this.releasing--
+            this.tell()
+          })
+        )
+      })
+    )
   }
 
   get pushes(): Stream.Stream<Answer, LostCause> {
@@ -165,11 +284,36 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
   get close(): Effect.Effect<Closed> {
     return Effect.suspend(() => {
       const { current } = this
-      if (current !== undefined) return Effect.andThen(current.close, this.closed)
-      this.finish({ _tag: "Closed" })
-      return this.closed
+      this.end()
+      return current === undefined ? this.closed : Effect.andThen(current.close, this.closed)
     })
   }
+}
+
+const closedByUs = new ClosedStream({ operation: "call", reason: "Closed" })
+
+/** Whether it may be sent on another connection. */
+const wasNotSent = (error: CallError): boolean => error._tag === "RequestLost" && error.sent === "No"
+
+/** What was taken from elsewhere, until it is handed over. */
+class Kept<A> {
+  private value: A | undefined = undefined
+
+  get isFull(): boolean {
+    return this.value !== undefined
+  }
+
+  keep(value: A): Effect.Effect<A> {
+    this.value = value
+    return this.take
+  }
+
+  /** What is kept. */
+  readonly take: Effect.Effect<A> = new Taking(() => {
+    const { value } = this
+    this.value = undefined
+    return Exit.succeed(value!)
+  }, Effect.void)
 }
 
 const causeOf = (closed: Closed): LostCause =>
@@ -196,65 +340,90 @@ export const makeReconnecting = <Request, Answer, E, R, E2 = never, R2 = never>(
       Argument.someTime(operation, "waitTimeout", waitTimeout ?? Defaults.waitTimeout),
       new Pushes<Answer>(operation, () => true, pushes ?? { overflow: "suspend" })
     )
-    const parent = yield* Effect.scope
     /** Completes once there was a connection, or fails as the last attempt did. */
     const first = yield* Deferred.make<void, E | E2>()
 
-    const attempt = Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Scope.fork(parent), (scope) =>
-        restore(Effect.tap(open, (exchange) => (onConnect === undefined ? Effect.void : onConnect(exchange)))).pipe(
-          Scope.provide(scope),
-          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
-          Effect.map((exchange) => ({ exchange, scope }))
-        )
+    /** What the last attempt has come to. */
+    let made: Generation<Request, Answer> | undefined
+    const attempt = Effect.uninterruptibleMask((restore) => {
+      const scope = Scope.makeUnsafe()
+      return restore(
+        Effect.tap(open, (exchange) => (onConnect === undefined ? Effect.void : onConnect(exchange)))
+      ).pipe(
+        Scope.provide(scope),
+        Effect.flatMap((exchange) => {
+          made = { exchange, scope }
+          return Effect.void
+        }),
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
       )
-    )
-    const pump = (exchange: Exchange<Request, Answer>) =>
-      Stream.runForEach(exchange.pushes, (message) => reconnecting.pushed.put(message))
+    })
+    const untilEnding = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.raceFirst(effect, reconnecting.awaitEnding)
+
+    /** Uses a connection until it is over. */
+    const use = (generation: Generation<Request, Answer>) =>
+      Effect.gen(function* () {
+        const { exchange, scope } = generation
+        const pumping = yield* Effect.forkChild(
+          Effect.ignore(Stream.runForEachArray(exchange.pushes, (messages) => reconnecting.pushed.putAll(messages)))
+        )
+        reconnecting.up(generation)
+        Deferred.doneUnsafe(first, Exit.void)
+        const closed = yield* exchange.closed
+        const isLast = closed._tag === "Closed" || closed._tag === "Released" || reconnecting.isEnding
+        if (isLast) reconnecting.end()
+        reconnecting.down(causeOf(closed))
+        // what was pushed before is taken first
+        yield* Fiber.await(pumping)
+        if (closed._tag !== "Released") {
+          reconnecting.scope = undefined
+          yield* Scope.close(scope, Exit.void)
+        }
+        return { closed, isLast }
+      })
 
     const supervise = Effect.gen(function* () {
       let next = yield* Schedule.toStepWithSleep(schedule)
-      while (!reconnecting.isOver) {
-        const exit = yield* Effect.exit(attempt)
+      while (!reconnecting.isEnding) {
+        const exit = yield* Effect.exit(untilEnding(attempt))
+        const generation = made
+        made = undefined
         let lost: LostCause
-        if (Exit.isSuccess(exit)) {
-          const { exchange, scope } = exit.value
-          const pumping = yield* Effect.forkIn(Effect.ignore(pump(exchange)), scope)
-          reconnecting.up(exchange)
-          Deferred.doneUnsafe(first, Exit.void)
-          const closed = yield* exchange.closed
-          if (closed._tag === "Closed" || closed._tag === "Released") {
-            if (closed._tag === "Closed") yield* Scope.close(scope, Exit.void)
-            return reconnecting.finish(closed)
-          }
-          lost = causeOf(closed)
-          reconnecting.down(lost)
-          // what was pushed before is taken first
-          yield* Effect.andThen(Fiber.await(pumping), Scope.close(scope, Exit.void))
+        if (reconnecting.isEnding) {
+          if (generation !== undefined) yield* Scope.close(generation.scope, Exit.void)
+          break
+        } else if (generation !== undefined) {
+          const { closed, isLast } = yield* use(generation)
+          if (isLast) return reconnecting.finish(closed)
           if (reconnecting.hasAnswered) next = yield* Schedule.toStepWithSleep(schedule)
+          lost = causeOf(closed)
         } else {
-          lost = lostCauseOf("open", exit.cause)
+          lost = lostCauseOf("open", (exit as Exit.Failure<unknown, unknown>).cause)
           reconnecting.down(lost)
         }
-        const goesOn = yield* Pull.matchEffect(next(lost), {
+        const goesOn = yield* Pull.matchEffect(untilEnding(next(lost)), {
           onSuccess: () => Effect.succeed(true),
           onFailure: (cause) => Effect.failCause(cause),
           onDone: () => Effect.succeed(false)
         })
         if (goesOn) continue
-        reconnecting.finish({ _tag: "Lost", cause: lost })
         if (Exit.isFailure(exit)) Deferred.doneUnsafe(first, Exit.failCause(exit.cause))
+        return reconnecting.finish({ _tag: "Lost", cause: lost })
       }
+      reconnecting.finish({ _tag: "Closed" })
     })
-    yield* Effect.forkScoped(
-      Effect.onExit(supervise, (exit) =>
-        Effect.sync(() => {
-          reconnecting.finish(
-            Exit.isFailure(exit) ? { _tag: "Lost", cause: lostCauseOf("open", exit.cause) } : { _tag: "Closed" }
-          )
-          if (Exit.isFailure(exit)) Deferred.doneUnsafe(first, exit as never)
-        })
-      )
+    const supervised = Effect.onExit(supervise, (exit) =>
+      Effect.sync(() => {
+        if (Exit.isFailure(exit)) reconnecting.finish({ _tag: "Lost", cause: lostCauseOf("open", exit.cause) })
+        Deferred.doneUnsafe(first, exit as Exit.Exit<void, never>)
+      })
+    )
+    yield* Effect.acquireRelease(Effect.forkDetach(supervised), (supervising, exit) =>
+      Effect.suspend(() => {
+        reconnecting.end()
+        const { scope } = reconnecting
+        return Effect.andThen(scope === undefined ? Effect.void : Scope.close(scope, exit), Fiber.await(supervising))
+      })
     )
     yield* Deferred.await(first)
     return reconnecting
