@@ -8,6 +8,7 @@ import { createInterface } from "node:readline"
 import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { ReaderProcess } from "../support/processes.ts"
+import { sliced } from "../support/slices.ts"
 import { median, medianRatio } from "../support/statistics.ts"
 
 /** The ways of `readers/calls.ts`, the one that is compared with first. */
@@ -34,7 +35,7 @@ export const run = async (options: Options, onResult: (result: Result) => void):
     { stdio: ["ignore", "pipe", "inherit"] }
   )
   const readers: Array<ReaderProcess<number, number>> = []
-  const rounds = ways.map((): Array<number> => [])
+  let rounds: ReadonlyArray<ReadonlyArray<number>>
   try {
     for await (const line of createInterface(server.stdout)) if (/ready to accept/i.test(line)) break
     server.stdout.resume()
@@ -45,10 +46,7 @@ export const run = async (options: Options, onResult: (result: Result) => void):
       socket.on("error", reject)
     })
     for (const way of ways) readers.push(new ReaderProcess<number, number>("calls", way.id, path))
-    for (const reader of readers) await reader.ask(options.warmUpMillis)
-    for (let round = 0; round < options.rounds; round++) {
-      for (const [index, reader] of readers.entries()) rounds[index]!.push(await reader.ask(options.millis))
-    }
+    rounds = await sliced(readers, options)
     const held = new ReaderProcess<number, number>("calls", "memory", path)
     readers.push(held)
     console.log(`a call in flight, with its fiber: ${Math.round(await held.ask(0))} bytes of the heap`)

@@ -3,6 +3,7 @@ import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { ReaderProcess } from "../support/processes.ts"
 import { median, medianRatio } from "../support/statistics.ts"
+import { sliced } from "../support/slices.ts"
 
 /** One way of reading, by its name in the file in `readers/`. */
 interface Way {
@@ -74,12 +75,9 @@ export const run = async (options: Options, onResult: (result: Result) => void):
   for (const { arguments: args, id, reader, slow, title, ways } of suites) {
     if (!wanted(options, id) || (options.quick && slow === true)) continue
     const readers = ways.map((way) => new ReaderProcess<number, number>(reader, way.id, ...args))
-    const rounds = ways.map((): Array<number> => [])
+    let rounds: ReadonlyArray<ReadonlyArray<number>>
     try {
-      for (const reader of readers) await reader.ask(options.warmUpMillis)
-      for (let round = 0; round < options.rounds; round++) {
-        for (const [index, reader] of readers.entries()) rounds[index]!.push(await reader.ask(options.millis))
-      }
+      rounds = await sliced(readers, options)
     } finally {
       await Promise.all(readers.map((reader) => reader.stop()))
     }
