@@ -55,6 +55,12 @@ export class Cursor {
   /** What decoding has cost so far: bytes looked at, and parts entered. */
   looked = 0
   entered = 0
+  /** Whether a run of messages is decoded, between which nothing else is read. */
+  inRun = false
+  /** Of a run: text of the bytes from `aheadFrom` on and before `aheadEnd`. See `ahead.ts`. */
+  ahead = ""
+  aheadFrom = 0
+  aheadEnd = 0
 
   /** Whether what is left of a message that was not read is still to be forgotten. */
   private stopped = false
@@ -63,6 +69,17 @@ export class Cursor {
   begin(bytes: Uint8Array, from: number, end: number): void {
     this.over(bytes, from, end)
     if (this.stopped) this.forget()
+  }
+
+  /** What follows is a run of messages, until it is said that it is not. */
+  beginRun(): void {
+    this.inRun = true
+  }
+
+  endRun(): void {
+    this.inRun = false
+    this.ahead = ""
+    this.aheadEnd = 0
   }
 
   private forget(): void {
@@ -79,6 +96,7 @@ export class Cursor {
   over(bytes: Uint8Array, from: number, end: number): void {
     if (this.bytes !== bytes) {
       this.bytes = bytes
+      this.aheadEnd = 0
       this.memory = bytes.buffer
       this.base = bytes.byteOffset
     }

@@ -19,7 +19,8 @@ export const fixed = <A>(
   get: (bytes: Uint8Array, at: number) => A,
   put: (bytes: Uint8Array, at: number, value: A) => void,
   check: (value: A) => A,
-  isBigint = false
+  isBigint = false,
+  expression?: (bytes: string, at: string) => string
 ): Node<A> =>
   make({
     name,
@@ -37,14 +38,31 @@ export const fixed = <A>(
       const at = sink.reserve(size)
       put(sink.bytes, at, checked)
     },
-    isBigint
+    isBigint,
+    expression
   })
+
+/** What `get` computes of an integer of 4 bytes or less, as text. */
+const expressionOf =
+  (name: string, size: number, signed: boolean) =>
+  (bytes: string, at: string): string => {
+    const isLittle = name.endsWith("LE")
+    const parts = Array.from({ length: size }, (_, i) => {
+      const shift = 8 * (isLittle ? i : size - 1 - i)
+      const byte = `${bytes}[${at} + ${i}]`
+      return shift === 0 ? byte : `${byte} << ${shift}`
+    })
+    const shift = 32 - 8 * size
+    const bits = parts.join(" | ")
+    if (signed) return `(${bits}) << ${shift} >> ${shift}`
+    return size === 4 ? `(${bits}) >>> 0` : bits
+  }
 
 type Get<A> = (bytes: Uint8Array, at: number) => A
 type Put<A> = (bytes: Uint8Array, at: number, value: A) => void
 
 const unsigned = (name: string, size: number, get: Get<number>, put: Put<number>): Node<number> =>
-  fixed(name, size, get, put, (value) => integer(value, 0, 2 ** (8 * size) - 1))
+  fixed(name, size, get, put, (value) => integer(value, 0, 2 ** (8 * size) - 1), false, expressionOf(name, size, false))
 
 const signed = (name: string, size: number, get: Get<number>, put: Put<number>): Node<number> => {
   const shift = 32 - 8 * size
@@ -55,7 +73,9 @@ const signed = (name: string, size: number, get: Get<number>, put: Put<number>):
     size,
     (bytes, at) => (get(bytes, at) << shift) >> shift,
     put,
-    (value) => integer(value, -most, most - 1)
+    (value) => integer(value, -most, most - 1),
+    false,
+    expressionOf(name, size, true)
   )
 }
 

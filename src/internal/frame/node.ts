@@ -45,6 +45,11 @@ export interface Make<A> {
   readonly isVoid?: boolean | undefined
   /** Whether it is an integer that is a `bigint`. */
   readonly isBigint?: boolean | undefined
+  /**
+   * Of a frame that always has as many bytes, and cannot be wrong: its value as text of a program,
+   * of the names that the bytes and its place have there. See `compile`.
+   */
+  readonly expression?: ((bytes: string, at: string) => string) | undefined
 }
 
 export const TypeId = "~effect-byte-streams/Frame"
@@ -60,6 +65,7 @@ export class Node<A> implements Frame<A> {
   readonly recursive: boolean
   readonly isVoid: boolean
   readonly isBigint: boolean
+  readonly expression: ((bytes: string, at: string) => string) | undefined
 
   constructor(make: Make<A>) {
     this.name = make.name
@@ -71,6 +77,7 @@ export class Node<A> implements Frame<A> {
     this.recursive = make.recursive === true
     this.isVoid = make.isVoid === true
     this.isBigint = make.isBigint === true
+    this.expression = make.expression
   }
 
   /** Whether it always has as many bytes. */

@@ -48,6 +48,7 @@ const ascii = (bytes: Uint8Array, from: number, to: number): string | undefined 
 }
 
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+const lenientDecoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** The text of bytes, or `undefined` if they are not valid UTF-8. */
 export const utf8 = (bytes: Uint8Array, from: number, to: number): string | undefined => {
@@ -59,4 +60,11 @@ export const utf8 = (bytes: Uint8Array, from: number, to: number): string | unde
   } catch {
     return undefined
   }
+}
+
+/** The text of bytes that are all ASCII; `undefined` of others. Meant for many bytes. */
+export const asciiText = (bytes: Uint8Array, from: number, to: number): string | undefined => {
+  const text = utf8Slice?.call(bytes, from, to) ?? lenientDecoder.decode(bytes.subarray(from, to))
+  // what is not valid may have as many characters as bytes
+  return text.length === to - from && !text.includes("\ufffd") ? text : undefined
 }

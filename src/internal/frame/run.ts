@@ -106,28 +106,28 @@ export class PushDecoder<A> {
   push(bytes: Uint8Array): ReadonlyArray<A> {
     this.add(bytes)
     const messages: Array<A> = []
-    while (this.from < this.to) {
-      const before = this.from
-      const value = this.next()
-      if (value === stop) {
-        const { fault } = this.cursor
-        if (fault === undefined || messages.length > 0) return messages
-        const error = errorOf(
-          "push",
-          this.node,
-          fault,
-          this.consumed,
-          this.bytes.subarray(this.from + fault.at, this.to)
-        )
-        // a bad message that ends somewhere is passed over; one that does not is found again
-        if (fault._tag === "Malformed" && fault.extent !== undefined) this.use(fault.extent)
-        throw error
+    const { cursor } = this
+    cursor.fault = undefined
+    cursor.beginRun()
+    try {
+      while (this.from < this.to) {
+        if (!(this.progress === undefined ? this.decodeWhole(messages) : this.goOn(this.progress, messages))) break
       }
-      messages.push(value)
-      // what takes nothing would be found for ever
-      if (this.from === before) break
+    } finally {
+      cursor.endRun()
     }
+    // what is wrong behind some messages is told by the next push
+    if (messages.length === 0) this.throwFault()
     return messages
+  }
+
+  private throwFault(): void {
+    const { fault } = this.cursor
+    if (fault === undefined) return
+    const error = errorOf("push", this.node, fault, this.consumed, this.bytes.subarray(this.from + fault.at, this.to))
+    // a bad message that ends somewhere is passed over; one that does not is found again
+    if (fault._tag === "Malformed" && fault.extent !== undefined) this.use(fault.extent)
+    throw error
   }
 
   /** Nothing more comes. */
@@ -148,23 +148,39 @@ export class PushDecoder<A> {
     return this.cursor.looked + this.cursor.entered
   }
 
-  private next(): any {
-    const { cursor } = this
-    if (this.progress === undefined) {
-      cursor.begin(this.bytes, this.from, this.to)
-      const value = this.node.read(cursor)
-      if (value !== stop) {
-        this.use(cursor.at - this.from)
-        return value
+  /** Decodes the messages that are there in one go. Whether there is one behind them that may be there in several. */
+  private decodeWhole(messages: Array<A>): boolean {
+    const { bytes, cursor, from, node, to } = this
+    let at = from
+    while (at < to) {
+      cursor.begin(bytes, at, to)
+      const value = node.read(cursor)
+      if (value === stop) {
+        this.use(at - from)
+        if (cursor.fault !== undefined) return false
+        this.progress = Progress.after(node, cursor, to - at)
+        return true
       }
-      if (cursor.fault !== undefined) return stop
-      this.progress = Progress.after(this.node, cursor, this.to - this.from)
+      messages.push(value as A)
+      // what takes nothing would be found for ever
+      if (cursor.at === at) break
+      at = cursor.at
     }
-    const { progress } = this
+    this.use(at - from)
+    return false
+  }
+
+  /** Goes on with a message that came in several pieces. Whether it is complete, and others may be behind it. */
+  private goOn(progress: Progress, messages: Array<A>): boolean {
+    const { cursor } = this
     const value = progress.advance(new Whole(this.bytes, this.from, this.to), cursor)
-    if (value !== stop) this.use(progress.offset)
-    else if (cursor.fault !== undefined) this.progress = undefined
-    return value
+    if (value === stop) {
+      if (cursor.fault !== undefined) this.progress = undefined
+      return false
+    }
+    messages.push(value)
+    this.use(progress.offset)
+    return progress.offset > 0
   }
 
   private use(size: number): void {

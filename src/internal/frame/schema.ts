@@ -45,7 +45,7 @@ export const ndjson = <A, I>(
   const encode = parsed("ndjson", Schema.encodeResult(codec))
   return changed<string, A>(
     "ndjson",
-    line({ ...options, end: "either" }),
+    line({ ...options, end: "either" }, true),
     decode === undefined ? (text) => Result.succeed(JSON.parse(text)) : (text) => decode(JSON.parse(text)),
     (value) =>
       Result.flatMap(encode(value), (encoded) => {

@@ -17,12 +17,13 @@ export const struct = (fields: { readonly [name: string]: unknown }, options?: S
   const min = sum(nodes, (node) => node.minBytes)
   const max = sum(nodes, (node) => node.maxBytes)
   const isFixed = min === max
+  const loop = readStruct(keys, nodes, min)
   return make<any>({
     name: "struct",
     min,
     max,
     recursive: nodes.some((node) => node.recursive),
-    read: (options?.compile === false ? undefined : compile(keys, nodes, min)) ?? readStruct(keys, nodes, min),
+    read: (options?.compile === false ? undefined : compile(keys, nodes, min, loop)) ?? loop,
     steps: isFixed
       ? undefined
       : function* (progress: Stepwise): Steps<any> {

@@ -1,5 +1,6 @@
 /** Bytes and text: of a known length, up to an end, or what is left. */
 import * as Bytes from "../base/bytes.ts"
+import * as Ahead from "./ahead.ts"
 import type { Cursor, Stop } from "./cursor.ts"
 import { bound, count, describe, make, type Node } from "./node.ts"
 import * as Octets from "./octets.ts"
@@ -199,10 +200,12 @@ interface Until<A> {
   /** The value of the bytes in front of the end. */
   readonly value: (cursor: Cursor, at: number, size: number) => A | Stop
   readonly write: (sink: Sink, value: A) => void
+  /** The value, where it can be told without a search; the cursor is behind its end then. */
+  readonly atOnce?: ((cursor: Cursor) => A | undefined) | undefined
 }
 
 /** Up to an end, which is not part of the value. */
-const until = <A>({ ends, limit, name, value, write }: Until<A>): Node<A> => {
+const until = <A>({ atOnce, ends, limit, name, value, write }: Until<A>): Node<A> => {
   const longest = Math.max(...ends.map((end) => end.length))
   const shortest = Math.min(...ends.map((end) => end.length))
   const found: End = { start: 0, size: 0 }
@@ -211,6 +214,8 @@ const until = <A>({ ends, limit, name, value, write }: Until<A>): Node<A> => {
     min: shortest,
     max: limit + longest,
     read: (cursor) => {
+      const known = atOnce?.(cursor)
+      if (known !== undefined) return known
       const { at } = cursor
       if (!searchEnd(cursor, ends, longest, limit, found)) {
         // none can begin within the limit any more
@@ -303,10 +308,14 @@ const writeText = (sink: Sink, value: string, limit: number): void => {
   checkLength(sink.size - before, limit)
 }
 
-export const line = (options: {
-  readonly maxBytes: number | "unbounded"
-  readonly end?: "lf" | "crlf" | "either" | undefined
-}): Node<string> => {
+/** `isPassing`: whoever takes the text looks at it at once, and does not keep it. */
+export const line = (
+  options: {
+    readonly maxBytes: number | "unbounded"
+    readonly end?: "lf" | "crlf" | "either" | undefined
+  },
+  isPassing = false
+): Node<string> => {
   const limit = bound("line", "maxBytes", options?.maxBytes)
   const kind = options?.end ?? "lf"
   if (kind !== "lf" && kind !== "crlf" && kind !== "either") {
@@ -319,6 +328,7 @@ export const line = (options: {
     name: "line",
     ends: [end],
     limit: dropsReturn ? limit + 1 : limit,
+    atOnce: isPassing && kind !== "crlf" ? (cursor) => Ahead.line(cursor, limit, dropsReturn) : undefined,
     value: (cursor, at, size) => {
       const text = dropsReturn && size > 0 && cursor.bytes[at + size - 1] === 13 ? size - 1 : size
       if (text > limit) return cursor.tooLong(limit, undefined)

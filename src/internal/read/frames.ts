@@ -78,17 +78,25 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   /** The message at the front of the buffer, which stays there. */
   protected look(): A | typeof stop {
     const { buffer, cursor, node } = this
-    const { segments } = buffer
-    let progress = buffer.partialOf === node ? buffer.partial : undefined
-    if (progress === undefined) {
-      const { end, position } = segments
-      const value = this.decode(segments.piece, position, end)
-      if (value !== stop || cursor.fault !== undefined) return value
-      progress = Progress.after(node, cursor, end - position)
-      buffer.partialOf = node
-      buffer.partial = progress
-    }
-    const value = progress.advance(segments, cursor)
+    if (buffer.partial !== undefined && buffer.partialOf === node) return this.goOn(buffer.partial)
+    const { end, piece, position } = buffer.segments
+    const value = this.decode(piece, position, end)
+    return value !== stop || cursor.fault !== undefined ? value : this.lookFurther()
+  }
+
+  /** As `look`, of a message that `decode` did not find whole. */
+  protected lookFurther(): A | typeof stop {
+    const { buffer, cursor, node } = this
+    const { end, position } = buffer.segments
+    const progress = Progress.after(node, cursor, end - position)
+    buffer.partialOf = node
+    buffer.partial = progress
+    return this.goOn(progress)
+  }
+
+  private goOn(progress: Progress): A | typeof stop {
+    const { buffer, cursor } = this
+    const value = progress.advance(buffer.segments, cursor)
     this.size = progress.offset
     // found again, should it be asked for again
     if (value === stop && cursor.fault !== undefined) buffer.partial = undefined
@@ -224,31 +232,57 @@ export class ReadFrameOption<A> extends One<A, Option.Option<A>> {
 /** What the reads of all messages share: what is wrong behind some of them is told by the next read. */
 export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
   protected answerIn(bytes: Uint8Array, from: number, end: number): ReadonlyArray<A> | typeof notNow {
+    const { cursor } = this
     const messages: Array<A> = []
     let at = from
-    while (at < end) {
-      const value = this.decode(bytes, at, end)
-      // what takes nothing would be found for ever
-      if (value === stop || this.size === 0) break
-      messages.push(value as A)
-      at += this.size
+    cursor.beginRun()
+    try {
+      while (at < end) {
+        const value = this.decode(bytes, at, end)
+        // what takes nothing would be found for ever
+        if (value === stop || this.size === 0) break
+        messages.push(value as A)
+        at += this.size
+      }
+    } finally {
+      cursor.endRun()
     }
     this.size = at - from
     return messages.length === 0 ? notNow : messages
   }
 
   protected take(): ReadonlyArray<A> | typeof notNow {
-    const { buffer } = this
+    const { buffer, cursor } = this
     const messages: Array<A> = []
-    let value = this.next()
-    while (value !== stop) {
-      messages.push(value as A)
-      if (this.size === 0) break
-      buffer.skip(this.size)
-      if (buffer.segments.length === 0) break
-      value = this.look()
+    cursor.beginRun()
+    try {
+      let value = this.next()
+      while (value !== stop) {
+        messages.push(value as A)
+        if (this.size === 0) break
+        buffer.skip(this.size)
+        if (buffer.segments.length === 0) break
+        value = this.takeWhole(messages)
+      }
+    } finally {
+      cursor.endRun()
     }
     return messages.length === 0 ? notNow : messages
+  }
+
+  /** Takes those that lie whole in the first piece, but for the last. What comes behind them is looked at, and stays there. */
+  private takeWhole(messages: Array<A>): A | typeof stop {
+    const { buffer, cursor } = this
+    const { end, piece, position } = buffer.segments
+    let at = position
+    let value = this.decode(piece, at, end)
+    while (value !== stop && this.size > 0 && at + this.size < end) {
+      messages.push(value as A)
+      at += this.size
+      value = this.decode(piece, at, end)
+    }
+    if (at > position) buffer.skip(at - position)
+    return value !== stop || cursor.fault !== undefined ? value : this.lookFurther()
   }
 }
 
