@@ -300,10 +300,11 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   }
 
   /** Fails the waiting read, as if it had been interrupted: it has taken nothing. */
-  failWaiting(error: (operation: string) => ReadError): void {
+  failWaiting(error: (operation: string) => ReadError): boolean {
     const { operation, waiter } = this
-    if (operation === undefined || waiter === undefined || !waiter.waits) return
+    if (operation === undefined || waiter === undefined || !waiter.waits) return false
     this.finish(waiter, Exit.fail(error(operation.name)))
+    return true
   }
 
   /**

@@ -14,7 +14,8 @@ import * as Socket from "effect/socket/Socket"
 import type { Connection } from "../../Connection.ts"
 import type { ReadError, WriteError } from "../../StreamError.ts"
 import type { StreamWriter } from "../../StreamWriter.ts"
-import { ClosedStream } from "../base/errors.ts"
+import { socketCloseTimeout } from "../base/defaults.ts"
+import { ClosedStream, type ConnectionLost, type StreamTimeout } from "../base/errors.ts"
 import { BufferReader } from "../read/reader.ts"
 import { SessionConnection } from "./connection.ts"
 import { startTls, upgradeFailed } from "./socketUpgrade.ts"
@@ -41,7 +42,7 @@ const isDetached = (connection: Connection): boolean =>
 const closeError = (code: number, closeReason?: string): Socket.SocketError =>
   new Socket.SocketError({ reason: new Socket.SocketCloseError({ code, closeReason }) })
 
-type Bytes = NonEmptyReadonlyArray<Uint8Array>
+type Pull = Effect.Effect<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError>
 type Chunk = Uint8Array | string | Socket.CloseEvent
 
 export class SocketLink {
@@ -53,6 +54,9 @@ export class SocketLink {
   private upgrading: Latch.Latch | undefined = undefined
   /** Why there is no connection after an upgrade. */
   private failure: Socket.SocketError | undefined = undefined
+  /** Why the first write that was dropped could not be sent. */
+  private unsent: ConnectionLost | StreamTimeout | undefined = undefined
+  private readonly readings = new Set<Reading>()
 
   constructor(connection: Connection, manner: Manner) {
     this.connection = connection
@@ -67,8 +71,16 @@ export class SocketLink {
   reader(scope: Scope.Scope): Effect.Effect<Socket.Reader<Uint8Array>, never, Scope.Scope> {
     return Effect.map(
       Effect.acquireRelease(
-        Effect.sync(() => new Reading(this)),
-        (reading) => Effect.sync(() => reading.end())
+        Effect.sync(() => {
+          const reading = new Reading(this)
+          this.readings.add(reading)
+          return reading
+        }),
+        (reading) =>
+          Effect.sync(() => {
+            this.readings.delete(reading)
+            reading.end()
+          })
       ),
       (reading) => ({ pull: reading.pull, upgrade: (options) => this.upgrade(reading, options ?? {}, scope) })
     )
@@ -94,14 +106,27 @@ export class SocketLink {
   }
 
   /** What a pull failed with, as the socket says it; or what it goes on with after an upgrade. */
-  afterPull(error: ReadError | Cause.Done, again: Effect.Effect<Bytes, Socket.SocketError>) {
+  afterPull(error: ReadError | Cause.Done, again: Pull): Pull {
     return this.isUpgraded(error) && this.upgrading !== undefined
       ? Effect.andThen(this.upgrading.await, again)
       : Effect.fail(this.told(error))
   }
 
+  /**
+   * A pull that tells of writes that were dropped. Where the output alone broke, the peer may still speak, and is heard. It
+   * may also keep silent for ever.
+   */
+  bounded(pull: Pull): Pull {
+    const { unsent } = this
+    if (unsent === undefined) return pull
+    return Effect.timeoutOrElse(pull, {
+      duration: socketCloseTimeout,
+      orElse: () => Effect.fail(this.told(unsent))
+    })
+  }
+
   /** The end, whichever side has brought it about in good order, is a close. */
-  private told(cause: ReadError | Cause.Done): Socket.SocketError {
+  private told(cause: ReadError | WriteError | Cause.Done): Socket.SocketError {
     if (this.failure !== undefined) return this.failure
     if (Cause.isDone(cause) || (cause instanceof ClosedStream && cause.reason === "Closed")) return this.closed
     if (this.manner.lossCloses && cause._tag !== "StreamBusy") return closeError(abnormalClose, cause.message)
@@ -137,11 +162,19 @@ export class SocketLink {
         // of an output that this side has ended the reader tells nothing
         const ended = cause instanceof ClosedStream && cause.reason === "Eof"
         return this.manner.dropsWrites && !ended
-          ? Effect.void
+          ? this.drop(cause)
           : Effect.fail(this.failure ?? new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) }))
       })
     )
     return attempt
+  }
+
+  private drop(cause: WriteError): Effect.Effect<void> {
+    if (this.unsent === undefined && !(cause instanceof ClosedStream)) {
+      this.unsent = cause
+      for (const reading of this.readings) reading.pullAgain()
+    }
+    return Effect.void
   }
 
   private close(event: Socket.CloseEvent): Effect.Effect<void> {
@@ -200,33 +233,51 @@ class Reading {
   /** The connection that is read, and its pull. */
   private connection: Connection | undefined = undefined
   private operation: Connection["reader"]["pull"] | undefined = undefined
-  private mapped: Effect.Effect<Bytes, Socket.SocketError> = Effect.never
+  private mapped: Pull = Effect.never
+  /** Whether the pull that waits is to begin anew. */
+  private again = false
 
   constructor(link: SocketLink) {
     this.link = link
   }
 
-  readonly pull: Effect.Effect<Bytes, Socket.SocketError> = Effect.suspend(() => {
+  readonly pull: Pull = Effect.suspend(() => {
     if (this.over) return Effect.fail(closeError(abnormalClose))
-    const { connection } = this.link
+    const { link } = this
+    const { connection } = link
     if (connection !== this.connection) {
       this.connection = connection
       this.operation = connection.reader.pull
-      this.mapped = Effect.catch(this.operation, (error) =>
-        this.over ? Effect.fail(closeError(abnormalClose)) : this.link.afterPull(error, this.pull)
-      )
+      this.mapped = Effect.catch(this.operation, (error) => this.failed(error))
     }
-    return this.mapped
+    return link.bounded(this.mapped)
   })
 
-  /** A pull that waits when its reader's scope ends would wait for ever; what else waits is none of this one's. */
+  private failed(error: ReadError | Cause.Done): Pull {
+    if (this.over) return Effect.fail(closeError(abnormalClose))
+    if (!this.again) return this.link.afterPull(error, this.pull)
+    this.again = false
+    return this.pull
+  }
+
+  /** A pull that waits when its reader's scope ends would wait for ever. */
   end(): void {
     this.over = true
+    this.wake()
+  }
+
+  /** What has changed concerns a pull that waits as well. */
+  pullAgain(): void {
+    this.again = true
+    if (!this.wake()) this.again = false
+  }
+
+  /** Fails the pull that waits, if one does. What else waits is none of this one's. */
+  private wake(): boolean {
     const { connection, operation } = this
     const reader = connection?.reader
-    if (reader instanceof BufferReader && (reader.buffer.operation as unknown) === operation) {
-      reader.buffer.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
-    }
+    if (!(reader instanceof BufferReader) || (reader.buffer.operation as unknown) !== operation) return false
+    return reader.buffer.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
   }
 }
 
