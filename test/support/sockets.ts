@@ -1,7 +1,7 @@
 /** For tests of Effect's own sockets over this library: where their servers listen, and how their clients connect. */
-import { Context, Effect, Layer, Scope } from "effect"
-import { Connection, type Network, NodeNetwork, Server } from "effect-byte-streams"
-import { Socket, SocketServer } from "effect/socket"
+import { Context, Effect, Layer, type Scope } from "effect"
+import { type Connection, type Network, NodeNetwork, Server } from "effect-byte-streams"
+import { type Socket, SocketServer } from "effect/socket"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { authority, certificates } from "./certificates.ts"
 import { socketPath } from "./temporary.ts"
@@ -55,7 +55,7 @@ const overPath = (kind: Kind["kind"], network: Layer.Layer<Network.Network>): Ki
 })
 
 /** Both sides show a certificate. */
-export const mutual = {
+const mutual = {
   server: { identity: certificates.server.identity, ca: authority.cert, clientCertificate: "require" },
   client: { ca: authority.cert, serverName: "localhost", identity: certificates.client.identity }
 } as const

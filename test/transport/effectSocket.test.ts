@@ -12,6 +12,7 @@ import { bothKinds } from "../support/kinds.ts"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { interruptBefore } from "../support/interruptBefore.ts"
+import { why } from "../support/sockets.ts"
 import { closedPort, connectRaw, serveRaw } from "../support/rawPeer.ts"
 import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
@@ -441,9 +442,14 @@ describe("Connection.toSocket", () => {
   it.live("a CloseEvent closes the connection in good order", () =>
     Effect.gen(function* () {
       const { connection, peer } = yield* tcp!.toRaw()
-      const writer = yield* Connection.toSocket(connection).writer
+      const socket = Connection.toSocket(connection)
+      const writer = yield* socket.writer
+      const { pull } = yield* socket.reader
+      const pulling = yield* Effect.forkChild(Effect.flip(pull), { startImmediately: true })
       yield* writer.write("last words")
-      yield* within("close", writer.write(new Socket.CloseEvent()))
+      yield* within("close", writer.write(new Socket.CloseEvent(4321, "enough")))
+      // whoever reads is told why
+      assert.strictEqual(why(yield* within("the pull", Fiber.join(pulling))), "close 4321: enough")
       assert.strictEqual(yield* peer.awaitClosed, undefined)
       assert.strictEqual(peer.text, "last words")
       assert.isTrue(yield* connection.writer.isClosing)
@@ -459,7 +465,7 @@ describe("Connection.toSocket", () => {
       yield* turns()
       assert.strictEqual(pulling.pollUnsafe(), undefined)
       yield* Scope.close(scope, Exit.void)
-      assert.strictEqual((yield* within("the pull", Fiber.join(pulling), 1000))._tag, "SocketError")
+      assert.strictEqual(why(yield* within("the pull", Fiber.join(pulling), 1000)), "close 1006")
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 

@@ -365,7 +365,10 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
 
   /** Whether the connection broke, or a bound on waiting for the peer ended it. */
   get isLost(): boolean {
-    return this.successor === undefined ? this.closing.closed?._tag === "Lost" : this.successor.isLost
+    if (this.successor !== undefined) return this.successor.isLost
+    const { closed, outcome } = this.closing
+    // a fiber that wakes to the loss may close before anybody else is told
+    return closed?._tag === "Lost" || outcome?._tag === "Reset"
   }
 
   /** Whether the transport was given up for an upgrade that came to nothing. */
