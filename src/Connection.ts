@@ -23,6 +23,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as Argument from "./internal/base/argument.ts"
+import { lazily } from "./internal/base/lazily.ts"
 import { acquire as acquireConnection, SessionConnection } from "./internal/session/connection.ts"
 import { checkedDuplex, DuplexTransport } from "./internal/transport/duplex.ts"
 import { checkedPair, PairTransport } from "./internal/transport/pair.ts"
@@ -737,9 +738,9 @@ export interface Relayed {
 export const relay: (a: Connection, b: Connection) => Effect.Effect<Relayed, ReadError | WriteError> = Relay.relay
 
 // `effect/socket/Socket` loads `Stream`, `Channel` and more: it is loaded when it is used
-const fromEffectSocket = Effect.promise(() => import("./internal/transport/effectSocket.ts"))
-const asEffectSocket = Effect.promise(() => import("./internal/session/asEffectSocket.ts"))
-const diallingSocket = Effect.promise(() => import("./internal/session/diallingSocket.ts"))
+const fromEffectSocket = lazily(() => import("./internal/transport/effectSocket.ts"))
+const asEffectSocket = lazily(() => import("./internal/session/asEffectSocket.ts"))
+const diallingSocket = lazily(() => import("./internal/session/diallingSocket.ts"))
 
 // ---------------------------------------------------------------------------
 // layers

@@ -25,6 +25,7 @@ import type { SocketAddress } from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import type * as SocketServer from "effect/socket/SocketServer"
 import type { Connection, Options as ConnectionOptions } from "./Connection.ts"
+import { lazily } from "./internal/base/lazily.ts"
 import * as NetworkOptions from "./internal/base/networkOptions.ts"
 import * as InternalServer from "./internal/server/server.ts"
 import * as InternalShutdown from "./internal/server/shutdown.ts"
@@ -442,7 +443,7 @@ export const layerSocketServer = (
   Layer.effectContext(Effect.flatMap(asSocketServer, ({ make }) => make("Server.layerSocketServer", options, Server)))
 
 // it knows `effect/socket/Socket`, which loads `Stream`, `Channel` and more
-const asSocketServer = Effect.promise(() => import("./internal/server/socketServer.ts"))
+const asSocketServer = lazily(() => import("./internal/server/socketServer.ts"))
 
 /**
  * The options of `startServer` as settings: all of them as one `Config`, or each as a `Config` of its own.

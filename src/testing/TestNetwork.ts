@@ -43,6 +43,7 @@ import * as Schema from "effect/Schema"
 import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
 import * as Connection from "../Connection.ts"
+import { lazily } from "../internal/base/lazily.ts"
 import * as LockStep from "../internal/testing/network/lockStep.ts"
 import { MemoryNetwork } from "../internal/testing/network/memoryNetwork.ts"
 import { remember, timelineOf as timelineOnWire, Wire } from "../internal/testing/network/wire.ts"
@@ -305,7 +306,7 @@ export const settled: Effect.Effect<void, never, TestNetwork> = Effect.flatMap(
 // ---------------------------------------------------------------------------
 
 /** TLS is that of Node, and is loaded at its first use. */
-const loadTls: LoadTls = Effect.promise(() => import("../internal/node/tls/handshake.ts"))
+const loadTls: LoadTls = lazily(() => import("../internal/node/tls/handshake.ts"))
 
 const build = (options: Options): Effect.Effect<Context.Context<Network | TestNetwork>, never, Scope.Scope> =>
   Effect.map(

@@ -4,6 +4,7 @@ import { Clock, Data, Effect, Exit, Fiber, Random } from "effect"
 import { openConnection, startServer } from "effect-byte-streams"
 import * as Faults from "effect-byte-streams/testing/Faults"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { lazily } from "../../src/internal/base/lazily.ts"
 import { text } from "../support/bytes.ts"
 import { start } from "../support/fibers.ts"
 
@@ -38,6 +39,21 @@ const rough: TestNetwork.Options = {
 }
 
 describe("time", () => {
+  it.live("does not pass while a module is loaded that a program needs for the first time", () =>
+    Effect.gen(function* () {
+      const module = lazily(() => new Promise((resolve) => setTimeout(() => resolve({ loaded: true }), 30)))
+      const times = yield* TestNetwork.simulate(
+        Effect.gen(function* () {
+          yield* start(Effect.forever(Effect.sleep("1 second")))
+          const times: Array<unknown> = []
+          for (let i = 0; i < 2; i++) times.push(yield* module, yield* Clock.currentTimeMillis)
+          return times
+        })
+      )
+      assert.deepStrictEqual(times, [{ loaded: true }, 0, { loaded: true }, 0])
+    })
+  )
+
   it.effect("passes when there is nothing else to do, and only then", () =>
     Effect.gen(function* () {
       const order: Array<string> = []

@@ -2,6 +2,7 @@
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type * as Tls from "../../Tls.ts"
+import { lazily } from "../base/lazily.ts"
 
 /** Each option as a `Config` of it, or, where it is a record, as a record of them. */
 export type Settings<Options> = { readonly [K in keyof Options]: Config.Wrap<Options[K]> }
@@ -21,7 +22,6 @@ export type ServerTls =
 export const read = <Options>(
   settings: Config.Config<Options> | Settings<Options> | object
 ): Effect.Effect<Options, Config.ConfigError> =>
-  Effect.flatMap(
-    Effect.promise(() => import("effect/Config")),
-    ({ unwrap }) => unwrap(settings as Config.Wrap<Options>)
-  )
+  Effect.flatMap(config, ({ unwrap }) => unwrap(settings as Config.Wrap<Options>))
+
+const config = lazily(() => import("effect/Config"))

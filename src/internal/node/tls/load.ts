@@ -1,5 +1,5 @@
 /** TLS for the sockets of Node, loaded when it is first needed. */
-import * as Effect from "effect/Effect"
+import { lazily } from "../../base/lazily.ts"
 import type { LoadTls } from "../../transport/tlsEngine.ts"
 
-export const loadTls: LoadTls = Effect.promise(() => import("./handshake.ts"))
+export const loadTls: LoadTls = lazily(() => import("./handshake.ts"))

@@ -9,6 +9,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scheduler from "effect/Scheduler"
+import { isLoading } from "../../base/lazily.ts"
 
 interface Sleep {
   readonly due: number
@@ -95,7 +96,7 @@ export class VirtualTime {
 
   private readonly look = (): void => {
     if (!this.running) return
-    if (this.pending > 0 || this.ran !== this.seen) {
+    if (this.pending > 0 || this.ran !== this.seen || isLoading()) {
       this.seen = this.ran
       this.quiet = 0
     } else this.quiet++
