@@ -25,6 +25,7 @@ const before: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
   ["server", ["contracts", "base", "runtime", "frame", "read", "write", "transport", "session"]],
   ["node", ["contracts", "base", "runtime", "connect", "transport"]],
   ["exchange", ["contracts", "base", "runtime", "frame", "read", "write", "transport", "session", "server"]],
+  ["cluster", ["contracts", "base", "session", "server"]],
   [
     "testing",
     ["contracts", "base", "runtime", "frame", "read", "write", "connect", "transport", "session", "server", "faces"]

@@ -9,6 +9,7 @@
  */
 
 export * as BufferBudget from "./BufferBudget.ts"
+export * as ClusterStreams from "./ClusterStreams.ts"
 export * as Connection from "./Connection.ts"
 export * as Exchange from "./Exchange.ts"
 export * as Frame from "./Frame.ts"

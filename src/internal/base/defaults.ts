@@ -25,6 +25,20 @@ export const closeTimeout = Duration.seconds(10)
 /** `closeTimeout` of a socket for Effect's own programs: each of them ends by a failure, and the next one is waited for. */
 export const socketCloseTimeout = Duration.seconds(2)
 
+/** `connectTimeout` to another runner of a cluster, as Effect's own: calls wait for it. */
+export const runnerConnectTimeout = Duration.seconds(1)
+
+/** `handshakeTimeout` to another runner: the system of one that stands still accepts connections all the same. */
+export const runnerHandshakeTimeout = Duration.seconds(5)
+
+/**
+ * `timeouts` of connections to other runners. One that has stopped to read holds up even the question whether it is there.
+ */
+export const runnerClientTimeouts = { write: Duration.seconds(10) }
+
+/** `timeouts` of connections from other runners. Effect's protocol has them say something every 5 seconds. */
+export const runnerServerTimeouts = { idle: Duration.seconds(30), write: Duration.seconds(10) }
+
 /** `connectTimeout`: a peer that does not answer is tried again by the system for far longer than anybody waits. */
 export const connectTimeout = Duration.seconds(30)
 
