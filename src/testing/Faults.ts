@@ -7,6 +7,7 @@
  * **When to use**
  *
  * - One fault, to see what a program does about it: `reset`, `fin`, `stall`, `vanish`, `refuse` and the like.
+ * - A host that is cut off or crashes, at a time: `cut`, `crash`.
  * - Any faults, to state a law: `schema` with `it.effect.prop` of `@effect/vitest`, `arbitrary` with fast-check.
  *
  * **Example** (A script)
@@ -74,6 +75,11 @@ export interface Place {
  * - `AcceptError`: the server's accept fails with `code`. The client is connected, and waits. The server accepts it,
  *   and all later clients, after `retryAfter` milliseconds.
  *
+ * To hosts (`TestNetwork.host`), `at` milliseconds after the network began:
+ *
+ * - `Cut`: nothing passes between two hosts for `millis`, or `"forever"`. See `TestNetwork.cut`.
+ * - `Crash`: a host stops in the middle of whatever it does. See `TestNetwork.crash`.
+ *
  * @see {@link Script}
  *
  * @stability unstable
@@ -114,6 +120,24 @@ export type Fault =
       readonly code: "EMFILE" | "ENFILE" | "ENOBUFS" | "ENOMEM"
       /** The time after which the accept is tried again, in milliseconds. */
       readonly retryAfter: number
+    }
+  | {
+      readonly _tag: "Cut"
+      /** The names of the two hosts. */
+      readonly between: readonly [string, string]
+      /** The time of the cut, in milliseconds since the network began. */
+      readonly at: number
+      /** The length of the cut, in milliseconds. */
+      readonly millis: number | "forever"
+    }
+  | {
+      readonly _tag: "Crash"
+      /** The name of the host. */
+      readonly host: string
+      /** The time of the crash, in milliseconds since the network began. */
+      readonly at: number
+      /** The fate of its connections. */
+      readonly connections: "reset" | "vanish"
     }
 
 /**
@@ -271,6 +295,50 @@ export const acceptError = (
   retryAfter: attempt?.retryAfter ?? Defaults.retryAfterMillis
 })
 
+/**
+ * Cuts two hosts off from each other, for a time or for ever.
+ *
+ * **Example** (A cut of five seconds)
+ *
+ * ```ts
+ * import * as Faults from "effect-byte-streams/testing/Faults"
+ *
+ * console.log(Faults.format([Faults.cut({ between: ["a", "b"], at: 1000, millis: 5000 })])) // => a | b: cut at 1000 ms for 5000 ms
+ * ```
+ *
+ * @see `TestNetwork.cut`, which a program calls at a moment of its choice.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
+export const cut = (options: {
+  /** The names of the two hosts. */
+  readonly between: readonly [string, string]
+  /** The time of the cut, in milliseconds since the network began. Default 0. */
+  readonly at?: number | undefined
+  /** The length of the cut, in milliseconds. Default: for ever. */
+  readonly millis?: number | undefined
+}): Fault => ({ _tag: "Cut", between: options.between, at: options.at ?? 0, millis: options.millis ?? "forever" })
+
+/**
+ * Crashes a host. A host that does not run at that time is left alone.
+ *
+ * @see `TestNetwork.crash`, which a program calls at a moment of its choice.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
+export const crash = (options: {
+  /** The name of the host. */
+  readonly host: string
+  /** The time of the crash, in milliseconds since the network began. Default 0. */
+  readonly at?: number | undefined
+  /** The fate of its connections. Default `"reset"`. */
+  readonly connections?: "reset" | "vanish" | undefined
+}): Fault => ({ _tag: "Crash", host: options.host, at: options.at ?? 0, connections: options.connections ?? "reset" })
+
 // ---------------------------------------------------------------------------
 // generating
 // ---------------------------------------------------------------------------
@@ -289,15 +357,20 @@ export interface Bounds {
   readonly connections?: number | undefined
   /** The highest number of bytes that a direction carries. A fault behind more would never happen. Default 256. */
   readonly maxBytes?: number | undefined
-  /** The longest stall that ends, and the longest wait for an accept, in milliseconds. Default 60,000. */
+  /**
+   * The longest stall that ends, the longest cut that ends, the longest wait for an accept, and the latest time of a cut
+   * or a crash, in milliseconds. Default 60,000.
+   */
   readonly maxMillis?: number | undefined
   /** The highest number of faults. Default 3. */
   readonly maxFaults?: number | undefined
-  /** The kinds that may occur. Default: all. */
+  /** The names of the hosts that crash, and are cut off from each other. Default: none. */
+  readonly hosts?: ReadonlyArray<string> | undefined
+  /** The kinds that may occur. Default: all; `Crash` with a host in `hosts`, and `Cut` with two. */
   readonly kinds?: ReadonlyArray<Kind> | undefined
 }
 
-const allKinds: ReadonlyArray<Kind> = [
+const ofConnections: ReadonlyArray<Kind> = [
   "Reset",
   "Fin",
   "Stall",
@@ -308,13 +381,33 @@ const allKinds: ReadonlyArray<Kind> = [
   "AcceptError"
 ]
 
-const resolve = (bounds: Bounds | undefined) => ({
-  connections: bounds?.connections ?? Defaults.faultyConnections,
-  maxBytes: bounds?.maxBytes ?? Defaults.faultyBytes,
-  maxMillis: bounds?.maxMillis ?? Defaults.faultyMillis,
-  maxFaults: bounds?.maxFaults ?? Defaults.maxFaults,
-  kinds: bounds?.kinds ?? allKinds
-})
+const neededHosts = (kind: Kind): number => (kind === "Cut" ? 2 : kind === "Crash" ? 1 : 0)
+
+const resolve = (operation: string, bounds: Bounds | undefined) => {
+  const hosts = [...new Set(bounds?.hosts)]
+  const possible = [
+    ...ofConnections,
+    ...(["Cut", "Crash"] as const).filter((kind) => hosts.length >= neededHosts(kind))
+  ]
+  const kinds = bounds?.kinds ?? possible
+  for (const kind of kinds) {
+    if (hosts.length < neededHosts(kind)) {
+      throw new TypeError(`${operation}: ${kind} needs ${neededHosts(kind)} names in hosts, got ${hosts.length}`)
+    }
+  }
+  return {
+    connections: bounds?.connections ?? Defaults.faultyConnections,
+    maxBytes: bounds?.maxBytes ?? Defaults.faultyBytes,
+    maxMillis: bounds?.maxMillis ?? Defaults.faultyMillis,
+    maxFaults: bounds?.maxFaults ?? Defaults.maxFaults,
+    hosts,
+    // each two of them once, in the order given
+    pairs: hosts.flatMap((a, i) => hosts.slice(i + 1).map((b) => [a, b] as const)),
+    kinds
+  }
+}
+
+const fates = ["reset", "vanish"] as const
 
 const acceptCodes = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] as const
 
@@ -333,7 +426,7 @@ const acceptCodes = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] as const
  * @since 0.1.0
  */
 export const schema = (bounds?: Bounds): Schema.Codec<Script> => {
-  const { connections, kinds, maxBytes, maxFaults, maxMillis } = resolve(bounds)
+  const { connections, hosts, kinds, maxBytes, maxFaults, maxMillis, pairs } = resolve("Faults.schema", bounds)
   const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
   const connection = between(1, connections)
   const place = { connection, from: Schema.Literals(["client", "server"]), after: between(0, maxBytes) }
@@ -352,6 +445,16 @@ export const schema = (bounds?: Bounds): Schema.Codec<Script> => {
       connection,
       code: Schema.Literals(acceptCodes),
       retryAfter: between(0, maxMillis)
+    }),
+    Cut: Schema.TaggedStruct("Cut", {
+      between: Schema.Union(pairs.map((pair) => Schema.Tuple([Schema.Literal(pair[0]), Schema.Literal(pair[1])]))),
+      at: between(0, maxMillis),
+      millis: Schema.Union([between(0, maxMillis), Schema.Literal("forever")])
+    }),
+    Crash: Schema.TaggedStruct("Crash", {
+      host: Schema.Literals(hosts),
+      at: between(0, maxMillis),
+      connections: Schema.Literals(fates)
     })
   }
   return Schema.Array(Schema.Union(kinds.map((kind) => faults[kind]))).check(Schema.isMaxLength(maxFaults))
@@ -437,7 +540,7 @@ export interface FastCheckArbitrary {
  * @since 0.1.0
  */
 export const arbitrary = (fc: FastCheck, bounds?: Bounds): FastCheckArbitrary => {
-  const { connections, kinds, maxBytes, maxFaults, maxMillis } = resolve(bounds)
+  const { connections, hosts, kinds, maxBytes, maxFaults, maxMillis, pairs } = resolve("Faults.arbitrary", bounds)
   const connection = fc.integer({ min: 1, max: connections })
   const place = { connection, from: fc.constantFrom("client", "server"), after: fc.integer({ min: 0, max: maxBytes }) }
   const millis = fc.integer({ min: 0, max: maxMillis })
@@ -449,7 +552,17 @@ export const arbitrary = (fc: FastCheck, bounds?: Bounds): FastCheckArbitrary =>
     Refuse: { connection },
     ConnectTimeout: { connection },
     HostNotFound: { connection },
-    AcceptError: { connection, code: fc.constantFrom(...acceptCodes), retryAfter: millis }
+    AcceptError: { connection, code: fc.constantFrom(...acceptCodes), retryAfter: millis },
+    Cut:
+      pairs.length === 0
+        ? {}
+        : {
+            between: fc.constantFrom(...pairs),
+            at: millis,
+            millis: fc.oneof(millis, fc.constantFrom("forever"))
+          },
+    Crash:
+      hosts.length === 0 ? {} : { host: fc.constantFrom(...hosts), at: millis, connections: fc.constantFrom(...fates) }
   }
   const faults = kinds.map((kind) => fc.record({ _tag: fc.constantFrom(kind), ...fields[kind] }))
   return fc.array(fc.oneof(...faults), { maxLength: maxFaults })
@@ -460,7 +573,7 @@ export const arbitrary = (fc: FastCheck, bounds?: Bounds): FastCheckArbitrary =>
 // ---------------------------------------------------------------------------
 
 /**
- * Returns a script in words, one line for each connection.
+ * Returns a script in words, one line for each connection, for each pair of hosts and for each host.
  *
  * @see {@link Script}
  *
@@ -470,13 +583,26 @@ export const arbitrary = (fc: FastCheck, bounds?: Bounds): FastCheckArbitrary =>
  */
 export const format = (script: Script): string => {
   if (script.length === 0) return "no faults"
-  const connections = new Map<number, Array<string>>()
+  const victims = new Map<string, Array<string>>()
   for (const fault of script) {
-    const list = connections.get(fault.connection) ?? []
-    connections.set(fault.connection, [...list, describe(fault)])
+    const victim = victimOf(fault)
+    victims.set(victim, [...(victims.get(victim) ?? []), describe(fault)])
   }
-  return Array.from(connections, ([connection, faults]) => `#${connection}: ${faults.join(", ")}`).join("\n")
+  return Array.from(victims, ([victim, faults]) => `${victim}: ${faults.join(", ")}`).join("\n")
 }
+
+const victimOf = (fault: Fault): string => {
+  switch (fault._tag) {
+    case "Cut":
+      return fault.between.toSorted().join(" | ")
+    case "Crash":
+      return fault.host
+    default:
+      return `#${fault.connection}`
+  }
+}
+
+const lasting = (millis: number | "forever"): string => (millis === "forever" ? "for ever" : `for ${millis} ms`)
 
 const describe = (fault: Fault): string => {
   switch (fault._tag) {
@@ -487,7 +613,7 @@ const describe = (fault: Fault): string => {
     case "Vanish":
       return `vanished after ${fault.after} B from the ${fault.from}`
     case "Stall":
-      return `stall ${fault.millis === "forever" ? "for ever" : `for ${fault.millis} ms`} after ${fault.after} B from the ${fault.from}`
+      return `stall ${lasting(fault.millis)} after ${fault.after} B from the ${fault.from}`
     case "Refuse":
       return "refused"
     case "ConnectTimeout":
@@ -496,5 +622,9 @@ const describe = (fault: Fault): string => {
       return "host not found"
     case "AcceptError":
       return `accept fails with ${fault.code}, again after ${fault.retryAfter} ms`
+    case "Cut":
+      return `cut at ${fault.at} ms ${lasting(fault.millis)}`
+    case "Crash":
+      return `crash at ${fault.at} ms, connections ${fault.connections}`
   }
 }

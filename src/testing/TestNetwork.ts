@@ -5,6 +5,7 @@
  *
  * - `simulate`: a program on a network of its own, in time that passes by itself. For most tests, and for properties.
  * - `layer`, `layerWith`: the network as a layer, in the time of a `TestClock` or of the real clock.
+ * - `host`: a machine of its own in such a network, which `cut` cuts off from others, and `crash` stops.
  * - `pair`: two connected ends, without a network. `lockstep`: the same without any buffer between them.
  * - `StreamReader.fromBytes` and `StreamReader.make`: a parser alone needs no network.
  *
@@ -44,6 +45,9 @@ import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
 import * as Connection from "../Connection.ts"
 import { lazily } from "../internal/base/lazily.ts"
+import * as Argument from "../internal/base/argument.ts"
+import { checkPair, isHostFault } from "../internal/testing/network/faults.ts"
+import { MemoryHost, type Parts } from "../internal/testing/network/host.ts"
 import * as LockStep from "../internal/testing/network/lockStep.ts"
 import { MemoryNetwork } from "../internal/testing/network/memoryNetwork.ts"
 import { remember, timelineOf as timelineOnWire, Wire } from "../internal/testing/network/wire.ts"
@@ -240,16 +244,50 @@ export class TestNetwork extends Context.Service<
     readonly timeline: Effect.Effect<string>
     /** Waits until nothing moves without time passing. See `settled` of this module. */
     readonly settled: Effect.Effect<void>
+    /** The host of a name. See `host` of this module. */
+    readonly host: (name: string) => Effect.Effect<Host>
+    /** Cuts two hosts off from each other. See `cut` of this module. */
+    readonly cut: (a: string, b: string) => Effect.Effect<void>
+    /** Ends the cut between two hosts. See `heal` of this module. */
+    readonly heal: (a: string, b: string) => Effect.Effect<void>
+    /** Crashes a host. See `crash` of this module. */
+    readonly crash: (name: string, options?: CrashOptions) => Effect.Effect<void>
   }
 >()("effect-byte-streams/testing/TestNetwork") {}
 
-const serviceOf = (wire: Wire): TestNetwork["Service"] => ({
-  seed: wire.seed,
-  faults: wire.faults,
-  events: Effect.sync(() => wire.recorder.events()),
-  timeline: Effect.sync(() => wire.timeline()),
-  settled: wire.settled
-})
+const serviceOf = (network: MemoryNetwork): TestNetwork["Service"] => {
+  const { machines, wire } = network
+  const between = (operation: string, a: string, b: string): readonly [string, string] => {
+    const pair = checkPair(operation, "the hosts", [a, b])
+    for (const name of pair) machines.get(operation, name)
+    return pair
+  }
+  return {
+    seed: wire.seed,
+    faults: wire.faults,
+    events: Effect.sync(() => wire.recorder.events()),
+    timeline: Effect.sync(() => wire.timeline()),
+    settled: wire.settled,
+    host: (name) => Effect.contextWith((context) => Effect.sync(() => network.host(name, partsOfHost, context))),
+    cut: (a, b) => Effect.sync(() => machines.cut(...between("TestNetwork.cut", a, b))),
+    heal: (a, b) => Effect.sync(() => machines.heal(...between("TestNetwork.heal", a, b))),
+    crash: (name, options) =>
+      Effect.clockWith((clock) => {
+        const { connections = "reset" } = options ?? {}
+        Argument.oneOf("TestNetwork.crash", "connections", connections, ["reset", "vanish"])
+        const machine = machines.get("TestNetwork.crash", name)
+        const { life } = machine
+        machine.crash(connections)
+        // a host that crashes itself does nothing behind that
+        return life instanceof MemoryHost && life.clock === clock ? Effect.never : Effect.void
+      })
+  }
+}
+
+const partsOfHost: Parts = {
+  here: (host) => Context.make(CurrentHost, host),
+  crashed: (host) => new HostCrashed({ host })
+}
 
 /**
  * The events so far, as a page to read, with the seed and the faults.
@@ -302,22 +340,251 @@ export const settled: Effect.Effect<void, never, TestNetwork> = Effect.flatMap(
 )
 
 // ---------------------------------------------------------------------------
+// hosts
+// ---------------------------------------------------------------------------
+
+/**
+ * A host crashed while a program ran on it. The error is for those who watch the host from outside, such as the test.
+ *
+ * @see {@link Host}, {@link crash}
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
+export class HostCrashed extends Schema.TaggedError<HostCrashed>("effect-byte-streams/testing/HostCrashed")(
+  "HostCrashed",
+  {
+    /** The name of the host. */
+    host: Schema.String
+  }
+) {
+  override get message(): string {
+    return `the host ${JSON.stringify(this.host)} crashed`
+  }
+}
+
+/**
+ * The options of a crash.
+ *
+ * @see {@link crash}
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
+export interface CrashOptions {
+  /**
+   * The fate of the host's connections. `"reset"`: the process dies, and its system resets them; whoever connects is
+   * refused. `"vanish"`: the whole machine is gone, and nobody is told; whoever connects gets no answer. Default
+   * `"reset"`.
+   */
+  readonly connections?: "reset" | "vanish" | undefined
+}
+
+/**
+ * A host: a `Network` of its own name and address, and what a program on it sees of the world until it crashes.
+ *
+ * @see {@link host}, {@link crash}
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
+export interface Host {
+  /** The name. Others connect to it, unless the options give it other addresses. */
+  readonly name: string
+  /** The first of its addresses. */
+  readonly address: string
+  /** Connects from this host. Never answers after a crash. */
+  readonly connect: Network["Service"]["connect"]
+  /**
+   * Listens on this host: on its own addresses, on `localhost`, or on all interfaces. Any other address fails with
+   * `ListenFailed`, kind `AddressNotAvailable`. Ports and paths are the host's own. Never answers after a crash.
+   */
+  readonly listen: Network["Service"]["listen"]
+  /** The time on the host. After a crash it wakes nobody. */
+  readonly clock: Clock.Clock
+  /** Completes when the host crashes. Interrupting it is safe. */
+  readonly crashed: Effect.Effect<void>
+  /**
+   * Runs a program as a process on this host: with its network, its clock, and a scope that ends with the program.
+   *
+   * Fails with `HostCrashed` at a crash. The program then stops where it is: it is not interrupted, and none of its
+   * finalizers runs. An interruption from outside interrupts the program, and waits for its finalizers or for a crash.
+   */
+  readonly run: <A, E, R>(
+    program: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | HostCrashed, Exclude<R, Network | Scope.Scope>>
+  /**
+   * A service that is somewhere else, such as a database, as this host uses it. Its effects, and the effects that its
+   * methods return, never answer after a crash. What was asked for before may still happen, or may not. Anything else
+   * passes unchanged, streams as well.
+   */
+  readonly through: <S extends object>(
+    service: S,
+    options?: {
+      /**
+       * The name of the host that the service is on. While the two are cut off from each other, or that host is down,
+       * requests and answers wait. Default: nowhere, so that it can always be reached.
+       */
+      readonly at?: string | undefined
+    }
+  ) => S
+}
+
+/**
+ * The host that a program runs on. `undefined` outside of `Host.run`.
+ *
+ * **When to use**
+ *
+ * For services that are given to hosts, and answer nobody who has crashed.
+ *
+ * @see {@link Host}
+ *
+ * @stability unstable
+ * @category references
+ * @since 0.1.0
+ */
+export const CurrentHost: Context.Reference<Host | undefined> = Context.Reference<Host | undefined>(
+  "effect-byte-streams/testing/TestNetwork/CurrentHost",
+  { defaultValue: () => undefined }
+)
+
+/**
+ * A host of a name: a machine with a network, and with time, of its own.
+ *
+ * **When to use**
+ *
+ * For programs of several machines, which are cut off from each other, and crash.
+ *
+ * **Details**
+ *
+ * - The first call makes the host, and later ones return it. After a crash the next call starts it again: with the same
+ *   name and address, and with nothing that ran there before.
+ * - Its address is that of its name, as `Options.hosts` has it, or one of its own. No two hosts have the same address.
+ * - `localhost` is the host itself. Any name that no host has leads to those who listen without a host, as everywhere.
+ * - Time on the host is that of the fiber that calls this.
+ * - A name without an address is a defect, and so is an address that another host has.
+ *
+ * **Example** (Two machines)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { openConnection, startServer } from "effect-byte-streams"
+ * import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+ *
+ * const program = Effect.gen(function* () {
+ *   const alpha = yield* TestNetwork.host("alpha")
+ *   const beta = yield* TestNetwork.host("beta")
+ *   const serving = startServer({ port: 7000 }, ({ info, writer }) => writer.write(`${info.remote !== undefined}\n`))
+ *   yield* Effect.forkScoped(alpha.run(Effect.andThen(serving, Effect.never)))
+ *   const asking = Effect.gen(function* () {
+ *     const { reader } = yield* openConnection({ host: "alpha", port: 7000 })
+ *     return yield* reader.readExactly(5)
+ *   })
+ *   return new TextDecoder().decode(yield* beta.run(asking))
+ * })
+ *
+ * console.log((await Effect.runPromise(TestNetwork.simulate(program))).trim()) // => true
+ * ```
+ *
+ * @see {@link cut}, {@link crash}
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
+export const host = (name: string): Effect.Effect<Host, never, TestNetwork> =>
+  Effect.flatMap(Effect.service(TestNetwork), (network) => network.host(name))
+
+/**
+ * Cuts two hosts off from each other: nothing passes between them, in either direction, until `heal`.
+ *
+ * **Details**
+ *
+ * Connections see what TCP would let them see:
+ *
+ * - Bytes and ends that have not arrived wait, and arrive after `heal`, in order, and none twice. Neither side is told.
+ *   A sender is held up once its buffer is full.
+ * - A reset is sent once, and is lost. The peer is told by the answer to what it sends after `heal`.
+ * - Connecting gets no answer, and asks again, at least once a second, until `heal` or its `connectTimeout`.
+ *
+ * **Gotchas**
+ *
+ * Systems give up after some minutes. Here a connection waits for ever, unless the program bounds it (`timeouts.idle`).
+ *
+ * @see {@link heal}, {@link crash}
+ * @see `Faults.cut`, for a cut in a script.
+ *
+ * @stability unstable
+ * @category combinators
+ * @since 0.1.0
+ */
+export const cut = (a: string, b: string): Effect.Effect<void, never, TestNetwork> =>
+  Effect.flatMap(Effect.service(TestNetwork), (network) => network.cut(a, b))
+
+/**
+ * Ends the cut between two hosts. What waited arrives one latency later. Without a cut it does nothing.
+ *
+ * @see {@link cut}
+ *
+ * @stability unstable
+ * @category combinators
+ * @since 0.1.0
+ */
+export const heal = (a: string, b: string): Effect.Effect<void, never, TestNetwork> =>
+  Effect.flatMap(Effect.service(TestNetwork), (network) => network.heal(a, b))
+
+/**
+ * Crashes a host: everything that runs on it stops in the middle of whatever it does.
+ *
+ * **Details**
+ *
+ * - Its clock wakes nobody any more, and what `Host.through` gave it never answers. No finalizer runs.
+ * - Nobody listens there. The paths of its Unix sockets stay behind.
+ * - Its connections are reset, or vanish without a word, as the options say. A peer of a connection that vanished is
+ *   told by a reset when it sends something after the host has started again.
+ * - `Host.run` fails with `HostCrashed`. `host` starts the host again.
+ * - On a host that crashed before it does nothing. A program that crashes its own host does nothing behind that.
+ *
+ * **Gotchas**
+ *
+ * What a program shares with others in memory, such as a `Ref` or a `Queue` of the test, it shares after a crash as
+ * well. A fiber that waits for one can be resumed by others, until it next sleeps, yields, or uses the network.
+ *
+ * @see {@link host}, {@link CrashOptions}
+ * @see `Faults.crash`, for a crash in a script.
+ *
+ * @stability unstable
+ * @category combinators
+ * @since 0.1.0
+ */
+export const crash = (name: string, options?: CrashOptions): Effect.Effect<void, never, TestNetwork> =>
+  Effect.flatMap(Effect.service(TestNetwork), (network) => network.crash(name, options))
+
+// ---------------------------------------------------------------------------
 // layers
 // ---------------------------------------------------------------------------
 
 /** TLS is that of Node, and is loaded at its first use. */
 const loadTls: LoadTls = lazily(() => import("../internal/node/tls/handshake.ts"))
 
+const make = (options: Options): Effect.Effect<MemoryNetwork, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => new MemoryNetwork(options, loadTls)),
+    (network) => Effect.sync(() => network.wire.stop())
+  )
+
+const servicesOf = (network: MemoryNetwork): Context.Context<Network | TestNetwork> =>
+  Context.make(Network, Network.of(network.nameless)).pipe(Context.add(TestNetwork, serviceOf(network)))
+
 const build = (options: Options): Effect.Effect<Context.Context<Network | TestNetwork>, never, Scope.Scope> =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => new MemoryNetwork(options, loadTls)),
-      (network) => Effect.sync(() => network.wire.stop())
-    ),
-    (network) =>
-      Context.make(Network, Network.of({ connect: network.connect, listen: network.listen })).pipe(
-        Context.add(TestNetwork, serviceOf(network.wire))
-      )
+  Effect.contextWith((context: Context.Context<never>) =>
+    Effect.map(make(options), (network) => {
+      network.begin(context)
+      return servicesOf(network)
+    })
   )
 
 /**
@@ -513,13 +780,16 @@ export const simulate = <A, E, R>(
     const time = new VirtualTime(scheduler)
     let stuck = false
     const run = Effect.gen(function* () {
-      const services = yield* build(options ?? {})
+      const network = yield* make(options ?? {})
+      const virtual = Context.make(Clock.Clock, time.clock).pipe(Context.add(Scheduler.Scheduler, time.scheduler))
+      network.begin(virtual)
+      const services = servicesOf(network)
       const fiber = yield* Effect.forkDetach(
-        Effect.scoped(program).pipe(
-          Effect.provideContext(
-            services.pipe(Context.add(Clock.Clock, time.clock), Context.add(Scheduler.Scheduler, time.scheduler))
-          )
-        ) as Effect.Effect<A, E, Exclude<R, Network | TestNetwork | Scope.Scope>>
+        Effect.scoped(program).pipe(Effect.provideContext(Context.merge(services, virtual))) as Effect.Effect<
+          A,
+          E,
+          Exclude<R, Network | TestNetwork | Scope.Scope>
+        >
       )
       const exit = yield* Effect.callback<Exit.Exit<A, E>>((resume) => {
         time.onDeadlock = () => {
@@ -617,6 +887,10 @@ export const lockstep = (options?: PairOptions): Effect.Effect<Pair, never, Scop
 
 const connect = (wire: Wire) =>
   Effect.gen(function* () {
+    const fault = wire.faults.find(isHostFault)
+    if (fault !== undefined) {
+      throw new TypeError(`TestNetwork.pair: ${fault._tag} is a fault of hosts, and two ends alone have none`)
+    }
     const eventQueue = wire.eventQueue(yield* Effect.context<never>())
     yield* Effect.addFinalizer(() => Effect.sync(() => wire.stop()))
     // one object each: the timeline is found by it

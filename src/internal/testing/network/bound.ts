@@ -73,6 +73,12 @@ export class Bound {
     }
   }
 
+  /** The program is gone. What becomes of those who wait is for its machine. */
+  crash(): void {
+    this.closed = true
+    this.waiting.length = 0
+  }
+
   close(): void {
     this.closed = true
     // a client that was not accepted is told, also over a Unix socket

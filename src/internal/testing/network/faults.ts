@@ -15,6 +15,18 @@ export interface PathFault {
 
 /** A fault in an impossible place would never happen, and no test would tell. */
 export const checkFault = (operation: string, name: string, fault: Faults.Fault): void => {
+  if (fault._tag === "Cut") {
+    checkPair(operation, `${name}.between`, fault.between)
+    Argument.amount(operation, `${name}.at`, fault.at)
+    if (fault.millis !== "forever") Argument.amount(operation, `${name}.millis`, fault.millis)
+    return
+  }
+  if (fault._tag === "Crash") {
+    checkHost(operation, `${name}.host`, fault.host)
+    Argument.amount(operation, `${name}.at`, fault.at)
+    Argument.oneOf(operation, `${name}.connections`, fault.connections, ["reset", "vanish"])
+    return
+  }
   Argument.positive(operation, `${name}.connection`, fault.connection)
   if ("from" in fault) {
     Argument.oneOf(operation, `${name}.from`, fault.from, ["client", "server"])
@@ -26,10 +38,29 @@ export const checkFault = (operation: string, name: string, fault: Faults.Fault)
   if (fault._tag === "AcceptError") Argument.amount(operation, `${name}.retryAfter`, fault.retryAfter)
 }
 
+/** A host is called by a name, or by an address. */
+export const checkHost = (operation: string, name: string, host: unknown): string => {
+  if (typeof host === "string" && host !== "") return host
+  throw Argument.wrongType(operation, name, "the name of a host", host)
+}
+
+/** Nobody is cut off from itself. */
+export const checkPair = (operation: string, name: string, pair: unknown): readonly [string, string] => {
+  if (!Array.isArray(pair) || pair.length !== 2 || pair[0] === pair[1]) {
+    throw Argument.wrongType(operation, name, "the names of two hosts", pair)
+  }
+  return [checkHost(operation, `${name}[0]`, pair[0]), checkHost(operation, `${name}[1]`, pair[1])]
+}
+
+/** A fault of hosts, which happens at a time. */
+export type HostFault = Extract<Faults.Fault, { readonly _tag: "Cut" | "Crash" }>
+
+export const isHostFault = (fault: Faults.Fault): fault is HostFault => fault._tag === "Cut" || fault._tag === "Crash"
+
 /** The faults of one direction of a connection. */
 export const faultsOf = (script: Faults.Script, number: number, from: Side): ReadonlyArray<PathFault> =>
   script.flatMap((fault) => {
-    if (fault.connection !== number || !("from" in fault) || fault.from !== from) return []
+    if (!("from" in fault) || fault.connection !== number || fault.from !== from) return []
     const millis = fault._tag === "Stall" && fault.millis !== "forever" ? fault.millis : Infinity
     return [{ kind: fault._tag, after: fault.after, millis }]
   })

@@ -6,6 +6,7 @@ import type { ConnectionInfo, Failure, Handler, Transport } from "../../../Trans
 import { lingerMillis, listenMillis, quietMillis } from "../../base/defaults.ts"
 import { peerReset } from "../../transport/resetToLoss.ts"
 import type { LoadTls } from "../../transport/tlsEngine.ts"
+import { Session } from "../../session/session.ts"
 import type { EventQueue } from "./eventQueue.ts"
 import { describeFault, type PathFault, type Side } from "./faults.ts"
 import { type Ends, type Path, Pipe } from "./pipe.ts"
@@ -29,6 +30,11 @@ export interface Direction {
   readonly faults: ReadonlyArray<PathFault>
 }
 
+/** A machine, as far as its connections know it. */
+export interface OnMachine {
+  readonly links: Set<Link>
+}
+
 export class Link {
   /** The number of the connection in its network, from 1. */
   readonly number: number
@@ -39,6 +45,7 @@ export class Link {
   readonly loadTls: LoadTls
   readonly client: LinkEnd
   readonly server: LinkEnd
+  private readonly machines: Record<Side, OnMachine> | undefined
 
   constructor(
     number: number,
@@ -46,8 +53,10 @@ export class Link {
     recorder: Recorder,
     loadTls: LoadTls,
     directions: Record<Side, Direction>,
-    info: Record<Side, ConnectionInfo>
+    info: Record<Side, ConnectionInfo>,
+    machines?: Record<Side, OnMachine>
   ) {
+    this.machines = machines
     this.number = number
     this.eventQueue = eventQueue
     this.recorder = recorder
@@ -58,8 +67,38 @@ export class Link {
     const down = pipe("server")
     this.client = new LinkEnd(this, info.client, up, down)
     this.server = new LinkEnd(this, info.server, down, up)
+    machines?.client.links.add(this)
+    machines?.server.links.add(this)
     up.open()
     down.open()
+  }
+
+  /** The end on a machine. */
+  endOn(machine: OnMachine): LinkEnd | undefined {
+    if (this.machines?.client === machine) return this.client
+    return this.machines?.server === machine ? this.server : undefined
+  }
+
+  /** Nothing passes in either direction until it is mended. */
+  sever(): void {
+    if (this.client.out.severed) return
+    this.record("client", { kind: "fault", detail: "cut" })
+    this.client.out.sever()
+    this.server.out.sever()
+  }
+
+  mend(): void {
+    if (!this.client.out.severed) return
+    this.record("client", { kind: "fault", detail: "healed" })
+    this.client.out.mend()
+    this.server.out.mend()
+  }
+
+  /** An end has let go: nobody needs to know of the link any more once both have. */
+  wasLetGo(): void {
+    if (!this.client.isGone || !this.server.isGone) return
+    this.machines?.client.links.delete(this)
+    this.machines?.server.links.delete(this)
   }
 
   record(from: Side, event: Pick<Parameters<Recorder["record"]>[1], "kind" | "offset" | "size" | "bytes" | "detail">) {
@@ -84,6 +123,7 @@ export class Link {
         this.record(from, { kind: "reset" })
         receiver().wasReset(failure)
       },
+      resetLost: () => this[from].resetLost(),
       strayed: (size) => {
         this.record(from, { kind: "stray", size })
         receiver().strayed(this[from])
@@ -96,7 +136,7 @@ export class Link {
     // an early end is told of when it is read, behind the bytes before it
     if (fault.kind !== "Fin") this.record(from, { kind: "fault", detail: describeFault(fault) })
     // the receiver learns of it in the order of the bytes, the sender from here
-    if (fault.kind === "Reset") this[opposite[from]].out.reset(peerReset)
+    if (fault.kind === "Reset") this[opposite[from]].out.reset(peerReset, true)
     else if (fault.kind === "Vanish") this[opposite[from]].out.cutOff()
   }
 }
@@ -121,6 +161,10 @@ export class LinkEnd implements Transport {
   private lingersUntil = Infinity
   private closedAt = Infinity
   private broken = false
+  /** The machine that this is on is down: it answers nothing. */
+  private silent = false
+  /** The program that this belongs to has crashed. */
+  private crashed = false
 
   constructor(link: Link, info: ConnectionInfo, out: Pipe, incoming: Pipe) {
     this.link = link
@@ -183,13 +227,17 @@ export class LinkEnd implements Transport {
   /** As `abort`, and the peer is told in any case. */
   reset(): void {
     if (this.gone) return
-    this.letGo(false)
+    const { severed } = this.out
+    this.letGo(severed)
     this.out.reset(peerReset)
+    if (severed) this.lingersUntil = -Infinity
   }
 
   /** A turn of this network's own is one that a `TestClock` waits for. */
   atEndOfTurn(task: () => void): void {
-    this.link.eventQueue.endOfTurn(task)
+    this.link.eventQueue.endOfTurn(() => {
+      if (!this.crashed) task()
+    })
   }
 
   startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {
@@ -205,11 +253,52 @@ export class LinkEnd implements Transport {
     })
   }
 
+  // ------------------------------------------------------------------------
+  // the machine that it is on
+  // ------------------------------------------------------------------------
+
+  get isGone(): boolean {
+    return this.gone
+  }
+
+  /** The program is gone, in the middle of whatever it did. Its system resets the connection, or is gone as well. */
+  crash(fate: "reset" | "vanish"): void {
+    this.crashed = true
+    if (fate === "reset") return this.reset()
+    this.silent = true
+    this.out.forget()
+    if (!this.gone) this.letGo(false)
+  }
+
+  /** The machine is up again, and knows nothing of the connection. */
+  revive(): void {
+    if (!this.silent) return
+    this.silent = false
+    this.resetLost()
+  }
+
+  /** The peer was not told of a reset: it is, if it sends anything. */
+  resetLost(): void {
+    this.lingersUntil = -Infinity
+    this.incoming.answer()
+  }
+
+  /** What this waits for, for people. */
+  get waiting(): string {
+    const { handler } = this
+    if (!(handler instanceof Session)) return this.attached ? "open" : "nobody has taken it yet"
+    const { reads, writes } = handler
+    const parts = reads.operation === undefined ? [] : [`${reads.operation.name} waits`]
+    if (writes.buffered > 0) parts.push(`${writes.buffered} B are unsent`)
+    return parts.length === 0 ? "open" : parts.join(", ")
+  }
+
   /** `taking`: what still comes is taken, and thrown away. */
   private letGo(taking: boolean): void {
     this.gone = true
     this.handler = nobody
     this.incoming.abandon(taking)
+    this.link.wasLetGo()
   }
 
   // ------------------------------------------------------------------------
@@ -241,6 +330,7 @@ export class LinkEnd implements Transport {
 
   /** The peer has sent something to what has let go. */
   strayed(peer: LinkEnd): void {
+    if (this.silent) return
     const { now } = this.link.eventQueue
     if (now < this.lingersUntil) {
       // a peer that speaks is listened to for longer

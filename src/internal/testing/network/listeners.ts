@@ -27,9 +27,21 @@ export class Listeners {
   /** Paths of Unix sockets that their servers have left behind. */
   private readonly stale = new Set<string>()
 
-  constructor(names: Names, loadTls: LoadTls) {
+  /** Whether the machine has an address. `undefined`: it has every one. */
+  private readonly isMine: ((address: string) => boolean) | undefined
+
+  constructor(names: Names, loadTls: LoadTls, isMine?: (address: string) => boolean) {
     this.names = names
     this.loadTls = loadTls
+    this.isMine = isMine
+  }
+
+  /** The programs that listen here are gone, without a word to anybody. */
+  crash(): void {
+    for (const bound of this.bounds.splice(0)) {
+      bound.crash()
+      if (bound.address._tag === "UnixPathAddress") this.stale.add(bound.address.path)
+    }
   }
 
   // ------------------------------------------------------------------------
@@ -92,7 +104,9 @@ export class Listeners {
       const added: Array<Bound> = []
       const close = Effect.sync(() => {
         for (const bound of added.splice(0)) {
-          this.bounds.splice(this.bounds.indexOf(bound), 1)
+          const index = this.bounds.indexOf(bound)
+          if (index === -1) continue
+          this.bounds.splice(index, 1)
           bound.close()
           if (options.path !== undefined && options.cleanupSocket === false) this.stale.add(options.path)
         }
@@ -145,6 +159,10 @@ export class Listeners {
       : Effect.succeed(addresses)
   }
 
+  private has(host: string | undefined): boolean {
+    return host === undefined || host === "::" || host === "0.0.0.0" || this.isMine === undefined || this.isMine(host)
+  }
+
   private bindUnix(path: string, options: NetworkOptions.Listen, accepting: Accepting): Bound | ListenFailed {
     if (isTooLong(path)) return listenFailed(path, "ENAMETOOLONG")
     if (this.isBelowSocket(path)) return listenFailed(path, "ENOTDIR")
@@ -166,8 +184,14 @@ export class Listeners {
       return
     }
     const wanted = options.port
+    const hasSome = addresses.some((host) => this.has(host))
     for (const host of addresses) {
       const address = host ?? "::"
+      if (!this.has(host)) {
+        // of a name, those that belong to others are passed over
+        if (!hasSome) yield listenFailed(Endpoint.label(host, wanted), "EADDRNOTAVAIL")
+        continue
+      }
       const port = wanted === 0 ? this.serverPort++ : wanted
       const serves = servesInet(address, port, ipv6Only)
       const taken = this.bounds.some(

@@ -3,7 +3,7 @@ import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as NetAddress from "effect/net/NetAddress"
-import type { ConnectOptions } from "../../../Network.ts"
+import type { ConnectOptions, Network } from "../../../Network.ts"
 import type { ConnectAttempt, TlsFailed } from "../../../StreamError.ts"
 import type * as TestNetwork from "../../../testing/TestNetwork.ts"
 import type { ConnectionInfo, Transport } from "../../../Transport.ts"
@@ -19,9 +19,10 @@ import { failedAttempt, queueIsFull } from "../../transport/failure.ts"
 import type { LoadTls } from "../../transport/tlsEngine.ts"
 import type { Target } from "./bound.ts"
 import type { EventQueue } from "./eventQueue.ts"
-import type { Side } from "./faults.ts"
+import { checkHost, isHostFault, type Side } from "./faults.ts"
+import { MemoryHost, type Parts } from "./host.ts"
 import type { Link, LinkEnd } from "./link.ts"
-import { Listeners } from "./listeners.ts"
+import { Machines, type Origin } from "./machines.ts"
 import { checkAddress, Names } from "./names.ts"
 import { Wire } from "./wire.ts"
 
@@ -29,10 +30,9 @@ const firstClientPort = 49152
 
 export class MemoryNetwork {
   readonly wire: Wire
-  readonly listen: Listeners["listen"]
+  readonly machines: Machines
   private readonly loadTls: LoadTls
   private readonly names: Names
-  private readonly listeners: Listeners
   private readonly answers: ReadonlyMap<string, "Refused" | "Timeout" | "Unreachable">
   private connections = 0
   private clientPort = firstClientPort
@@ -52,18 +52,51 @@ export class MemoryNetwork {
       })
     )
     this.names = new Names(options.hosts)
-    this.listeners = new Listeners(this.names, loadTls)
-    this.listen = this.listeners.listen
+    this.machines = new Machines(this.names, loadTls)
   }
 
-  readonly connect = (given: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
-    Effect.contextWith((context: Context.Context<never>) => {
+  /** The faults of hosts happen from now on. */
+  begin(context: Context.Context<never>): void {
+    const faults = this.wire.faults.filter(isHostFault)
+    if (faults.length > 0) this.machines.schedule(faults, this.wire.eventQueue(context))
+  }
+
+  /** What runs on a machine. After a crash it is another one, on the same machine. */
+  host(name: string, parts: Parts, context: Context.Context<never>): MemoryHost {
+    const operation = "TestNetwork.host"
+    const machine = this.machines.make(operation, checkHost(operation, "name", name))
+    if (machine.life !== undefined && !machine.life.hasCrashed) return machine.life as MemoryHost
+    const eventQueue = this.wire.eventQueue(context)
+    const host = new MemoryHost(
+      this.machines,
+      machine,
+      (isThere, options) => this.connectFrom({ machine, isThere, eventQueue }, options),
+      parts,
+      context
+    )
+    this.machines.start(machine, host)
+    return host
+  }
+
+  /** The network of all who are on no host. Its time is that of the fiber that connects. */
+  get nameless(): Network["Service"] {
+    const from = this.machines.nameless
+    return {
+      connect: (given) =>
+        Effect.contextWith((context: Context.Context<never>) =>
+          this.connectFrom({ machine: from, isThere: () => true, eventQueue: this.wire.eventQueue(context) }, given)
+        ),
+      listen: from.listeners.listen
+    }
+  }
+
+  connectFrom(from: Origin, given: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> {
+    return Effect.suspend(() => {
       const options = NetworkOptions.connect("Network.connect", given)
-      const eventQueue = this.wire.eventQueue(context)
       const plain =
         options.path === undefined
-          ? this.connectInet(eventQueue, options, options.host, options.port)
-          : this.connectUnix(eventQueue, options.path, options.connectTimeout)
+          ? this.connectInet(from, options, options.host, options.port)
+          : this.connectUnix(from, options.path, options.connectTimeout)
       const { tls } = options
       if (tls === undefined) return plain
       return this.loadTls.pipe(
@@ -71,12 +104,10 @@ export class MemoryNetwork {
         Effect.flatMap((secure) => Effect.flatMap(plain, (transport) => secure(transport)))
       )
     })
+  }
 
-  private connectUnix(
-    eventQueue: EventQueue,
-    path: string,
-    timeout: Duration.Duration
-  ): Effect.Effect<Transport, ConnectFailed> {
+  private connectUnix(from: Origin, path: string, timeout: Duration.Duration): Effect.Effect<Transport, ConnectFailed> {
+    const { eventQueue } = from
     const number = ++this.connections
     // what the queue was too full for, once that has happened
     const waiting: Array<ConnectAttempt> = []
@@ -88,7 +119,7 @@ export class MemoryNetwork {
       server: { local: address, remote: undefined }
     }
     const onFull = () => void (waiting[0] = queueIsFull(path))
-    return this.attempt(eventQueue, number, { _tag: "Unix", path }, path, () => info, onFull).pipe(
+    return this.attempt(from, number, { _tag: "Unix", path }, path, () => info, onFull).pipe(
       Effect.mapError(failed),
       Deadline.timeoutOrElse({
         duration: timeout,
@@ -99,11 +130,12 @@ export class MemoryNetwork {
   }
 
   private connectInet(
-    eventQueue: EventQueue,
+    from: Origin,
     options: NetworkOptions.Connect,
     host: string,
     port: number
   ): Effect.Effect<Transport, ConnectFailed> {
+    const { eventQueue } = from
     const timeout = options.connectTimeout
     const target = Endpoint.label(host, port)
     const number = ++this.connections
@@ -132,18 +164,12 @@ export class MemoryNetwork {
       ),
       delay: options.attemptDelay,
       attempt: ({ address }) =>
-        this.attempt(
-          eventQueue,
-          number,
-          { _tag: "Inet", address: Endpoint.canonical(address), port },
-          label(address),
-          () => {
-            const server = Endpoint.canonicalInet(address, port)
-            const own = local?.host ?? (server._tag === "InetAddressV6" ? "::1" : "127.0.0.1")
-            const client = Endpoint.canonicalInet(own, local?.port || this.clientPort++)
-            return { client: { local: client, remote: server }, server: { local: server, remote: client } }
-          }
-        ),
+        this.attempt(from, number, { _tag: "Inet", address: Endpoint.canonical(address), port }, label(address), () => {
+          const server = Endpoint.canonicalInet(address, port)
+          const own = local?.host ?? from.machine.addressTo(Endpoint.canonical(address))
+          const client = Endpoint.canonicalInet(own, local?.port || this.clientPort++)
+          return { client: { local: client, remote: server }, server: { local: server, remote: client } }
+        }),
       release: (transport) => transport.abort(),
       onAttempt: ({ address }) => {
         // stands unless a failure replaces it
@@ -166,43 +192,55 @@ export class MemoryNetwork {
 
   /** Knocks at one address. */
   private attempt(
-    eventQueue: EventQueue,
+    from: Origin,
     number: number,
     target: Target,
     label: string,
     info: () => Record<Side, ConnectionInfo>,
     onFull?: () => void
   ): Effect.Effect<LinkEnd, ConnectAttempt> {
-    const { wire } = this
+    const { machines, wire } = this
+    const { eventQueue, machine } = from
     const there = wire.latency("client")
     const back = wire.latency("server")
     const answer = this.answerOf(number, target)
+    const to = target._tag === "Unix" ? machine : machines.at(machine, target.address)
+    const isCut = () => machines.isCut(machine.name, to.name)
     return Effect.callback<LinkEnd, ConnectAttempt>((resume) => {
       let link: Link | undefined
       let givenUp = false
-      const fail = (code: string) => {
+      const knockAgain = (pause: number) =>
+        void eventQueue.at(eventQueue.now + pause, () => knock(Math.min(2 * pause, maxPauseMillis)))
+      const fail = (code: string, pause: number) => {
         this.record(eventQueue, number, "refuse", `${label}: ${code}`)
-        eventQueue.at(eventQueue.now + back, () => resume(Effect.fail(failedAttempt(label, code))))
+        eventQueue.at(eventQueue.now + back, () => {
+          // a refusal that got lost: the system asks once more
+          if (isCut()) knockAgain(pause)
+          else if (from.isThere()) resume(Effect.fail(failedAttempt(label, code)))
+        })
       }
       const knock = (pause: number) => {
-        if (givenUp) return
+        if (givenUp || !from.isThere()) return
         if (answer === "Timeout") return
-        if (answer === "Unreachable") return fail("EHOSTUNREACH")
-        const bound = answer === "Refused" ? undefined : this.listeners.find(target)
+        if (isCut() || to.isDown) return knockAgain(pause)
+        if (answer === "Unreachable") return fail("EHOSTUNREACH", pause)
+        const bound = answer === "Refused" ? undefined : to.listeners.find(target)
         if (bound === undefined) {
-          return target._tag === "Unix" && answer === undefined
-            ? fail(this.listeners.missing(target.path))
-            : fail("ECONNREFUSED")
+          return fail(
+            target._tag === "Unix" && answer === undefined ? to.listeners.missing(target.path) : "ECONNREFUSED",
+            pause
+          )
         }
         if (bound.full) {
           onFull?.()
-          const next = Math.min(2 * pause, maxPauseMillis)
-          return void eventQueue.at(eventQueue.now + pause, () => knock(next))
+          return knockAgain(pause)
         }
-        link = wire.link(number, eventQueue, info())
+        link = wire.link(number, eventQueue, info(), { client: machine, server: to })
         link.record("client", { kind: "connect", detail: label })
-        const { client } = link
-        eventQueue.at(eventQueue.now + back, () => resume(Effect.succeed(client)))
+        const { client, server } = link
+        server.out.onArrival(() => {
+          if (from.isThere()) resume(Effect.succeed(client))
+        }, eventQueue.now + back)
         bound.knock(link, wire.fault(number, "AcceptError"))
       }
       const pause = target._tag === "Unix" ? firstPauseMillis : knockAgainMillis

@@ -36,6 +36,8 @@ export interface Ends {
   reset(failure: Failure): void
   /** To the receiver: bytes came after it had let go. */
   strayed(size: number): void
+  /** To the sender: its reset got lost, and nobody sends it again. */
+  resetLost(): void
   /** To the connection: a fault shows. */
   struck(fault: PathFault): void
 }
@@ -50,9 +52,26 @@ type Item =
       readonly departs: number
       /** How much of it has been received. */
       taken: number
+      /** How long the line is held up before it enters, once the path is mended. */
+      readonly stall: number
     }
   | { readonly _tag: "End"; readonly due: number; readonly byFault: boolean }
-  | { readonly _tag: "Reset"; readonly due: number; readonly failure: Failure; noticed: boolean }
+  | {
+      readonly _tag: "Reset"
+      readonly due: number
+      readonly failure: Failure
+      noticed: boolean
+      readonly byFault: boolean
+    }
+
+type Run = Extract<Item, { readonly _tag: "Run" }>
+
+/** Something that happens at the other end once it has arrived, whatever the receiver reads. */
+interface Flight {
+  readonly due: number
+  readonly task: () => void
+  readonly appointment: Appointment
+}
 
 export class Pipe {
   private readonly eventQueue: EventQueue
@@ -80,6 +99,16 @@ export class Pipe {
   private fate: "arrives" | "lost" | "dropped" = "arrives"
   /** What would arrive later than this does not. */
   private cutAt = Infinity
+  /** A fault lets nothing pass any more. */
+  private vanished = false
+  /** Since when the path is severed: what had not arrived by then waits for the path to be mended. */
+  private severedAt = Infinity
+  /** What happens at the other end, and is on its way. */
+  private readonly flights = new Set<Flight>()
+  /** The same, once the path is severed. */
+  private stuck: Array<() => void> = []
+  /** How long what enters next is held up, once the path is mended. */
+  private stall = 0
   private receiverGone = false
 
   constructor(eventQueue: EventQueue, path: Path, faults: ReadonlyArray<PathFault>, ends: Ends) {
@@ -114,11 +143,30 @@ export class Pipe {
     if (this.held.length === 0) this.enqueueEnd(false)
   }
 
-  /** Resets the connection behind what was taken; what is held is dropped. */
-  reset(failure: Failure): void {
+  /**
+   * Resets the connection behind what was taken; what is held is dropped. Systems send a reset once: while the path is
+   * severed it gets lost. One that a fault brings about waits.
+   */
+  reset(failure: Failure, byFault = false): void {
+    if (this.severed && !byFault) return this.forget()
     this.held = []
     this.ending = true
-    if (this.fate !== "lost") this.enqueueReset(failure)
+    if (this.fate !== "lost") this.enqueueReset(failure, byFault)
+  }
+
+  /** The sender knows nothing of the connection any more: what has not arrived never does, and nothing more is sent. */
+  forget(): void {
+    this.held = []
+    this.ending = true
+    this.fate = "dropped"
+    const at = Math.min(this.severedAt, this.eventQueue.now)
+    this.dropBehind(at)
+    this.stuck = []
+    for (const flight of this.flights) {
+      if (flight.due <= at) continue
+      flight.appointment.task = undefined
+      this.flights.delete(flight)
+    }
   }
 
   /** Ends the output behind what was taken; what is held is dropped. */
@@ -163,16 +211,17 @@ export class Pipe {
     while (run.length > 0) {
       const until = (this.faults.at(-1)?.after ?? Infinity) - this.taken
       const part = run.length <= until ? run : run.subarray(0, until)
-      const departs = Math.max(this.eventQueue.now, this.lineFree)
+      const departs = this.severed ? Infinity : Math.max(this.eventQueue.now, this.lineFree)
       const offset = this.taken
-      this.lineFree = departs + part.length * this.path.millisPerByte
+      if (!this.severed) this.lineFree = departs + part.length * this.path.millisPerByte
       this.taken += part.length
       if (this.fate === "lost") this.occupied += part.length
       else if (this.fate === "arrives") {
         if (this.receiverGone) this.stray(part.length)
         else {
           this.occupied += part.length
-          this.enqueue({ _tag: "Run", bytes: part, offset, departs, taken: 0 })
+          this.enqueue({ _tag: "Run", bytes: part, offset, departs, taken: 0, stall: this.stall })
+          this.stall = 0
         }
       }
       run = run.subarray(part.length)
@@ -181,7 +230,7 @@ export class Pipe {
   }
 
   private stray(size: number): void {
-    this.eventQueue.at(this.arrival(), () => this.ends.strayed(size))
+    this.onArrival(() => this.ends.strayed(size))
   }
 
   private meetFaults(): void {
@@ -193,14 +242,13 @@ export class Pipe {
   }
 
   private meet(fault: PathFault): void {
-    const due = this.arrival()
-    this.eventQueue.at(due, () => this.ends.struck(fault))
+    this.onArrival(() => this.ends.struck(fault))
     strike(fault, this.victim)
   }
 
   private readonly victim: Victim = {
     resetHere: () => {
-      this.enqueueReset(peerReset)
+      this.enqueueReset(peerReset, true)
       this.fate = "dropped"
     },
     endHere: () => {
@@ -208,10 +256,12 @@ export class Pipe {
       this.fate = "dropped"
     },
     holdUp: (millis) => {
-      this.lineFree = Math.max(this.eventQueue.now, this.lineFree) + millis
+      if (this.severed) this.stall += millis
+      else this.lineFree = Math.max(this.eventQueue.now, this.lineFree) + millis
     },
     lose: () => {
       this.fate = "lost"
+      this.vanished = true
     }
   }
 
@@ -219,17 +269,16 @@ export class Pipe {
     if (this.fate === "arrives" && !this.receiverGone) this.enqueue({ _tag: "End", due: this.arrival(), byFault })
   }
 
-  private enqueueReset(failure: Failure): void {
+  private enqueueReset(failure: Failure, byFault: boolean): void {
     if (this.receiverGone) return
-    const item: Item = { _tag: "Reset", due: this.arrival(), failure, noticed: false }
-    this.enqueue(item)
+    this.enqueue({ _tag: "Reset", due: this.arrival(), failure, noticed: false, byFault })
     // it is noticed when it comes, also by a receiver that has yet to read what came before
-    this.eventQueue.at(item.due, () => this.noticeReset())
+    this.onArrival(() => this.noticeReset())
   }
 
   /** When something arrives that is sent now, behind everything before it. */
   private arrival(): number {
-    return Math.max(this.eventQueue.now, this.lineFree) + this.path.latency
+    return this.severed ? Infinity : Math.max(this.eventQueue.now, this.lineFree) + this.path.latency
   }
 
   private enqueue(item: Item): void {
@@ -244,7 +293,109 @@ export class Pipe {
   /** What has not arrived by now never does, nor does anything sent from now on. */
   cutOff(): void {
     this.cutAt = this.eventQueue.now
-    this.fate = "lost"
+    this.victim.lose()
+  }
+
+  /** Does something at the other end when what is sent now has arrived there, whether the receiver reads or not. */
+  onArrival(task: () => void, due = this.arrival()): void {
+    if (this.severed) return void this.stuck.push(task)
+    const appointment = this.eventQueue.at(due, () => {
+      this.flights.delete(flight)
+      task()
+    })
+    const flight: Flight = { due, task, appointment }
+    this.flights.add(flight)
+  }
+
+  // ------------------------------------------------------------------------
+  // a path that is severed, and mended
+  // ------------------------------------------------------------------------
+
+  get severed(): boolean {
+    return this.severedAt !== Infinity
+  }
+
+  /** What has not arrived by now waits until the path is mended, and so does everything sent from now on. */
+  sever(): void {
+    if (this.severed) return
+    const { now } = this.eventQueue
+    this.severedAt = now
+    for (const flight of this.flights) {
+      if (flight.due <= now) continue
+      flight.appointment.task = undefined
+      this.flights.delete(flight)
+      this.stuck.push(flight.task)
+    }
+    const last = this.items.at(-1)
+    if (last?._tag === "Reset" && last.due > now && !last.byFault) {
+      this.forget()
+      this.ends.resetLost()
+    }
+  }
+
+  /** Everything that waits enters the line, as if it were sent once more. */
+  mend(): void {
+    if (!this.severed) return
+    const since = this.severedAt
+    this.severedAt = Infinity
+    this.lineFree = this.eventQueue.now
+    const { items } = this
+    for (const item of items.splice(0)) {
+      if (item._tag !== "Run") items.push(item.due <= since ? item : { ...item, due: this.arrival() })
+      else this.enterAgain(item, since)
+    }
+    this.lineFree += this.stall
+    this.stall = 0
+    this.piece = 0
+    this.disarm()
+    for (const task of this.stuck.splice(0)) this.onArrival(task)
+    this.arm()
+  }
+
+  private enterAgain(run: Run, since: number): void {
+    const arrived = this.arrivedOf(run, since)
+    const { bytes, offset } = run
+    if (arrived > run.taken) this.items.push({ ...run, bytes: bytes.subarray(0, arrived) })
+    if (arrived === bytes.length) return
+    this.lineFree += run.stall
+    this.items.push({
+      _tag: "Run",
+      bytes: bytes.subarray(arrived),
+      offset: offset + arrived,
+      departs: this.lineFree,
+      taken: 0,
+      stall: 0
+    })
+    this.lineFree += (bytes.length - arrived) * this.path.millisPerByte
+  }
+
+  /** How much of a run had arrived at a time. */
+  private arrivedOf({ bytes, departs, taken }: Run, at: number): number {
+    const { latency, millisPerByte } = this.path
+    const millis = at - departs - latency
+    if (millis < 0) return taken
+    // what is due at the very moment has arrived, however it was added up
+    return millisPerByte === 0
+      ? bytes.length
+      : Math.max(taken, Math.min(bytes.length, Math.floor(millis / millisPerByte + 1e-6)))
+  }
+
+  private dropBehind(at: number): void {
+    const kept = this.items.flatMap((item): ReadonlyArray<Item> => {
+      if (item._tag !== "Run") return item.due <= at ? [item] : []
+      const arrived = this.arrivedOf(item, at)
+      return arrived > item.taken ? [{ ...item, bytes: item.bytes.subarray(0, arrived) }] : []
+    })
+    this.items.length = 0
+    this.items.push(...kept)
+    this.piece = 0
+    this.disarm()
+    this.arm()
+  }
+
+  private disarm(): void {
+    if (this.appointment !== undefined) this.appointment.task = undefined
+    this.appointment = undefined
   }
 
   // ------------------------------------------------------------------------
@@ -273,7 +424,11 @@ export class Pipe {
   abandon(taking: boolean): void {
     this.receiverGone = true
     const unread = this.items.reduce(
-      (sum, item) => (item._tag === "Run" ? sum + item.bytes.length - item.taken : sum),
+      // while the path is severed, the sender goes on with what has not arrived
+      (sum, item) =>
+        item._tag === "Run"
+          ? sum + item.bytes.length - (this.severed ? this.arrivedOf(item, this.severedAt) : item.taken)
+          : sum,
       0
     )
     this.items.length = 0
@@ -284,6 +439,16 @@ export class Pipe {
     }
     this.occupied = 0
     if (unread > 0) this.stray(unread)
+    this.refill()
+  }
+
+  /** The receiver knows nothing of the connection any more, and answers what comes. */
+  answer(): void {
+    if (!this.receiverGone || this.fate !== "lost" || this.vanished) return
+    const size = this.occupied
+    this.fate = "arrives"
+    this.occupied = 0
+    if (size > 0) this.stray(size)
     this.refill()
   }
 
@@ -308,11 +473,16 @@ export class Pipe {
     const item = this.items[0]
     if (item === undefined || this.appointment !== undefined || !this.flowing) return
     const due = this.dueOf(item)
-    if (due > this.cutAt) return
+    if (due > this.until) return
     this.appointment = this.eventQueue.at(Math.max(due, this.eventQueue.now), () => {
       this.appointment = undefined
       if (this.flowing) this.handOver()
     })
+  }
+
+  /** What would arrive later does not. */
+  private get until(): number {
+    return Math.min(this.cutAt, this.severedAt)
   }
 
   private dueOf(item: Item): number {
@@ -327,7 +497,7 @@ export class Pipe {
   /** Hands over what is at the front of the queue, as the last thing that it does: the receiver may do anything. */
   private handOver(): void {
     const item = this.items[0]
-    if (item === undefined || this.dueOf(item) > this.cutAt) return
+    if (item === undefined || this.dueOf(item) > this.until) return
     if (item._tag === "Run") return this.handOverPiece(item)
     this.items.shift()
     this.arm()
@@ -335,7 +505,7 @@ export class Pipe {
     else this.ends.reset(item.failure)
   }
 
-  private handOverPiece(run: Extract<Item, { readonly _tag: "Run" }>): void {
+  private handOverPiece(run: Run): void {
     const from = run.taken
     const size = this.piece
     const whole = size === run.bytes.length

@@ -12,8 +12,8 @@ import type { LoadTls } from "../../transport/tlsEngine.ts"
 import * as Random from "../random.ts"
 import { cutter } from "./chunking.ts"
 import { EventQueue } from "./eventQueue.ts"
-import { checkFault, faultsOf, type Side } from "./faults.ts"
-import { type Direction, Link } from "./link.ts"
+import { checkFault, faultsOf, type HostFault, isHostFault, type Side } from "./faults.ts"
+import { type Direction, Link, type OnMachine } from "./link.ts"
 import type { Path } from "./pipe.ts"
 import { Recorder } from "./timeline.ts"
 
@@ -60,14 +60,20 @@ export class Wire {
     return eventQueue
   }
 
-  link(number: number, eventQueue: EventQueue, info: Record<Side, ConnectionInfo>): Link {
+  link(
+    number: number,
+    eventQueue: EventQueue,
+    info: Record<Side, ConnectionInfo>,
+    machines?: Record<Side, OnMachine>
+  ): Link {
     return new Link(
       number,
       eventQueue,
       this.recorder,
       this.loadTls,
       { client: this.direction("client", number), server: this.direction("server", number) },
-      info
+      info,
+      machines
     )
   }
 
@@ -78,11 +84,13 @@ export class Wire {
       : Duration.toMillis(Argument.duration(this.operation, `${pathOf(from)}.latency`, latency))
   }
 
-  fault<Tag extends Faults.Fault["_tag"]>(
+  fault<Tag extends Exclude<Faults.Fault, HostFault>["_tag"]>(
     number: number,
     tag: Tag
   ): Extract<Faults.Fault, { readonly _tag: Tag }> | undefined {
-    return this.faults.find((fault) => fault.connection === number && fault._tag === tag) as never
+    return this.faults.find(
+      (fault) => !isHostFault(fault) && fault.connection === number && fault._tag === tag
+    ) as never
   }
 
   /** What crossed it, with what it takes to see it again. */
