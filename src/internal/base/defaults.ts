@@ -221,6 +221,9 @@ export const faultyMillis = 60_000
 /** Faults. A random script has so many at most. */
 export const maxFaults = 3
 
+/** Milliseconds. A message that a runner of a cluster has read is given to nobody else for so long, as Effect's storage does it. */
+export const claimMillis = 600_000
+
 /** A scripted peer waits so long for what it expects. */
 export const peerPatience = Duration.seconds(5)
 
