@@ -6,6 +6,7 @@ const src = new URL("src/", import.meta.url).pathname
 /** Those that take long because real time has to pass, or because they start many processes: `npm run test:long`. */
 export const long = [
   "test/runtime/stalls.test.ts",
+  "test/socket/rpcKill.test.ts",
   "test/transport/linger.test.ts",
   "test/node/cluster.test.ts",
   "test/node/nodeInternals.test.ts",
