@@ -93,6 +93,7 @@ export const lengthPrefixed = <A>(
     throw new TypeError(`lengthPrefixed: covers must be "body" or "all", got ${describe(covers)}`)
   }
   const all = covers === "all"
+  const lengthOf = (size: number, header: number): number => size - adjust + (all ? header : 0)
   return make<A>({
     name: "lengthPrefixed",
     min: prefix.minBytes,
@@ -126,14 +127,16 @@ export const lengthPrefixed = <A>(
       progress.last = true
       return yield bodyOf(body, size)
     },
-    write: (sink, value) =>
-      writePrefixed(sink, prefix, body, value, limit, (size, header) => size - adjust + (all ? header : 0))
+    write: (sink, value) => writePrefixed(sink, prefix, body, value, limit, lengthOf)
   })
 }
 
 const checkSize = (size: number, limit: number): void => {
   if (size > limit) throw new EncodeFault(`must have ${limit} bytes or less, got ${size}`)
 }
+
+/** A length that counts the body, and nothing else. */
+const itself = (size: number): number => size
 
 /** Writes a body, and in front of it its length, which is known last. */
 const writePrefixed = <A>(
@@ -151,7 +154,14 @@ const writePrefixed = <A>(
     body.write(sink, value)
     const size = sink.size - position - header
     checkSize(size, limit)
-    writeLength(sink.patch(position, header), prefix, lengthOf(size, header))
+    const length = lengthOf(size, header)
+    const back = sink.openAt(position)
+    if (back === -1 || prefix.expression === undefined) return writeLength(sink.patch(position, header), prefix, length)
+    // one that is known to take no more room than was left for it
+    const { at } = sink
+    sink.at = back
+    writeLength(sink, prefix, length)
+    sink.at = at
     return
   }
   const inner = sink.nested()
@@ -244,7 +254,7 @@ export const netstring = <A>(
       return yield withComma(size)
     },
     write: (sink, value) => {
-      writePrefixed(sink, prefix, body, value, limit, (size) => size)
+      writePrefixed(sink, prefix, body, value, limit, itself)
       sink.put(comma)
     }
   })
@@ -309,7 +319,7 @@ export const contentLength = <A>(
       progress.last = true
       return yield bodyOf(body, size)
     },
-    write: (sink, value) => writePrefixed(sink, header, body, value, limit, (size) => size)
+    write: (sink, value) => writePrefixed(sink, header, body, value, limit, itself)
   })
 }
 

@@ -113,6 +113,11 @@ export class Sink {
     this.at = at + Bytes.encodeInto(text, this.bytes, at)
   }
 
+  /** Where in `bytes` lies what begins `position` bytes from the beginning; -1 if that is in a part that is complete. */
+  openAt(position: number): number {
+    return position < this.sealedSize ? -1 : this.start + position - this.sealedSize
+  }
+
   /** Writes what was left out: `size` bytes that begin `position` bytes from the beginning. */
   patch(position: number, size: number): Sink {
     let { bytes } = this
