@@ -361,8 +361,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "exchange: one more than maxInFlight",
     file: "internal/exchange/engine.ts",
-    find: "        const room = this.options.maxInFlight - this.order.size\n",
-    replace: "        const room = this.options.maxInFlight + 1 - this.order.size\n"
+    find: "    const room = maxInFlight - this.order.size\n",
+    replace: "    const room = maxInFlight + 1 - this.order.size\n"
   },
   {
     name: "exchange: the last to call is the first to be sent",

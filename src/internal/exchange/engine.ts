@@ -45,6 +45,8 @@ export interface Options<Request, Answer> extends Timeouts {
   readonly request: Encoder<Request>
   readonly response: Decoder<Answer> | ((request: Request) => Decoder<Answer>)
   readonly maxInFlight: number
+  /** Whether it matters when something was sent: asking the clock costs more than all else here. */
+  readonly notesSending: boolean
   readonly unasked: ReadonlyArray<Unasked<Answer>>
   /** Whether an answer is the last of its call, where their number is not known. */
   readonly isLast: ((answer: Answer, request: Request) => boolean) | undefined
@@ -67,7 +69,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   readonly services: Context.Context<never>
   /** How it ended, once it has. */
   readonly closed = Deferred.makeUnsafe<Closed>()
-  /** When something was sent last, on the scale of `bounds.now`. */
+  /** When something was sent last, on the scale of `bounds.now`, where that is to be noted. */
   sentAt = 0
 
   private readonly options: Options<Request, Answer>
@@ -117,9 +119,17 @@ export class Engine<Request, Answer> implements Desk, Bounded {
 
   submit(batch: Batch<Request, Answer, RequestLost>): void {
     if (this.state !== accepting) return batch.finish(Exit.fail(this.refusal()))
-    this.gate.add(batch)
     this.bounds.called(batch)
+    // nobody is in front of it
+    if (!batch.alone && !this.pumping && this.gate.size === 0 && this.hasRoomFor(batch)) return this.pump(batch)
+    this.gate.add(batch)
     this.pump()
+  }
+
+  private hasRoomFor({ calls }: Batch<Request, Answer, RequestLost>): boolean {
+    const { maxInFlight } = this.options
+    const room = maxInFlight - this.order.size
+    return this.writable && this.holder === undefined && room >= Math.min(calls.length, maxInFlight)
   }
 
   /** The error of a call that is not taken any more. */
@@ -134,12 +144,13 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     return new RequestLost({ sent: "No", cause })
   }
 
-  /** Sends those whose turn it is. */
-  private pump(): void {
+  /** Sends those whose turn it is, behind the `first`. */
+  private pump(first?: Batch<Request, Answer, RequestLost>): void {
     // what is sent may fail, and who hears of that may ask for something
     if (this.pumping) return
     this.pumping = true
     try {
+      if (first !== undefined) this.send(first)
       while (this.gate.size > 0 && this.holder === undefined && !this.isOver) {
         const batch: Batch<Request, Answer, RequestLost> = this.gate.values().next().value!
         if (batch.alone) {
@@ -151,8 +162,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
           batch.finish(Exit.void)
           break
         }
-        const room = this.options.maxInFlight - this.order.size
-        if (!this.writable || room < Math.min(batch.calls.length, this.options.maxInFlight)) break
+        if (!this.hasRoomFor(batch)) break
         this.gate.delete(batch)
         this.send(batch)
       }
@@ -186,17 +196,22 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       return this.lose(thrown)
     }
     batch.sent = true
-    this.sentAt = this.bounds.now
+    if (this.options.notesSending) this.sentAt = this.bounds.now
     const { state } = this
     if (state._tag === "Over") {
       // the write has met the end of the connection, and everybody else was told of it
       for (const call of calls) this.failCall(call, state.closed)
       return batch.finish(Exit.fail(this.lostError(calls[0]!, state.closed)))
     }
-    for (const call of calls) if (call.expected !== 0) order.add(call)
+    let awaited = 0
+    for (const call of calls) {
+      if (call.expected === 0) continue
+      order.add(call)
+      awaited++
+    }
     if (order.size > 0) this.bounds.awaited()
     if (!this.writable) this.awaitWritable()
-    if (calls.every((call) => call.expected === 0)) this.done(batch, Exit.void)
+    if (awaited === 0) this.done(batch, Exit.void)
   }
 
   /** Writes a request that has no answer, before those that wait, for one that is in flight. */

@@ -39,6 +39,7 @@ export const resolve = <Request, Answer>(
     drainTimeout: Duration.toMillis(closeWithin),
     closeWithin,
     keepAlive: keepAlive === undefined ? undefined : resolveKeepAlive(operation, keepAlive),
+    notesSending: keepAlive !== undefined,
     unasked,
     onAbandoned
   }
