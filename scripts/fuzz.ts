@@ -18,6 +18,7 @@ import { Effect, Result } from "effect"
 import * as fc from "fast-check"
 import { parseArgs } from "node:util"
 import * as ExchangeLaws from "../src/testing/ExchangeLaws.ts"
+import { laws, sound } from "../test/support/exchangeScenarios.ts"
 import { exchanges, otherExchanges } from "../test/support/exchangeSubjects.ts"
 import * as Frames from "../test/support/framePrograms.ts"
 import * as Yields from "../test/support/yieldPrograms.ts"
@@ -76,11 +77,20 @@ const calls: Round = async (seed) => {
       counts = add(counts, { ...result.success })
     }
   }
+  for (const law of laws) {
+    try {
+      counts = add(counts, await law.check(sound, { seed, scenarios: 100 }))
+    } catch (error) {
+      return Result.fail(String(error))
+    }
+  }
   return Result.succeed(counts)
 }
 
-const add = (one: Counts, other: Counts): Counts =>
-  Object.fromEntries(Object.entries(other).map(([name, count]) => [name, count + (one[name] ?? 0)]))
+const add = (one: Counts, other: Counts): Counts => ({
+  ...one,
+  ...Object.fromEntries(Object.entries(other).map(([name, count]) => [name, count + (one[name] ?? 0)]))
+})
 
 const fuzz = async (round: Round): Promise<void> => {
   let total: Counts = {}

@@ -24,6 +24,7 @@ import type * as Pair from "../src/internal/transport/pair.ts"
 import type * as ExchangeLaws from "../src/testing/ExchangeLaws.ts"
 import type * as StreamLaws from "../src/testing/StreamLaws.ts"
 import type * as TestNetwork from "../src/testing/TestNetwork.ts"
+import type * as ExchangeScenarios from "../test/support/exchangeScenarios.ts"
 import type * as ExchangeSubjects from "../test/support/exchangeSubjects.ts"
 
 interface Fault {
@@ -387,6 +388,36 @@ const faults: ReadonlyArray<Fault> = [
     file: "internal/exchange/make.ts",
     find: "    engine.sendNow(request)\n    engine.forget(call)\n",
     replace: "    engine.forget(call)\n    engine.sendNow(request)\n"
+  },
+  {
+    name: "exchange: a dialogue that was cut short gives the connection back",
+    file: "internal/exchange/client.ts",
+    find: "if (begun && Exit.isFailure(exit)) engine.lose(outOfStep(exit.cause))",
+    replace: "void [begun, outOfStep, exit]"
+  },
+  {
+    name: "exchange: reads on where somebody else is to have the connection",
+    file: "internal/exchange/engine.ts",
+    find: "          this.reading = false\n          batch.sent = true\n",
+    replace: "          batch.sent = true\n"
+  },
+  {
+    name: "exchange: nothing is awaited, and that is taken for silence",
+    file: "internal/exchange/bounds.ts",
+    find: "  idle(): void {\n    this.silentSince = Infinity\n",
+    replace: "  idle(): void {\n"
+  },
+  {
+    name: "exchange: what may have been sent is sent again on the next connection",
+    file: "internal/exchange/reconnecting.ts",
+    find: 'error._tag === "RequestLost" && error.sent === "No"',
+    replace: 'error._tag === "RequestLost"'
+  },
+  {
+    name: "exchange: a new connection is used before it was greeted",
+    file: "internal/exchange/reconnecting.ts",
+    find: "onConnect === undefined ? Effect.void : onConnect(exchange)",
+    replace: "onConnect === undefined ? Effect.void : Effect.forkDetach(onConnect(exchange))"
   }
 ]
 
@@ -397,6 +428,8 @@ const commandOf = ({ file }: Fault) => (file.startsWith("internal/exchange/") ? 
 
 /** What exchanges are put on trial with. */
 const exchangeSubjects = "test/support/exchangeSubjects.ts"
+/** The laws of what is more than calls. */
+const exchangeScenarios = "test/support/exchangeScenarios.ts"
 
 /** How long a law waits in a faulty copy, where it may wait in vain. */
 const patience = "5 seconds"
@@ -441,6 +474,12 @@ const checkExchange = async (folder: string): Promise<void> => {
       findings.push({ law: law.name, found: result.failure.found })
       break
     }
+  }
+  const { laws, sound }: typeof ExchangeScenarios = await import(join(folder, exchangeScenarios))
+  for (const { check, name } of laws) {
+    await check(sound, { scenarios: 100, asItIs: true }).catch((error) =>
+      findings.push({ law: name, found: String(error) })
+    )
   }
   process.stdout.write(JSON.stringify(findings), () => process.exit(0))
 }
@@ -513,7 +552,7 @@ const copy = (workplace: string, name: string): string => {
   const folder = join(workplace, name)
   mkdirSync(folder)
   cpSync(join(root, "src"), join(folder, "src"), { recursive: true })
-  for (const file of ["package.json", exchangeSubjects]) cpSync(join(root, file), join(folder, file))
+  for (const file of ["package.json", exchangeSubjects, exchangeScenarios]) cpSync(join(root, file), join(folder, file))
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
   return folder
 }

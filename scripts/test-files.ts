@@ -24,6 +24,7 @@ const world =
  */
 const heavy: ReadonlyArray<string> = [
   "test/exchange/laws.test.ts",
+  "test/exchange/scenarios.test.ts",
   "test/frame/linear.test.ts",
   "test/read/linear.test.ts",
   "test/runtime/yields.test.ts",

@@ -37,7 +37,10 @@ const pathOf = ({ capacity, chunking, latency }: Path): TestNetwork.Path => ({
 /** Effect's own: under it a fiber that is resumed runs at once. */
 const ownShouldYield = Scheduler.MixedScheduler.prototype.shouldYield
 
-const schedulerOf = ({ scheduler, seed }: Scenario, parent: Scheduler.Scheduler): Scheduler.Scheduler => {
+export const schedulerOf = (
+  { scheduler, seed }: Pick<Scenario, "scheduler" | "seed">,
+  parent: Scheduler.Scheduler
+): Scheduler.Scheduler => {
   if (scheduler === "waiting") return parent
   const { executionMode } = parent
   const makeDispatcher = () => parent.makeDispatcher()
