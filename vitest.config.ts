@@ -13,6 +13,9 @@ export const long = [
   "test/node/descriptors.test.ts"
 ]
 
+/** Clusters of processes, over databases, of which some are killed: `npm run test:cluster`. */
+export const clusters = ["test/cluster/gateways.test.ts", "test/cluster/processes.test.ts"]
+
 export default defineConfig({
   resolve: {
     // Tests that import the package by its name get its sources: one copy of every module, whatever the spelling.
@@ -24,7 +27,7 @@ export default defineConfig({
   test: {
     // Type-level tests are `expectTypeOf` calls in these same files: `npm run types` is what checks them.
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
-    exclude: [...configDefaults.exclude, ...long],
+    exclude: [...configDefaults.exclude, ...long, ...clusters],
     globalSetup: ["scripts/compile.ts"],
     reporters: ["default", new CountsReporter()],
     // Real sockets and real peers: generous for a busy machine, short enough to name the test that hangs.

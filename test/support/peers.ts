@@ -17,9 +17,14 @@ interface Needed {
   readonly directories?: ReadonlyArray<string>
 }
 
+// where Debian puts what is there in several versions
+const ofPostgres = { package: "postgresql", directories: ["/usr/lib/postgresql/*/bin"] }
+
 const list = {
+  initdb: ofPostgres,
   mosquitto: { package: "mosquitto" },
   openssl: { package: "openssl" },
+  postgres: ofPostgres,
   // its asyncio streams have start_tls from there on
   python3: { package: "python3", works: ["-c", "import sys; sys.exit(sys.version_info < (3, 11))"] },
   "redis-server": { package: "redis-server" },
