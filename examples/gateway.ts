@@ -36,7 +36,7 @@ const membersOfARoom = 10
 // what is looked at
 // ---------------------------------------------------------------------------
 
-const of = (room: string, members: ReadonlyArray<Member>) => members.filter((member) => member.room === room)
+const membersOf = (room: string, members: ReadonlyArray<Member>) => members.filter((member) => member.room === room)
 
 const total = (members: ReadonlyArray<Member>, count: (member: Member) => number) =>
   members.reduce((sum, member) => sum + count(member), 0)
@@ -120,7 +120,7 @@ const program = Effect.gen(function* () {
     until(
       `the ${room} answers`,
       // one answer may have been on its way
-      () => of(room, members).every((member) => member.acknowledged.size >= before.get(member)! + 2),
+      () => membersOf(room, members).every((member) => member.acknowledged.size >= before.get(member)! + 2),
       "15 seconds"
     ).pipe(Effect.andThen(tellOf(room)))
   const tellOf = (room: string) =>
@@ -131,13 +131,13 @@ const program = Effect.gen(function* () {
   // the end
   for (const member of members) member.quiet = true
   yield* until("all that was said is acknowledged", () => members.every(({ isDone }) => isDone), "15 seconds")
-  const lastOf = (room: string) => Math.max(...of(room, members).flatMap((one) => [...one.acknowledged.keys()]))
+  const lastOf = (room: string) => Math.max(...membersOf(room, members).flatMap((one) => [...one.acknowledged.keys()]))
   yield* until("all is heard", () => members.every(({ last, room }) => last >= lastOf(room)), "15 seconds")
   yield* tell(
     `${acknowledged()} messages were acknowledged, ${total(members, ({ heard }) => heard.length)} were heard; ` +
       `members connected again ${total(members, ({ connects }) => connects - 1)} times`
   )
-  const faults = rooms.flatMap((room) => faultsOf(of(room, members)))
+  const faults = rooms.flatMap((room) => faultsOf(membersOf(room, members)))
   if (faults.length > 0) return yield* Effect.die(new Error(faults.slice(0, 10).join("\n")))
   yield* tell("every acknowledged message reached every member of its room, once, and in the order of its numbers")
 })
