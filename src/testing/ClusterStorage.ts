@@ -19,7 +19,7 @@
  * **Example** (Two runners want the same shard)
  *
  * ```ts
- * import { Effect, Layer, Option } from "effect"
+ * import { Effect } from "effect"
  * import * as RunnerAddress from "effect/cluster/RunnerAddress"
  * import * as RunnerStorage from "effect/cluster/RunnerStorage"
  * import * as ShardId from "effect/cluster/ShardId"
@@ -29,7 +29,7 @@
  *
  * const acquire = (host: string) =>
  *   Effect.flatMap(RunnerStorage.RunnerStorage, (storage) =>
- *     storage.acquire(RunnerAddress.make({ host, port: 1 }), [ShardId.make("default", 1)])
+ *     storage.acquire(RunnerAddress.make(host, 1), [ShardId.make("default", 1)])
  *   ).pipe(
  *     Effect.provide(ClusterStorage.layerStorage()),
  *     Effect.provide(ShardingConfig.layer({ shardLockExpiration: "10 seconds" }))

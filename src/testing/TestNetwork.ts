@@ -40,12 +40,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
 import * as Connection from "../Connection.ts"
 import { lazily } from "../internal/base/lazily.ts"
 import * as Argument from "../internal/base/argument.ts"
+import * as Defaults from "../internal/base/defaults.ts"
 import { checkPair, isHostFault } from "../internal/testing/network/faults.ts"
 import { MemoryHost, type Parts } from "../internal/testing/network/host.ts"
 import * as LockStep from "../internal/testing/network/lockStep.ts"
@@ -161,6 +163,16 @@ export interface Options extends WireOptions {
   readonly hosts?: Readonly<Record<string, string | ReadonlyArray<string>>> | undefined
   /** The addresses that answer in one way only, also where a program listens there. Default: none. */
   readonly addresses?: Readonly<Record<string, "Refused" | "Timeout" | "Unreachable">> | undefined
+  /**
+   * The highest number of times that the clock moves on. A program that goes on for longer waits for something that
+   * nobody bounds, beside fibers that sleep again and again. Only of `simulate`. Default 250,000.
+   */
+  readonly maxSteps?: number | undefined
+  /**
+   * The highest number of tasks of fibers while no time passes. A program that needs more goes round in circles. A tenth
+   * of them may be sleeps of length zero. Only of `simulate`. Default 1,000,000.
+   */
+  readonly maxTurns?: number | undefined
 }
 
 /**
@@ -741,13 +753,16 @@ export const explain = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A,
  *
  * - The scope of the program ends with it.
  * - A failure is a `RunFailed`, with the seed, the faults and the events on the wire.
- * - A program in which every fiber waits for good fails as well, instead of hanging.
+ * - A program that does not end fails as well, instead of hanging. Its message says what waits: connections with the
+ *   operations that wait on them, attempts to connect, cuts, and the names of `Effect.fn` and of spans.
+ *     - Every fiber waits, and no time will change it.
+ *     - It goes on and on while no time passes, such as in a loop of sleeps of length zero: `maxTurns`.
+ *     - Something waits for good beside fibers that sleep again and again, such as a heartbeat: `maxSteps`.
+ * - Such a program is interrupted. Finalizers that do not end either are left alone.
  *
  * **Gotchas**
  *
- * - The program must do no real input or output: time would rush on while it waits.
- * - A fiber that waits for good beside another that sleeps again and again, such as a heartbeat, runs for ever.
- *   `Effect.timeout` around the program ends that, and costs no time here.
+ * The program must do no real input or output: time would rush on while it waits.
  *
  * **Example** (A day passes)
  *
@@ -777,8 +792,12 @@ export const simulate = <A, E, R>(
   options?: Options
 ): Effect.Effect<A, RunFailed, Exclude<R, Network | TestNetwork | Scope.Scope>> =>
   Effect.flatMap(Effect.service(Scheduler.Scheduler), (scheduler) => {
-    const time = new VirtualTime(scheduler)
-    let stuck = false
+    const { maxSteps = Defaults.maxSteps, maxTurns = Defaults.maxTurns } = options ?? {}
+    Argument.positive("TestNetwork.simulate", "maxSteps", maxSteps)
+    Argument.positive("TestNetwork.simulate", "maxTurns", maxTurns)
+    const maxEmptySleeps = Math.ceil(maxTurns * Defaults.maxEmptySleepShare)
+    const time = new VirtualTime(scheduler, { maxEmptySleeps, maxSteps, maxTurns })
+    let stuck: string | undefined
     const run = Effect.gen(function* () {
       const network = yield* make(options ?? {})
       const virtual = Context.make(Clock.Clock, time.clock).pipe(Context.add(Scheduler.Scheduler, time.scheduler))
@@ -792,24 +811,39 @@ export const simulate = <A, E, R>(
         >
       )
       const exit = yield* Effect.callback<Exit.Exit<A, E>>((resume) => {
-        time.onDeadlock = () => {
-          // once more, and its finalizers wait as well: leave it
-          if (stuck) return resume(Effect.succeed(Exit.interrupt()))
-          stuck = true
+        time.onStuck = (reason) => {
+          // once more, and its finalizers do not end either: leave it
+          if (stuck !== undefined) {
+            time.kill()
+            return resume(Effect.succeed(Exit.interrupt()))
+          }
+          const waits = [...whereabouts(fiber), ...network.describe, ...time.describe]
+          stuck = waits.length === 0 ? reason : `${reason}\nwhat waits:\n${waits.map((line) => `  ${line}`).join("\n")}`
           fiber.interruptUnsafe()
         }
         fiber.addObserver((exit) => resume(Effect.succeed(exit)))
         time.start()
         return Fiber.interrupt(fiber)
-      }).pipe(Effect.ensuring(Effect.sync(() => time.stop())))
+      }).pipe(Effect.ensuring(Effect.sync(() => (stuck === undefined ? time.stop() : time.kill()))))
       if (Exit.isSuccess(exit)) return exit.value
-      const cause = stuck ? Cause.die(new Error(deadlock)) : exit.cause
+      const cause = stuck === undefined ? exit.cause : Cause.die(new Error(stuck))
       return yield* explained(cause, Context.get(services, TestNetwork))
     })
     return Effect.scoped(run)
   })
 
-const deadlock = "every fiber waits, and nothing is on its way that could wake one"
+/** Where a program is, as far as it has names: those of `Effect.fn` and of spans. */
+const whereabouts = (fiber: Fiber.Fiber<unknown, unknown>): ReadonlyArray<string> => {
+  const names: Array<string> = []
+  let frame = fiber.getRef(References.CurrentStackFrame)
+  for (; frame !== undefined && names.length < maxNames; frame = frame.parent) {
+    // a function has two frames: where it is called, and where it is written
+    if (!frame.name.endsWith(" (definition)")) names.push(frame.name)
+  }
+  return names.length === 0 ? [] : [`the program, in ${names.join(" in ")}`]
+}
+
+const maxNames = 10
 
 // ---------------------------------------------------------------------------
 // pairs

@@ -1,7 +1,7 @@
 /** simulate: time that passes by itself, the whole story of a failure, programs that are stuck; and that a run can be repeated. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Data, Effect, Exit, Fiber, Random } from "effect"
-import { openConnection, startServer } from "effect-byte-streams"
+import { Cause, Clock, Data, Effect, Exit, Fiber, Random } from "effect"
+import { Network, openConnection, startServer } from "effect-byte-streams"
 import * as Faults from "effect-byte-streams/testing/Faults"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { lazily } from "../../src/internal/base/lazily.ts"
@@ -195,6 +195,118 @@ describe("a failure", () => {
     Effect.gen(function* () {
       const error = yield* Effect.flip(TestNetwork.simulate(Effect.uninterruptible(Effect.never)))
       assert.include(error.message, "every fiber waits")
+    })
+  )
+
+  it.effect("a loop of sleeps of length zero fails, instead of hanging, and says so", () =>
+    Effect.gen(function* () {
+      let finalized = false
+      const error = yield* Effect.flip(
+        TestNetwork.simulate(
+          Effect.gen(function* () {
+            yield* Effect.addFinalizer(() => Effect.sync(() => (finalized = true)))
+            yield* Effect.sleep(1234)
+            // also where others still sleep
+            yield* Effect.forkChild(Effect.sleep("1 day"))
+            yield* Effect.forever(Effect.sleep(0))
+          }),
+          { maxTurns: 10_000 }
+        )
+      )
+      assert.include(error.reason, "no progress at 1234 ms: 1000 sleeps of length zero")
+      assert.include(error.reason, "1 sleep, the next ends at 86401234 ms")
+      assert.isTrue(finalized)
+    })
+  )
+
+  it.effect("without bounds of its own as well, within seconds", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(TestNetwork.simulate(Effect.forever(Effect.sleep(0))))
+      assert.include(error.reason, "no progress at 0 ms: 100000 sleeps of length zero")
+    })
+  )
+
+  it.effect("so do fibers that keep each other busy, and those that interruption does not end", () =>
+    Effect.gen(function* () {
+      const busy = [
+        Effect.forever(Effect.yieldNow),
+        Effect.andThen(Effect.forkDetach(Effect.forever(Effect.yieldNow)), Effect.never),
+        Effect.uninterruptible(Effect.forever(Effect.yieldNow)),
+        // two ends that answer each other for ever
+        Effect.gen(function* () {
+          yield* startServer({ port: 7000, gracePeriod: 0 }, ({ reader, writer }) =>
+            Effect.forever(Effect.flatMap(reader.readExactly(1), (bytes) => writer.write(bytes)))
+          )
+          const { reader, writer } = yield* openConnection({ port: 7000 })
+          yield* writer.write("x")
+          yield* Effect.forever(Effect.flatMap(reader.readExactly(1), (bytes) => writer.write(bytes)))
+        })
+      ]
+      for (const program of busy) {
+        const error = yield* Effect.flip(TestNetwork.simulate(program, { maxTurns: 5000 }))
+        assert.include(error.reason, "no progress at 0 ms: 5000 tasks of fibers ran, and no time passed")
+      }
+    })
+  )
+
+  it.effect("turns and sleeps of length zero are counted anew whenever time has passed", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        for (let i = 0; i < 20; i++) {
+          for (let j = 0; j < 50; j++) yield* Effect.sleep(0)
+          yield* Effect.sleep(1)
+        }
+      }),
+      { maxTurns: 1000 }
+    )
+  )
+
+  it.effect("a wait that nobody bounds fails, also beside a heartbeat, and says what waits", () =>
+    Effect.gen(function* () {
+      const ask = Effect.fn("ask")(function* () {
+        const { reader, writer } = yield* openConnection({ host: "b", port: 7000 })
+        yield* writer.write("hello?")
+        return yield* reader.readLine
+      })
+      const error = yield* Effect.flip(
+        TestNetwork.simulate(
+          Effect.gen(function* () {
+            const b = yield* TestNetwork.host("b")
+            yield* startServer({ port: 7000 }, () => Effect.never).pipe(Effect.provideService(Network.Network, b))
+            yield* Effect.forkChild(Effect.forever(Effect.sleep(500)))
+            yield* TestNetwork.host("a")
+            yield* TestNetwork.cut("a", "b")
+            yield* Effect.forkChild(
+              Effect.flatMap(TestNetwork.host("a"), (a) =>
+                a.run(openConnection({ host: "b", port: 7000, connectTimeout: "Infinity" }))
+              )
+            )
+            yield* ask()
+          }),
+          { maxSteps: 1000, addresses: { "10.0.0.9": "Timeout" } }
+        )
+      )
+      const lines = error.reason.split("\n")
+      assert.match(
+        lines[0]!,
+        /the clock has moved on 1000 times, to \d+ ms, and the program has not ended \(maxSteps\)/
+      )
+      assert.include(lines, "  the program, in ask")
+      assert.include(lines, "  #1 client: readLine waits; server: open")
+      assert.include(lines, "  #2 connects to 10.0.0.1:7000 since 0 ms")
+      assert.include(lines, "  a and b are cut off from each other")
+    })
+  )
+
+  it.effect("wrong bounds are defects", () =>
+    Effect.gen(function* () {
+      for (const options of [{ maxSteps: 0 }, { maxTurns: 1.5 }]) {
+        const exit = yield* Effect.exit(TestNetwork.simulate(Effect.void, options))
+        assert.include(
+          Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
+          `TestNetwork.simulate: ${Object.keys(options)[0]} must be an integer above 0`
+        )
+      }
     })
   )
 

@@ -200,6 +200,15 @@ export const maxRandomPiece = 4096
 /** Events. So many are kept to be shown: the last ones, since those say how it ended. */
 export const keptEvents = 20_000
 
+/** Tasks. A simulated program in which so many run while no time passes is taken to go round in circles. */
+export const maxTurns = 1_000_000
+
+/** The share of `maxTurns` that may be sleeps of no length: a loop of them makes no progress, and each takes long. */
+export const maxEmptySleepShare = 0.1
+
+/** Times. The clock of a simulated program moves on so often at most: a few seconds of real time, for a heartbeat alone. */
+export const maxSteps = 250_000
+
 /** Milliseconds of real time. A network is given so long to come to rest. */
 export const settledMillis = 10_000
 

@@ -79,6 +79,11 @@ export class Link {
     return this.machines?.server === machine ? this.server : undefined
   }
 
+  /** What its ends wait for, for people. */
+  get describe(): string {
+    return `#${this.number} client: ${this.client.waiting}; server: ${this.server.waiting}`
+  }
+
   /** Nothing passes in either direction until it is mended. */
   sever(): void {
     if (this.client.out.severed) return
@@ -285,6 +290,7 @@ export class LinkEnd implements Transport {
 
   /** What this waits for, for people. */
   get waiting(): string {
+    if (this.gone) return this.crashed ? "crashed" : "closed"
     const { handler } = this
     if (!(handler instanceof Session)) return this.attached ? "open" : "nobody has taken it yet"
     const { reads, writes } = handler

@@ -95,8 +95,23 @@ export class Machines {
     this.nameless = new Machine(undefined, [], names, loadTls)
   }
 
-  get all(): ReadonlyArray<Machine> {
+  private get all(): ReadonlyArray<Machine> {
     return [this.nameless, ...this.named.values()]
+  }
+
+  /** What is open, and what is wrong, for people. */
+  get describe(): ReadonlyArray<string> {
+    const links = new Set(this.all.flatMap((machine) => Array.from(machine.links)))
+    return [
+      ...Array.from(links)
+        .toSorted((a, b) => a.number - b.number)
+        .map((link) => link.describe),
+      ...Array.from(
+        this.cuts,
+        (key) => `${(JSON.parse(key) as ReadonlyArray<string>).join(" and ")} are cut off from each other`
+      ),
+      ...this.all.flatMap(({ life, name }) => (life?.hasCrashed === true ? [`${name} has crashed`] : []))
+    ]
   }
 
   /** The machine of a name, which there is from the first time that it is asked for. */

@@ -34,6 +34,8 @@ export class MemoryNetwork {
   private readonly loadTls: LoadTls
   private readonly names: Names
   private readonly answers: ReadonlyMap<string, "Refused" | "Timeout" | "Unreachable">
+  /** Those that have yet to succeed or fail. */
+  private readonly attempts = new Set<{ readonly number: number; readonly label: string; readonly since: number }>()
   private connections = 0
   private clientPort = firstClientPort
 
@@ -59,6 +61,14 @@ export class MemoryNetwork {
   begin(context: Context.Context<never>): void {
     const faults = this.wire.faults.filter(isHostFault)
     if (faults.length > 0) this.machines.schedule(faults, this.wire.eventQueue(context))
+  }
+
+  /** What is open, or is waited for, for people. */
+  get describe(): ReadonlyArray<string> {
+    return [
+      ...Array.from(this.attempts, ({ label, number, since }) => `#${number} connects to ${label} since ${since} ms`),
+      ...this.machines.describe
+    ]
   }
 
   /** What runs on a machine. After a crash it is another one, on the same machine. */
@@ -206,7 +216,13 @@ export class MemoryNetwork {
     const answer = this.answerOf(number, target)
     const to = target._tag === "Unix" ? machine : machines.at(machine, target.address)
     const isCut = () => machines.isCut(machine.name, to.name)
-    return Effect.callback<LinkEnd, ConnectAttempt>((resume) => {
+    return Effect.callback<LinkEnd, ConnectAttempt>((end) => {
+      const attempt = { number, label, since: eventQueue.now }
+      this.attempts.add(attempt)
+      const resume: typeof end = (outcome) => {
+        this.attempts.delete(attempt)
+        end(outcome)
+      }
       let link: Link | undefined
       let givenUp = false
       const knockAgain = (pause: number) =>
@@ -247,6 +263,7 @@ export class MemoryNetwork {
       eventQueue.at(eventQueue.now + there, () => knock(pause))
       return Effect.sync(() => {
         givenUp = true
+        this.attempts.delete(attempt)
         link?.client.abort()
       })
     })

@@ -16,6 +16,16 @@ interface Sleep {
   readonly wake: () => void
 }
 
+/** How much is done before a program is taken not to end. */
+export interface Bounds {
+  /** Tasks of fibers while no time passes. */
+  readonly maxTurns: number
+  /** Sleeps of no length while no time passes. */
+  readonly maxEmptySleeps: number
+  /** Times that the clock moves on. */
+  readonly maxSteps: number
+}
+
 /** Turns without a task after which a program is taken to wait: work passes from a task to a promise and back. */
 const quietTurns = 3
 /** The same, where the alternative is to declare it dead: some promises are kept by threads. */
@@ -24,8 +34,8 @@ const deadTurns = 20_000
 export class VirtualTime {
   readonly clock: Clock.Clock
   readonly scheduler: Scheduler.Scheduler
-  /** Called when everything waits, and no time will change it. */
-  onDeadlock: () => void = () => {}
+  /** Called with what is wrong when a program will not end, or is taken not to. Perhaps more than once. */
+  onStuck: (reason: string) => void = () => {}
 
   private readonly dispatcher: Scheduler.SchedulerDispatcher
   private now = 0
@@ -36,8 +46,15 @@ export class VirtualTime {
   private seen = 0
   private quiet = 0
   private running = false
+  private dead = false
+  /** What was done since the clock moved on last. */
+  private turns = 0
+  private emptySleeps = 0
+  private steps = 0
+  private readonly bounds: Bounds
 
-  constructor(parent: Scheduler.Scheduler) {
+  constructor(parent: Scheduler.Scheduler, bounds: Bounds) {
+    this.bounds = bounds
     this.dispatcher = parent.makeDispatcher()
     this.scheduler = {
       executionMode: parent.executionMode,
@@ -46,10 +63,13 @@ export class VirtualTime {
         const dispatcher = parent.makeDispatcher()
         return {
           scheduleTask: (task, priority) => {
+            if (this.dead) return
             this.pending++
             dispatcher.scheduleTask(() => {
               this.pending--
+              if (this.dead) return
               this.ran++
+              if (this.running && ++this.turns > this.bounds.maxTurns) this.tooManyTurns()
               task()
             }, priority)
           },
@@ -79,8 +99,43 @@ export class VirtualTime {
     this.running = false
   }
 
+  /** Nobody goes on any more: what does not stop by itself would go on behind the program. */
+  kill(): void {
+    this.stop()
+    this.dead = true
+  }
+
+  /** The sleeps, for people. */
+  get describe(): ReadonlyArray<string> {
+    const [first] = this.sleeps
+    if (first === undefined) return []
+    const count = this.sleeps.length === 1 ? "1 sleep" : `${this.sleeps.length} sleeps`
+    return [`${count}, the next ends at ${first.due} ms`]
+  }
+
+  private tooManyTurns(): void {
+    const { turns } = this
+    this.turns = 0
+    this.emptySleeps = 0
+    this.onStuck(`no progress at ${this.now} ms: ${turns - 1} tasks of fibers ran, and no time passed (maxTurns)`)
+  }
+
+  private tooManyEmptySleeps(): void {
+    const { emptySleeps } = this
+    this.turns = 0
+    this.emptySleeps = 0
+    this.onStuck(
+      `no progress at ${this.now} ms: ${emptySleeps - 1} sleeps of length zero, and no time passed (maxTurns)`
+    )
+  }
+
+  private readonly noSleep: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.running && ++this.emptySleeps > this.bounds.maxEmptySleeps) this.tooManyEmptySleeps()
+    return Effect.yieldNow
+  })
+
   private sleep(millis: number): Effect.Effect<void> {
-    if (millis <= 0) return Effect.yieldNow
+    if (millis <= 0) return this.noSleep
     if (millis === Infinity) return Effect.never
     return Effect.callback<void>((resume) => {
       const sleep: Sleep = { due: this.now + millis, wake: () => resume(Effect.void) }
@@ -103,12 +158,22 @@ export class VirtualTime {
     const next = this.sleeps[0]
     if (next !== undefined && this.quiet >= quietTurns) {
       this.quiet = 0
+      if (next.due > this.now) {
+        this.turns = 0
+        this.emptySleeps = 0
+      }
       this.now = next.due
       this.sleeps.shift()
+      if (++this.steps > this.bounds.maxSteps) {
+        this.steps = 0
+        this.onStuck(
+          `the clock has moved on ${this.bounds.maxSteps} times, to ${this.now} ms, and the program has not ended (maxSteps)`
+        )
+      }
       next.wake()
     } else if (next === undefined && this.quiet >= deadTurns) {
       this.quiet = 0
-      this.onDeadlock()
+      this.onStuck("every fiber waits, and nothing is on its way that could wake one")
     }
     if (this.running) this.dispatcher.scheduleTask(this.look, 0)
   }
