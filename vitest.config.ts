@@ -10,7 +10,8 @@ export const long = [
   "test/transport/linger.test.ts",
   "test/node/cluster.test.ts",
   "test/node/nodeInternals.test.ts",
-  "test/node/descriptors.test.ts"
+  "test/node/descriptors.test.ts",
+  "test/cluster/simulatedSeeds.test.ts"
 ]
 
 /** Clusters of processes, over databases, of which some are killed: `npm run test:cluster`. */
