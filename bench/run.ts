@@ -17,6 +17,7 @@ import * as GrowthSuite from "./suites/growth.ts"
 import * as InProcess from "./suites/inProcess.ts"
 import * as Memory from "./suites/memory.ts"
 import * as Network from "./suites/network.ts"
+import * as Rpc from "./suites/rpc.ts"
 import * as StartUp from "./suites/startUp.ts"
 import { describe } from "./support/machine.ts"
 import { parse, usage } from "./support/options.ts"
@@ -56,6 +57,7 @@ const run = async (): Promise<void> => {
   await StartUp.run(contenders, options, onResult)
   await InProcess.run(options, onResult)
   await Calls.run(options, onResult)
+  await Rpc.run(options, onResult)
   await GrowthSuite.run(contenders, options, onGrowth)
 
   const report = { results, growths }
@@ -76,7 +78,9 @@ const run = async (): Promise<void> => {
 if (help) console.log(usage)
 else if (list) {
   console.log(`cases: ${cases.map(({ id }) => id).join(" ")}`)
-  console.log(`       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64`)
+  console.log(
+    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Rpc.names.join(" ")}`
+  )
   console.log("       growth-read-exactly growth-line growth-connections")
   console.log(
     `contenders: ${available()

@@ -39,7 +39,8 @@ const targets: ReadonlyArray<Target> = [
   { cases: /^frames-struct$/, by: ["structLoop"], of: "ratio", atLeast: 1 / 2.5 },
   { cases: /^frames-ndjson$/, by: ["ndjson"], of: "ratio", atLeast: 0.9 },
   { cases: /^calls-/, by: ["call1"], of: "ratio", atLeast: 0.9 },
-  { cases: /^calls-/, by: ["call64"], of: "ratio", atLeast: 3 }
+  { cases: /^calls-/, by: ["call64"], of: "ratio", atLeast: 3 },
+  { cases: /^rpc-/, by: ["layerSocket"], of: "ratio", atLeast: 1 }
 ]
 
 /** How a result compares with a target. */
