@@ -4,7 +4,7 @@
  * A fault is a text that stands once in a file, and what it is replaced by. Where it no longer stands there, the source
  * has moved on and the fault has to follow: the others are checked all the same, and the run fails. It also fails where
  * no law notices a fault, and where a law is broken without any. The laws of streams run over memory, lock-step, two
- * kinds of Node's Duplex and two of its streams, those of transports over the last two, those of exchanges for faults of exchanges.
+ * kinds of Node's Duplex and two of its streams, those of transports over the last two, those of exchanges and of sockets for faults of these.
  *
  * Usage: npm run mutants [-- [--list | --write] [PART...]]
  *
@@ -12,7 +12,7 @@
  *     --write   puts the table into docs/testing.md, when every fault was noticed
  *     PART      only the faults whose names contain one of these
  */
-import { Effect, Result } from "effect"
+import { Cause, Effect, Exit, Result } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
@@ -26,6 +26,7 @@ import type * as StreamLaws from "../src/testing/StreamLaws.ts"
 import type * as TestNetwork from "../src/testing/TestNetwork.ts"
 import type * as ExchangeScenarios from "../test/support/exchangeScenarios.ts"
 import type * as ExchangeSubjects from "../test/support/exchangeSubjects.ts"
+import type * as SocketLaws from "../test/support/socketLaws.ts"
 
 interface Fault {
   readonly name: string
@@ -418,18 +419,103 @@ const faults: ReadonlyArray<Fault> = [
     file: "internal/exchange/reconnecting.ts",
     find: "onConnect === undefined ? Effect.void : onConnect(exchange)",
     replace: "onConnect === undefined ? Effect.void : Effect.forkDetach(onConnect(exchange))"
+  },
+  {
+    name: "socket: it dials through the network of whoever acquires the reader",
+    file: "Connection.ts",
+    find: "      Effect.provideService(Network, Context.get(services, Network)),\n",
+    replace: ""
+  },
+  {
+    name: "socket: a write on a connection that is lost fails",
+    file: "internal/session/diallingSocket.ts",
+    find: "dropsWrites: true",
+    replace: "dropsWrites: false"
+  },
+  {
+    name: "socket: the end of its scope is one in good order for a pull that waits",
+    file: "internal/session/asEffectSocket.ts",
+    find: "    this.over = true\n    this.wake()\n",
+    replace: "    this.wake()\n"
+  },
+  {
+    name: "socket: the failure of its scope drops what is unsent",
+    file: "internal/session/options.ts",
+    find: 'onScopeFailure ?? "flush"',
+    replace: 'onScopeFailure ?? "abort"'
+  },
+  {
+    name: "socket: its scope waits as long as that of any connection",
+    file: "internal/session/options.ts",
+    find: "closeTimeout ?? Defaults.socketCloseTimeout",
+    replace: "closeTimeout ?? Defaults.closeTimeout"
+  },
+  {
+    name: "socket: the code and the reason of a close are lost",
+    file: "internal/session/asEffectSocket.ts",
+    find: "      this.event ??= event\n",
+    replace: ""
+  },
+  {
+    name: "socket: a write that waits for a connection outlives its writer's scope",
+    file: "internal/session/diallingSocket.ts",
+    find: "    for (const wake of Array.from(this.dialling.waiting)) wake(this)\n",
+    replace: ""
+  },
+  {
+    name: "socket: a write goes to a connection whose scope has ended",
+    file: "internal/session/diallingSocket.ts",
+    find: "    if (this.link === link) this.link = undefined\n",
+    replace: ""
+  },
+  {
+    name: "socket: a client's reset is an error for its server",
+    file: "internal/server/socketServer.ts",
+    find: "lossCloses: true",
+    replace: "lossCloses: false"
+  },
+  {
+    name: "socket: clients that come before run are sent away by it",
+    file: "internal/server/socketServer.ts",
+    find: "Effect.as(this.running.await, this.serve(connection))",
+    replace: "Effect.as(this.running.await, Effect.void)"
+  },
+  {
+    name: "socket: handlers outlive their run",
+    file: "internal/server/socketServer.ts",
+    find: "Fiber.interruptAll(Array.from(this.fibers))",
+    replace: "Effect.void"
+  },
+  {
+    name: "socket: a server's end waits for clients that nobody serves",
+    file: "internal/server/socketServer.ts",
+    find: "      Effect.as(draining, connection.abort),\n",
+    replace: ""
+  },
+  {
+    name: "socket: a server's connection outlives the scope of its reader",
+    file: "internal/server/socketServer.ts",
+    find: "Effect.suspend(() => link.connection.writer.close)",
+    replace: "Effect.void"
   }
 ]
 
 const root = resolve(import.meta.dirname, "..")
 
-/** Which laws are to notice it: those of exchanges, or those of streams. */
-const commandOf = ({ file }: Fault) => (file.startsWith("internal/exchange/") ? "--check-exchange" : "--check")
+type Command = "--check" | "--check-exchange" | "--check-sockets"
+
+/** Which laws are to notice it: those of exchanges, of sockets for Effect's own programs, or of streams. */
+const commandOf = ({ file, name }: Fault): Command => {
+  if (file.startsWith("internal/exchange/")) return "--check-exchange"
+  return name.startsWith("socket: ") ? "--check-sockets" : "--check"
+}
 
 /** What exchanges are put on trial with. */
 const exchangeSubjects = "test/support/exchangeSubjects.ts"
 /** The laws of what is more than calls. */
 const exchangeScenarios = "test/support/exchangeScenarios.ts"
+/** The laws of sockets. */
+const socketLaws = "test/support/socketLaws.ts"
 
 /** How long a law waits in a faulty copy, where it may wait in vain. */
 const patience = "5 seconds"
@@ -480,6 +566,19 @@ const checkExchange = async (folder: string): Promise<void> => {
     await check(sound, { scenarios: 100, asItIs: true }).catch((error) =>
       findings.push({ law: name, found: String(error) })
     )
+  }
+  process.stdout.write(JSON.stringify(findings), () => process.exit(0))
+}
+
+/** Runs the laws of sockets on the copy in `folder`, and prints the violations as JSON. */
+const checkSockets = async (folder: string): Promise<void> => {
+  const laws: typeof SocketLaws = await import(join(folder, socketLaws))
+  process.stdout.write(loaded)
+  const findings: Array<Finding> = []
+  process.on("uncaughtException", (error) => findings.push({ law: "nothing is thrown", found: String(error) }))
+  for (const { check, name } of laws.socketLaws) {
+    const exit = await Effect.runPromise(Effect.exit(check))
+    if (Exit.isFailure(exit)) findings.push({ law: name, found: Cause.pretty(exit.cause) })
   }
   process.stdout.write(JSON.stringify(findings), () => process.exit(0))
 }
@@ -552,7 +651,8 @@ const copy = (workplace: string, name: string): string => {
   const folder = join(workplace, name)
   mkdirSync(folder)
   cpSync(join(root, "src"), join(folder, "src"), { recursive: true })
-  for (const file of ["package.json", exchangeSubjects, exchangeScenarios]) cpSync(join(root, file), join(folder, file))
+  for (const file of ["package.json", exchangeSubjects, exchangeScenarios, socketLaws])
+    cpSync(join(root, file), join(folder, file))
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
   return folder
 }
@@ -568,7 +668,7 @@ const faulty = ({ file, find, replace }: Fault): { readonly source: string } | {
 
 const running = new Set<ChildProcess>()
 
-const run = (folder: string, command: "--check" | "--check-exchange"): Promise<ReadonlyArray<Finding>> =>
+const run = (folder: string, command: Command): Promise<ReadonlyArray<Finding>> =>
   new Promise((done, fail) => {
     const child = spawn(process.execPath, [import.meta.filename, command, folder], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -685,4 +785,5 @@ const insert = (table: string): void => {
 const [command, ...args] = process.argv.slice(2)
 if (command === "--check") await checkCopy(args[0]!)
 else if (command === "--check-exchange") await checkExchange(args[0]!)
+else if (command === "--check-sockets") await checkSockets(args[0]!)
 else await main(process.argv.slice(2))
