@@ -1,8 +1,9 @@
 /** Effect's RPC over `Connection.layerSocket` and `Server.layerSocketServer`. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Schedule, Scope, Stream } from "effect"
-import { openConnection, Server } from "effect-byte-streams"
+import { openConnection, Server, StreamError } from "effect-byte-streams"
 import { RpcClientError } from "effect/rpc"
+import type { Socket } from "effect/socket"
 import { logged } from "../support/logged.ts"
 import { client, layerServer, Seen, serializations } from "../support/rpc.ts"
 import { overSockets } from "../support/sockets.ts"
@@ -234,3 +235,34 @@ for (const { kind, network, place } of overSockets) {
     })
   }
 }
+
+describe("RPC and a certificate that is not trusted", () => {
+  const tls = overSockets.find(({ kind }) => kind === "TLS")!
+  const [, ndjson] = serializations[0]
+
+  it.live("calls fail with its error, it is tried again, and a policy that looks at the error ends that", () =>
+    Effect.gen(function* () {
+      const at = yield* tls.place
+      yield* Layer.build(
+        Layer.provideMerge(layerServer(new Seen()), at.listen({ onHandshakeError: () => Effect.void }))
+      )
+      const seen: Array<string> = []
+      const wrong = ({ reason }: Socket.SocketError) =>
+        reason._tag === "SocketOpenError" && reason.cause instanceof StreamError.TlsFailed
+          ? reason.cause.kind
+          : reason._tag
+      const retryPolicy = Schedule.spaced("5 millis").pipe(
+        Schedule.setInputType<Socket.SocketError>(),
+        Schedule.tap(({ input }) => Effect.sync(() => void seen.push(wrong(input)))),
+        Schedule.while(() => seen.length < 3)
+      )
+      const distrustful = yield* client({ ...at.dial(), tls: { serverName: "localhost" } }, { retryPolicy })
+      yield* eventually("it has given up", () => seen.length === 3)
+      yield* turns(20)
+      assert.deepStrictEqual(seen, ["Certificate", "Certificate", "Certificate"])
+      const failed = yield* within("a call", Effect.flip(distrustful.echo({ text: "anybody?" })))
+      assert(failed.reason._tag === "SocketOpenError")
+      assert.deepInclude(failed.reason.cause, { _tag: "TlsFailed", kind: "Certificate" })
+    }).pipe(Effect.scoped, Effect.provide([tls.network, ndjson]))
+  )
+})
