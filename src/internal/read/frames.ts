@@ -98,8 +98,8 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     const { buffer, cursor } = this
     const value = progress.advance(buffer.segments, cursor)
     this.size = progress.offset
-    // found again, should it be asked for again
-    if (value === stop && cursor.fault !== undefined) buffer.partial = undefined
+    // found again, should it be asked for again: whoever waited for it may be gone before it is taken
+    if (value !== stop || cursor.fault !== undefined) buffer.partial = undefined
     return value
   }
 

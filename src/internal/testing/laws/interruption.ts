@@ -187,15 +187,23 @@ const at = (point: Interruption.Point | undefined): string =>
       ? `interrupted before step ${point.step}`
       : `interrupted where it ${point.when === "waiting" ? "waits" : "is suspended"} after step ${point.step}`
 
-const lawOfReads = (name: string, statement: string, readings: ReadonlyArray<Reading>): Law =>
+/** `readOn`: how those read on who come after the one that was interrupted, one after the other. */
+const lawOfReads = (
+  name: string,
+  statement: string,
+  readings: ReadonlyArray<Reading>,
+  readOn: ReadonlyArray<"by the same read" | "by others"> = ["by others"]
+): Law =>
   law(
     name,
     statement,
     (connect) =>
       Effect.forEach(
         readings,
-        ({ name, read }) =>
-          everywhere((point) =>
+        ({ name, read }, number) => {
+          // one after the other, and with the next read the other way round
+          let turn = number
+          return everywhere((point) =>
             Effect.scoped(
               Effect.gen(function* () {
                 const ends = yield* connect()
@@ -210,13 +218,17 @@ const lawOfReads = (name: string, statement: string, readings: ReadonlyArray<Rea
                 yield* holds(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause), () =>
                   Exit.isFailure(exit) ? `${name}, ${at(point)}: ${describe(exit.cause)}` : ""
                 )
-                const rest = yield* succeeds(`reading on after ${name}, ${at(point)}`, receive(reader, 100))
-                yield* areBytes(`${name}, ${at(point)}, and the rest`, concat([...got, rest]), all)
+                const by = readOn[turn++ % readOn.length]!
+                const others = Effect.map(receive(reader, 100), note)
+                const rest = by === "by others" ? others : subject
+                yield* succeeds(`reading on ${by} after ${name}, ${at(point)}`, rest)
+                yield* areBytes(`${name}, ${at(point)}, and the rest`, concat(got), all)
                 yield* finishes("the writes", sending)
                 return points
               })
             )
-          ),
+          )
+        },
         { discard: true }
       ),
     { oneWay: true }
@@ -231,7 +243,8 @@ const reads = lawOfReads(
 const messages = lawOfReads(
   "a read of a message that is interrupted, wherever, loses nothing and repeats nothing",
   "For every read of messages, and at every point at which a fiber can be interrupted: the messages it had read, and the bytes that the next reader reads, are what was sent.",
-  readingsOfMessages
+  readingsOfMessages,
+  ["by others", "by the same read"]
 )
 
 const writes = law(
