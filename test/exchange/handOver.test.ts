@@ -71,7 +71,7 @@ const everywhere = (source: Source) =>
   Effect.gen(function* () {
     const points = yield* trial(source, undefined)
     assert.isAbove(points.length, 10)
-    for (let seed = 0; seed < 3; seed++) {
+    for (let seed = 0; seed < 2; seed++) {
       for (const point of points) {
         const run = trial(source, point)
         yield* seed === 0 ? run : Effect.provideService(run, Scheduler.Scheduler, new Restless(seed))
@@ -189,6 +189,26 @@ describe("what is taken reaches the taker, or stays for the next, wherever the t
           { ...options, isLast: (answer: string) => answer === messages.at(-1) }
         )
         return yield* pullOf(client.stream("all"))
+      })
+    )
+  )
+
+  it.live.each([
+    ["one after the other", 1],
+    ["three at once", 3]
+  ] as const)("requests, by their handlers, of which serving is interrupted: %s", ([, concurrency]) =>
+    everywhere(
+      Effect.gen(function* () {
+        const { left, right } = yield* TestNetwork.pair()
+        yield* meanwhile(Effect.andThen(say(right, messages), right.writer.writeEof))
+        return (note) =>
+          Effect.andThen(
+            Exchange.serve(left, { request: line, response: line, concurrency }, (message) => {
+              note([message])
+              return Effect.as(Effect.yieldNow, undefined)
+            }),
+            Cause.done()
+          )
       })
     )
   )

@@ -57,6 +57,18 @@ const putOf = <Request, Response>(
   return (response, request) => put(response, get(request))
 }
 
+/** What a handler does, also where it throws instead. */
+const handlingOf = <Request, Response, E, R>(
+  handler: Handler<Request, Response, E, R>,
+  request: Request
+): ReturnType<Handler<Request, Response, E, R>> => {
+  try {
+    return handler(request)
+  } catch (error) {
+    return Effect.die(error)
+  }
+}
+
 /**
  * Handles requests until there are none. The next one is taken once there is room for its handler, so that a peer that asks
  * faster than it is answered is held back.
@@ -70,7 +82,10 @@ export const run = <Request, Response, E, R, E2, R2>(
   const { concurrency, inOrder, onFailure, put } = options
   const { response, writer } = output
 
-  /** Answers one request. `turn`: what is in front of its answers has been written. */
+  /**
+   * Answers one request, which is given to its handler here and now: in the step in which it was taken, so that no
+   * interruption comes between the two. `turn`: what is in front of its answers has been written.
+   */
   const answer = (
     request: Request,
     turn: Effect.Effect<void>
@@ -85,16 +100,13 @@ export const run = <Request, Response, E, R, E2, R2>(
         ),
         () => Effect.sync(() => (unwritten = true))
       )
-    const handled = Effect.flatMap(
-      Effect.suspend(() => handler(request)),
-      (answer) => {
-        if (answer === undefined) return turn
-        const writing = Stream.isStream(answer)
-          ? Stream.runForEachArray(answer as Stream.Stream<Response, E, R>, write)
-          : write([answer as Response])
-        return Effect.andThen(turn, writing)
-      }
-    )
+    const handled = Effect.flatMap(handlingOf(handler, request), (answer) => {
+      if (answer === undefined) return turn
+      const writing = Stream.isStream(answer)
+        ? Stream.runForEachArray(answer as Stream.Stream<Response, E, R>, write)
+        : write([answer as Response])
+      return Effect.andThen(turn, writing)
+    })
     if (onFailure === undefined) return handled
     return Effect.catchCause(handled, (cause) =>
       // a handler that is told to stop answers nothing
