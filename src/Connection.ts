@@ -29,6 +29,7 @@ import { checkedDuplex, DuplexTransport } from "./internal/transport/duplex.ts"
 import { checkedPair, PairTransport } from "./internal/transport/pair.ts"
 import type * as InternalClosing from "./internal/session/closing.ts"
 import * as Relay from "./internal/session/relay.ts"
+import { Pending } from "./internal/base/pending.ts"
 import * as Services from "./internal/base/tags.ts"
 import * as NetworkOptions from "./internal/base/networkOptions.ts"
 import * as SessionOptions from "./internal/session/options.ts"
@@ -364,6 +365,14 @@ const acquire = <E, R>(
     return acquireConnection(Effect.map(transport, (transport) => new SessionConnection(transport, options, services)))
   })
 
+/** A transport that takes streams over. Once it has, an interruption ends them: nobody else would. */
+const made = (make: () => Transport): Effect.Effect<Transport> =>
+  Effect.contextWith((services: Context.Context<never>) => {
+    const transport = make()
+    Context.get(services, Pending)?.add(() => transport.abort())
+    return Effect.succeed(transport)
+  })
+
 /**
  * Opens a TCP connection, or a Unix socket with `path`: asyncio's `open_connection`. The scope owns the connection.
  *
@@ -467,7 +476,7 @@ export const openUnixConnection = (
 export const fromDuplex = (duplex: DuplexLike, options?: Options): Effect.Effect<Connection, never, Scope.Scope> =>
   acquire(
     "Connection.fromDuplex",
-    Effect.sync(() => new DuplexTransport(checkedDuplex("Connection.fromDuplex", duplex))),
+    made(() => new DuplexTransport(checkedDuplex("Connection.fromDuplex", duplex))),
     options
   )
 
@@ -530,7 +539,7 @@ export const fromPair = (
 ): Effect.Effect<Connection, never, Scope.Scope> =>
   acquire(
     "Connection.fromPair",
-    Effect.sync(() => new PairTransport(checkedPair("Connection.fromPair", pair))),
+    made(() => new PairTransport(checkedPair("Connection.fromPair", pair))),
     options
   )
 

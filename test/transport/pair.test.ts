@@ -6,6 +6,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process"
 import { PassThrough, Readable, Writable } from "node:stream"
 import { assertBytes } from "../support/assertBytes.ts"
 import { pattern, text } from "../support/bytes.ts"
+import { interruptBefore } from "../support/interruptBefore.ts"
 import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
 // ---------------------------------------------------------------------------
@@ -479,4 +480,28 @@ describe("wrong arguments", () => {
       }
     })
   )
+})
+
+describe("an end that is made, and interrupted at any step", () => {
+  const kinds: ReadonlyArray<readonly [string, (stream: PassThrough) => Effect.Effect<unknown, never, Scope.Scope>]> = [
+    ["two streams", (stream) => Connection.fromPair({ readable: stream, writable: stream })],
+    ["a Duplex", (stream) => Connection.fromDuplex(stream)]
+  ]
+  for (const [what, make] of kinds) {
+    it.live(`leaves ${what} alone, or ends them`, () =>
+      Effect.gen(function* () {
+        let ended = 0
+        for (let step = 1; ; step++) {
+          const stream = new PassThrough()
+          const exit = yield* interruptBefore(step, Effect.scoped(make(stream)))
+          if (Exit.isSuccess(exit)) break
+          if (stream.listenerCount("error") === 0) continue
+          ended++
+          // a close that has begun listens to its peer for a while
+          yield* eventually(`step ${step}: it ends`, () => stream.destroyed)
+        }
+        assert.isAbove(ended, 0)
+      })
+    )
+  }
 })
