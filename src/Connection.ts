@@ -9,17 +9,22 @@
  *
  * - `openConnection`: a connection for as long as a scope, such as one request or one session. The usual way.
  * - `layerConnection`, `layerConfig`: one connection for as long as a part of the application.
- * - `fromDuplex`, `fromPair`, `fromSocket`: streams that exist already. `fromTransport`: a transport of your own.
+ * - `fromDuplex`, `fromPair`, `fromSocket`, `fromWebStreams`: streams that exist already. `fromTransport`: a transport of
+ *   your own.
+ * - `fromProcess`: a child process. `stdio`: this process's own standard input and output.
  * - `TestNetwork.simulate`, `TestNetwork.pair`: tests without sockets.
  *
  * @stability unstable
  * @since 0.1.0
  */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type * as Channel from "effect/Channel"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { ChildProcessHandle } from "effect/process/ChildProcessSpawner"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as Argument from "./internal/base/argument.ts"
@@ -29,6 +34,7 @@ import { checkedDuplex, DuplexTransport } from "./internal/transport/duplex.ts"
 import { checkedPair, PairTransport } from "./internal/transport/pair.ts"
 import type * as InternalClosing from "./internal/session/closing.ts"
 import * as Relay from "./internal/session/relay.ts"
+import { exitTimeout } from "./internal/base/defaults.ts"
 import { Pending } from "./internal/base/pending.ts"
 import * as Services from "./internal/base/tags.ts"
 import * as NetworkOptions from "./internal/base/networkOptions.ts"
@@ -323,6 +329,90 @@ export interface WritableLike {
  */
 export interface DuplexLike extends ReadableLike, WritableLike {}
 
+/**
+ * The part of a web `ReadableStream` that is used: a stream to read.
+ *
+ * @see {@link fromWebStreams}, {@link WebWritableLike}
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
+export interface WebReadableLike {
+  /** Locks the stream, and returns its reader. Asked first for one with `mode: "byob"`, then for any. */
+  getReader(): {
+    /** The next piece, or the end. */
+    read(): Promise<{
+      /** Whether the stream has ended. */
+      readonly done: boolean
+      /** The piece, where the stream has not ended. */
+      readonly value?: unknown
+    }>
+    /** Tells the source that nobody will read on. */
+    cancel(reason?: unknown): Promise<void>
+  }
+  /** Whether somebody has the stream already. */
+  readonly locked: boolean
+}
+
+/**
+ * The part of a web `WritableStream` that is used: a stream to write.
+ *
+ * @see {@link fromWebStreams}, {@link WebReadableLike}
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
+export interface WebWritableLike {
+  /** Locks the stream, and returns its writer. */
+  getWriter(): {
+    /** Writes a chunk. Completes once the stream has passed the chunk on. */
+    write(chunk: Uint8Array<ArrayBuffer>): Promise<void>
+    /** Ends the stream behind everything written. */
+    close(): Promise<void>
+    /** Drops what was not passed on, and tells the other end that the stream is not complete. */
+    abort(reason?: unknown): Promise<void>
+    /** Completes with the end of the stream, and fails if the stream breaks. */
+    readonly closed: Promise<unknown>
+  }
+  /** Whether somebody has the stream already. */
+  readonly locked: boolean
+}
+
+/**
+ * A connection as two streams of the Web.
+ *
+ * @see {@link toWebStreams}
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
+export interface WebStreams {
+  /** The bytes that the peer sends. A stream of bytes, which gives `mode: "byob"`. */
+  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>
+  /** The bytes to send. Takes `Uint8Array`, every other view, `ArrayBuffer`, and text, which is sent as UTF-8. */
+  readonly writable: WritableStream<Uint8Array | ArrayBufferView | ArrayBuffer | string>
+}
+
+/**
+ * The options of `fromProcess`: those of every session, and how the process ends.
+ *
+ * @see {@link fromProcess}
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProcessOptions extends Options {
+  /**
+   * The time that the process is given to exit, once its input has ended with the scope. It is then sent `SIGTERM`, and
+   * `SIGKILL` after the same time again. Default 2 seconds.
+   */
+  readonly exitTimeout?: Duration.Input | undefined
+}
+
 // ---------------------------------------------------------------------------
 // constructors
 // ---------------------------------------------------------------------------
@@ -544,6 +634,223 @@ export const fromPair = (
   )
 
 /**
+ * A connection over two streams of the Web: one to read, one to write. The scope owns both.
+ *
+ * **When to use**
+ *
+ * For streams of a runtime other than Node, such as Deno's connections, Cloudflare's `connect()` and WebTransport, and
+ * for `TransformStream`s.
+ *
+ * **Details**
+ *
+ * - Both streams are locked, and stay so.
+ * - One chunk at a time is written, and the next one once the stream has passed the chunk on. So `flush` waits for that.
+ *   A reader that does not read stops the pulling: at most one piece is on its way then.
+ * - A stream of bytes (`type: "bytes"`) is read in pieces of 64 KiB at most, by a BYOB reader. Other streams are read in
+ *   the pieces that they have.
+ * - The halves end apart, and break apart, as with `fromPair`. A readable that fails is a `ConnectionLost` of reads,
+ *   behind what was read. A writable that fails is one of writes, as soon as it is known. The reason is the `cause`.
+ * - `close` closes the writable. Input that still arrives is thrown away for 2 seconds at most; then the readable is
+ *   cancelled.
+ * - An abort, and a failing scope, abort the writable and cancel the readable, with an error.
+ * - `startTls` is `Unsupported`. A chunk that is neither bytes nor text is a `ConnectionLost`. Its `cause` is a
+ *   `TypeError` that names the chunk. A stream that is locked already dies.
+ *
+ * **Gotchas**
+ *
+ * A web stream that fails drops the chunks in its own queue. So bytes that the other end had written may be missing in
+ * front of a loss.
+ *
+ * **Example** (Compressed bytes)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Connection } from "effect-byte-streams"
+ *
+ * const unzip = (compressed: ReadableStream<Uint8Array>) =>
+ *   Effect.gen(function* () {
+ *     const { readable, writable } = new DecompressionStream("gzip")
+ *     const { reader } = yield* Connection.fromWebStreams({ readable, writable: new WritableStream() })
+ *     void compressed.pipeTo(writable)
+ *     return yield* reader.readLineText
+ *   }).pipe(Effect.scoped)
+ *
+ * const compressed = new Blob(["one\ntwo\n"]).stream().pipeThrough(new CompressionStream("gzip"))
+ * console.log((await Effect.runPromise(unzip(compressed)))._tag) // => Some
+ * ```
+ *
+ * @see {@link toWebStreams} for the other way, {@link fromPair}
+ * @see `StreamReader.fromReadableStream` for a stream that is only read.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromWebStreams = (
+  streams: {
+    /** The stream to read. */
+    readonly readable: WebReadableLike
+    /** The stream to write. */
+    readonly writable: WebWritableLike
+  },
+  options?: Options
+): Effect.Effect<Connection, never, Scope.Scope> =>
+  acquire(
+    "Connection.fromWebStreams",
+    Effect.suspend(() => {
+      const { readable, writable } = checkedWebStreams("Connection.fromWebStreams", streams)
+      return Effect.flatMap(webStreams, ({ toTransport }) => made(() => toTransport(readable, writable)))
+    }),
+    options
+  )
+
+const checkedWebStreams = (
+  operation: string,
+  streams: { readonly readable: WebReadableLike; readonly writable: WebWritableLike }
+) => {
+  const { readable, writable } = Argument.record(operation, "streams", streams)
+  Argument.stream(operation, "readable", "a ReadableStream", readable, ["getReader"])
+  Argument.stream(operation, "writable", "a WritableStream", writable, ["getWriter"])
+  for (const [name, { locked }] of Object.entries({ readable, writable })) {
+    if (locked) throw new TypeError(`${operation}: ${name} must not be locked: somebody reads or writes it already`)
+  }
+  return { readable, writable }
+}
+
+/**
+ * A connection to a child process of Effect's: its standard output is read, its standard input written. The scope ends
+ * the process.
+ *
+ * **When to use**
+ *
+ * For a program that is spoken to by its pipes, such as a language server. Use `fromPair` for a process that was started
+ * with `node:child_process`.
+ *
+ * **Details**
+ *
+ * - The end of the output is the end of the stream if the process exited with code 0, or goes on for a second. Otherwise
+ *   it is a `ConnectionLost` (`Reset`), behind everything that the process said. Its code is `ERR_PROCESS_EXIT`. The
+ *   `cause` names the exit code, or has the signal.
+ * - A process that does not read its input fails writes with `ConnectionLost` (`BrokenPipe`). Its output is read to the
+ *   end.
+ * - `close` and `writeEof` end the input, behind everything written.
+ * - A scope that succeeds closes the connection, and gives the process `exitTimeout` to exit by itself. It then sends
+ *   `SIGTERM`, and `SIGKILL` after the same time again.
+ * - An abort, and a failing scope, send `SIGTERM` at once, before the input ends: the process must not take the input for
+ *   complete.
+ * - `flush` waits until Node has room for more: up to 16 KiB may lie there yet. `startTls` is `Unsupported`.
+ *
+ * **Gotchas**
+ *
+ * - A process writes its errors elsewhere: read `handle.stderr`, or start the process with `stderr: "inherit"` or
+ *   `"ignore"`. One whose errors are not read stands still after some 100 KB.
+ * - Nobody else may read `handle.stdout`, or run a stream into `handle.stdin`.
+ *
+ * **Example** (A process that counts)
+ *
+ * ```ts
+ * import { NodeServices } from "@effect/platform-node"
+ * import { Effect } from "effect"
+ * import { ChildProcess } from "effect/process"
+ * import { Connection } from "effect-byte-streams"
+ *
+ * const program = Effect.gen(function* () {
+ *   const process = yield* ChildProcess.make("wc", ["-c"], { stderr: "inherit" })
+ *   const { reader, writer } = yield* Connection.fromProcess(process)
+ *   yield* writer.write("hello")
+ *   yield* writer.writeEof
+ *   return new TextDecoder().decode(yield* reader.readLine).trim()
+ * })
+ *
+ * console.log(await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(NodeServices.layer)))) // => 5
+ * ```
+ *
+ * @see {@link stdio} for the other side, {@link fromPair}
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromProcess = (
+  handle: ChildProcessHandle,
+  options?: ProcessOptions
+): Effect.Effect<Connection, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    const operation = "Connection.fromProcess"
+    if (typeof handle !== "object" || handle === null || !("exitCode" in handle) || !("stdin" in handle)) {
+      throw Argument.wrongType(operation, "handle", "a ChildProcessHandle", handle)
+    }
+    const time = options?.exitTimeout
+    const bound = time === undefined ? exitTimeout : Argument.duration(operation, "exitTimeout", time)
+    return acquire(
+      operation,
+      Effect.flatMap(childProcess, ({ open }) => open(handle, bound)),
+      options
+    )
+  })
+
+/**
+ * A connection over this process's own standard input and output. The scope owns both.
+ *
+ * **When to use**
+ *
+ * For a program that another one starts and speaks to, such as a language server, and for a filter.
+ *
+ * **Details**
+ *
+ * - It is `fromPair` over `process.stdin` and `process.stdout`, and behaves so. It does not go through Effect's `Stdio`,
+ *   whose `stdin` keeps a process that is done for as long as its input is open.
+ * - `close` and `writeEof` end the standard output. A peer that reads by a pipe of the shell sees that when the process
+ *   exits, and others at once.
+ * - An abort drops what is unsent. The system knows no reset of it: a program that fails must exit with another code
+ *   than 0, as `NodeRuntime.runMain` does. `fromProcess` takes that for a loss.
+ * - Once the scope has ended, open input does not keep the process.
+ *
+ * **Gotchas**
+ *
+ * - Nobody else may write to the standard output. Effect's loggers do so by default: log to the standard error, with
+ *   `Logger.withConsoleError`.
+ * - A process has one standard input: a second connection finds it at its end.
+ *
+ * **Example** (A filter)
+ *
+ * ```ts no-run
+ * import { NodeRuntime } from "@effect/platform-node"
+ * import { Effect, Option } from "effect"
+ * import { Connection } from "effect-byte-streams"
+ *
+ * const filter = Effect.gen(function* () {
+ *   const { reader, writer } = yield* Connection.stdio()
+ *   for (let line = yield* reader.readLineText; Option.isSome(line); line = yield* reader.readLineText) {
+ *     yield* writer.write(`${line.value.toUpperCase()}\n`)
+ *   }
+ * })
+ *
+ * NodeRuntime.runMain(Effect.scoped(filter))
+ * ```
+ *
+ * @see {@link fromProcess} for the other side, {@link fromPair}
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
+export const stdio = (options?: Options): Effect.Effect<Connection, never, Scope.Scope> =>
+  acquire(
+    "Connection.stdio",
+    made(() => {
+      const { process } = globalThis as {
+        readonly process?: { readonly stdin?: ReadableLike; readonly stdout?: WritableLike }
+      }
+      if (process?.stdin === undefined || process.stdout === undefined) {
+        throw new Error("Connection.stdio: this runtime has no process.stdin and process.stdout")
+      }
+      return new PairTransport(checkedPair("Connection.stdio", { readable: process.stdin, writable: process.stdout }))
+    }),
+    options
+  )
+
+/**
  * A connection over one of Effect's own sockets (`effect/socket/Socket`). The scope owns it.
  *
  * **When to use**
@@ -691,6 +998,119 @@ const makeSocketFor = (operation: string, input: OpenOptions): Effect.Effect<Soc
   })
 
 /**
+ * The connection as two streams of the Web.
+ *
+ * **When to use**
+ *
+ * For what takes web streams: the body of a `Response`, `CompressionStream`, `pipeTo`. Within Effect `StreamReader.stream`
+ * and `StreamWriter.sink` do the same.
+ *
+ * **Details**
+ *
+ * - Nothing is read ahead: bytes that were not taken stay in the connection's reader. Each pull is one read. So nobody
+ *   else may read meanwhile (`StreamBusy`).
+ * - A write completes once the connection has taken the chunk, and waits above the high-water mark. The memory is the
+ *   caller's again then.
+ * - `writable.close()` sends everything written, and half-closes. `writable.abort(reason)` resets the connection.
+ * - `readable.cancel(reason)` ends the reading. Bytes that were read for nobody go back to the connection's reader.
+ * - Once both streams are over the connection is closed. Otherwise its scope ends it.
+ * - A read that fails fails the readable, and a write that fails fails the writable. A connection that breaks fails the
+ *   writable as soon as it is known. The reason is the error itself, such as `ConnectionLost`.
+ * - A chunk that is neither bytes nor text fails the writable with a `TypeError`, and resets the connection: what was sent
+ *   must not look complete.
+ *
+ * **Example** (The body of a response)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Connection } from "effect-byte-streams"
+ * import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+ *
+ * const program = Effect.gen(function* () {
+ *   const { left, right } = yield* TestNetwork.pair()
+ *   const { readable } = yield* Connection.toWebStreams(left)
+ *   yield* right.writer.write("from a connection")
+ *   yield* right.writer.close
+ *   return yield* Effect.promise(() => new Response(readable).text())
+ * })
+ *
+ * console.log(await Effect.runPromise(Effect.scoped(program))) // => from a connection
+ * ```
+ *
+ * @see {@link fromWebStreams} for the other way, {@link toChannel}
+ *
+ * @stability unstable
+ * @category combinators
+ * @since 0.1.0
+ */
+export const toWebStreams = (self: Connection): Effect.Effect<WebStreams> =>
+  Effect.flatMap(asWebStreams, (module) =>
+    Effect.contextWith((services: Context.Context<never>) => Effect.sync(() => module.toWebStreams(self, services)))
+  )
+
+/**
+ * The connection as one of Effect's channels: what comes in is written, what the peer sends comes out.
+ *
+ * **When to use**
+ *
+ * For `Stream.pipeThroughChannelOrFail`, and for codecs that are channels. `StreamReader.stream` and
+ * `StreamWriter.sink` are simpler where only one direction is a stream; `StreamReader.frames` and
+ * `StreamWriter.frameSink` have messages.
+ *
+ * **Details**
+ *
+ * - The end of the input is sent behind it (`writeEof`). The channel ends with the peer's output.
+ * - Input that fails ends the channel at once, with its error. The connection is left as it is: a scope that fails resets
+ *   it.
+ * - A write that fails does not end the channel at once: what the peer has said is still read. The channel then fails
+ *   with the error of the write, where it would have ended.
+ * - Bytes that the consumer does not take stay in the connection's reader. A consumer that leaves early stops the input.
+ *   The connection stays open, and its scope ends it.
+ *
+ * **Example** (Through an echo server)
+ *
+ * ```ts
+ * import { Channel, Effect, Stream } from "effect"
+ * import { Connection, StreamReader, StreamWriter } from "effect-byte-streams"
+ * import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+ *
+ * const echo = ({ reader, writer }: Connection.Connection) =>
+ *   Effect.andThen(Stream.run(StreamReader.stream(reader), StreamWriter.sink(writer)), writer.writeEof)
+ *
+ * const program = Effect.gen(function* () {
+ *   const { left, right } = yield* TestNetwork.pair()
+ *   yield* Effect.forkChild(echo(right))
+ *   const channel = Channel.unwrap(Connection.toChannel(left))
+ *   return yield* Stream.make("there", " and ", "back").pipe(
+ *     Stream.encodeText,
+ *     Stream.pipeThroughChannelOrFail(channel),
+ *     Stream.decodeText,
+ *     Stream.mkString
+ *   )
+ * })
+ *
+ * console.log(await Effect.runPromise(Effect.scoped(program))) // => there and back
+ * ```
+ *
+ * @see {@link toWebStreams}, `StreamReader.stream`, `StreamWriter.sink`
+ *
+ * @stability unstable
+ * @category combinators
+ * @since 0.1.0
+ */
+export const toChannel = <IE = never>(
+  self: Connection
+): Effect.Effect<
+  Channel.Channel<
+    NonEmptyReadonlyArray<Uint8Array>,
+    ReadError | WriteError | IE,
+    void,
+    NonEmptyReadonlyArray<Uint8Array>,
+    IE
+  >
+> => Effect.map(asChannel, (module) => module.toChannel<IE>(self))
+
+/**
  * The number of bytes that a relay has passed on.
  *
  * @see {@link relay}
@@ -750,6 +1170,12 @@ export const relay: (a: Connection, b: Connection) => Effect.Effect<Relayed, Rea
 const fromEffectSocket = lazily(() => import("./internal/transport/effectSocket.ts"))
 const asEffectSocket = lazily(() => import("./internal/session/asEffectSocket.ts"))
 const diallingSocket = lazily(() => import("./internal/session/diallingSocket.ts"))
+
+// as above: what only some programs need is loaded by those
+const webStreams = Effect.promise(() => import("./internal/transport/webStreams.ts"))
+const childProcess = Effect.promise(() => import("./internal/transport/process.ts"))
+const asWebStreams = Effect.promise(() => import("./internal/session/asWebStreams.ts"))
+const asChannel = Effect.promise(() => import("./internal/session/asChannel.ts"))
 
 // ---------------------------------------------------------------------------
 // layers

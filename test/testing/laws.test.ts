@@ -1,7 +1,6 @@
 /**
  * The laws of a byte stream, over everything here that claims to be one. A new kind of connection is one more entry.
  */
-import { describe, it } from "@effect/vitest"
 import { Deferred, Effect, Layer, type Scope } from "effect"
 import { Socket } from "effect/socket"
 import { Connection, type Network, NodeNetwork } from "effect-byte-streams"
@@ -10,27 +9,14 @@ import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import * as Net from "node:net"
 import { spawn } from "node:child_process"
 import { type Duplex, duplexPair, type DuplexOptions, PassThrough, type Readable, type Writable } from "node:stream"
-import { vi } from "vitest"
 import { has } from "../../src/internal/node/nodeInternals.ts"
 import { DuplexTransport } from "../../src/internal/transport/duplex.ts"
 import { PairTransport } from "../../src/internal/transport/pair.ts"
 import { toTransport } from "../../src/internal/transport/effectSocket.ts"
 import { authority, certificates } from "../support/certificates.ts"
+import { checkLaws, type Subject } from "../support/laws.ts"
 import { lend } from "../support/lending.ts"
 import { socketPath } from "../support/temporary.ts"
-
-// most of what the laws do is wait
-vi.setConfig({ maxConcurrency: 8, testTimeout: 120_000 })
-
-interface Subject {
-  readonly name: string
-  /** Connected transports, where there are any: they have laws of their own. */
-  readonly transports?: Effect.Effect<StreamLaws.Transports, unknown, Scope.Scope>
-  readonly pair: StreamLaws.MakePair<unknown>
-  /** Laws that do not apply, with the reason for each. */
-  readonly except?: Readonly<Record<string, string>>
-  readonly transportsExcept?: Readonly<Record<string, string>>
-}
 
 const host = "127.0.0.1"
 
@@ -246,14 +232,4 @@ const subjects: ReadonlyArray<Subject> = [
   }
 ]
 
-for (const { except, name, pair } of subjects) {
-  describe.concurrent(`ranks 39, 43: laws of streams: ${name}`, () => {
-    StreamLaws.suite(it, pair, { except })
-  })
-}
-
-for (const { name, transports, transportsExcept } of subjects.filter((subject) => subject.transports !== undefined)) {
-  describe.concurrent(`ranks 39, 43: laws of transports: ${name}`, () => {
-    StreamLaws.transportSuite(it, transports!, { except: transportsExcept })
-  })
-}
+checkLaws(subjects)

@@ -123,6 +123,9 @@ export const largeMemory = 16384
 /** Bytes. A part of a message, and a relay, read so many at a time: as many as Node does. */
 export const blockBytes = 65536
 
+/** Pieces. A stream that always has another one is asked for so many in a turn: then others have theirs. */
+export const maxPiecesInTurn = 64
+
 /** Times the limit of a budget. Up to there buffers go on that have less than their share. */
 export const maxOverLimit = 1.25
 
@@ -170,6 +173,22 @@ export const listenMillis = 100
 
 /** Milliseconds. A peer that has spoken, and then has said nothing for so long, is taken to wait for us. */
 export const quietMillis = 500
+
+// ---------------------------------------------------------------------------
+// processes
+// ---------------------------------------------------------------------------
+
+/** `exitTimeout`: long enough to write something away, and shorter than those wait who wait for us. */
+export const exitTimeout = Duration.seconds(2)
+
+/** A process that was killed by force is waited for so long: the system may hold it. */
+export const killTimeout = Duration.seconds(3)
+
+/**
+ * Milliseconds. The end of a process's output is told after so long, if the process goes on. One that has exited is known
+ * to have within few of them: the system tells of an exit behind the end of the output.
+ */
+export const exitNoticeMillis = 1000
 
 // ---------------------------------------------------------------------------
 // TLS

@@ -12,6 +12,9 @@ interface Meaning {
   readonly listening?: ListenFailed["kind"]
 }
 
+/** The code of a process that ended by itself, and not well. No system has one: Node says it with an event. */
+export const processExit = "ERR_PROCESS_EXIT"
+
 const meanings: Record<string, Meaning> = {
   ECONNRESET: { lost: "Reset", connecting: "Reset" },
   ECONNABORTED: { lost: "Reset" },
@@ -19,6 +22,7 @@ const meanings: Record<string, Meaning> = {
   ERR_STREAM_DESTROYED: { lost: "BrokenPipe" },
   ERR_STREAM_WRITE_AFTER_END: { lost: "BrokenPipe" },
   ESHUTDOWN: { lost: "BrokenPipe" },
+  [processExit]: { lost: "Reset" },
   ETIMEDOUT: { lost: "TimedOut", connecting: "Timeout" },
   EHOSTUNREACH: { lost: "Unreachable", connecting: "Unreachable" },
   ENETUNREACH: { lost: "Unreachable", connecting: "Unreachable" },
