@@ -1,5 +1,5 @@
 /** Clients and servers for the laws of exchanges. */
-import { Effect, Option, Stream } from "effect"
+import { Effect, Option, Schedule, Stream } from "effect"
 import type * as Connection from "../../src/Connection.ts"
 import * as Exchange from "../../src/Exchange.ts"
 import * as Frame from "../../src/Frame.ts"
@@ -121,6 +121,20 @@ const peer: ExchangeLaws.Subject = {
     )
 }
 
+/** The only one of connections that come and go. */
+const reconnecting: ExchangeLaws.Subject = {
+  ...pipelined,
+  client: (connection, { maxInFlight }) => {
+    let opened = false
+    const open = Effect.suspend(() => {
+      if (opened) return Effect.fail("there is no other")
+      opened = true
+      return Exchange.makePipelined<string, string>(connection, { request: line, response: line, maxInFlight })
+    })
+    return Effect.orDie(Exchange.makeReconnecting(open, { schedule: Schedule.recurs(0), whileDown: "fail" }))
+  }
+}
+
 /** The constructors of `Exchange`. */
 export const exchanges: ReadonlyArray<readonly [name: string, subject: ExchangeLaws.Subject]> = [
   ["makePipelined", pipelined],
@@ -132,5 +146,6 @@ export const exchanges: ReadonlyArray<readonly [name: string, subject: ExchangeL
 /** Other ways to call, and to be called. */
 export const otherExchanges: typeof exchanges = [
   ["makePipelined, by stream", byStream],
-  ["makePeer", peer]
+  ["makePeer", peer],
+  ["makeReconnecting, with one connection", reconnecting]
 ]

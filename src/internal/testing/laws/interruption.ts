@@ -187,13 +187,10 @@ const at = (point: Interruption.Point | undefined): string =>
       ? `interrupted before step ${point.step}`
       : `interrupted where it ${point.when === "waiting" ? "waits" : "is suspended"} after step ${point.step}`
 
-/** `readOn`: how those read on who come after the one that was interrupted, one after the other. */
-const lawOfReads = (
-  name: string,
-  statement: string,
-  readings: ReadonlyArray<Reading>,
-  readOn: ReadonlyArray<"by the same read" | "by others"> = ["by others"]
-): Law =>
+/** How those read on who come after the one that was interrupted. */
+const readOn = ["by others", "by the same read"] as const
+
+const lawOfReads = (name: string, statement: string, readings: ReadonlyArray<Reading>): Law =>
   law(
     name,
     statement,
@@ -243,8 +240,7 @@ const reads = lawOfReads(
 const messages = lawOfReads(
   "a read of a message that is interrupted, wherever, loses nothing and repeats nothing",
   "For every read of messages, and at every point at which a fiber can be interrupted: the messages it had read, and the bytes that the next reader reads, are what was sent.",
-  readingsOfMessages,
-  ["by others", "by the same read"]
+  readingsOfMessages
 )
 
 const writes = law(
