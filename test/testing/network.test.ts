@@ -3,7 +3,7 @@
  * happens to those who connect while the server cannot accept.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, type Layer, type Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, type Layer, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import {
   Connection,
@@ -20,6 +20,8 @@ import { text } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { deathOf } from "../support/exits.ts"
 import { startUnderClock as start, waits } from "../support/fibers.ts"
+import { interruptBefore } from "../support/interruptBefore.ts"
+import { eventuallyEffect, within } from "../support/wait.ts"
 
 type Services = Network.Network | TestNetwork.TestNetwork | Scope.Scope
 
@@ -413,6 +415,35 @@ describe("faults of connecting", () => {
 })
 
 describe("giving up", () => {
+  for (const [kind, tls] of [
+    ["plain", undefined],
+    [
+      "TLS",
+      { server: { identity: certificates.server.identity }, client: { ca: authority.cert, serverName: "localhost" } }
+    ]
+  ] as const) {
+    it.live(`a connect that is interrupted at whatever step leaves no connection, ${kind}`, () =>
+      Effect.gen(function* () {
+        const server = yield* startServer(
+          { port: 7, tls: tls?.server, onHandshakeError: () => Effect.void },
+          ({ reader }) => Effect.ignore(reader.readAll({ maxBytes: 1 }))
+        )
+        const session = Effect.scoped(openConnection({ port: 7, tls: tls?.client as never }))
+        // what is loaded once takes other steps
+        yield* session
+        let over = false
+        for (let step = 1; !over; step++) {
+          over = Exit.isSuccess(yield* within("it ends", interruptBefore(step, session)))
+          yield* eventuallyEffect(
+            `the connection interrupted before step ${step} ends`,
+            Effect.map(server.connections, (count) => count === 0),
+            3000
+          )
+        }
+      }).pipe(Effect.scoped, Effect.provide(TestNetwork.layer))
+    )
+  }
+
   it.effect("a connect that is interrupted leaves a server that sees a reset, at most", () =>
     Effect.gen(function* () {
       const seen = yield* Deferred.make<string>()

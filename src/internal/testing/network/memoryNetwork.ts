@@ -11,6 +11,7 @@ import * as Argument from "../../base/argument.ts"
 import * as Endpoint from "../../base/endpoint.ts"
 import { ConnectFailed } from "../../base/errors.ts"
 import * as NetworkOptions from "../../base/networkOptions.ts"
+import { Pending } from "../../base/pending.ts"
 import { firstPauseMillis, knockAgainMillis, maxPauseMillis } from "../../base/defaults.ts"
 import { connectTimedOut } from "../../connect/connectTimeout.ts"
 import * as HappyEyeballs from "../../connect/happyEyeballs.ts"
@@ -216,57 +217,61 @@ export class MemoryNetwork {
     const answer = this.answerOf(number, target)
     const to = target._tag === "Unix" ? machine : machines.at(machine, target.address)
     const isCut = () => machines.isCut(machine.name, to.name)
-    return Effect.callback<LinkEnd, ConnectAttempt>((end) => {
-      const attempt = { number, label, since: eventQueue.now }
-      this.attempts.add(attempt)
-      const resume: typeof end = (outcome) => {
-        this.attempts.delete(attempt)
-        end(outcome)
-      }
-      let link: Link | undefined
-      let givenUp = false
-      const knockAgain = (pause: number) =>
-        void eventQueue.at(eventQueue.now + pause, () => knock(Math.min(2 * pause, maxPauseMillis)))
-      const fail = (code: string, pause: number) => {
-        this.record(eventQueue, number, "refuse", `${label}: ${code}`)
-        eventQueue.at(eventQueue.now + back, () => {
-          // a refusal that got lost: the system asks once more
-          if (isCut()) knockAgain(pause)
-          else if (from.isThere()) resume(Effect.fail(failedAttempt(label, code)))
+    const connecting = (pending: Set<() => void> | undefined) =>
+      Effect.callback<LinkEnd, ConnectAttempt>((end) => {
+        const attempt = { number, label, since: eventQueue.now }
+        this.attempts.add(attempt)
+        const resume: typeof end = (outcome) => {
+          this.attempts.delete(attempt)
+          end(outcome)
+        }
+        let link: Link | undefined
+        let givenUp = false
+        const knockAgain = (pause: number) =>
+          void eventQueue.at(eventQueue.now + pause, () => knock(Math.min(2 * pause, maxPauseMillis)))
+        const fail = (code: string, pause: number) => {
+          this.record(eventQueue, number, "refuse", `${label}: ${code}`)
+          eventQueue.at(eventQueue.now + back, () => {
+            // a refusal that got lost: the system asks once more
+            if (isCut()) knockAgain(pause)
+            else if (from.isThere()) resume(Effect.fail(failedAttempt(label, code)))
+          })
+        }
+        const knock = (pause: number) => {
+          if (givenUp || !from.isThere()) return
+          if (answer === "Timeout") return
+          if (isCut() || to.isDown) return knockAgain(pause)
+          if (answer === "Unreachable") return fail("EHOSTUNREACH", pause)
+          const bound = answer === "Refused" ? undefined : to.listeners.find(target)
+          if (bound === undefined) {
+            return fail(
+              target._tag === "Unix" && answer === undefined ? to.listeners.missing(target.path) : "ECONNREFUSED",
+              pause
+            )
+          }
+          if (bound.full) {
+            onFull?.()
+            return knockAgain(pause)
+          }
+          link = wire.link(number, eventQueue, info(), { client: machine, server: to })
+          link.record("client", { kind: "connect", detail: label })
+          const { client, server } = link
+          server.out.onArrival(() => {
+            if (!from.isThere()) return
+            pending?.add(() => client.abort())
+            resume(Effect.succeed(client))
+          }, eventQueue.now + back)
+          bound.knock(link, wire.fault(number, "AcceptError"))
+        }
+        const pause = target._tag === "Unix" ? firstPauseMillis : knockAgainMillis
+        eventQueue.at(eventQueue.now + there, () => knock(pause))
+        return Effect.sync(() => {
+          givenUp = true
+          this.attempts.delete(attempt)
+          link?.client.abort()
         })
-      }
-      const knock = (pause: number) => {
-        if (givenUp || !from.isThere()) return
-        if (answer === "Timeout") return
-        if (isCut() || to.isDown) return knockAgain(pause)
-        if (answer === "Unreachable") return fail("EHOSTUNREACH", pause)
-        const bound = answer === "Refused" ? undefined : to.listeners.find(target)
-        if (bound === undefined) {
-          return fail(
-            target._tag === "Unix" && answer === undefined ? to.listeners.missing(target.path) : "ECONNREFUSED",
-            pause
-          )
-        }
-        if (bound.full) {
-          onFull?.()
-          return knockAgain(pause)
-        }
-        link = wire.link(number, eventQueue, info(), { client: machine, server: to })
-        link.record("client", { kind: "connect", detail: label })
-        const { client, server } = link
-        server.out.onArrival(() => {
-          if (from.isThere()) resume(Effect.succeed(client))
-        }, eventQueue.now + back)
-        bound.knock(link, wire.fault(number, "AcceptError"))
-      }
-      const pause = target._tag === "Unix" ? firstPauseMillis : knockAgainMillis
-      eventQueue.at(eventQueue.now + there, () => knock(pause))
-      return Effect.sync(() => {
-        givenUp = true
-        this.attempts.delete(attempt)
-        link?.client.abort()
       })
-    })
+    return Effect.flatMap(Effect.service(Pending), connecting)
   }
 
   private answerOf(number: number, target: Target): "Refused" | "Timeout" | "Unreachable" | undefined {
