@@ -390,8 +390,9 @@ export const layerServer = <E, R>(
  * - The socket of a client is that of `Connection.makeSocket`, with these differences. It is connected from the
  *   beginning, and once. A loss is a close with code 1006, and the reason says how it came about: Effect's RPC takes any
  *   other failure for a defect. `upgrade` is `startTls` as the server.
- * - A handler has the services of the program that called `run`, and those of its connection, such as `Connection` for
- *   the certificate of the client. It has no span, unless it begins one.
+ * - A handler has the services of the program that called `run`, and those of its connection. The type of `run` knows
+ *   nothing of the latter: `Effect.serviceOption(Connection.Connection)` has the certificate of the client. A handler has
+ *   no span, unless it begins one.
  * - The end of the reader's scope, or of the handler, closes the connection: everything written is sent, for
  *   `closeTimeout` at most.
  * - The end of the layer ends the server as `Server.shutdown` does. Clients that wait for `run` are reset.
@@ -402,6 +403,9 @@ export const layerServer = <E, R>(
  *
  * Tearing down a program of Effect's interrupts its handlers before this server knows of it. `Server.shutdown`, called
  * first, stops accepting, and gives them time.
+ *
+ * Bytes that came before `upgrade` fail it, also those of a handshake: a server upgrades first, and then lets its client
+ * begin. The option `tls` is for connections that begin with TLS.
  *
  * **Example** (Remote procedure calls)
  *

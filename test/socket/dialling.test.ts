@@ -1,17 +1,18 @@
 /** `Connection.makeSocket`: what a socket that dials anew promises to those who are written against Effect's sockets. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Duration, Effect, Exit, Fiber, Layer, Schedule, Scope } from "effect"
-import { BufferBudget, Connection, Network, NodeNetwork } from "effect-byte-streams"
+import { BufferBudget, Connection, Network, NodeNetwork, Server } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Socket } from "effect/socket"
 import { TestClock } from "effect/testing"
 import { pattern } from "../support/bytes.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { FakeTransport } from "../support/fakeTransport.ts"
+import { interruptBefore } from "../support/interruptBefore.ts"
 import { closedPort, type RawPeer, serveRaw } from "../support/rawPeer.ts"
 import { echo, everywhere, pullText, served, why } from "../support/sockets.ts"
 import { socketPath } from "../support/temporary.ts"
-import { eventually, turns, within } from "../support/wait.ts"
+import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
 /** A socket for a raw peer that listens, over TCP and over Unix sockets. */
 const raw = (
@@ -431,6 +432,42 @@ describe("Connection.makeSocket", () => {
       assert.isAtLeast(Duration.toMillis(took), 1900)
       assert.isBelow(Duration.toMillis(took), 3500)
     }).pipe(Effect.scoped, Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live(
+    "an acquisition that is interrupted at whatever step leaves no connection, and nothing that writes go to",
+    () =>
+      Effect.gen(function* () {
+        const received: Array<string> = []
+        const server = yield* served(
+          { listen: (options) => Server.layerSocketServer({ port: 7000, ...options }), dial: () => ({}) },
+          (socket) =>
+            Effect.scoped(
+              Effect.gen(function* () {
+                const pull = yield* Socket.readerString(socket)
+                while (true) received.push((yield* pull).join(""))
+              })
+            ).pipe(Effect.ignore)
+        )
+        const socket = yield* Connection.makeSocket({ port: 7000 })
+        const writer = yield* socket.writer
+        const session = Effect.scoped(Effect.andThen(socket.reader, Effect.as(Effect.yieldNow, "acquired")))
+        let over = false
+        let step = 0
+        while (!over) {
+          const exit = yield* within("the session", interruptBefore(++step, session))
+          over = Exit.isSuccess(exit)
+          yield* eventuallyEffect(
+            "nobody is served",
+            Effect.map(server.connections, (count) => count === 0)
+          )
+          const writing = yield* Effect.forkChild(writer.write(`behind step ${step}`), { startImmediately: true })
+          assert.strictEqual(writing.pollUnsafe(), undefined, `interrupted before step ${step}`)
+          yield* within("the next connection", Effect.scoped(Effect.andThen(socket.reader, Fiber.join(writing))))
+          yield* eventually("it arrives", () => received.at(-1) === `behind step ${step}`)
+        }
+        assert.isAbove(step, 10)
+      }).pipe(Effect.scoped, Effect.provide(TestNetwork.layer))
   )
 
   it.effect("wrong options die when it is made", () =>

@@ -1,0 +1,159 @@
+/** `upgrade` of Effect's own sockets: STARTTLS, under pulls and writes that go on. */
+import { assert, describe, it } from "@effect/vitest"
+import { Connection, openConnection } from "effect-byte-streams"
+import { Deferred, Effect, Exit, Fiber, Option, Redacted, Scope } from "effect"
+import type { Socket } from "effect/socket"
+import { pattern } from "../support/bytes.ts"
+import { authority, certificates } from "../support/certificates.ts"
+import { backTo, held } from "../support/descriptors.ts"
+import { echo, overSockets, pullText, served, why } from "../support/sockets.ts"
+import { turns, within } from "../support/wait.ts"
+
+const identity = { cert: certificates.server.cert, key: Redacted.make(certificates.server.key) }
+const trust = { ca: authority.cert, servername: "localhost" }
+const never: Effect.Effect<never> = Effect.never
+
+for (const { kind, network, place } of overSockets.filter(({ kind }) => kind !== "TLS")) {
+  describe(`upgrade of a socket, over ${kind}`, () => {
+    it.live(
+      "a pull that waits goes on behind it, and writes that begin meanwhile go out encrypted, in their order",
+      () =>
+        Effect.gen(function* () {
+          const at = yield* place
+          const heard = yield* Deferred.make<string>()
+          /** All at once, on one side: a pull, the upgrade, and writes. */
+          const busy = (socket: Socket.Socket, options: Socket.TlsUpgradeOptions) =>
+            Effect.gen(function* () {
+              const writer = yield* socket.writer
+              const { pull, upgrade } = yield* socket.reader
+              const pulling = yield* Effect.forkChild(pullText(pull, 11), { startImmediately: true })
+              const upgrading = yield* Effect.forkChild(upgrade(options), { startImmediately: true })
+              const writing = yield* Effect.forkChild(
+                Effect.andThen(writer.write("one, "), writer.writeAll(["two", ", 3"])),
+                { startImmediately: true }
+              )
+              assert.strictEqual(upgrading.pollUnsafe(), undefined)
+              assert.strictEqual(writing.pollUnsafe(), undefined)
+              yield* within("the upgrade", Fiber.join(upgrading))
+              yield* within("the writes", Fiber.join(writing))
+              return yield* within("what the other side says", Fiber.join(pulling))
+            })
+          yield* served(at, (socket) =>
+            Effect.scoped(Effect.flatMap(busy(socket, identity), (text) => Deferred.succeed(heard, text)))
+          )
+          const socket = yield* Connection.makeSocket(at.dial())
+          assert.strictEqual(yield* busy(socket, trust), "one, two, 3")
+          assert.strictEqual(yield* within("what the server hears", Deferred.await(heard)), "one, two, 3")
+        }).pipe(Effect.scoped, Effect.provide(network))
+    )
+
+    it.live("plain bytes that were read ahead fail it, and the connection", () =>
+      Effect.gen(function* () {
+        const at = yield* place
+        const seen = yield* Deferred.make<ReadonlyArray<Socket.SocketError>>()
+        yield* served(at, (socket) =>
+          Effect.scoped(
+            Effect.gen(function* () {
+              const { pull, upgrade } = yield* socket.reader
+              // the request to upgrade, and what somebody has put behind it
+              assert.strictEqual(yield* pullText(pull, 8), "STARTTLS")
+              const connection = Option.getOrThrow(yield* Effect.serviceOption(Connection.Connection))
+              while ((yield* connection.reader.buffered) === 0) yield* Effect.sleep(1)
+              yield* Deferred.succeed(seen, [yield* Effect.flip(upgrade(identity)), yield* Effect.flip(pull)])
+            })
+          )
+        )
+        const client = yield* openConnection(at.dial())
+        yield* client.writer.write("STARTTLS")
+        yield* client.writer.flush
+        yield* turns(10)
+        yield* client.writer.write("injected")
+        const [upgrade, pull] = yield* within("the upgrade", Deferred.await(seen))
+        assert(upgrade!.reason._tag === "SocketUpgradeError")
+        assert.deepInclude(upgrade!.reason.cause, { _tag: "TlsFailed", kind: "InjectedPlaintext" })
+        assert.strictEqual(pull, upgrade)
+        yield* within("the client is told", client.closed)
+      }).pipe(Effect.scoped, Effect.provide(network))
+    )
+
+    it.live("a server may ask for a certificate, and a client shows one", () =>
+      Effect.gen(function* () {
+        const at = yield* place
+        const asking = { ...identity, ca: authority.cert, requestCert: true }
+        yield* served(at, (socket) => Effect.ignore(echo(socket, asking)))
+        const session = (options: Socket.TlsUpgradeOptions) =>
+          Effect.scoped(
+            Effect.gen(function* () {
+              const socket = yield* Connection.makeSocket(at.dial())
+              const writer = yield* socket.writer
+              const { pull, upgrade } = yield* socket.reader
+              yield* upgrade(options)
+              yield* writer.write("hello")
+              return yield* pullText(pull, 5)
+            })
+          )
+        const { cert, key } = certificates.client
+        const shown = { ...trust, cert, key: Redacted.make(key) }
+        assert.strictEqual(yield* within("with one", session(shown)), "hello")
+        const refused = yield* within("without one", Effect.flip(session(trust)))
+        assert.include(["SocketReadError", "SocketUpgradeError"], refused.reason._tag)
+      }).pipe(Effect.scoped, Effect.provide(network))
+    )
+
+    it.live("the end of the reader's scope behind it: 1006 first, and then all that was written", () =>
+      Effect.gen(function* () {
+        const at = yield* place
+        const sent = pattern(2_000_000)
+        yield* served(at, (socket) =>
+          Effect.gen(function* () {
+            const writer = yield* socket.writer
+            const scope = yield* Scope.make()
+            const { pull, upgrade } = yield* Scope.provide(socket.reader, scope)
+            yield* upgrade(identity)
+            yield* Effect.forkChild(writer.write(sent), { startImmediately: true })
+            const pulling = yield* Effect.forkChild(Effect.flip(pull), { startImmediately: true })
+            yield* Scope.close(scope, Exit.fail("failed"))
+            assert.strictEqual(why(yield* Fiber.join(pulling)), "close 1006")
+            return yield* never
+          }).pipe(Effect.scoped)
+        )
+        const socket = yield* Connection.makeSocket(at.dial())
+        const { pull, upgrade } = yield* socket.reader
+        yield* within("the upgrade", upgrade(trust))
+        const received: Array<Uint8Array> = []
+        const end = yield* within(
+          "all of it",
+          Effect.flip(
+            Effect.forever(Effect.map(pull, (chunks) => received.push(...(chunks as ReadonlyArray<Uint8Array>))))
+          )
+        )
+        assert.strictEqual(why(end), "close 1000")
+        assert.strictEqual(Buffer.concat(received).compare(sent), 0)
+      }).pipe(Effect.scoped, Effect.provide(network))
+    )
+
+    it.live("leaves nothing, whether it succeeds, fails, or is interrupted", () =>
+      Effect.gen(function* () {
+        const before = held()
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const at = yield* place
+            yield* served(at, (socket) => Effect.ignore(echo(socket, identity)), {
+              onHandlerError: () => Effect.void
+            })
+            for (let step = 0; step < 12; step++) {
+              const options = step % 3 === 0 ? { servername: "localhost" } : trust
+              const session = Effect.gen(function* () {
+                const socket = yield* Connection.makeSocket(at.dial())
+                const { upgrade } = yield* socket.reader
+                yield* Effect.raceFirst(upgrade(options), step % 3 === 1 ? turns(step) : never)
+              })
+              yield* within("the session", Effect.ignore(Effect.scoped(session)))
+            }
+          })
+        )
+        yield* backTo(before)
+      }).pipe(Effect.provide(network))
+    )
+  })
+}
