@@ -12,7 +12,8 @@ export const long = [
   "test/node/nodeInternals.test.ts",
   "test/node/descriptors.test.ts",
   "test/cluster/simulatedSeeds.test.ts",
-  "test/testing/lawsOfPeers.test.ts"
+  "test/testing/lawsOfPeers.test.ts",
+  "test/testing/hostLaws.test.ts"
 ]
 
 /** Clusters of processes, over databases, of which some are killed: `npm run test:cluster`. */

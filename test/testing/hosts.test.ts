@@ -1,6 +1,7 @@
 /** Hosts: machines that are cut off from each other and crash; what their connections, their clocks and their services do then. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, Queue, Ref } from "effect"
+import { TestClock } from "effect/testing"
 import { Network, openConnection, openUnixConnection, startServer, startUnixServer } from "effect-byte-streams"
 import * as Faults from "effect-byte-streams/testing/Faults"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
@@ -295,6 +296,24 @@ describe("a cut", () => {
     )
   )
 
+  it.effect("what was in flight when its sender broke off never arrives", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        const { far, near } = yield* connected("a", "b")
+        yield* near.writer.write("arrived")
+        yield* Effect.sleep(50)
+        yield* near.writer.write("in flight")
+        yield* near.writer.flush
+        yield* TestNetwork.cut("a", "b")
+        yield* near.abort
+        yield* TestNetwork.heal("a", "b")
+        yield* Effect.sleep("1 minute")
+        assert.strictEqual(yield* far.reader.buffered, 7)
+      }),
+      latency
+    )
+  )
+
   it.effect("others are not touched, and a second heal does nothing", () =>
     TestNetwork.simulate(
       Effect.gen(function* () {
@@ -563,6 +582,113 @@ describe("a crash", () => {
   )
 })
 
+type Side = "a" | "b"
+const sides: ReadonlyArray<Side> = ["a", "b"]
+const what = ["write", "write", "end", "close", "abort", "cut", "heal", "reset", "vanish", "start"] as const
+
+describe("property: cuts, crashes, and ends that are closed and broken off at any time", () => {
+  it.effect(
+    "what is read is a prefix, an end is only seen behind everything, and who speaks is told of what is gone",
+    () =>
+      forAll(
+        fc.record({
+          latency: fc.constantFrom(0, 7),
+          bandwidth: fc.constantFrom(undefined, 2000),
+          chunking: fc.constantFrom("asIs", "oneByte", "random" as const),
+          steps: fc.array(
+            fc.record({
+              wait: fc.constantFrom(0, 0, 1, 5, 20),
+              what: fc.constantFrom(...what),
+              side: fc.constantFrom(...sides),
+              size: fc.integer({ min: 1, max: 60 })
+            }),
+            { maxLength: 14 }
+          )
+        }),
+        ({ bandwidth, chunking, latency, steps }) =>
+          TestNetwork.simulate(
+            Effect.gen(function* () {
+              const { far, near } = yield* connected("a", "b")
+              const ends = { a: near, b: far }
+              const sent: Record<Side, Array<number>> = { a: [], b: [] }
+              const read: Record<Side, Array<number>> = { a: [], b: [] }
+              /** How a side has left: in good order, or not. */
+              const left: Partial<Record<Side, "ended" | "closed" | "gone">> = {}
+              const outcome: Partial<Record<Side, "end" | "lost">> = {}
+              const crashed = new Set<Side>()
+              /** Those that have made an end, whatever became of them then. */
+              const ended = new Set<Side>()
+              for (const side of sides) {
+                yield* Effect.forkScoped(
+                  Effect.gen(function* () {
+                    for (let part = yield* ends[side].reader.read(40); ; part = yield* ends[side].reader.read(40)) {
+                      if (part.length === 0) return void (outcome[side] = "end")
+                      read[side].push(...part)
+                    }
+                  }).pipe(Effect.catch(() => Effect.sync(() => void (outcome[side] ??= "lost"))))
+                )
+              }
+              for (const { side, size, wait, what } of steps) {
+                yield* Effect.sleep(wait)
+                const { abort, writer } = ends[side]
+                const isHere = !crashed.has(side) && left[side] === undefined
+                if (what === "write" && isHere && outcome[side] !== "lost") {
+                  const bytes = pattern(sent[side].length + size).subarray(sent[side].length)
+                  if (Exit.isSuccess(yield* Effect.exit(writer.write(bytes)))) sent[side].push(...bytes)
+                } else if (what === "end" && isHere) {
+                  left[side] = "ended"
+                  ended.add(side)
+                  yield* Effect.forkScoped(Effect.exit(writer.writeEof))
+                } else if (what === "close" && !crashed.has(side) && (isHere || left[side] === "ended")) {
+                  left[side] = "closed"
+                  ended.add(side)
+                  yield* Effect.forkScoped(writer.close)
+                } else if (what === "abort" && !crashed.has(side)) {
+                  left[side] = "gone"
+                  yield* abort
+                } else if (what === "cut") yield* TestNetwork.cut("a", "b")
+                else if (what === "heal") yield* TestNetwork.heal("a", "b")
+                else if ((what === "reset" || what === "vanish") && !crashed.has(side)) {
+                  crashed.add(side)
+                  left[side] = "gone"
+                  yield* TestNetwork.crash(side, { connections: what })
+                } else if (what === "start") yield* TestNetwork.host(side)
+              }
+              yield* TestNetwork.heal("a", "b")
+              for (const side of sides) yield* TestNetwork.host(side)
+              // whoever still can says something, twice: the first is answered, the second meets the answer
+              for (let round = 0; round < 2; round++) {
+                yield* Effect.sleep("5 seconds")
+                for (const side of sides) {
+                  if (crashed.has(side) || left[side] !== undefined) continue
+                  if (Exit.isSuccess(yield* Effect.exit(ends[side].writer.write("!")))) sent[side].push(33)
+                }
+              }
+              yield* Effect.sleep("5 seconds")
+              for (const side of sides) {
+                const other = side === "a" ? "b" : "a"
+                assert.deepStrictEqual(read[side], sent[other].slice(0, read[side].length), "a prefix")
+                if (crashed.has(side) || left[side] === "gone" || left[side] === "closed") continue
+                if (outcome[side] === "end") {
+                  assert.isTrue(ended.has(other), "an end that nobody made")
+                  assert.deepStrictEqual(read[side], sent[other], "an end that looks complete")
+                }
+                if (left[side] === undefined && (left[other] === "gone" || left[other] === "closed")) {
+                  assert.isDefined(outcome[side], `${side} was never told that ${other} is gone`)
+                }
+                if (left[side] === undefined && left[other] === undefined) {
+                  assert.isUndefined(outcome[side], "a loss that nobody made")
+                  assert.deepStrictEqual(read[side], sent[other], "lost bytes")
+                }
+              }
+            }),
+            { fromClient: { latency, bandwidth, chunking }, fromServer: { latency, bandwidth, chunking } }
+          ),
+        { numRuns: 150 }
+      )
+  )
+})
+
 describe("services given through a host", () => {
   class Store extends Context.Service<
     Store,
@@ -650,6 +776,30 @@ const connectedOn = (which: number) =>
     yield* Effect.forkChild(on("a", Effect.andThen(openConnection({ host: "b", port: 7000 + which }), Effect.never)))
     return { far: yield* Deferred.await(accepted) }
   })
+
+describe("with a layer and a TestClock", () => {
+  it.effect("cuts, crashes and faults of a script go by the clock that the test moves", () =>
+    Effect.gen(function* () {
+      const { far, near } = yield* connected("a", "b")
+      const asleep = yield* start(Effect.exit(on("a", Effect.sleep("10 seconds"))))
+      yield* TestClock.adjust(10)
+      yield* near.writer.write("x")
+      yield* TestNetwork.settled
+      assert.strictEqual(yield* far.reader.buffered, 0)
+      yield* TestClock.adjust(990)
+      yield* TestNetwork.settled
+      assert.strictEqual(yield* far.reader.buffered, 1)
+      yield* TestNetwork.crash("a")
+      yield* TestClock.adjust("1 minute")
+      const exit = yield* Fiber.join(asleep)
+      assert.include(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", `the host "a" crashed`)
+      assert.strictEqual(text(yield* far.reader.readExactly(1)), "x")
+      assert.strictEqual((yield* Effect.flip(far.reader.read(1)))._tag, "ConnectionLost")
+    }).pipe(
+      Effect.provide(TestNetwork.layerWith({ faults: [Faults.cut({ between: ["a", "b"], at: 10, millis: 990 })] }))
+    )
+  )
+})
 
 describe("as faults of a script", () => {
   it.effect("happen at their time, overlapping cuts end with the last, and the page tells of them", () =>

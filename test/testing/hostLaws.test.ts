@@ -1,0 +1,68 @@
+/** The laws of a byte stream between two hosts that are cut off from each other, and healed, again and again. */
+import { describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { Network } from "effect-byte-streams"
+import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { vi } from "vitest"
+
+// most of what the laws do is wait
+vi.setConfig({ maxConcurrency: 8, testTimeout: 120_000 })
+
+const path: TestNetwork.Path = { chunking: { random: { max: 20_000 } }, capacity: 30_000 }
+
+/** In the midst of everything that a law does. */
+const flapping = Effect.forever(
+  Effect.gen(function* () {
+    yield* Effect.sleep(2)
+    yield* TestNetwork.cut("left", "right")
+    yield* Effect.sleep(1)
+    yield* TestNetwork.heal("left", "right")
+  })
+)
+
+/** `onAbort` is told when an end is broken off. */
+const transports = (onAbort: () => void) =>
+  Effect.gen(function* () {
+    const services = yield* Layer.build(TestNetwork.layerWith({ fromClient: path, fromServer: path }))
+    const pair = yield* Effect.gen(function* () {
+      const left = yield* TestNetwork.host("left")
+      const right = yield* TestNetwork.host("right")
+      yield* Effect.forkScoped(flapping)
+      return yield* StreamLaws.overNetwork({ port: 0 }, { host: "right" }).pipe(
+        Effect.provideService(Network.Network, Network.Network.of({ connect: left.connect, listen: right.listen }))
+      )
+    }).pipe(Effect.provideContext(services))
+    for (const transport of [pair.left, pair.right]) {
+      const abort = transport.abort.bind(transport)
+      transport.abort = () => {
+        onAbort()
+        abort()
+      }
+    }
+    return pair
+  })
+
+/**
+ * A law holds, or waits in vain for the news of a reset: that is sent once, a cut loses it, and who says nothing is not
+ * told. Where nobody breaks off, there is no excuse.
+ */
+const holds = (check: (onAbort: () => void) => Effect.Effect<void, StreamLaws.LawViolation>) =>
+  Effect.suspend(() => {
+    let aborted = false
+    return check(() => (aborted = true)).pipe(
+      Effect.provideService(StreamLaws.patience, "10 seconds"),
+      Effect.catch((violation) => (aborted ? Effect.void : Effect.fail(violation)))
+    )
+  })
+
+describe.concurrent("two hosts that are cut off from each other again and again", () => {
+  for (const law of StreamLaws.all) {
+    it.live(`a law of streams: ${law.name}`, () =>
+      holds((onAbort) => law.check(StreamLaws.fromTransports(transports(onAbort))))
+    )
+  }
+  for (const law of StreamLaws.transport) {
+    it.live(`a law of transports: ${law.name}`, () => holds((onAbort) => law.check(transports(onAbort))))
+  }
+})
