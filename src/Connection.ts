@@ -736,8 +736,8 @@ const checkedWebStreams = (
  * - `close` and `writeEof` end the input, behind everything written.
  * - A scope that succeeds closes the connection, and gives the process `exitTimeout` to exit by itself. It then sends
  *   `SIGTERM`, and `SIGKILL` after the same time again.
- * - An abort, and a failing scope, send `SIGTERM` at once, before the input ends: the process must not take the input for
- *   complete.
+ * - An abort, and a failing scope, send `SIGTERM` at once, and `SIGKILL` after `exitTimeout`. The input ends when the
+ *   process is gone: it must not take its input for complete.
  * - `flush` waits until Node has room for more: up to 16 KiB may lie there yet. `startTls` is `Unsupported`.
  *
  * **Gotchas**

@@ -259,6 +259,25 @@ describe("the scope ends the process", () => {
     })
   )
 
+  live("one that does not heed the signal does not take its input for complete either", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const file = join(directory, "complete")
+      const { code, running } = yield* endOf(
+        `trap '' TERM; echo ready; cat > /dev/null; touch ${file}`,
+        ({ abort, reader, writer }) =>
+          Effect.andThen(
+            reader.readLine,
+            Effect.andThen(writer.write("half of i"), Effect.andThen(writer.flush, abort))
+          ),
+        "300 millis"
+      )
+      assert.isFalse(running)
+      assert.match(String(code), /SIGKILL/)
+      assert.isFalse(existsSync(file))
+    })
+  )
+
   live("an abort kills it as well", () =>
     Effect.gen(function* () {
       const { code, running } = yield* endOf("cat", (connection) => connection.abort)

@@ -260,10 +260,15 @@ export class PairTransport implements Transport, InputOwner {
   }
 
   abort(): void {
+    this.fallSilent()
+    breakOff(this.readable)
+    breakOff(this.writable)
+  }
+
+  /** Nobody is told of anything any more, and what still arrives is thrown away. */
+  protected fallSilent(): void {
     this.handler = nobody
     this.closing = true
     this.linger?.over()
-    breakOff(this.readable)
-    breakOff(this.writable)
   }
 }

@@ -230,9 +230,9 @@ export class ProcessTransport extends PairTransport {
   }
 
   override abort(): void {
-    // first of all: a process whose input ends might take that for complete
-    this.kill()
-    super.abort()
+    this.fallSilent()
+    // not before it is gone: a process whose input ends might take that for complete
+    void this.kill().then(() => super.abort())
   }
 
   private kill(): Promise<unknown> {
