@@ -2,13 +2,9 @@
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { vi } from "vitest"
 import { checkLaws } from "../support/laws.ts"
-import { overPipes, processInMemory, thereAndBack } from "../support/others.ts"
+import { processInMemory, thereAndBack } from "../support/others.ts"
 
-checkLaws([
-  overPipes("streams of the Web", () => new TransformStream({}, {}, { highWaterMark: 1 })),
-  thereAndBack("streams of the Web over memory", (options) => TestNetwork.pair(options)),
-  processInMemory
-])
+checkLaws([thereAndBack("streams of the Web over memory", (options) => TestNetwork.pair(options)), processInMemory])
 
 // none of them waits for the system
 vi.setConfig({ maxConcurrency: 24 })

@@ -86,6 +86,7 @@ checkLaws([
       "what is over before attach is told after it": noRoom
     }
   },
+  overPipes("streams of the Web with room", () => new TransformStream({}, {}, { highWaterMark: 1 })),
   overPipes("byte streams of the Web", bytePipe),
   thereAndBack(
     "streams of the Web over TCP",
