@@ -1019,6 +1019,11 @@ const makeSocketFor = (operation: string, input: OpenOptions): Effect.Effect<Soc
  * - A chunk that is neither bytes nor text fails the writable with a `TypeError`, and resets the connection: what was sent
  *   must not look complete.
  *
+ * **Gotchas**
+ *
+ * A web reader that lets go (`releaseLock`) while its read waits leaves the bytes of that read to the web stream. The next
+ * web reader has them, and `cancel` drops them.
+ *
  * **Example** (The body of a response)
  *
  * ```ts

@@ -87,6 +87,26 @@ describe("what is no stream of the Web", () => {
   )
 })
 
+describe("a writable that cannot be taken over", () => {
+  it.effect("dies, and the readable does not stay with nobody", () =>
+    Effect.gen(function* () {
+      const thrown = new Error("thrown")
+      let cancelled: unknown
+      const readable = new ReadableStream({ cancel: (reason) => void (cancelled = reason) })
+      const writable = {
+        locked: false,
+        getWriter: () => {
+          throw thrown
+        }
+      }
+      const exit = yield* Effect.exit(Effect.scoped(Connection.fromWebStreams({ readable, writable })))
+      assert(Exit.isFailure(exit))
+      assert.strictEqual(Cause.squash(exit.cause), thrown)
+      assert.strictEqual(cancelled, thrown)
+    })
+  )
+})
+
 describe("a readable of the Web", () => {
   for (const [what, reason] of [...reasons, ["nothing", undefined] as const]) {
     it.live(`that fails with ${what}: reads are lost behind what came, with the reason, and writing goes on`, () =>
@@ -245,13 +265,14 @@ describe("a writable of the Web", () => {
   it.live("that is never read holds a writer back, whatever it is", () =>
     Effect.gen(function* () {
       const { writable } = new TransformStream()
-      const { writer } = yield* Connection.fromWebStreams({ readable: new ReadableStream(), writable })
+      const { abort, writer } = yield* Connection.fromWebStreams({ readable: new ReadableStream(), writable })
       let written = 0
       yield* Effect.forkChild(
         Effect.forever(Effect.tap(writer.write(pattern(10_000)), () => Effect.sync(() => (written += 10_000))))
       )
       yield* turns(50)
       assert.isBelow(written, 200_000)
+      yield* abort
     })
   )
 })
@@ -288,7 +309,7 @@ describe("the end of a connection over streams of the Web", () => {
 
   it.live("an interruption at any step leaves the streams alone, or ends them", () =>
     Effect.gen(function* () {
-      let ended = 0
+      const ended: Array<Effect.Effect<unknown>> = []
       for (let step = 1; ; step++) {
         const pipe = new TransformStream()
         const other = new TransformStream()
@@ -302,13 +323,13 @@ describe("the end of a connection over streams of the Web", () => {
           continue
         }
         // the other sides hear of it
-        ended++
-        const writing = pipe.writable.getWriter()
-        const reading = other.readable.getReader()
-        yield* outcome(`step ${step}: the reading`, reading.read())
-        yield* outcome(`step ${step}: the writing`, writing.closed)
+        ended.push(
+          Effect.suspend(() => outcome(`step ${step}: the reading`, other.readable.getReader().read())),
+          Effect.suspend(() => outcome(`step ${step}: the writing`, pipe.writable.getWriter().closed))
+        )
       }
-      assert.isAbove(ended, 0)
+      assert.isAbove(ended.length, 0)
+      yield* Effect.all(ended, { concurrency: "unbounded" })
     })
   )
 })
@@ -473,6 +494,21 @@ describe("a connection that is read as a stream of the Web", () => {
           } else assert.strictEqual(got, "late")
         }
       }
+    })
+  )
+
+  it.live("a web reader that lets go while it waits leaves the bytes to the next one", () =>
+    Effect.gen(function* () {
+      const { peer, readable } = yield* streams()
+      const first = readable.getReader()
+      const waiting = first.read()
+      yield* turns()
+      first.releaseLock()
+      assert.instanceOf((yield* outcome("the read", waiting)).reason, TypeError)
+      yield* peer.writer.write("late")
+      yield* turns()
+      const { value } = yield* outcome("a read", readable.getReader().read())
+      assert.strictEqual(text(value!.value!), "late")
     })
   )
 

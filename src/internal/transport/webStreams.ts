@@ -112,8 +112,14 @@ const quietly = (call: () => Promise<unknown>): void => {
 
 export const toTransport = (readable: WebReadableLike, writable: WebWritableLike): Transport => {
   const source = sourceOf(readable)
-  const { broken, target } = targetOf(writable)
-  const output = new TargetWritable(target)
-  broken.then(nothing, (error: unknown) => output.failed(error))
-  return new PairTransport({ readable: new SourceReadable(source), writable: output })
+  try {
+    const { broken, target } = targetOf(writable)
+    const output = new TargetWritable(target)
+    broken.then(nothing, (error: unknown) => output.failed(error))
+    return new PairTransport({ readable: new SourceReadable(source), writable: output })
+  } catch (error) {
+    // nobody else can let go of it
+    source.cancel(error as Error)
+    throw error
+  }
 }
