@@ -7,6 +7,7 @@ const src = new URL("src/", import.meta.url).pathname
 export const long = [
   "test/runtime/stalls.test.ts",
   "test/socket/rpcKill.test.ts",
+  "test/socket/streamLaws.test.ts",
   "test/transport/linger.test.ts",
   "test/node/cluster.test.ts",
   "test/node/nodeInternals.test.ts",

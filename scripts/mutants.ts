@@ -495,8 +495,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "socket: a server's connection outlives the scope of its reader",
     file: "internal/server/socketServer.ts",
-    find: "Effect.suspend(() => link.connection.writer.close)",
-    replace: "Effect.void"
+    find: "(exit) => link.endWith(exit)",
+    replace: "() => Effect.void"
   }
 ]
 

@@ -952,6 +952,11 @@ export const toSocket = (self: Connection): Socket.Socket => {
  * Wrong options die here, and not when the reader is acquired. Two of them have other defaults: `closeTimeout` is
  * 2 seconds, and `onScopeFailure` is `"flush"`, because the scope of such a socket always fails.
  *
+ * **Gotchas**
+ *
+ * So an output that is cut off by a failure of its program ends in good order. `onScopeFailure: "abort"` is for
+ * protocols that do not say by themselves where a message is complete.
+ *
  * **Example** (A socket that connects again)
  *
  * ```ts
@@ -994,7 +999,7 @@ const makeSocketFor = (operation: string, input: OpenOptions): Effect.Effect<Soc
       Effect.provideService(Network, Context.get(services, Network)),
       Effect.provideService(Services.BufferBudget, Context.get(services, Services.BufferBudget))
     )
-    return Effect.map(diallingSocket, ({ make }) => make(opened))
+    return Effect.map(diallingSocket, ({ make }) => make(opened, options.onScopeFailure))
   })
 
 /**

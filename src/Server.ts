@@ -393,8 +393,8 @@ export const layerServer = <E, R>(
  * - A handler has the services of the program that called `run`, and those of its connection. The type of `run` knows
  *   nothing of the latter: `Effect.serviceOption(Connection.Connection)` has the certificate of the client. A handler has
  *   no span, unless it begins one.
- * - The end of the reader's scope, or of the handler, closes the connection: everything written is sent, for
- *   `closeTimeout` at most.
+ * - The end of the reader's scope, or of the handler, closes the connection, as `onScopeFailure` says: everything written
+ *   is sent, for `closeTimeout` at most.
  * - The end of the layer ends the server as `Server.shutdown` does. Clients that wait for `run` are reset.
  *
  * Two options have other defaults: `closeTimeout` is 2 seconds, and `onScopeFailure` is `"flush"`.

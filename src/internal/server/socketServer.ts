@@ -31,9 +31,10 @@ export const make = (
   tag: Context.Service<Server, Server>
 ): Effect.Effect<Context.Context<SocketServer.SocketServer | Server>, ListenFailed, Network | Scope.Scope> =>
   Effect.suspend(() => {
-    const runs = new Runs()
+    const resolved = SessionOptions.ofSocket(operation, options)
+    const runs = new Runs(resolved.onScopeFailure)
     return Effect.map(
-      start(operation, SessionOptions.ofSocket(operation, options), (connection) => runs.serve(connection)),
+      start(operation, resolved, (connection) => runs.serve(connection)),
       (server) => {
         const run = runs.run as SocketServer.SocketServer["Service"]["run"]
         return Context.add(Context.make(SocketServer.SocketServer, { address: server.address, run }), tag, server)
@@ -46,11 +47,16 @@ class Runs {
   private readonly runs: Array<Run> = []
   /** Open while there is one. */
   private readonly running = Latch.makeUnsafe(false)
+  private readonly manner: Manner
+
+  constructor(onScopeFailure: Manner["onScopeFailure"]) {
+    this.manner = { dropsWrites: true, lossCloses: true, side: "server", onScopeFailure }
+  }
 
   readonly run = (handler: Handler): Effect.Effect<never, never, any> =>
     Effect.contextWith((services: Context.Context<any>) =>
       Effect.acquireUseRelease(
-        Effect.sync(() => this.begin(new Run(handler, services))),
+        Effect.sync(() => this.begin(new Run(handler, services, this.manner))),
         () => Effect.never,
         (run) => this.end(run)
       )
@@ -93,17 +99,19 @@ const gone = (connection: Connection): Effect.Effect<void> =>
 class Run {
   private readonly handler: Handler
   private readonly services: Context.Context<any>
+  private readonly manner: Manner
   private readonly fibers = new Set<Fiber.Fiber<unknown, unknown>>()
 
-  constructor(handler: Handler, services: Context.Context<any>) {
+  constructor(handler: Handler, services: Context.Context<any>, manner: Manner) {
     this.handler = handler
+    this.manner = manner
     this.services = Context.omit(Scope.Scope, Tracer.ParentSpan)(services)
   }
 
   serve(connection: Connection): Effect.Effect<unknown, unknown> {
     return Effect.withFiber((fiber) => {
       this.fibers.add(fiber)
-      return Effect.suspend(() => this.handler(served(connection))).pipe(
+      return Effect.suspend(() => this.handler(served(connection, this.manner))).pipe(
         Effect.updateContext((own: Context.Context<never>) => Context.merge(this.services, ofConnection(own))),
         Effect.ensuring(Effect.sync(() => this.fibers.delete(fiber)))
       )
@@ -123,19 +131,14 @@ const ofConnection = Context.pick(
   Draining
 ) as (context: Context.Context<never>) => Context.Context<any>
 
-const manner: Manner = { dropsWrites: true, lossCloses: true, side: "server" }
-
 /** The end of its reader's scope is the end of the connection. */
-const served = (connection: Connection): Socket.Socket => {
+const served = (connection: Connection, manner: Manner): Socket.Socket => {
   const link = new SocketLink(connection, manner)
   return Socket.make({
     reader: Effect.gen(function* () {
       yield* link.isThere
       const scope = yield* Scope.fork(yield* Effect.scope)
-      yield* Scope.addFinalizer(
-        scope,
-        Effect.suspend(() => link.connection.writer.close)
-      )
+      yield* Scope.addFinalizerExit(scope, (exit) => link.endWith(exit))
       return yield* link.reader(scope)
     }),
     writer: writer(link)

@@ -28,6 +28,8 @@ export interface Manner {
   readonly lossCloses: boolean
   /** The role in the handshake of an upgrade, where it is known who dialled. */
   readonly side: "client" | "server" | undefined
+  /** What the failure of a scope means: an output whose writer has failed is not complete. */
+  readonly onScopeFailure: "abort" | "flush"
 }
 
 /** A close in good order, as Effect's sockets say it. */
@@ -184,8 +186,15 @@ export class SocketLink {
     })
   }
 
+  /** Ends the connection as its owner ended. */
+  endWith(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> {
+    const { connection } = this
+    return connection instanceof SessionConnection ? connection.endWith(exit) : connection.writer.close
+  }
+
   /** Ends the output. The end is under way from here on; whether the peer takes it is not waited for. */
-  get halfClose(): Effect.Effect<void> {
+  halfClose(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    if (Exit.isFailure(exit) && this.manner.onScopeFailure === "abort") return Effect.void
     return Effect.suspend(() =>
       Effect.asVoid(Effect.forkDetach(Effect.ignore(this.connection.writer.writeEof), { startImmediately: true }))
     )
@@ -288,10 +297,10 @@ export const writer = (link: SocketLink): Socket.Socket["writer"] =>
       write: (chunk: Chunk) => link.write(chunk),
       writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => link.writeAll(chunks)
     }),
-    () => link.halfClose
+    (_, exit) => link.halfClose(exit)
   )
 
-const manner: Manner = { dropsWrites: false, lossCloses: false, side: undefined }
+const manner: Manner = { dropsWrites: false, lossCloses: false, side: undefined, onScopeFailure: "flush" }
 
 /** A connection that others own: the socket ends with it, and ends it by a `CloseEvent` alone. */
 export const make = (connection: Connection): Socket.Socket => {

@@ -7,20 +7,20 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type { Connection } from "../../Connection.ts"
 import { ClosedStream, type ConnectFailed, type TlsFailed } from "../base/errors.ts"
 import { type Manner, SocketLink } from "./asEffectSocket.ts"
 
-const manner: Manner = { dropsWrites: true, lossCloses: false, side: "client" }
-
 type Open = Effect.Effect<Connection, ConnectFailed | TlsFailed, Scope.Scope>
 type Write = (link: SocketLink) => Effect.Effect<void, Socket.SocketError>
 
-export const make = (open: Open): Socket.Socket => {
+export const make = (open: Open, onScopeFailure: Manner["onScopeFailure"]): Socket.Socket => {
+  const manner: Manner = { dropsWrites: true, lossCloses: false, side: "client", onScopeFailure }
   const dialling = new Dialling()
-  return Socket.make({ reader: reader(dialling, open), writer: writer(dialling) })
+  return Socket.make({ reader: reader(dialling, open, manner), writer: writer(dialling) })
 }
 
 /** As services. */
@@ -41,7 +41,7 @@ class Dialling {
   }
 }
 
-const reader = (dialling: Dialling, open: Open): Socket.Socket["reader"] =>
+const reader = (dialling: Dialling, open: Open, manner: Manner): Socket.Socket["reader"] =>
   Effect.gen(function* () {
     // ends after all that is acquired here: whoever pulls is told before the rest is sent
     const scope = yield* Scope.fork(yield* Effect.scope)
@@ -64,7 +64,7 @@ const openError = (cause: ConnectFailed | TlsFailed): Socket.SocketError =>
 const writer = (dialling: Dialling): Socket.Socket["writer"] =>
   Effect.acquireRelease(
     Effect.sync(() => new SocketWriter(dialling)),
-    (writer) => writer.end
+    (writer, exit) => writer.end(exit)
   )
 
 class SocketWriter implements Socket.Writer {
@@ -80,11 +80,13 @@ class SocketWriter implements Socket.Writer {
   readonly writeAll: Socket.Writer["writeAll"] = (chunks: NonEmptyReadonlyArray<Uint8Array | string>) =>
     this.send("writeAll", (link) => link.writeAll(chunks))
 
-  readonly end: Effect.Effect<void> = Effect.suspend(() => {
-    this.over = true
-    for (const wake of Array.from(this.dialling.waiting)) wake(this)
-    return this.dialling.link?.halfClose ?? Effect.void
-  })
+  end(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.over = true
+      for (const wake of Array.from(this.dialling.waiting)) wake(this)
+      return this.dialling.link?.halfClose(exit) ?? Effect.void
+    })
+  }
 
   private send(operation: string, write: Write): Effect.Effect<void, Socket.SocketError> {
     return Effect.suspend(() => {

@@ -44,7 +44,10 @@ export const resolve = (operation: string, input: SessionInput): SessionOptions 
  * The options of one of Effect's own sockets. Such a socket tells every end as a failure, so that its scope fails, and
  * must send all the same what was accepted.
  */
-export const ofSocket = <Input extends SessionInput>(operation: string, options: Input): Input => {
+export const ofSocket = <Input extends SessionInput>(
+  operation: string,
+  options: Input
+): Input & { readonly onScopeFailure: "abort" | "flush" } => {
   const { closeTimeout, onScopeFailure } = Argument.record(operation, "options", options)
   return {
     ...options,

@@ -37,6 +37,7 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
 
     let handler: Handler | undefined
     let over = false
+    let aborted = false
     /** The socket reads no more, and writes no more. */
     const ended = { input: false, output: false }
     const attached = Latch.makeUnsafe(false)
@@ -83,7 +84,8 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
           handler?.onWriteFailure({ kind: "BrokenPipe", cause: Cause.squash(exit.cause) })
         }
         return Effect.andThen(
-          Scope.close(writerScope, Exit.void),
+          // an output that was given up is not complete, for sockets that can say so
+          Scope.close(writerScope, aborted ? Exit.interrupt() : Exit.void),
           Effect.sync(() => {
             ended.output = true
             linger?.everythingSent()
@@ -129,6 +131,7 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
         if (ended.output) linger.everythingSent()
       },
       abort() {
+        aborted = true
         stop()
         linger?.over()
         release(Scope.close(scope, Exit.interrupt()))
