@@ -524,7 +524,9 @@ export const host = (name: string): Effect.Effect<Host, never, TestNetwork> =>
  *
  * **Gotchas**
  *
- * Systems give up after some minutes. Here a connection waits for ever, unless the program bounds it (`timeouts.idle`).
+ * - Systems give up after some minutes. Here a connection waits for ever, unless the program bounds it
+ *   (`timeouts.idle`).
+ * - A program that is on no host is never cut off from anybody. Give the client of a test a host as well.
  *
  * @see {@link heal}, {@link crash}
  * @see `Faults.cut`, for a cut in a script.

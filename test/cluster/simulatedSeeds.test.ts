@@ -2,13 +2,28 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Faults from "effect-byte-streams/testing/Faults"
 import { Effect, Logger } from "effect"
-import { checkCluster } from "../support/clusterSeeds.ts"
+import { checkCluster, timelineOf } from "../support/clusterSeeds.ts"
 import { runnerNames, simulateCluster } from "../support/simulatedCluster.ts"
 
 const seeds = Array.from({ length: 50 }, (_, index) => index + 1)
 
 describe("no acknowledged message is missing, and every room answers 45 seconds after the last fault", () => {
   for (const seed of seeds) it.live(`seed ${seed}`, () => Effect.asVoid(checkCluster(seed)), 120_000)
+})
+
+describe("the same seed gives the same timeline, ids aside", () => {
+  // 9 and 30 are over mutual TLS
+  for (const seed of [9, 10, 20, 30, 40, 50]) {
+    it.live(
+      `seed ${seed}`,
+      () =>
+        Effect.gen(function* () {
+          const first = timelineOf(yield* checkCluster(seed))
+          assert.deepStrictEqual(timelineOf(yield* checkCluster(seed)), first)
+        }),
+      120_000
+    )
+  }
 })
 
 describe("mistakes are noticed", () => {

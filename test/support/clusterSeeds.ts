@@ -66,3 +66,11 @@ export const checkCluster = (seed: number, changes?: Omit<ClusterOptions, "fault
     assert.isAbove(report.acknowledged, 100, story)
     return report
   })
+
+/** What happened, but for the ids: they have another length in each run of a process. */
+export const timelineOf = ({ events }: ClusterReport): ReadonlyArray<string> =>
+  Array.from(
+    new Set(
+      events.map(({ at, connection, detail = "", from, kind }) => `${at} #${connection} ${from} ${kind} ${detail}`)
+    )
+  )
