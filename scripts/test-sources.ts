@@ -35,7 +35,9 @@ const kinds: Readonly<Record<string, RegExp>> = {
 
 /** For each kind of source, in which files each of them is named. */
 const named = new Map(Object.keys(kinds).map((kind) => [kind, new Map<string, Set<string>>()]))
-for (const file of globSync(["test/**/*.test.ts", "src/internal/testing/laws/*.ts"], { cwd: root }).toSorted()) {
+for (const file of globSync(["test/**/*.test.ts", "test/support/laws.ts", "src/internal/testing/laws/*.ts"], {
+  cwd: root
+}).toSorted()) {
   const text = code(file)
   for (const [kind, title] of Object.entries(kinds)) {
     for (const [, names] of text.matchAll(title)) {
