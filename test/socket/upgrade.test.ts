@@ -132,6 +132,26 @@ for (const { kind, network, place } of overSockets.filter(({ kind }) => kind !==
       }).pipe(Effect.scoped, Effect.provide(network))
     )
 
+    it.live("the end of the reader's scope gives it up, and fails the pull that waits for it", () =>
+      Effect.gen(function* () {
+        const at = yield* place
+        // says nothing that TLS could use
+        yield* served(at, (socket) => Effect.scoped(Effect.andThen(socket.reader, never)))
+        const socket = yield* Connection.makeSocket(at.dial())
+        const writer = yield* socket.writer
+        const scope = yield* Scope.make()
+        const { pull, upgrade } = yield* Scope.provide(socket.reader, scope)
+        const pulling = yield* Effect.forkChild(Effect.flip(pull), { startImmediately: true })
+        const upgrading = yield* Effect.forkChild(Effect.flip(upgrade(trust)), { startImmediately: true })
+        const writing = yield* Effect.forkChild(writer.write("never sent"), { startImmediately: true })
+        yield* turns(20)
+        yield* within("the end of the scope", Scope.close(scope, Exit.void), 1000)
+        assert.strictEqual(why(yield* within("the pull", Fiber.join(pulling))), "close 1006")
+        assert.strictEqual(why(yield* within("the upgrade", Fiber.join(upgrading))), "SocketUpgradeError")
+        yield* within("the write", Fiber.join(writing))
+      }).pipe(Effect.scoped, Effect.provide(network))
+    )
+
     it.live("leaves nothing, whether it succeeds, fails, or is interrupted", () =>
       Effect.gen(function* () {
         const before = held()
