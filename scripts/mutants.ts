@@ -12,7 +12,7 @@
  *     --write   puts the table into docs/testing.md, when every fault was noticed
  *     PART      only the faults whose names contain one of these
  */
-import { Cause, Effect, Exit, Result } from "effect"
+import { Cause, type Duration, Effect, Exit, Result, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
@@ -26,6 +26,7 @@ import type * as StreamLaws from "../src/testing/StreamLaws.ts"
 import type * as TestNetwork from "../src/testing/TestNetwork.ts"
 import type * as ExchangeScenarios from "../test/support/exchangeScenarios.ts"
 import type * as ExchangeSubjects from "../test/support/exchangeSubjects.ts"
+import type * as Others from "../test/support/others.ts"
 import type * as SocketLaws from "../test/support/socketLaws.ts"
 
 interface Fault {
@@ -497,16 +498,53 @@ const faults: ReadonlyArray<Fault> = [
     file: "internal/server/socketServer.ts",
     find: "(exit) => link.endWith(exit)",
     replace: "() => Effect.void"
+  },
+  {
+    name: "streams of others: what comes while nobody listens is dropped",
+    file: "internal/transport/halves.ts",
+    find: "    for (const piece of pieces) this.ahead.push(piece)\n",
+    replace: "    if (this.flowing) for (const piece of pieces) this.ahead.push(piece)\n"
+  },
+  {
+    name: "streams of others: pause is forgotten",
+    file: "internal/transport/halves.ts",
+    find: "  pause(): void {\n    this.flowing = false\n",
+    replace: "  pause(): void {\n"
+  },
+  {
+    name: "streams of others: a stream that fails has ended",
+    file: "internal/transport/halves.ts",
+    find: '    this.emit("error", error)\n    this.over()\n  }\n}\n\nexport class TargetWritable',
+    replace: '    this.emit("end")\n    this.over()\n  }\n}\n\nexport class TargetWritable'
+  },
+  {
+    name: "streams of others: memory is read into again that somebody has",
+    file: "internal/transport/webStreams.ts",
+    find: "    const copy = Bytes.copy(bytes)\n",
+    replace: "    const copy = bytes\n"
+  },
+  {
+    name: "streams of others: a stream that is aborted leaves its connection alone",
+    file: "internal/session/asWebStreams.ts",
+    find: "    aborted = true\n    run(connection.abort)\n",
+    replace: "    aborted = true\n"
+  },
+  {
+    name: "streams of others: the exit code of a process is not asked for",
+    file: "internal/transport/process.ts",
+    find: "resolve(Exit.isSuccess(exit) && exit.value === 0 ? undefined : error)",
+    replace: "resolve(undefined)"
   }
 ]
 
 const root = resolve(import.meta.dirname, "..")
 
-type Command = "--check" | "--check-exchange" | "--check-sockets"
+type Command = "--check" | "--check-exchange" | "--check-sockets" | "--check-others"
 
-/** Which laws are to notice it: those of exchanges, of sockets for Effect's own programs, or of streams. */
+/** Which laws are to notice it: those of exchanges, of sockets for Effect's own programs, or of streams, ours or of others. */
 const commandOf = ({ file, name }: Fault): Command => {
   if (file.startsWith("internal/exchange/")) return "--check-exchange"
+  if (name.startsWith("streams of others: ")) return "--check-others"
   return name.startsWith("socket: ") ? "--check-sockets" : "--check"
 }
 
@@ -516,11 +554,15 @@ const exchangeSubjects = "test/support/exchangeSubjects.ts"
 const exchangeScenarios = "test/support/exchangeScenarios.ts"
 /** The laws of sockets. */
 const socketLaws = "test/support/socketLaws.ts"
+/** Streams of others: those of the Web, and processes. */
+const others = "test/support/others.ts"
 
 /** How long a law waits in a faulty copy, where it may wait in vain. */
 const patience = "5 seconds"
 /** How many laws run at a time, in one process. Most of what they do is wait. */
 const lawsAtATime = 10
+/** As above, for streams of others, of which some listen to each other for twice two seconds after a close. */
+const [patienceWithOthers, othersAtATime] = ["12 seconds", 16] as const
 
 // ---------------------------------------------------------------------------
 // in a process of its own: the laws of one copy
@@ -626,17 +668,56 @@ const checkCopy = async (folder: string): Promise<void> => {
     halves
   ]
 
+  await printFindings(
+    laws,
+    pairs.map((pair) => (law) => law.check(pair)),
+    [transports, transportsOfHalves]
+  )
+}
+
+/** Runs every law of streams on what the copy in `folder` makes of streams of others, and prints the violations as JSON. */
+const checkOthers = async (folder: string): Promise<void> => {
+  const load = (file: string) => import(join(folder, "src", file))
+  const laws: typeof StreamLaws = await load("testing/StreamLaws.ts")
+  const network: typeof TestNetwork = await load("testing/TestNetwork.ts")
+  const { overPipes, processInMemory, thereAndBack }: typeof Others = await import(join(folder, others))
+  process.stdout.write(loaded)
+  const subjects = [
+    overPipes("", () => new TransformStream({}, {}, { highWaterMark: 1 })),
+    thereAndBack("", (options) => network.pair(options)),
+    processInMemory
+  ]
+  await printFindings(
+    laws,
+    subjects.map(
+      ({ pair }) =>
+        (law) =>
+          law.check(pair)
+    ),
+    subjects.flatMap(({ transports }) => transports ?? []),
+    patienceWithOthers,
+    othersAtATime
+  )
+}
+
+const printFindings = async (
+  laws: typeof StreamLaws,
+  subjects: ReadonlyArray<(law: StreamLaws.Law) => Effect.Effect<void, StreamLaws.LawViolation>>,
+  transports: ReadonlyArray<Effect.Effect<StreamLaws.Transports, unknown, Scope.Scope>>,
+  bound: Duration.Input = patience,
+  concurrency = lawsAtATime
+): Promise<void> => {
   const findings: Array<Finding> = []
   // an exception that nobody catches is as loud as a violation
   process.on("uncaughtException", (error) => findings.push({ law: "nothing is thrown", found: String(error) }))
   const note = (law: string, check: Effect.Effect<void, StreamLaws.LawViolation>) =>
     Effect.catch(check, ({ found }) => Effect.sync(() => findings.push({ law, found })))
   const checks = [
-    ...laws.all.flatMap((law) => pairs.map((pair) => note(law.name, law.check(pair)))),
-    ...laws.transport.flatMap((law) => [transports, transportsOfHalves].map((made) => note(law.name, law.check(made))))
+    ...laws.all.flatMap((law) => subjects.map((check) => note(law.name, check(law)))),
+    ...laws.transport.flatMap((law) => transports.map((made) => note(law.name, law.check(made))))
   ]
   await Effect.runPromise(
-    Effect.all(checks, { concurrency: lawsAtATime, discard: true }).pipe(Effect.provideService(laws.patience, patience))
+    Effect.all(checks, { concurrency, discard: true }).pipe(Effect.provideService(laws.patience, bound))
   )
   const order = ["nothing is thrown", ...laws.all.map((law) => law.name), ...laws.transport.map((law) => law.name)]
   findings.sort((a, b) => order.indexOf(a.law) - order.indexOf(b.law))
@@ -651,7 +732,7 @@ const copy = (workplace: string, name: string): string => {
   const folder = join(workplace, name)
   mkdirSync(folder)
   cpSync(join(root, "src"), join(folder, "src"), { recursive: true })
-  for (const file of ["package.json", exchangeSubjects, exchangeScenarios, socketLaws])
+  for (const file of ["package.json", exchangeSubjects, exchangeScenarios, socketLaws, others])
     cpSync(join(root, file), join(folder, file))
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
   return folder
@@ -786,4 +867,5 @@ const [command, ...args] = process.argv.slice(2)
 if (command === "--check") await checkCopy(args[0]!)
 else if (command === "--check-exchange") await checkExchange(args[0]!)
 else if (command === "--check-sockets") await checkSockets(args[0]!)
+else if (command === "--check-others") await checkOthers(args[0]!)
 else await main(process.argv.slice(2))

@@ -436,6 +436,18 @@ describe("a connection that is read as a stream of the Web", () => {
     })
   )
 
+  it.live("is given memory of its own: what it takes away was nobody else's", () =>
+    Effect.gen(function* () {
+      const { connection, peer, readable } = yield* streams()
+      const sent = pattern(50_000)
+      yield* peer.writer.write(sent)
+      const before = yield* within("the first bytes", connection.reader.readExactly(10_000))
+      const { value } = yield* outcome("a read", readable.getReader().read())
+      assert.isAbove(value!.value!.length, 0)
+      assertBytes(before, sent.subarray(0, 10_000))
+    })
+  )
+
   it.live("what was there before a loss is read before it, and the error is the one that reads have", () =>
     Effect.gen(function* () {
       const { peer, readable } = yield* streams()
