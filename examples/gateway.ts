@@ -120,7 +120,9 @@ const program = Effect.gen(function* () {
     until(
       `the ${room} answers`,
       // one answer may have been on its way
-      () => membersOf(room, members).every((member) => member.acknowledged.size >= before.get(member)! + 2),
+      () =>
+        runs.get(room) !== dead &&
+        membersOf(room, members).every((member) => member.acknowledged.size >= before.get(member)! + 2),
       "15 seconds"
     ).pipe(Effect.andThen(tellOf(room)))
   const tellOf = (room: string) =>

@@ -22,6 +22,7 @@ import { RoomTable } from "./room.ts"
 /**
  * - A gateway that is killed is asked whether it is alive, in vain, and its rooms move.
  * - If it was the one that asks the others, or does not run but is not dead either, its locks on rooms have to expire.
+ * - A call that is stored while its room moves may be seen only when the new gateway looks into the storage again.
  * - A gateway that is told to end (SIGTERM) hands its rooms over, which takes about a second.
  *
  * Shorter times cost more questions to the database, and move rooms away from gateways that were only busy.
@@ -29,16 +30,18 @@ import { RoomTable } from "./room.ts"
 const timing = {
   runnerHealthCheckInterval: "2 seconds",
   shardLockExpiration: "9 seconds",
-  refreshAssignmentsInterval: "1 second"
+  refreshAssignmentsInterval: "1 second",
+  entityMessagePollInterval: "1 second"
 } satisfies Partial<ShardingConfig.ShardingConfig["Service"]>
 
 type Timing = Pick<ShardingConfig.ShardingConfig["Service"], keyof typeof timing>
 
-/** The longest time for which a room may be silent, in seconds: its lock expires, somebody looks, and takes it. */
-const longestSilence = ({ refreshAssignmentsInterval, shardLockExpiration }: Timing) =>
-  Duration.toSeconds(
-    Duration.sum(Duration.fromInputUnsafe(shardLockExpiration), Duration.fromInputUnsafe(refreshAssignmentsInterval))
-  ) + 3
+/** The longest time for which a room may be silent, in seconds: its lock expires, a gateway sees that, and looks for calls. */
+const longestSilence = (of: Timing) =>
+  2 +
+  [of.shardLockExpiration, of.refreshAssignmentsInterval, of.entityMessagePollInterval]
+    .map((duration) => Duration.toSeconds(Duration.fromInputUnsafe(duration)))
+    .reduce((sum, seconds) => sum + seconds)
 
 export const whatFollows = [
   ...Object.entries(timing).map(([field, value]) => `${field}: ${value}`),
@@ -51,7 +54,14 @@ export const whatFollows = [
 // ---------------------------------------------------------------------------
 
 export const database = (path: string) =>
-  PgClient.layer({ path, username: "postgres", database: "postgres", maxConnections: 10 })
+  PgClient.layer({
+    path,
+    username: "postgres",
+    database: "postgres",
+    maxConnections: 10,
+    // A gateway that stands still in the middle of a transaction holds rows that the next one needs. It loses them then.
+    startupParameters: { idle_in_transaction_session_timeout: "3000" }
+  })
 
 /** All tables, made once, before any gateway starts. */
 export const tables = Layer.mergeAll(

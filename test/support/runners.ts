@@ -1,6 +1,6 @@
 /** Three runners of a cluster, each a process, over PostgreSQL and mutual TLS; and a program that calls them all the time. */
 import { NodeNetwork } from "effect-byte-streams"
-import { Clock, Effect, Fiber, Layer } from "effect"
+import { Cause, Clock, Effect, Fiber, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -28,6 +28,13 @@ const certify = (folder: string, hosts: ReadonlyArray<string>) =>
     write("server", await authority.issue({ name: "runner", names: hosts, usage: "server" }))
     write("client", await authority.issue({ name: "runner", usage: "client" }))
   })
+
+/**
+ * Makes a call again that was answered by an interruption: so does a runner that ends in good order, also where the call is
+ * stored and will be handled.
+ */
+const insist = <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.catchCause(call, (cause) => (Cause.hasInterruptsOnly(cause) ? insist(call) : Effect.failCause(cause)))
 
 /** Starts them: each is the program `test/cluster/programs/runner.ts`. */
 export const startRunners = Effect.fnUntraced(function* (program: string) {
@@ -59,7 +66,7 @@ export const startRunners = Effect.fnUntraced(function* (program: string) {
     eventuallyEffect(
       `${host} runs ledgers`,
       Effect.map(
-        Effect.forEach(ledgers, (ledger) => ledgerOf(ledger).Whose(), { concurrency: "unbounded" }),
+        Effect.forEach(ledgers, (ledger) => insist(ledgerOf(ledger).Whose()), { concurrency: "unbounded" }),
         (runners) => runners.includes(`${host}:${port}`)
       ),
       40_000
@@ -78,7 +85,7 @@ export const startRunners = Effect.fnUntraced(function* (program: string) {
   const enter = (ledger: string) =>
     Effect.suspend(() => {
       const id = `${ledger}/${last++}`
-      return Effect.map(ledgerOf(ledger).Enter({ id }), () => void acknowledged.push(id))
+      return Effect.map(insist(ledgerOf(ledger).Enter({ id })), () => void acknowledged.push(id))
     })
   const work = yield* Effect.forkScoped(
     Effect.forEach(
@@ -105,7 +112,7 @@ export const startRunners = Effect.fnUntraced(function* (program: string) {
       const begun = yield* Clock.currentTimeMillis
       yield* within(
         "every ledger answers",
-        Effect.forEach(ledgers, (ledger) => Effect.andThen(enter(ledger), ledgerOf(ledger).Whose()), {
+        Effect.forEach(ledgers, (ledger) => Effect.andThen(enter(ledger), insist(ledgerOf(ledger).Whose())), {
           concurrency: "unbounded"
         }),
         bound

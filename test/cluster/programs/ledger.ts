@@ -48,11 +48,19 @@ export const LedgerLive = (runner: string) =>
 export const timing = {
   shardLockExpiration: "9 seconds",
   refreshAssignmentsInterval: "1 second",
-  runnerHealthCheckInterval: "5 seconds"
+  runnerHealthCheckInterval: "5 seconds",
+  entityMessagePollInterval: "1 second"
 } as const
 
 export const database = (path: string) =>
-  PgClient.layer({ path, username: "postgres", database: "postgres", maxConnections: 8 })
+  PgClient.layer({
+    path,
+    username: "postgres",
+    database: "postgres",
+    maxConnections: 8,
+    // a runner that stands still in the middle of a transaction would hold its locks on rows for as long
+    startupParameters: { idle_in_transaction_session_timeout: "3000" }
+  })
 
 /** Makes the tables, of which several runners would otherwise make the same. */
 export const tables = Layer.effectDiscard(
