@@ -4,11 +4,13 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Redacted, Scope, Stream } from "effect"
-import { Connection } from "effect-byte-streams"
+import { Connection, NodeNetwork } from "effect-byte-streams"
 import { Socket } from "effect/socket"
 import { authority, certificates } from "../support/certificates.ts"
+import { deafServer, deafUnixServer } from "../support/deafServer.ts"
 import { echo, everywhere, overSockets, type Place, pullText, served, why } from "../support/sockets.ts"
 import { connectRaw, serveRaw } from "../support/rawPeer.ts"
+import { socketPath } from "../support/temporary.ts"
 import { eventuallyEffect, turns, within } from "../support/wait.ts"
 
 const never: Effect.Effect<unknown> = Effect.never
@@ -76,17 +78,6 @@ for (const { kind, network, place } of everywhere) {
         const socket = yield* Connection.makeSocket(at.dial())
         const { pull } = yield* socket.reader
         assert.strictEqual(why(yield* within("the end", Effect.flip(pull))), "close 1000")
-      }).pipe(Effect.scoped, Effect.provide(network))
-    )
-
-    it.live("an open timeout, also of 0, is SocketOpenError Timeout", () =>
-      Effect.gen(function* () {
-        const at = yield* place
-        yield* served(at, echo)
-        const socket = yield* Connection.makeSocket({ ...at.dial(), connectTimeout: 0 })
-        const { reason } = yield* within("the failure", Effect.flip(Effect.scoped(socket.reader)))
-        assert(reason._tag === "SocketOpenError")
-        assert.strictEqual(reason.kind, "Timeout")
       }).pipe(Effect.scoped, Effect.provide(network))
     )
 
@@ -266,6 +257,29 @@ for (const { kind, network, place } of overSockets.filter(({ kind }) => kind !==
 
 const said = ({ reason }: Socket.SocketError): string =>
   `${reason._tag}: ${"cause" in reason ? (reason.cause as Error).message : ""}`
+
+describe("Effect's own cases of opening", () => {
+  const unanswered = {
+    TCP: Effect.map(deafServer, (port): Connection.OpenOptions => ({ host: "127.0.0.1", port })),
+    Unix: Effect.gen(function* () {
+      const path = yield* socketPath()
+      yield* deafUnixServer(path)
+      return { path } as Connection.OpenOptions
+    })
+  }
+  for (const [kind, place] of Object.entries(unanswered)) {
+    for (const connectTimeout of [0, 50]) {
+      it.live(`an open timeout of ${connectTimeout} ms is SocketOpenError Timeout, over ${kind}`, () =>
+        Effect.gen(function* () {
+          const socket = yield* Connection.makeSocket({ ...(yield* place), connectTimeout })
+          const { reason } = yield* within("the failure", Effect.flip(Effect.scoped(socket.reader)))
+          assert(reason._tag === "SocketOpenError")
+          assert.strictEqual(reason.kind, "Timeout")
+        }).pipe(Effect.scoped, Effect.provide(NodeNetwork.layer))
+      )
+    }
+  }
+})
 
 describe("Effect's own cases of TLS", () => {
   const tls = overSockets.find(({ kind }) => kind === "TLS")!
