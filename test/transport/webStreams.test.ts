@@ -277,7 +277,7 @@ describe("a writable of the Web", () => {
   )
 })
 
-describe("the end of a connection over streams of the Web", () => {
+describe.concurrent("the end of a connection over streams of the Web", () => {
   it.live("close: the writable is closed behind everything, and the readable is cancelled", () =>
     Effect.gen(function* () {
       const { seen, writer } = yield* byHand()
