@@ -36,21 +36,19 @@ export const compile = (
     const run = runFrom(nodes, i)
     if (run.length > 0) {
       const size = run.reduce((sum, { minBytes }) => sum + minBytes, 0)
-      lines.push(`const a${i} = c.at`)
       // the first are known to be there; of others the loop says which is missing
-      if (i > 0) lines.push(`if (c.end - a${i} < ${size}) { c.at = start; return loop(c) }`)
+      if (i > 0) lines.push(`if (c.end - at < ${size}) ${byLoop}`)
       let offset = 0
       for (const [j, { expression, minBytes }] of run.entries()) {
-        lines.push(`const v${i + j} = ${expression!("bytes", `a${i} + ${offset}`)}`)
+        lines.push(`const v${i + j} = ${expression!("bytes", `at + ${offset}`)}`)
         offset += minBytes
       }
-      lines.push(`c.at = a${i} + ${size}`)
+      lines.push(`at += ${size}`)
       i += run.length
       continue
     }
-    // keys are data, and never code: each stands in the text as a string
-    const within = `c.within(${JSON.stringify(keys[i])}, ${i === nodes.length - 1})`
-    lines.push(`const v${i} = r${i}(c); if (v${i} === stop) return ${within}`)
+    const { view } = nodes[i]!
+    lines.push(...(view === undefined ? byCall(keys, i) : byView(i, view)))
     i++
   }
   const property = (key: string): string => (key === "__proto__" ? `["__proto__"]` : JSON.stringify(key))
@@ -59,8 +57,9 @@ export const compile = (
     "return (c) => {",
     "c.entered++",
     `const start = c.at, left = c.end - start; if (left < ${min}) return c.more(${min} - left)`,
-    "const bytes = c.bytes",
+    "const bytes = c.bytes; let at = start",
     ...lines,
+    "c.at = at",
     `return { ${fields.join(", ")} }`,
     "}"
   ].join("\n")
@@ -69,6 +68,27 @@ export const compile = (
     loop,
     ...nodes.map((node) => node.read)
   )
+}
+
+/** What is not all there, or wrong, the loop tells. */
+const byLoop = "{ c.at = start; return loop(c) }"
+
+const byCall = (keys: ReadonlyArray<string>, i: number): ReadonlyArray<string> => [
+  // keys are data, and never code: each stands in the text as a string
+  `c.at = at; const v${i} = r${i}(c)`,
+  `if (v${i} === stop) return c.within(${JSON.stringify(keys[i])}, ${i === keys.length - 1})`,
+  "at = c.at"
+]
+
+const byView = (i: number, { limit, prefix }: NonNullable<Node<any>["view"]>): ReadonlyArray<string> => {
+  const size = prefix.minBytes
+  return [
+    `if (c.end - at < ${size}) ${byLoop}`,
+    `const s${i} = ${prefix.expression!("bytes", "at")}`,
+    `if (s${i} < 0 || s${i} > ${limit} || c.end - at - ${size} < s${i}) ${byLoop}`,
+    `const v${i} = new Uint8Array(c.memory, c.base + at + ${size}, s${i})`,
+    `at += ${size} + s${i}; c.entered++`
+  ]
 }
 
 /** The fields from `i` on that are nothing but an expression. */

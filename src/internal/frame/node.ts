@@ -50,6 +50,8 @@ export interface Make<A> {
    * of the names that the bytes and its place have there. See `compile`.
    */
   readonly expression?: ((bytes: string, at: string) => string) | undefined
+  /** Of bytes with their length in front: that length, which has an expression, and the longest they may be. */
+  readonly view?: { readonly prefix: Node<any>; readonly limit: number } | undefined
 }
 
 export const TypeId = "~effect-byte-streams/Frame"
@@ -66,6 +68,7 @@ export class Node<A> implements Frame<A> {
   readonly isVoid: boolean
   readonly isBigint: boolean
   readonly expression: ((bytes: string, at: string) => string) | undefined
+  readonly view: { readonly prefix: Node<any>; readonly limit: number } | undefined
 
   constructor(make: Make<A>) {
     this.name = make.name
@@ -78,6 +81,7 @@ export class Node<A> implements Frame<A> {
     this.isVoid = make.isVoid === true
     this.isBigint = make.isBigint === true
     this.expression = make.expression
+    this.view = make.view
   }
 
   /** Whether it always has as many bytes. */

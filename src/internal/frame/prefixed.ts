@@ -94,11 +94,13 @@ export const lengthPrefixed = <A>(
   }
   const all = covers === "all"
   const lengthOf = (size: number, header: number): number => size - adjust + (all ? header : 0)
+  const isView = body === (rest as unknown) && prefix.expression !== undefined && adjust === 0 && !all
   return make<A>({
     name: "lengthPrefixed",
     min: prefix.minBytes,
     max: prefix.maxBytes + limit,
     isVoid: body.isVoid,
+    view: isView ? { prefix, limit } : undefined,
     read: (cursor) => {
       cursor.entered++
       const { at } = cursor

@@ -152,8 +152,9 @@ export class PushDecoder<A> {
   private decodeWhole(messages: Array<A>): boolean {
     const { bytes, cursor, from, node, to } = this
     let at = from
+    cursor.begin(bytes, from, to)
     while (at < to) {
-      cursor.begin(bytes, at, to)
+      cursor.start = at
       const value = node.read(cursor)
       if (value === stop) {
         this.use(at - from)
