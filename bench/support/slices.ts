@@ -4,20 +4,19 @@ import type { ReaderProcess } from "./processes.ts"
 
 const sliceMillis = 50
 
-/** How many a second each way manages, in each round. */
+/**
+ * How many a second each way manages in each slice, which counts as a round: one in which the machine stood still is one of
+ * many.
+ */
 export const sliced = async (
   readers: ReadonlyArray<ReaderProcess<number, number>>,
   options: Options
 ): Promise<ReadonlyArray<ReadonlyArray<number>>> => {
   for (const reader of readers) await reader.ask(options.warmUpMillis)
-  const slices = Math.max(1, Math.round(options.millis / sliceMillis))
+  const slices = options.rounds * Math.max(1, Math.round(options.millis / sliceMillis))
   const rounds = readers.map((): Array<number> => [])
-  for (let round = 0; round < options.rounds; round++) {
-    const sums = readers.map(() => 0)
-    for (let slice = 0; slice < slices; slice++) {
-      for (const [index, reader] of readers.entries()) sums[index]! += await reader.ask(sliceMillis)
-    }
-    for (const [index, sum] of sums.entries()) rounds[index]!.push(sum / slices)
+  for (let slice = 0; slice < slices; slice++) {
+    for (const [index, reader] of readers.entries()) rounds[index]!.push(await reader.ask(sliceMillis))
   }
   return rounds
 }
