@@ -86,6 +86,31 @@ export const decodeResult = <A>(
     : Result.fail(malformed(operation, node, `${left} byte${left === 1 ? "" : "s"} behind the message`, used, bytes))
 }
 
+/**
+ * Decodes messages, one behind the other, until one is not whole, or takes nothing: what that was read as is returned, and
+ * begins at the cursor's `start`. A loop of its own, with nothing behind it: the engine enters its code in the middle of the
+ * loop, and would throw it away for what it has not seen.
+ */
+const decodeRun = <A>(
+  node: Node<A>,
+  cursor: Cursor,
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  messages: Array<A>
+): any => {
+  let at = from
+  let value: unknown
+  do {
+    cursor.begin(bytes, at, to)
+    value = node.read(cursor)
+    if (value === stop || cursor.at === at) break
+    messages.push(value as A)
+    at = cursor.at
+  } while (at < to)
+  return value
+}
+
 /** See `Frame.makeDecoder`. */
 export class PushDecoder<A> {
   private readonly node: Node<A>
@@ -150,25 +175,19 @@ export class PushDecoder<A> {
 
   /** Decodes the messages that are there in one go. Whether there is one behind them that may be there in several. */
   private decodeWhole(messages: Array<A>): boolean {
-    const { bytes, cursor, from, node, to } = this
-    let at = from
-    cursor.begin(bytes, from, to)
-    while (at < to) {
-      cursor.start = at
-      const value = node.read(cursor)
-      if (value === stop) {
-        this.use(at - from)
-        if (cursor.fault !== undefined) return false
-        this.progress = Progress.after(node, cursor, to - at)
-        return true
-      }
-      messages.push(value as A)
+    const { cursor, from, node, to } = this
+    const value = decodeRun(node, cursor, this.bytes, from, to, messages)
+    if (value !== stop) {
       // what takes nothing would be found for ever
-      if (cursor.at === at) break
-      at = cursor.at
+      if (cursor.at === cursor.start) messages.push(value)
+      this.use(cursor.at - from)
+      return false
     }
+    const at = cursor.start
     this.use(at - from)
-    return false
+    if (cursor.fault !== undefined) return false
+    this.progress = Progress.after(node, cursor, to - at)
+    return true
   }
 
   /** Goes on with a message that came in several pieces. Whether it is complete, and others may be behind it. */
