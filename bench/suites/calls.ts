@@ -8,8 +8,7 @@ import { createInterface } from "node:readline"
 import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { ReaderProcess } from "../support/processes.ts"
-import { sliced } from "../support/slices.ts"
-import { median, medianRatio } from "../support/statistics.ts"
+import { entriesOf, sliced } from "../support/slices.ts"
 
 /** The ways of `readers/calls.ts`, the one that is compared with first. */
 const ways = [
@@ -60,11 +59,6 @@ export const run = async (options: Options, onResult: (result: Result) => void):
     title: "GET of 64 B from redis-server, one connection",
     unit: "1/s",
     better: "more",
-    entries: ways.map((way, index) => ({
-      ...way,
-      rounds: rounds[index]!,
-      median: median(rounds[index]!),
-      ratio: medianRatio(rounds[index]!, rounds[0]!)
-    }))
+    entries: entriesOf(ways, rounds)
   })
 }

@@ -2,8 +2,7 @@
 import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { ReaderProcess } from "../support/processes.ts"
-import { median, medianRatio } from "../support/statistics.ts"
-import { sliced } from "../support/slices.ts"
+import { entriesOf, sliced } from "../support/slices.ts"
 
 /** One way of reading, by its name in the file in `readers/`. */
 interface Way {
@@ -86,12 +85,7 @@ export const run = async (options: Options, onResult: (result: Result) => void):
       title,
       unit: "1/s",
       better: "more",
-      entries: ways.map((way, index) => ({
-        ...way,
-        rounds: rounds[index]!,
-        median: median(rounds[index]!),
-        ratio: medianRatio(rounds[index]!, rounds[0]!)
-      }))
+      entries: entriesOf(ways, rounds)
     })
   }
 }

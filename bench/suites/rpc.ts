@@ -2,8 +2,7 @@
 import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { ReaderProcess } from "../support/processes.ts"
-import { sliced } from "../support/slices.ts"
-import { median, medianRatio } from "../support/statistics.ts"
+import { entriesOf, sliced } from "../support/slices.ts"
 
 /** The ways of `readers/rpc.ts`, the one that is compared with first. */
 const ways = [
@@ -34,12 +33,7 @@ export const run = async (options: Options, onResult: (result: Result) => void):
       title: `RPC, ${name}, 64 B, one connection, ${callers} caller${callers === 1 ? "" : "s"}`,
       unit: "1/s",
       better: "more",
-      entries: ways.map((way, index) => ({
-        ...way,
-        rounds: rounds[index]!,
-        median: median(rounds[index]!),
-        ratio: medianRatio(rounds[index]!, rounds[0]!)
-      }))
+      entries: entriesOf(ways, rounds)
     })
   }
 }

@@ -1,6 +1,8 @@
 /** Rounds in which the ways take turns so often that a machine that is faster and slower by moments is so for all of them. */
+import type { Entry } from "../result.ts"
 import type { Options } from "./options.ts"
 import type { ReaderProcess } from "./processes.ts"
+import { median, medianRatio } from "./statistics.ts"
 
 const sliceMillis = 50
 
@@ -20,3 +22,15 @@ export const sliced = async (
   }
   return rounds
 }
+
+/** What was measured of each way, beside the first. */
+export const entriesOf = (
+  ways: ReadonlyArray<{ readonly id: string; readonly title: string }>,
+  rounds: ReadonlyArray<ReadonlyArray<number>>
+): ReadonlyArray<Entry> =>
+  ways.map((way, index) => ({
+    ...way,
+    rounds: rounds[index]!,
+    median: median(rounds[index]!),
+    ratio: medianRatio(rounds[index]!, rounds[0]!)
+  }))
