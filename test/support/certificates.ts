@@ -123,11 +123,32 @@ const makeAuthority = async (request: Request, by?: Issuer): Promise<Authority> 
 /** A certificate that nobody but itself vouches for. */
 export const selfSigned = (request: Request): Promise<Certificate> => make(request, undefined, false)
 
-/** The same certificate, with its key encrypted. */
+const refusalOf = (key: string, passphrase: string): unknown => {
+  try {
+    createPrivateKey({ key, passphrase })
+    return undefined
+  } catch (error) {
+    return (error as { readonly code?: unknown }).code
+  }
+}
+
+/** What no key is opened with by mistake: `encrypted` sees to it that OpenSSL always says the same of it. */
+export const wrongPassphrase = "guessed"
+
+/**
+ * The same certificate, with its key encrypted.
+ *
+ * One in some 256 wrong passphrases turns the last bytes of a key into a padding that is right. OpenSSL finds the
+ * passphrase good then, and a key that it does not support. Such an encryption is thrown away.
+ */
 export const encrypted = (certificate: Certificate, passphrase: string): Certificate => {
-  const key = createPrivateKey(certificate.key)
-    .export({ format: "pem", type: "pkcs8", cipher: "aes-256-cbc", passphrase })
-    .toString()
+  const privateKey = createPrivateKey(certificate.key)
+  const attempt = () =>
+    privateKey.export({ format: "pem", type: "pkcs8", cipher: "aes-256-cbc", passphrase }).toString()
+  const padded = (key: string) =>
+    [wrongPassphrase, ""].some((wrong) => refusalOf(key, wrong) !== "ERR_OSSL_BAD_DECRYPT")
+  let key = attempt()
+  while (padded(key)) key = attempt()
   return {
     cert: certificate.cert,
     key,

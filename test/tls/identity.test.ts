@@ -8,7 +8,7 @@ import { NodeNetwork, openConnection, startServer, StreamError, type Tls } from 
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { existsSync } from "node:fs"
 import { inspect } from "node:util"
-import { authority, certificates, encrypted } from "../support/certificates.ts"
+import { authority, certificates, encrypted, wrongPassphrase } from "../support/certificates.ts"
 import { text } from "../support/bytes.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { plainPair } from "../support/plainPair.ts"
@@ -21,7 +21,7 @@ import { eventually, turns, within } from "../support/wait.ts"
 const passphrase = "correct horse battery staple"
 const lockedServer = encrypted(certificates.server, passphrase)
 const lockedClient = encrypted(certificates.client, passphrase)
-const wrongly = (identity: Tls.Identity): Tls.Identity => ({ ...identity, passphrase: Redacted.make("guessed") })
+const wrongly = (identity: Tls.Identity): Tls.Identity => ({ ...identity, passphrase: Redacted.make(wrongPassphrase) })
 
 describe("keys and certificates", () => {
   it.live("can be bytes", () =>
@@ -458,7 +458,7 @@ describe("Redacted", () => {
       one.key.split("\n").slice(1, 4)
     ),
     passphrase,
-    "guessed"
+    wrongPassphrase
   ].filter((line) => line.length > 5)
   const json = (value: unknown): string => {
     const seen = new Set<unknown>()
