@@ -148,7 +148,10 @@ export const encrypted = (certificate: Certificate, passphrase: string): Certifi
   const padded = (key: string) =>
     [wrongPassphrase, ""].some((wrong) => refusalOf(key, wrong) !== "ERR_OSSL_BAD_DECRYPT")
   let key = attempt()
-  while (padded(key)) key = attempt()
+  for (let left = 20; padded(key); left--) {
+    if (left === 0) throw new Error("OpenSSL does not say ERR_OSSL_BAD_DECRYPT of a wrong passphrase")
+    key = attempt()
+  }
   return {
     cert: certificate.cert,
     key,
