@@ -223,18 +223,18 @@ it.effect(
   "streams of messages, good and bad, cut anywhere and read by reads that are given up, are what they are in one piece",
   () =>
     Effect.gen(function* () {
-      let [programs, interruptions] = [0, 0]
+      let [programs, interrupted] = [0, 0]
       const count = (outcome: { readonly interruptions: number }) => {
         programs++
-        interruptions += outcome.interruptions
+        if (outcome.interruptions > 0) interrupted++
       }
       yield* forAll(
         Programs.programs,
         (program) => Effect.promise(() => Programs.run(program)).pipe(Effect.map(count)),
         { numRuns: 150 }
       )
-      // by how many there were: a unit run has fewer
-      assert.isAbove(interruptions, (500 / 150) * programs)
+      // about six in ten are: how many interruptions there are in all is for a few programs to say, which have very many
+      assert.isAbove(interrupted, programs / 10)
     })
 )
 
