@@ -26,9 +26,24 @@ const before: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
   ["node", ["contracts", "base", "runtime", "connect", "transport"]],
   ["exchange", ["contracts", "base", "runtime", "frame", "read", "write", "transport", "session", "server"]],
   ["cluster", ["contracts", "base", "session", "server"]],
+  ["observe", ["contracts", "base", "runtime"]],
+  ["command", ["contracts", "base", "observe"]],
   [
     "testing",
-    ["contracts", "base", "runtime", "frame", "read", "write", "connect", "transport", "session", "server", "faces"]
+    [
+      "contracts",
+      "base",
+      "runtime",
+      "frame",
+      "read",
+      "write",
+      "connect",
+      "transport",
+      "session",
+      "server",
+      "observe",
+      "faces"
+    ]
   ]
 ]
 

@@ -29,12 +29,13 @@ import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
 import * as Argument from "./internal/base/argument.ts"
 import { lazily } from "./internal/base/lazily.ts"
-import { acquire as acquireConnection, SessionConnection } from "./internal/session/connection.ts"
+import { acquire as acquireConnection, acquireClient, SessionConnection } from "./internal/session/connection.ts"
 import { checkedDuplex, DuplexTransport } from "./internal/transport/duplex.ts"
 import { checkedPair, PairTransport } from "./internal/transport/pair.ts"
 import type * as InternalClosing from "./internal/session/closing.ts"
 import * as Relay from "./internal/session/relay.ts"
 import { exitTimeout } from "./internal/base/defaults.ts"
+import * as Endpoint from "./internal/base/endpoint.ts"
 import { Pending } from "./internal/base/pending.ts"
 import * as Services from "./internal/base/tags.ts"
 import * as NetworkOptions from "./internal/base/networkOptions.ts"
@@ -452,8 +453,10 @@ const acquire = <E, R>(
 ): Effect.Effect<Connection, E, R | Scope.Scope> =>
   Effect.contextWith((services: Context.Context<never>) => {
     const options = SessionOptions.resolve(operation, input === undefined ? {} : input)
-    return acquireConnection(Effect.map(transport, (transport) => new SessionConnection(transport, options, services)))
+    return acquireConnection(transport, (transport) => new SessionConnection(transport, options, services, ofNoSide))
   })
+
+const ofNoSide = { side: undefined } as const
 
 /** A transport that takes streams over. Once it has, an interruption ends them: nobody else would. */
 const made = (make: () => Transport): Effect.Effect<Transport> =>
@@ -506,12 +509,13 @@ export const openConnection: {
 } = (options: OpenOptions): Effect.Effect<Connection, any, Network | Scope.Scope> => open("openConnection", options)
 
 const open = (operation: string, options: OpenOptions): Effect.Effect<Connection, any, Network | Scope.Scope> =>
-  Effect.suspend(() => {
-    NetworkOptions.connect(operation, options)
-    return acquire(
-      operation,
+  Effect.contextWith((services: Context.Context<never>) => {
+    const { host, path, port } = NetworkOptions.connect(operation, options)
+    return acquireClient(
+      services,
+      () => path ?? Endpoint.label(host, port!),
       Effect.flatMap(Effect.service(Network), (network) => network.connect(options)),
-      options
+      SessionOptions.resolve(operation, options)
     )
   })
 

@@ -31,6 +31,7 @@ import * as InternalServer from "./internal/server/server.ts"
 import * as InternalShutdown from "./internal/server/shutdown.ts"
 import * as InternalSettings from "./internal/session/settings.ts"
 import type { ListenOptions, Network } from "./Network.ts"
+import type { ConnectionSnapshot } from "./Observer.ts"
 import type { ListenFailed, TlsFailed } from "./StreamError.ts"
 import type { StreamReader } from "./StreamReader.ts"
 import type { StreamWriter } from "./StreamWriter.ts"
@@ -187,6 +188,39 @@ export interface Server {
    * those of clients that had left and made room.
    */
   readonly rejected: Effect.Effect<number>
+  /**
+   * The present state of every connection: those that are served, in the order in which they came, and those that wait for
+   * a place behind them.
+   *
+   * **Details**
+   *
+   * It needs no observer. It is read at one moment, and costs the connections nothing. A connection that was upgraded is
+   * one connection, with the facts of its TLS.
+   *
+   * **Example** (What does this connection wait for?)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { NodeNetwork, openConnection, startServer } from "effect-byte-streams"
+   *
+   * const program = Effect.gen(function* () {
+   *   const server = yield* startServer({ host: "127.0.0.1", port: 0 }, ({ reader, writer }) =>
+   *     Effect.andThen(writer.write("name?\n"), reader.readLine)
+   *   )
+   *   const { reader, writer } = yield* openConnection({ host: "127.0.0.1", port: server.port })
+   *   yield* reader.readLine
+   *   yield* writer.write("Ad")
+   *   const [client] = yield* server.snapshot
+   *   return [client!.state, client!.bytesWritten, client!.waiting.map((wait) => wait.operation)]
+   * })
+   *
+   * console.log(await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(NodeNetwork.layer))))
+   * // => [ 'open', 6, [ 'readLine' ] ]
+   * ```
+   *
+   * @see `Observer.ConnectionSnapshot`
+   */
+  readonly snapshot: Effect.Effect<ReadonlyArray<ConnectionSnapshot>>
   /**
    * Shuts the server down, and reports on its handlers.
    *

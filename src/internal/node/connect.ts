@@ -11,6 +11,7 @@ import * as Deadline from "../runtime/deadline.ts"
 import * as Endpoint from "../base/endpoint.ts"
 import * as HappyEyeballs from "../connect/happyEyeballs.ts"
 import * as NetworkOptions from "../base/networkOptions.ts"
+import { CurrentOpening, type Opening } from "../base/observing.ts"
 import * as NodeAddress from "./address.ts"
 import { type Lookup, lookUp, type Resolved } from "./lookup.ts"
 import { failedAttempt, queueIsFull, toAttempt } from "../transport/failure.ts"
@@ -21,12 +22,12 @@ import { Pending } from "../base/pending.ts"
 import { firstPauseMillis, maxPauseMillis } from "../base/defaults.ts"
 
 export const connect = (lookup: Lookup, given: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> =>
-  Effect.suspend(() => {
+  Effect.flatMap(Effect.service(CurrentOpening), (opening) => {
     const options = NetworkOptions.connect("Network.connect", given)
     const plain =
       options.path === undefined
-        ? connectTcp(lookup, options, options.host, options.port)
-        : connectUnix(options.path, options)
+        ? connectTcp(lookup, options, options.host, options.port, opening)
+        : connectUnix(options.path, options, opening)
     const { tls } = options
     if (tls === undefined) return plain
     return loadTls.pipe(
@@ -35,7 +36,11 @@ export const connect = (lookup: Lookup, given: ConnectOptions): Effect.Effect<Tr
     )
   })
 
-const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effect<Transport, ConnectFailed> => {
+const connectUnix = (
+  path: string,
+  options: NetworkOptions.Connect,
+  opening: Opening | undefined
+): Effect.Effect<Transport, ConnectFailed> => {
   const timeout = options.connectTimeout
   const failed = (attempt: ConnectAttempt) =>
     new ConnectFailed({ target: path, kind: attempt.kind, attempts: [attempt] })
@@ -52,9 +57,11 @@ const connectUnix = (path: string, options: NetworkOptions.Connect): Effect.Effe
   const knock = (absolute: string, pause: number): Effect.Effect<Net.Socket, ConnectAttempt> =>
     Effect.suspend(() => {
       steps.note()
+      opening?.attemptStarted(path)
       return open({ path: NodeUnixPath.spelled(absolute), ...socketOptions(options) }, path)
     }).pipe(
       Effect.catch((attempt) => {
+        opening?.attemptFailed(attempt)
         if (attempt.code !== "EAGAIN") return Effect.fail(attempt)
         // many clients that try again must not do so in step: the queue would be full each time
         waiting[0] = queueIsFull(path)
@@ -86,7 +93,8 @@ const connectTcp = (
   lookup: Lookup,
   options: NetworkOptions.Connect,
   host: string,
-  port: number
+  port: number,
+  opening: Opening | undefined
 ): Effect.Effect<Transport, ConnectFailed> => {
   const timeout = options.connectTimeout
   const target = Endpoint.label(host, port)
@@ -125,10 +133,14 @@ const connectTcp = (
         release: (socket) => socket.destroy(),
         onAttempt: (resolved) => {
           steps.note()
+          opening?.attemptStarted(label(resolved))
           // stands unless a failure replaces it
           attempts.set(label(resolved), { address: label(resolved), kind: "Timeout" })
         },
-        onFailure: (resolved, error) => attempts.set(label(resolved), error)
+        onFailure: (resolved, error) => {
+          opening?.attemptFailed(error)
+          attempts.set(label(resolved), error)
+        }
       }).pipe(Effect.mapError((errors) => failed(HappyEyeballs.mostTelling(errors))))
     ),
     Deadline.timeoutOrElse({

@@ -13,6 +13,7 @@ import type { Transport } from "../../Transport.ts"
 import * as Deadline from "../runtime/deadline.ts"
 import * as Endpoint from "../base/endpoint.ts"
 import * as NetworkOptions from "../base/networkOptions.ts"
+import { accepting } from "../base/observing.ts"
 import * as NodeAddress from "./address.ts"
 import { type Accept, type Bound, makeServer, nothing, start } from "./listener.ts"
 import { bindUnix } from "./listenUnix.ts"
@@ -81,9 +82,10 @@ const secured = (
   events: ListenEvents,
   handshakes: Set<Fiber.Fiber<void>>
 ): ((transport: Transport) => void) => {
+  const observed = accepting(services)
   return (transport) => {
     const handshake = Effect.runForkWith(services)(
-      Effect.match(secure(transport), {
+      Effect.match(observed(secure(transport)), {
         onFailure: (error) => events.onHandshakeError?.(error, transport.info),
         onSuccess: onTransport
       })

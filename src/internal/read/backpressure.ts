@@ -11,6 +11,8 @@ import { othersWait } from "../runtime/effectInternals.ts"
 export interface Flow {
   pause(): void
   resume(): void
+  /** Why it is held back from now on, if it is. */
+  flowChanged?(direction: "in", reason: "reader" | "budget" | undefined): void
 }
 
 /** What many buffers may hold together, as each of them sees it. */
@@ -92,7 +94,7 @@ export class Backpressure implements BudgetMember {
     this.awaited = true
     if (threshold > this.threshold) this.threshold = threshold
     if (!this.paused) return false
-    this.tell(false)
+    this.tell(undefined)
     return true
   }
 
@@ -117,10 +119,10 @@ export class Backpressure implements BudgetMember {
   pauseIfFull(): void {
     if (this.paused || this.deferred || this.over) return
     if (this.size > this.threshold) {
-      this.tell(true)
+      this.tell("reader")
     } else if (!this.awaited && this.budget?.refuses(this) === true) {
       this.budget.hold(this)
-      this.tell(true)
+      this.tell("budget")
     }
   }
 
@@ -129,12 +131,14 @@ export class Backpressure implements BudgetMember {
     // nothing more comes after the end
     if (!this.paused || this.size > this.limit || this.over) return
     if (this.budget?.refuses(this) === true) return this.budget.hold(this)
-    this.tell(false)
+    this.tell(undefined)
   }
 
   /** Stops the transport, or lets it go on. */
-  private tell(paused: boolean): void {
+  private tell(reason: "reader" | "budget" | undefined): void {
+    const paused = reason !== undefined
     this.paused = paused
+    this.flow.flowChanged?.("in", reason)
     if (othersWait()) queueMicrotask(() => this.tellLate())
     else if (this.told !== paused) this.tellNow()
   }

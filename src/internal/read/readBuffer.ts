@@ -11,6 +11,7 @@
  * its bytes in the very step in which it hands them over, so that an interruption finds them either in the buffer or with
  * the caller. A chunk that is the answer as it is, is handed over at once.
  */
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -27,6 +28,12 @@ import { Arrived } from "./arrived.ts"
 import type { Flow } from "./backpressure.ts"
 import { type Ended, ended, type Loss, lost, type Lost } from "./end.ts"
 import { watchdogFor } from "./ownBounds.ts"
+
+/** Who is told of reads that wait. */
+interface Observed {
+  readStarted(operation: string): void
+  readEnded(operation: string): void
+}
 
 /** What feeds the buffer. */
 export interface Feeder extends Flow {
@@ -70,6 +77,13 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   discarding = 0
   /** Whether a read that answers a clean end is answered with it, where it would wait with nothing buffered (`drain`). */
   draining = false
+
+  /** Told of reads that begin and end to wait, if anybody observes. */
+  observed: Observed | undefined = undefined
+  /** The clock of the session, by which waits are told. */
+  clock: Clock.Clock | undefined = undefined
+  /** When the read that waits began to, in milliseconds since the epoch. */
+  waitingSince = 0
 
   private readonly feeder: Feeder
   private waiter: Waiter | undefined = undefined
@@ -229,6 +243,8 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   /** Waits, as the one operation that does, until the feeding side has what it needs. */
   wait<A, E>(operation: WaitingRead<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
     this.operation = operation
+    if (this.clock !== undefined) this.waitingSince = this.clock.currentTimeMillisUnsafe()
+    this.observed?.readStarted(operation.name)
     const { bound } = operation
     if (this.watchdog !== undefined) this.watchdog.readStarted(bound)
     else if (bound !== undefined && bound !== Infinity) this.watch(bound, fiber)
@@ -293,6 +309,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
 
   /** The waiting operation is over, or given up. */
   private waitOver(): void {
+    this.observed?.readEnded(this.operation!.name)
     this.operation = undefined
     this.waiter?.over()
     this.watchdog?.readEnded()

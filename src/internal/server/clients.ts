@@ -9,6 +9,7 @@ import type { Connection } from "../../Connection.ts"
 import type { HandlerFailure } from "../../Server.ts"
 import type { TlsFailed } from "../../StreamError.ts"
 import type { ConnectionInfo, Failure, Transport } from "../../Transport.ts"
+import { numberOf, Teller } from "../base/observing.ts"
 import * as Services from "../base/tags.ts"
 import { SessionConnection } from "../session/connection.ts"
 import type { SessionOptions } from "../session/options.ts"
@@ -17,6 +18,9 @@ import { ServerLog } from "./log.ts"
 import { Places } from "./maxConnections.ts"
 import type * as ServerOptions from "./options.ts"
 import { Draining } from "./shutdown.ts"
+
+const served = { side: "server" } as const
+const waiting = { side: "server", waiting: true } as const
 
 export type Handler<E, R> = (connection: Connection) => Effect.Effect<unknown, E, R>
 
@@ -42,6 +46,8 @@ export class Clients<E, R> {
 
   /** Those who have a place, and failed handlers that are being told of. */
   private running = 0
+  /** Who is told of those that come, if anybody observes. */
+  readonly teller: Teller | undefined
   private readonly handler: Handler<E, R>
   private readonly context: Context.Context<never>
   private readonly sessionOptions: SessionOptions
@@ -56,6 +62,7 @@ export class Clients<E, R> {
     this.places = new Places(options.maxConnections, options.maxWaiting)
     this.endsIdleReads = options.endsIdleReads
     this.context = Context.add(context, Draining, this.draining)
+    this.teller = Teller.of(context)
     const log = new ServerLog(this.context)
     this.log = log
     this.onHandlerError = options.onHandlerError
@@ -65,18 +72,25 @@ export class Clients<E, R> {
 
   accept(transport: Transport): void {
     const { places } = this
-    if (this.draining.isOpen()) transport.abort()
+    if (this.draining.isOpen()) this.reject(transport, "ShuttingDown")
     else if (places.free) {
       const client = this.connect(transport, true)
       this.enter(client)
       this.serve(client)
     } else if (places.makeRoom()) {
       places.wait(this.connect(transport, false), (client) => this.admitted(client))
-    } else transport.abort()
+    } else this.reject(transport, "Full")
+  }
+
+  private reject(transport: Transport, reason: "Full" | "ShuttingDown"): void {
+    const { info } = transport
+    transport.abort()
+    this.teller?.event({ _tag: "Rejected", id: numberOf(transport), info, reason })
   }
 
   /** The system could not accept, and goes on trying. */
   acceptFailed(failure: Failure): void {
+    this.teller?.event({ _tag: "AcceptFailed", failure })
     this.tell(() => this.onAcceptError(failure))
   }
 
@@ -90,7 +104,7 @@ export class Clients<E, R> {
   }
 
   private connect(transport: Transport, inUse: boolean): Client {
-    const connection = new SessionConnection(transport, this.sessionOptions, this.context, inUse)
+    const connection = new SessionConnection(transport, this.sessionOptions, this.context, inUse ? served : waiting)
     return { connection, fiber: undefined, aborted: false }
   }
 
@@ -112,10 +126,16 @@ export class Clients<E, R> {
     this.serve(client)
   }
 
+  /** What an observer gives to a handler comes behind what the server has, and in front of the connection. */
+  private contextOf({ session: { told } }: SessionConnection): Context.Context<any> {
+    if (told?.teller.observer.handlerContext === undefined) return this.context as Context.Context<any>
+    return Context.merge(this.context, told.teller.handlerContext(told)) as Context.Context<any>
+  }
+
   private serve(client: Client): void {
     const { connection } = client
     // added one by one, a context shares what fibers derive from it with the one it was made from; merged, it does not
-    let context: Context.Context<any> = this.context as Context.Context<any>
+    let context: Context.Context<any> = this.contextOf(connection)
     context = Context.add(context, Services.Connection, connection)
     context = Context.add(context, Services.StreamReader, connection.reader)
     context = Context.add(context, Services.StreamWriter, connection.writer)

@@ -80,6 +80,11 @@ export class Places<C extends Client> {
   // waiting for one
   // ------------------------------------------------------------------------
 
+  /** Those who have a place, and then those who wait for one. */
+  get all(): ReadonlyArray<C> {
+    return [...this.active, ...Array.from([...this.present, ...this.departed], (waiting) => waiting.client)]
+  }
+
   /** How many wait. Those who have left do not. */
   get waiting(): number {
     return this.present.size

@@ -10,6 +10,7 @@ import { type Listener, Network } from "../../Network.ts"
 import type { HandlerServices, Options, Server, ShutdownReport } from "../../Server.ts"
 import type { ListenFailed } from "../../StreamError.ts"
 import * as Argument from "../base/argument.ts"
+import type { Teller } from "../base/observing.ts"
 import { Clients, type Handler } from "./clients.ts"
 import * as ServerOptions from "./options.ts"
 import { shutdown } from "./shutdown.ts"
@@ -36,7 +37,10 @@ export const start = <E, R>(
       restore(listen).pipe(
         // one address may have had clients before another was refused
         Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : shutdown(clients, Duration.zero))),
-        Effect.map((listener) => new ListeningServer(listener, clients, resolved.gracePeriod)),
+        Effect.map((listener) => {
+          clients.teller?.event({ _tag: "Listening", addresses: listener.addresses })
+          return new ListeningServer(listener, clients, resolved.gracePeriod)
+        }),
         Effect.tap((server) => Effect.addFinalizer(() => server.shutdown()))
       )
     )
@@ -54,6 +58,8 @@ class ListeningServer implements Server {
   private readonly listener: Listener
   private readonly clients: Clients<any, any>
   private readonly gracePeriod: Duration.Duration
+  /** What observers know of the shutdown: any number of fibers may ask for it. */
+  private shutdownTold: "no" | "started" | "ended" = "no"
 
   constructor(listener: Listener, clients: Clients<any, any>, gracePeriod: Duration.Duration) {
     this.addresses = listener.addresses
@@ -84,14 +90,38 @@ class ListeningServer implements Server {
     return Effect.sync(() => this.clients.places.rejected)
   }
 
+  get snapshot() {
+    return Effect.sync(() => Array.from(this.clients.places.all, ({ connection }) => connection.session.snapshot))
+  }
+
   shutdown(options?: { readonly gracePeriod?: Duration.Input | undefined }): Effect.Effect<ShutdownReport> {
     return Effect.suspend(() => {
       const given =
         options === undefined ? undefined : Argument.record("Server.shutdown", "options", options).gracePeriod
       const gracePeriod =
         given === undefined ? this.gracePeriod : Argument.duration("Server.shutdown", "gracePeriod", given)
-      return Effect.andThen(this.listener.close, shutdown(this.clients, gracePeriod))
+      const ended = Effect.andThen(this.listener.close, shutdown(this.clients, gracePeriod))
+      return this.clients.teller === undefined ? ended : this.toldOf(this.clients.teller, gracePeriod, ended)
     })
+  }
+
+  private toldOf(
+    teller: Teller,
+    gracePeriod: Duration.Duration,
+    ended: Effect.Effect<ShutdownReport>
+  ): Effect.Effect<ShutdownReport> {
+    const { addresses } = this
+    if (this.shutdownTold === "no") {
+      this.shutdownTold = "started"
+      teller.event({ _tag: "ShutdownStarted", addresses, gracePeriod })
+    }
+    return Effect.tap(ended, (report) =>
+      Effect.sync(() => {
+        if (this.shutdownTold === "ended") return
+        this.shutdownTold = "ended"
+        teller.event({ _tag: "ShutdownEnded", addresses, report })
+      })
+    )
   }
 
   get closeClients() {

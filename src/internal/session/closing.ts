@@ -17,6 +17,7 @@ import { ClosedStream, type ConnectionLost, type StreamTimeout } from "../base/e
 import type { ReadBuffer } from "../read/readBuffer.ts"
 import * as Deadline from "../runtime/deadline.ts"
 import type { WriteBuffer } from "../write/writeBuffer.ts"
+import type { Seen, Told } from "./observed.ts"
 
 /** How a session ended, or began to. */
 export type Closed =
@@ -33,10 +34,12 @@ export type Closed =
     }
 
 export const graceful: CloseOutcome = { _tag: "Graceful" }
+export const reset: CloseOutcome = { _tag: "Reset" }
 export const peerEof: Closed = { _tag: "PeerEof" }
 
 /** The session that is closed. */
-export interface Closable {
+export interface Closable extends Seen {
+  readonly told: Told | undefined
   readonly transport: Transport
   readonly reads: ReadBuffer
   readonly writes: WriteBuffer
@@ -102,6 +105,7 @@ export class Closing {
     if (session.detached) return this.abort()
     const { reads, writes } = session
     this.begun = true
+    session.told?.happened("Closing")
     session.unwatch()
     this.readBefore = reads.received - reads.size
     // before a failed read wakes anybody who writes
@@ -111,7 +115,7 @@ export class Closing {
     if (this.hasOutcome) return
     if (writes.broken !== undefined) {
       this.abortTransport()
-      this.finish({ _tag: "Reset" })
+      this.finish(reset)
     } else if (writes.ended) {
       writes.end("Closed")
       this.release()
@@ -129,7 +133,7 @@ export class Closing {
       transport.close(reads.received > this.readBefore)
     } catch {
       this.abortTransport()
-      return this.finish({ _tag: "Reset" })
+      return this.finish(reset)
     }
     this.finish(graceful)
   }
@@ -190,6 +194,7 @@ export class Closing {
     this.session.unwatch()
     this.timer?.interruptUnsafe()
     this.timer = undefined
+    this.session.told?.closed(this.session, outcome)
     this.notify({ _tag: "Local", outcome })
   }
 

@@ -1,17 +1,21 @@
 /** A connection is a session seen from the outside. */
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Closed, Connection } from "../../Connection.ts"
 import type { ConnectionInfo, Transport } from "../../Transport.ts"
-import type { TlsFailed, WriteError } from "../../StreamError.ts"
+import type { ConnectFailed, TlsFailed, WriteError } from "../../StreamError.ts"
 import type { StartTlsOptions } from "../../Tls.ts"
+import { CurrentOpening, nextNumber, Opening, Teller } from "../base/observing.ts"
 import { Pending } from "../base/pending.ts"
 import { endWith, owned } from "./closing.ts"
 import { Session } from "./session.ts"
 import * as Upgrade from "./upgrade.ts"
+import type { Origin } from "./observed.ts"
 import type { SessionOptions } from "./options.ts"
 import { BufferReader } from "../read/reader.ts"
 import { SessionWriter } from "../write/writer.ts"
@@ -25,19 +29,20 @@ export class SessionConnection implements Connection {
 
   /**
    * `services` are those of the program that opened the connection: timeouts go by its clock. They begin at once, unless
-   * the connection is not in use yet.
+   * the connection waits for its place.
    */
-  constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>, inUse = true) {
+  constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>, origin: Origin) {
     this.options = options
     this.services = services
-    this.session = new Session(transport, options, services)
+    this.session = new Session(transport, options, services, origin)
     this.reader = new BufferReader(this.session.reads)
     this.writer = new SessionWriter(this.session)
-    if (inUse) this.begin()
+    if (!this.session.waiting) this.begin()
   }
 
   /** The connection is in use from now on. */
   begin(): void {
+    this.session.admit()
     const { timeouts } = this.options
     if (timeouts !== undefined) this.session.watch(timeouts, this.services)
   }
@@ -67,7 +72,7 @@ export class SessionConnection implements Connection {
 
   /** The connection that goes on over another transport. */
   private get renew(): (transport: Transport) => SessionConnection {
-    return (transport) => new SessionConnection(transport, this.options, this.services)
+    return (transport) => new SessionConnection(transport, this.options, this.services, this.session)
   }
 
   toJSON() {
@@ -80,17 +85,50 @@ export class SessionConnection implements Connection {
   }
 }
 
-/** The scope owns the connection that is acquired: a scope that succeeds closes it, and one that fails aborts it. */
+/**
+ * Makes a connection of the transport that is opened. The scope owns it: a scope that succeeds closes it, and one that
+ * fails aborts it.
+ */
 export const acquire = <E, R>(
-  connection: Effect.Effect<SessionConnection, E, R>
+  transport: Effect.Effect<Transport, E, R>,
+  make: (transport: Transport) => SessionConnection
 ): Effect.Effect<Connection, E, R | Scope.Scope> =>
   Effect.uninterruptibleMask((restore) => {
     const pending = new Set<() => void>()
-    return Effect.flatMap(Effect.exit(restore(Effect.provideService(connection, Pending, pending))), (exit) => {
+    const opened = Effect.exit(restore(Effect.provideService(transport, Pending, pending)))
+    return Effect.flatMap(opened, (exit): Effect.Effect<Connection, E, Scope.Scope> => {
       if (Exit.isFailure(exit)) {
         for (const undo of pending) undo()
-        return exit
+        return Effect.failCause(exit.cause)
       }
-      return owned(exit.value)
+      return owned(make(exit.value))
     })
   })
+
+/** As `acquire`, of a client's connection, which is observed from its first attempt on. */
+export const acquireClient = <E extends ConnectFailed | TlsFailed, R>(
+  services: Context.Context<never>,
+  target: () => string,
+  transport: Effect.Effect<Transport, E, R>,
+  options: SessionOptions
+): Effect.Effect<Connection, E, R | Scope.Scope> => {
+  const teller = Teller.of(services)
+  if (teller === undefined) {
+    return acquire(transport, (transport) => new SessionConnection(transport, options, services, client))
+  }
+  return Effect.suspend(() => {
+    const opening = new Opening(teller, nextNumber())
+    const label = target()
+    const origin = { side: "client", id: opening.id } as const
+    opening.connecting(label)
+    return Effect.tapCause(
+      acquire(
+        Effect.provideService(transport, CurrentOpening, opening),
+        (transport) => new SessionConnection(transport, options, services, origin)
+      ),
+      (cause) => Effect.sync(() => opening.connectFailed(label, Option.getOrUndefined(Cause.findErrorOption(cause))))
+    )
+  })
+}
+
+const client = { side: "client" } as const

@@ -4,19 +4,23 @@
  * The session is the transport's handler, and passes on to readers and writers what it is told. The program (`close`,
  * `abort`, a scope), the peer or the clock ends the session, and that happens once: see `closing`.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { WriteError } from "../../StreamError.ts"
 import { ConnectionLost, IncompleteRead, StreamTimeout, TlsFailed } from "../base/errors.ts"
+import type { ConnectionSnapshot, PauseReason } from "../../Observer.ts"
 import type { CloseOutcome } from "../../StreamWriter.ts"
 import type { Failure, Handler, Transport } from "../../Transport.ts"
 import type { Budget } from "./budget.ts"
 import * as Endpoint from "../base/endpoint.ts"
+import * as Observing from "../base/observing.ts"
 import { BufferBudget } from "../base/tags.ts"
 import { toFailure } from "../transport/failure.ts"
 import { type Feeder, ReadBuffer } from "../read/readBuffer.ts"
-import { type Closable, type Closed, Closing, graceful, peerEof } from "./closing.ts"
+import { type Closable, type Closed, Closing, graceful, peerEof, reset } from "./closing.ts"
+import { type Origin, type Pause, type Seen, snapshot, Told } from "./observed.ts"
 import type { SessionOptions } from "./options.ts"
 import { type Bounds, Watchdog, type Watched } from "../runtime/timeouts.ts"
 import { type Output, WriteBuffer } from "../write/writeBuffer.ts"
@@ -25,7 +29,19 @@ import type { WriterSession } from "../write/writer.ts"
 /** The session whose end an error tells of. Readers and writers get such errors when it is lost, or a bound strikes. */
 const ends = new WeakMap<object, Session>()
 
-export class Session implements Handler, Feeder, Output, Watched, WriterSession, Closable {
+export class Session implements Handler, Feeder, Output, Watched, WriterSession, Closable, Seen, Origin {
+  /** The number of the connection, also after an upgrade. */
+  readonly id: number
+  readonly side: "client" | "server" | undefined
+  /** When the connection began. */
+  readonly since: number
+  readonly clock: Clock.Clock
+  /** What is told of the connection, where it is observed. */
+  readonly told: Told | undefined
+  /** Whether it is a client that waits for a place in a server. */
+  waiting: boolean
+  readPaused: Pause | undefined = undefined
+  writePaused: Pause | undefined = undefined
   readonly transport: Transport
   readonly reads: ReadBuffer
   readonly writes: WriteBuffer
@@ -39,18 +55,46 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   private failing = false
   /** The peer has ended its output. */
   private peerEnded = false
+  /** The transport has ended by itself. */
+  private gone = false
+  /** How many bytes came in the session before, and count there. */
+  private replayed = 0
 
-  constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>) {
+  constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>, origin: Origin) {
     this.transport = transport
+    this.clock = Context.get(services, Clock.Clock)
+    this.id = origin.id ?? Observing.numberOf(transport)
+    this.side = origin.side
+    this.since = origin.since ?? this.clock.currentTimeMillisUnsafe()
+    this.waiting = origin.waiting === true
     this.closing = new Closing(this, options.closeTimeout)
     this.reads = new ReadBuffer(options.limit, this)
     this.writes = new WriteBuffer(options, this, transport.atEndOfTurn?.bind(transport))
     this.reads.backpressure.budget = Context.get(services, BufferBudget) as Budget | undefined
+    this.reads.clock = this.clock
+    this.writes.clock = this.clock
+    this.told = origin.told ?? this.observe(services)
+    this.reads.observed = this.told
     try {
       transport.attach(this)
     } catch (error) {
       this.failed(error)
     }
+  }
+
+  private observe(services: Context.Context<never>): Told | undefined {
+    const teller = Observing.Teller.of(services)
+    if (teller === undefined) return undefined
+    const told = new Told(teller, this)
+    told.happened("Opened")
+    return told
+  }
+
+  /** A client that waited for a place is served from now on. */
+  admit(): void {
+    if (!this.waiting) return
+    this.waiting = false
+    this.told?.happened("Admitted")
   }
 
   /** From now on waiting is bounded. */
@@ -75,6 +119,17 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   // ------------------------------------------------------------------------
 
   onData(bytes: Uint8Array): void {
+    this.told?.bytes("in", bytes)
+    this.feed(bytes)
+  }
+
+  /** Bytes that the session before has read ahead. */
+  replay(bytes: Uint8Array): void {
+    this.replayed += bytes.length
+    this.feed(bytes)
+  }
+
+  private feed(bytes: Uint8Array): void {
     // the answers of a reader that wakes go out as one, as soon as it waits again
     this.writes.cork()
     this.reads.feed(bytes)
@@ -82,6 +137,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   }
 
   onLent(bytes: Uint8Array): void {
+    this.told?.bytes("in", bytes)
     this.writes.cork()
     this.reads.feedShared(bytes)
     this.writes.uncork()
@@ -89,6 +145,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
 
   onEnd(): void {
     this.peerEnded = true
+    this.told?.happened("Ended")
     this.watchdog?.inputEnded()
     this.writes.cork()
     this.reads.feedEnd()
@@ -105,15 +162,17 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     // reading goes on, and is watched
     this.watchdog?.outputEnded()
     const lost = this.telling(this.lost(failure))
+    this.told?.failed(lost("closed"))
     this.writes.break(lost)
     const { closing } = this
     if (closing.begun) closing.abortTransport()
-    closing.over({ _tag: "Reset" }, { _tag: "Lost", error: lost("closed") })
+    closing.over(reset, { _tag: "Lost", error: lost("closed") })
   }
 
   onReadFailure(failure: Failure): void {
     if (this.over) return
     const lost = this.lost(failure)
+    this.told?.failed(lost("closed"))
     this.writes.cork()
     this.reads.feedLoss(lost)
     this.writes.uncork()
@@ -123,13 +182,21 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   onClose(failure: Failure | undefined): void {
     if (this.over) return
     this.watchdog?.stop()
+    this.gone = true
     // an end is one only if the peer said so: a stream that is cut off is not complete, whichever side did it
-    if (failure === undefined && this.peerEnded && this.writes.ended) return this.closing.over(graceful, peerEof)
+    if (failure === undefined && this.peerEnded && this.writes.ended) {
+      this.told?.closed(this, graceful)
+      return this.closing.over(graceful, peerEof)
+    }
     const lost = this.telling(this.lost(failure ?? { kind: "Unknown" }))
+    if (this.told !== undefined) {
+      this.told.failed(failure?.tls === undefined ? lost("closed") : this.tlsFailed(failure, failure.tls)("closed"))
+      this.told.closed(this, reset)
+    }
     // in this order: a fiber that wakes to a failed read finds that writing is over as well
     this.writes.break(lost)
     this.reads.feedLoss(failure?.tls === undefined ? lost : this.telling(this.tlsFailed(failure, failure.tls)))
-    this.closing.over({ _tag: "Reset" }, { _tag: "Lost", error: lost("closed") })
+    this.closing.over(reset, { _tag: "Lost", error: lost("closed") })
   }
 
   // ------------------------------------------------------------------------
@@ -154,6 +221,16 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     }
   }
 
+  flowChanged(direction: "in" | "out", reason: PauseReason | undefined): void {
+    const before = direction === "in" ? this.readPaused : this.writePaused
+    const pause = reason === undefined ? undefined : { reason, since: this.clock.currentTimeMillisUnsafe() }
+    if (direction === "in") this.readPaused = pause
+    else this.writePaused = pause
+    if (this.told === undefined) return
+    if (reason !== undefined) this.told.flow("Paused", direction, reason)
+    else if (before !== undefined) this.told.flow("Resumed", direction, before.reason)
+  }
+
   shareMemory(): void {
     try {
       this.transport.lend?.()
@@ -163,6 +240,8 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   }
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
+    const { told } = this
+    if (told !== undefined) for (const chunk of chunks) told.bytes("out", chunk)
     try {
       return this.transport.write(chunks)
     } catch (error) {
@@ -232,6 +311,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   }
 
   expireRead(duration: Duration.Duration): void {
+    this.told?.timedOut("Read", duration)
     this.reads.failWaiting(
       this.telling((operation) => new StreamTimeout({ operation, kind: "Read", duration, peer: this.peer }))
     )
@@ -239,6 +319,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
 
   expire(kind: StreamTimeout["kind"], duration: Duration.Duration): void {
     if (this.over) return
+    this.told?.timedOut(kind, duration)
     const expired = this.telling((operation) => new StreamTimeout({ operation, kind, duration, peer: this.peer }))
     this.closing.closed ??= { _tag: "Lost", error: expired("closed") }
     this.closing.cut("TimedOut", () => {
@@ -308,7 +389,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
 
   /** All bytes that arrived, before and after the transport was given to another session. */
   get received(): number {
-    return this.reads.received + (this.successor?.received ?? 0)
+    return this.reads.received - this.replayed + (this.successor?.received ?? 0)
   }
 
   /** All bytes that were written, sent or not; before and after as well. */
@@ -371,6 +452,26 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     return closed?._tag === "Lost" || outcome?._tag === "Reset"
   }
 
+  /** Whether this side has begun to end this very session. */
+  get endsHere(): boolean {
+    return this.closing.begun
+  }
+
+  /** Whether this very session is over: nothing is sent or received any more. */
+  get hasEnded(): boolean {
+    return this.gone || this.over
+  }
+
+  /** The state of the connection, also after an upgrade. */
+  get snapshot(): ConnectionSnapshot {
+    return snapshot(this, this.last)
+  }
+
+  /** The session that has the transport. */
+  private get last(): Session {
+    return this.successor === undefined ? this : this.successor.last
+  }
+
   /** Whether the transport was given up for an upgrade that came to nothing. */
   get upgradeFailed(): boolean {
     return this.successor === undefined ? this.detached && this.over : this.successor.upgradeFailed
@@ -393,6 +494,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   /** The transport was given to `session`, which ends this one when it ends. */
   succeed(session: Session): void {
     this.successor = session
+    if (this.told !== undefined) this.told.session = session
     session.closing.predecessor = this.closing
     // an abort of this one in between meant both
     if (this.over) session.abortNow()

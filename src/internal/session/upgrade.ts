@@ -7,11 +7,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { WriteError } from "../../StreamError.ts"
 import type { StartTlsOptions } from "../../Tls.ts"
 import type { Transport } from "../../Transport.ts"
 import { ClosedStream, TlsFailed } from "../base/errors.ts"
+import { CurrentOpening, Opening } from "../base/observing.ts"
 import { checkStartTls } from "../base/tlsOptions.ts"
 import { Flush } from "../write/writes.ts"
 import { owned } from "./closing.ts"
@@ -29,8 +31,8 @@ type Renew<C> = (transport: Transport) => C
 /** The result of a change: another transport, and the bytes that come before all that it delivers. */
 interface Changed {
   readonly transport: Transport
-  /** To be asked once somebody is attached to the transport. */
-  readonly leftover: () => ReadonlyArray<Uint8Array>
+  /** What was read ahead, and what comes behind that. To be asked once somebody is attached to the transport. */
+  readonly leftover: () => { readonly ahead: ReadonlyArray<Uint8Array>; readonly behind: ReadonlyArray<Uint8Array> }
 }
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -52,7 +54,10 @@ export const startTls = <C extends Upgradable>(
       if (leftover.length > 0 && options.leftover !== "feedTls") {
         return Effect.fail(new TlsFailed({ operation: "startTls", kind: "InjectedPlaintext", peer: session.peer }))
       }
-      return Effect.map(startTls(options, leftover), (transport) => ({ transport, leftover: () => [] }))
+      return Effect.map(startTls(options, leftover), (transport) => ({
+        transport,
+        leftover: () => ({ ahead: [], behind: [] })
+      }))
     })
   })
 
@@ -64,7 +69,7 @@ export const stopTls = <C extends Upgradable>(session: Session, renew: Renew<C>)
   return handOver("stopTls", session, renew, (leftover) =>
     Effect.map(stopTls(), (stopped) => ({
       transport: stopped.transport,
-      leftover: () => [...leftover, ...stopped.leftover()]
+      leftover: () => ({ ahead: leftover, behind: stopped.leftover() })
     }))
   )
 }
@@ -94,14 +99,27 @@ const handOver = <C extends Upgradable>(
         )
       }
       // from here on there is no way back
-      const changing = Effect.raceFirst(change(session.detach()), givenUp)
-      return Effect.onExit(restore(changing), (exit) => (Exit.isSuccess(exit) ? Effect.void : session.abort))
+      const { told } = session
+      const leftover = session.detach()
+      const changed =
+        told === undefined
+          ? change(leftover)
+          : Effect.provideService(change(leftover), CurrentOpening, new Opening(told.teller, told.id))
+      return Effect.onExit(restore(Effect.raceFirst(changed, givenUp)), (exit) => {
+        if (Exit.isSuccess(exit)) return Effect.void
+        const error = Exit.findErrorOption(exit)
+        if (Option.isSome(error) && error.value._tag === "TlsFailed") told?.failed(error.value)
+        return session.abort
+      })
     })
   return Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(begin(restore), ({ leftover, transport }) => {
       const connection = renew(transport)
       session.succeed(connection.session)
-      for (const bytes of leftover()) connection.session.onData(bytes)
+      session.told?.happened("Upgraded")
+      const { ahead, behind } = leftover()
+      for (const bytes of ahead) connection.session.replay(bytes)
+      for (const bytes of behind) connection.session.onData(bytes)
       return owned(connection)
     })
   )

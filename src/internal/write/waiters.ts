@@ -1,6 +1,10 @@
 /** Fibers that wait on a write buffer: to write, in line; or for low water, for a flush, for the end. */
 
 export interface Waiter {
+  /** The operation, as errors name it. */
+  readonly operation: string
+  /** When the wait began, in milliseconds since the epoch. */
+  readonly since: number
   /** Whether the wait is over, one way or the other. Not asked of those who wait to write. */
   over(): boolean
   resume(): void
@@ -28,6 +32,11 @@ export class Waiters {
   remove(waiter: Waiter): void {
     if (this.toWrite?.delete(waiter) === true && this.toWrite.size === 0) this.toWrite = undefined
     if (this.forProgress?.delete(waiter) === true && this.forProgress.size === 0) this.forProgress = undefined
+  }
+
+  /** All who wait. */
+  get all(): ReadonlyArray<Waiter> {
+    return this.isEmpty ? [] : [...(this.toWrite ?? []), ...(this.forProgress ?? [])]
   }
 
   /** Whether nobody waits. */

@@ -5,6 +5,7 @@
  * Bytes are counted until the system has taken them. Above the high-water mark writers wait (`waiters`), until the
  * low-water mark is reached.
  */
+import type * as Clock from "effect/Clock"
 import type { ClosedStream, WriteError } from "../../StreamError.ts"
 import type { Transport } from "../../Transport.ts"
 import { copiedBytes, eagerBytes, maxInFlight } from "../base/defaults.ts"
@@ -20,6 +21,8 @@ export interface Output {
   write(chunks: ReadonlyArray<Uint8Array>): boolean
   /** All was sent that was accepted before the end was asked for. */
   ended(): void
+  /** The high-water mark was passed, or the low one reached again. */
+  flowChanged?(direction: "out", reason: "peer" | undefined): void
   /** What was accepted cannot be sent: breaks the buffer, at once. */
   failed(cause: unknown): void
 }
@@ -44,6 +47,8 @@ export class WriteBuffer implements Sender {
   ended = false
   /** Why nothing can be written any more, as an error made anew for each operation that meets it. */
   broken: ((operation: string) => WriteError) | undefined = undefined
+  /** The clock of the session, by which waits are told. */
+  clock: Clock.Clock | undefined = undefined
   /** Told of bytes to be sent and of bytes that were, if waiting is bounded. */
   watchdog: Watchdog | undefined = undefined
 
@@ -81,6 +86,11 @@ export class WriteBuffer implements Sender {
   // ------------------------------------------------------------------------
   // accepting
   // ------------------------------------------------------------------------
+
+  /** Now, in milliseconds since the epoch. */
+  get now(): number {
+    return this.clock?.currentTimeMillisUnsafe() ?? 0
+  }
 
   /** Whether a write is accepted without waiting. */
   get open(): boolean {
@@ -152,7 +162,10 @@ export class WriteBuffer implements Sender {
     if (!this.paused && this.buffered > this.highWaterMark) {
       // bytes that the system takes at once do not count
       if (this.pending > 0 && this.inFlight === 0) this.flush()
-      if (this.buffered > this.highWaterMark) this.paused = true
+      if (this.buffered > this.highWaterMark) {
+        this.paused = true
+        this.output.flowChanged?.("out", "peer")
+      }
     }
     if (this.watchdog !== undefined && this.buffered > 0) this.watchdog.unsent()
     this.accepting = false
@@ -253,7 +266,10 @@ export class WriteBuffer implements Sender {
         this.watchdog.sent(this.buffered)
       }
     }
-    if (this.paused && this.buffered <= this.lowWaterMark) this.paused = false
+    if (this.paused && this.buffered <= this.lowWaterMark) {
+      this.paused = false
+      this.output.flowChanged?.("out", undefined)
+    }
     if (this.ending !== undefined && !this.ended && this.buffered === 0 && this.broken === undefined) {
       this.ended = true
       this.output.ended()

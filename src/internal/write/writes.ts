@@ -16,6 +16,8 @@ const exitVoid: Exit.Exit<void> = Exit.void
 
 /** A fiber that waits, and runs in the very call that resumes it. */
 class FiberWaiter implements Waiter {
+  readonly operation: string
+  readonly since: number
   readonly over: () => boolean
   private readonly buffer: WriteBuffer
   private readonly fiber: Fiber.Fiber<any, any>
@@ -24,11 +26,14 @@ class FiberWaiter implements Waiter {
 
   constructor(
     buffer: WriteBuffer,
+    operation: string,
     fiber: Fiber.Fiber<any, any>,
     over: () => boolean,
     next: () => Effect.Effect<void, unknown>
   ) {
     this.buffer = buffer
+    this.operation = operation
+    this.since = buffer.now
     this.fiber = fiber
     this.over = over
     this.next = next
@@ -52,20 +57,21 @@ class FiberWaiter implements Waiter {
 /** Waits on the buffer until the wait is `over`, and goes on with what `next` makes then. */
 const wait = <E>(
   buffer: WriteBuffer,
+  operation: string,
   fiber: Fiber.Fiber<any, any>,
   add: (waiter: Waiter) => void,
   over: () => boolean,
   next: () => Effect.Effect<void, E>
 ): Effect.Effect<void, E> => {
   if (runsAtOnce(fiber)) {
-    const waiter = new FiberWaiter(buffer, fiber, over, next)
+    const waiter = new FiberWaiter(buffer, operation, fiber, over, next)
     add(waiter)
     return waiter.begin()
   }
   return Effect.callback<void, E>((resume) => {
     // others may have run since
     if (over()) return resume(next())
-    const waiter: Waiter = { over, resume: () => resume(next()) }
+    const waiter: Waiter = { operation, since: buffer.now, over, resume: () => resume(next()) }
     add(waiter)
     return Effect.sync(() => buffer.waiters.remove(waiter))
   })
@@ -112,6 +118,7 @@ abstract class Accepting<E = never> extends WriteOperation<E> {
     }
     return wait(
       this.buffer,
+      this.name,
       fiber,
       (waiter) => this.buffer.waiters.waitToWrite(waiter, waited),
       // there is room, or no stream any more
@@ -210,7 +217,7 @@ export class WriteFrames<A> extends Accepting<EncodeFailed> {
 
 /** Waits on the buffer, as one of many, until `settle` has a result. */
 const waitForProgress = (
-  buffer: WriteBuffer,
+  { buffer, name }: { readonly buffer: WriteBuffer; readonly name: string },
   fiber: Fiber.Fiber<any, any>,
   settle: () => Exit.Exit<void, WriteError> | undefined
 ): Effect.Effect<void, WriteError> => {
@@ -218,6 +225,7 @@ const waitForProgress = (
   if (already !== undefined) return already
   return wait(
     buffer,
+    name,
     fiber,
     (waiter) => buffer.waiters.waitForProgress(waiter),
     () => settle() !== undefined,
@@ -236,7 +244,7 @@ export class Drain extends WriteOperation {
   }
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
     const { buffer } = this
-    return waitForProgress(buffer, fiber, () => {
+    return waitForProgress(this, fiber, () => {
       // bytes that were written before `writeEof` may still be waited for
       if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()
       return buffer.paused || buffer.mustWait ? undefined : exitVoid
@@ -259,7 +267,7 @@ export class Flush extends WriteOperation {
     if (buffer.broken !== undefined || (buffer.ending !== undefined && buffer.ending !== "Eof")) return this.failure()!
     const target = buffer.accepted
     buffer.flush()
-    return waitForProgress(buffer, fiber, () => {
+    return waitForProgress(this, fiber, () => {
       if (buffer.accepted - buffer.buffered >= target) return exitVoid
       return buffer.broken === undefined ? undefined : Exit.fail(buffer.broken(this.name))
     })
@@ -280,7 +288,7 @@ export class WriteEof extends WriteOperation {
     // as in CPython: once this side has closed there is nothing more to end
     if (buffer.ending !== undefined && buffer.ending !== "Eof") return exitVoid
     if (buffer.broken === undefined) buffer.end("Eof")
-    return waitForProgress(buffer, fiber, () => {
+    return waitForProgress(this, fiber, () => {
       if (buffer.ended) return exitVoid
       return buffer.broken === undefined ? undefined : Exit.fail(buffer.broken(this.name))
     })

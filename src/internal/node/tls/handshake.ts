@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import type * as Fiber from "effect/Fiber"
 import * as NodeTls from "node:tls"
 import type { ListenOptions } from "../../../Network.ts"
@@ -11,6 +12,7 @@ import { ListenFailed, StreamTimeout, TlsFailed } from "../../base/errors.ts"
 import type * as Tls from "../../../Tls.ts"
 import type { Transport } from "../../../Transport.ts"
 import * as Endpoint from "../../base/endpoint.ts"
+import { CurrentOpening } from "../../base/observing.ts"
 import { toFailure } from "../../transport/failure.ts"
 import type { Secure, Upgrade } from "../../transport/tlsEngine.ts"
 import { toHostName } from "../../base/hostName.ts"
@@ -47,7 +49,7 @@ export const client = (
       return Effect.fail(ownSideFailed(operation, error))
     }
     return Effect.succeed((transport, upgrade) =>
-      handshake(operation, transport, options, upgrade, (ciphertext) =>
+      handshake(operation, "client", transport, options, upgrade, (ciphertext) =>
         wanted === undefined
           ? Effect.fail(
               ownSideFailed(operation, new Error(`${JSON.stringify(name)} is no name that a certificate is for`))
@@ -129,7 +131,7 @@ const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Se
       throw error
     }
     return Effect.succeed((transport, upgrade) =>
-      handshake(operation, transport, options, upgrade, (ciphertext) =>
+      handshake(operation, "server", transport, options, upgrade, (ciphertext) =>
         typeof identity !== "function"
           ? Effect.sync(() => serverEngine(ciphertext, options, own!, undefined))
           : Effect.contextWith((services: Context.Context<never>) =>
@@ -260,12 +262,14 @@ interface Engine {
 
 const handshake = (
   operation: string,
+  side: "client" | "server",
   transport: Transport,
   options: Tls.CommonOptions,
   { leftover = [], stoppable = options.stoppable }: Upgrade = {},
   start: (ciphertext: Ciphertext) => Effect.Effect<Engine, TlsFailed>
 ): Effect.Effect<Transport, TlsFailed> =>
-  Effect.suspend(() => {
+  Effect.flatMap(Effect.service(CurrentOpening), (opening) => {
+    opening?.handshakeStarted(side, transport.info)
     // on a socket of the system TLS is for good unless it is asked to be otherwise, whether it can be direct or not
     const socket = stoppable !== true && transport instanceof TcpTransport ? transport : undefined
     const ciphertext =
@@ -296,7 +300,8 @@ const handshake = (
       Effect.mapError((error) => withPeer(error, peer())),
       Effect.onExit((exit) =>
         Effect.sync(() => {
-          if (Exit.isSuccess(exit)) return
+          if (Exit.isSuccess(exit)) return opening?.handshakeSucceeded(side, exit.value.info)
+          opening?.handshakeFailed(side, transport.info, Option.getOrUndefined(Exit.findErrorOption(exit)))
           ciphertext.forget()
           transport.abort()
           // and with it the engine above

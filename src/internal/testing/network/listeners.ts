@@ -9,6 +9,7 @@ import type { Transport } from "../../../Transport.ts"
 import * as Endpoint from "../../base/endpoint.ts"
 import { ListenFailed, StreamTimeout } from "../../base/errors.ts"
 import * as NetworkOptions from "../../base/networkOptions.ts"
+import { accepting } from "../../base/observing.ts"
 import * as UnixSocket from "../../base/unixSocket.ts"
 import { listenFailed } from "../../transport/failure.ts"
 import type { LoadTls, Secure } from "../../transport/tlsEngine.ts"
@@ -209,18 +210,19 @@ export class Listeners {
 }
 
 /** Passes connections on, once their handshake is done. */
-const secured =
-  (
-    secure: Secure,
-    onTransport: (transport: Transport) => void,
-    events: ListenEvents | undefined,
-    context: Context.Context<never>
-  ) =>
-  (transport: Transport): void => {
+const secured = (
+  secure: Secure,
+  onTransport: (transport: Transport) => void,
+  events: ListenEvents | undefined,
+  context: Context.Context<never>
+): ((transport: Transport) => void) => {
+  const observed = accepting(context)
+  return (transport) => {
     Effect.runForkWith(context)(
-      Effect.match(secure(transport), {
+      Effect.match(observed(secure(transport)), {
         onFailure: (error) => events?.onHandshakeError?.(error, transport.info),
         onSuccess: onTransport
       })
     )
   }
+}

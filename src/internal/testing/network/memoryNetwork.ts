@@ -11,6 +11,7 @@ import * as Argument from "../../base/argument.ts"
 import * as Endpoint from "../../base/endpoint.ts"
 import { ConnectFailed } from "../../base/errors.ts"
 import * as NetworkOptions from "../../base/networkOptions.ts"
+import { CurrentOpening, type Opening } from "../../base/observing.ts"
 import { Pending } from "../../base/pending.ts"
 import { firstPauseMillis, knockAgainMillis, maxPauseMillis } from "../../base/defaults.ts"
 import { connectTimedOut } from "../../connect/connectTimeout.ts"
@@ -102,12 +103,12 @@ export class MemoryNetwork {
   }
 
   connectFrom(from: Origin, given: ConnectOptions): Effect.Effect<Transport, ConnectFailed | TlsFailed> {
-    return Effect.suspend(() => {
+    return Effect.flatMap(Effect.service(CurrentOpening), (opening) => {
       const options = NetworkOptions.connect("Network.connect", given)
       const plain =
         options.path === undefined
-          ? this.connectInet(from, options, options.host, options.port)
-          : this.connectUnix(from, options.path, options.connectTimeout)
+          ? this.connectInet(from, options, options.host, options.port, opening)
+          : this.connectUnix(from, options.path, options.connectTimeout, opening)
       const { tls } = options
       if (tls === undefined) return plain
       return this.loadTls.pipe(
@@ -117,7 +118,12 @@ export class MemoryNetwork {
     })
   }
 
-  private connectUnix(from: Origin, path: string, timeout: Duration.Duration): Effect.Effect<Transport, ConnectFailed> {
+  private connectUnix(
+    from: Origin,
+    path: string,
+    timeout: Duration.Duration,
+    opening: Opening | undefined
+  ): Effect.Effect<Transport, ConnectFailed> {
     const { eventQueue } = from
     const number = ++this.connections
     // what the queue was too full for, once that has happened
@@ -130,8 +136,12 @@ export class MemoryNetwork {
       server: { local: address, remote: undefined }
     }
     const onFull = () => void (waiting[0] = queueIsFull(path))
+    opening?.attemptStarted(path)
     return this.attempt(from, number, { _tag: "Unix", path }, path, () => info, onFull).pipe(
-      Effect.mapError(failed),
+      Effect.mapError((attempt) => {
+        opening?.attemptFailed(attempt)
+        return failed(attempt)
+      }),
       Deadline.timeoutOrElse({
         duration: timeout,
         next: (task) => eventQueue.endOfTurn(task),
@@ -144,7 +154,8 @@ export class MemoryNetwork {
     from: Origin,
     options: NetworkOptions.Connect,
     host: string,
-    port: number
+    port: number,
+    opening: Opening | undefined
   ): Effect.Effect<Transport, ConnectFailed> {
     const { eventQueue } = from
     const timeout = options.connectTimeout
@@ -183,10 +194,14 @@ export class MemoryNetwork {
         }),
       release: (transport) => transport.abort(),
       onAttempt: ({ address }) => {
+        opening?.attemptStarted(label(address))
         // stands unless a failure replaces it
         attempts.set(label(address), { address: label(address), kind: "Timeout" })
       },
-      onFailure: ({ address }, error) => attempts.set(label(address), error)
+      onFailure: ({ address }, error) => {
+        opening?.attemptFailed(error)
+        attempts.set(label(address), error)
+      }
     }).pipe(
       Effect.mapError((errors) => failed(HappyEyeballs.mostTelling(errors))),
       Deadline.timeoutOrElse({

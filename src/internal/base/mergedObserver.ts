@@ -1,0 +1,48 @@
+/** Several observers as one. */
+import * as Context from "effect/Context"
+import type { Observer } from "../../Observer.ts"
+
+type Member = (...args: ReadonlyArray<any>) => void
+
+/** Tells each of them, and fails, once all were told, with what the first that fails threw. */
+const all =
+  (members: ReadonlyArray<Member>): Member =>
+  (...args) => {
+    let failure: { readonly error: unknown } | undefined
+    for (const member of members) {
+      try {
+        member(...args)
+      } catch (error) {
+        failure ??= { error }
+      }
+    }
+    if (failure !== undefined) throw failure.error
+  }
+
+export const mergeAll = (observers: ReadonlyArray<Observer>): Observer => {
+  const told = <Name extends Exclude<keyof Observer, "handlerContext">>(name: Name): Pick<Observer, Name> => {
+    const members = observers.flatMap((observer) => {
+      const member = observer[name]
+      // a method may use the object that it belongs to
+      return member === undefined ? [] : [member.bind(observer) as Member]
+    })
+    if (members.length === 0) return {} as Pick<Observer, Name>
+    return { [name]: members.length === 1 ? members[0] : all(members) } as unknown as Pick<Observer, Name>
+  }
+  const contexts = observers.filter((observer) => observer.handlerContext !== undefined)
+  return {
+    ...told("onEvent"),
+    ...told("onBytes"),
+    ...told("onReadStarted"),
+    ...told("onReadEnded"),
+    ...(contexts.length === 0
+      ? undefined
+      : {
+          handlerContext: (connection) =>
+            contexts.reduce(
+              (context, observer) => Context.merge(context, observer.handlerContext!(connection)),
+              Context.empty()
+            )
+        })
+  }
+}

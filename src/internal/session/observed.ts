@@ -1,0 +1,148 @@
+/** A connection as observers and snapshots see it, over all the sessions that it has. */
+import type * as Clock from "effect/Clock"
+import type { ConnectionSnapshot, Direction, ObservedConnection, PauseReason } from "../../Observer.ts"
+import type { CloseOutcome } from "../../StreamWriter.ts"
+import type { ConnectionInfo, Transport } from "../../Transport.ts"
+import type { ConnectionLost, TlsFailed } from "../base/errors.ts"
+import type { Teller } from "../base/observing.ts"
+import type { ReadBuffer } from "../read/readBuffer.ts"
+import type { WriteBuffer } from "../write/writeBuffer.ts"
+
+/** Since when a direction is held back, and why. */
+export interface Pause {
+  readonly reason: PauseReason
+  readonly since: number
+}
+
+/** Where a connection comes from. A session that gives its transport to another one is where that comes from. */
+export interface Origin {
+  readonly side: "client" | "server" | undefined
+  /** The number that it has already. */
+  readonly id?: number | undefined
+  /** When it began. */
+  readonly since?: number | undefined
+  /** Whether it waits for a place in a server. */
+  readonly waiting?: boolean | undefined
+  readonly told?: Told | undefined
+}
+
+/** A session, as it is looked at. */
+export interface Seen {
+  readonly id: number
+  readonly side: "client" | "server" | undefined
+  readonly since: number
+  readonly waiting: boolean
+  readonly transport: Transport
+  readonly reads: ReadBuffer
+  readonly writes: WriteBuffer
+  readonly clock: Clock.Clock
+  readonly readPaused: Pause | undefined
+  readonly writePaused: Pause | undefined
+  readonly peerHasEnded: boolean
+  readonly endsHere: boolean
+  readonly hasEnded: boolean
+  /** Over all the sessions of the connection. */
+  readonly received: number
+  readonly written: number
+}
+
+/** `first` counts the bytes of the whole connection, `last` is the one in use. */
+export const snapshot = (first: Seen, last: Seen): ConnectionSnapshot => {
+  const { reads, writes } = last
+  const paused: Array<ConnectionSnapshot["paused"][number]> = []
+  const waiting: Array<ConnectionSnapshot["waiting"][number]> = []
+  const add = (direction: Direction, pause: Pause | undefined) => {
+    if (pause !== undefined) paused.push({ direction, ...pause })
+  }
+  if (!last.hasEnded) {
+    add("in", last.readPaused)
+    add("out", last.writePaused)
+  }
+  const { operation } = reads
+  if (operation !== undefined) waiting.push({ operation: operation.name, since: reads.waitingSince })
+  for (const { operation, since } of writes.waiters.all) waiting.push({ operation, since })
+  return {
+    id: last.id,
+    side: last.side,
+    state: last.hasEnded ? "closed" : last.endsHere ? "closing" : last.waiting ? "waiting" : "open",
+    info: last.transport.info,
+    since: last.since,
+    bytesRead: first.received,
+    bytesWritten: first.written,
+    unread: reads.size,
+    unsent: last.hasEnded ? 0 : writes.buffered,
+    peerEnded: last.peerHasEnded,
+    paused,
+    waiting
+  }
+}
+
+/** A connection that is observed, and what its sessions tell of it. */
+export class Told implements ObservedConnection {
+  readonly teller: Teller
+  /** The session that has the transport. */
+  session: Seen
+  private readonly first: Seen
+  private failedAlready = false
+  private closedAlready = false
+
+  constructor(teller: Teller, session: Seen) {
+    this.teller = teller
+    this.first = session
+    this.session = session
+  }
+
+  get id(): number {
+    return this.session.id
+  }
+
+  get side(): "client" | "server" | undefined {
+    return this.session.side
+  }
+
+  get info(): ConnectionInfo {
+    return this.session.transport.info
+  }
+
+  readonly snapshot = (): ConnectionSnapshot => snapshot(this.first, this.session)
+
+  bytes(direction: Direction, bytes: Uint8Array): void {
+    this.teller.bytes(this, direction, bytes)
+  }
+
+  readStarted(operation: string): void {
+    this.teller.readStarted(this, operation)
+  }
+
+  readEnded(operation: string): void {
+    this.teller.readEnded(this, operation)
+  }
+
+  happened(_tag: "Opened" | "Admitted" | "Ended" | "Upgraded" | "Closing"): void {
+    this.teller.event({ _tag, connection: this })
+  }
+
+  flow(_tag: "Paused" | "Resumed", direction: Direction, reason: PauseReason): void {
+    this.teller.event({ _tag, connection: this, direction, reason })
+  }
+
+  timedOut(kind: Timeout["kind"], duration: Timeout["duration"]): void {
+    this.teller.event({ _tag: "TimedOut", connection: this, kind, duration })
+  }
+
+  /** A connection that breaks in one direction and then in the other has failed once. */
+  failed(error: ConnectionLost | TlsFailed): void {
+    if (this.failedAlready || this.closedAlready) return
+    this.failedAlready = true
+    this.teller.event({ _tag: "Failed", connection: this, error })
+  }
+
+  /** A session that has no transport any more ends without the connection. */
+  closed(session: Seen, outcome: CloseOutcome): void {
+    if (this.closedAlready || session !== this.session) return
+    this.closedAlready = true
+    this.teller.event({ _tag: "Closed", connection: this, outcome })
+  }
+}
+
+type Timeout = Extract<Parameters<Teller["event"]>[0], { readonly _tag: "TimedOut" }>
