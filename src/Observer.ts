@@ -21,7 +21,6 @@ import * as Layer from "effect/Layer"
 import * as Argument from "./internal/base/argument.ts"
 import { mergeAll } from "./internal/base/mergedObserver.ts"
 import * as Observing from "./internal/base/observing.ts"
-import type { ShutdownReport } from "./Server.ts"
 import type { ConnectAttempt, ConnectFailed, ConnectionLost, StreamTimeout, TlsFailed } from "./StreamError.ts"
 import type { CloseOutcome } from "./StreamWriter.ts"
 import type { ConnectionInfo, Failure } from "./Transport.ts"
@@ -328,8 +327,10 @@ export type ServerEvent =
       readonly _tag: "ShutdownEnded"
       /** The addresses that were listened on. */
       readonly addresses: ReadonlyArray<SocketAddress>
-      /** How many handlers finished, and how many were cut off. */
-      readonly report: ShutdownReport
+      /** The number of handlers that finished within the grace period. */
+      readonly completed: number
+      /** The number of handlers that were cut off. */
+      readonly aborted: number
     }
 
 /**

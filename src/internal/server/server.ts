@@ -119,7 +119,7 @@ class ListeningServer implements Server {
       Effect.sync(() => {
         if (this.shutdownTold === "ended") return
         this.shutdownTold = "ended"
-        teller.event({ _tag: "ShutdownEnded", addresses, report })
+        teller.event({ _tag: "ShutdownEnded", addresses, ...report })
       })
     )
   }
