@@ -112,6 +112,32 @@ describe("examples", () => {
     })
   )
 
+  it.live("top: who is held back, by whom, and what each connection waits for, in 80 columns", () =>
+    Effect.gen(function* () {
+      const output = yield* linesOf("top")
+      for (const line of output) assert.isAtMost(line.length, 80, line)
+      const tables = output
+        .join("\n")
+        .split(/^ *# PEER .* HELD BY +WAITS FOR\n/m)
+        .slice(1)
+        .map((table) => table.split("\n", 7).map((line) => line.replaceAll(/ +/g, " ")))
+      assert.lengthOf(tables, 3)
+      // one that is slow goes on now and then, and one that talks waits most of the time
+      for (const [client, what] of [/ readLineText /, / reader /, / peer .* readLineText /].entries()) {
+        assert.isTrue(
+          tables.some((lines) => what.test(lines[client]!)),
+          String(what)
+        )
+      }
+      for (const [stops, quiet, ...places] of tables.map((lines) => lines.slice(3))) {
+        assert.match(stops!, / 9 0 9 0 readLineText /)
+        assert.match(quiet!, / 0 0 0 0 readLineText /)
+        assert.lengthOf(places, 2)
+        for (const place of places) assert.match(place, / 0 0 0 0 place /)
+      }
+    })
+  )
+
   it.live("request: each way to fail is told apart", () =>
     Effect.gen(function* () {
       const lines = yield* linesOf("request")
