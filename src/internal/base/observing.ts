@@ -29,7 +29,7 @@ const numbers = new WeakMap<Transport, number>()
 export const numberOf = (transport: Transport): number => numbers.get(transport) ?? nextNumber()
 
 /** Notes that a connection was known before there was this transport. */
-export const number = (transport: Transport, id: number): void => void numbers.set(transport, id)
+const number = (transport: Transport, id: number): void => void numbers.set(transport, id)
 
 /** Tells an observer, whatever that does. */
 export class Teller {
