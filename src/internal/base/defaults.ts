@@ -258,6 +258,9 @@ export const peerPatience = Duration.seconds(5)
 /** A law waits so long for what must happen. */
 export const lawPatience = Duration.seconds(20)
 
+/** Milliseconds. When a wait began is known so exactly. */
+export const coarseTime = 100
+
 // ---------------------------------------------------------------------------
 // exchanges
 // ---------------------------------------------------------------------------

@@ -11,7 +11,6 @@
  * its bytes in the very step in which it hands them over, so that an interruption finds them either in the buffer or with
  * the caller. A chunk that is the answer as it is, is handed over at once.
  */
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -20,6 +19,7 @@ import type { ClosedStream } from "../base/errors.ts"
 import * as Bytes from "../base/bytes.ts"
 import { copyPooled } from "../base/memory.ts"
 import { maxChunks } from "../base/defaults.ts"
+import type { CoarseClock } from "../runtime/coarseClock.ts"
 import { handOver } from "../runtime/effectInternals.ts"
 import { notNow } from "../runtime/operation.ts"
 import type { Watchdog, Watched } from "../runtime/timeouts.ts"
@@ -81,7 +81,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   /** Told of reads that begin and end to wait, if anybody observes. */
   observed: Observed | undefined = undefined
   /** The clock of the session, by which waits are told. */
-  clock: Clock.Clock | undefined = undefined
+  clock: CoarseClock | undefined = undefined
   /** When the read that waits began to, in milliseconds since the epoch. */
   waitingSince = 0
 

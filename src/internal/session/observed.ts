@@ -1,5 +1,4 @@
 /** A connection as observers and snapshots see it, over all the sessions that it has. */
-import type * as Clock from "effect/Clock"
 import type { ConnectionSnapshot, Direction, ObservedConnection, PauseReason } from "../../Observer.ts"
 import type { CloseOutcome } from "../../StreamWriter.ts"
 import type { ConnectionInfo, Transport } from "../../Transport.ts"
@@ -35,7 +34,6 @@ export interface Seen {
   readonly transport: Transport
   readonly reads: ReadBuffer
   readonly writes: WriteBuffer
-  readonly clock: Clock.Clock
   readonly readPaused: Pause | undefined
   readonly writePaused: Pause | undefined
   readonly peerHasEnded: boolean
@@ -51,16 +49,18 @@ export const snapshot = (first: Seen, last: Seen): ConnectionSnapshot => {
   const { reads, writes } = last
   const paused: Array<ConnectionSnapshot["paused"][number]> = []
   const waiting: Array<ConnectionSnapshot["waiting"][number]> = []
+  // what began is told by a coarse clock
+  const notBefore = (since: number) => Math.max(since, last.since)
   const add = (direction: Direction, pause: Pause | undefined) => {
-    if (pause !== undefined) paused.push({ direction, ...pause })
+    if (pause !== undefined) paused.push({ direction, reason: pause.reason, since: notBefore(pause.since) })
   }
   if (!last.hasEnded) {
     add("in", last.readPaused)
     add("out", last.writePaused)
   }
   const { operation } = reads
-  if (operation !== undefined) waiting.push({ operation: operation.name, since: reads.waitingSince })
-  for (const { operation, since } of writes.waiters.all) waiting.push({ operation, since })
+  if (operation !== undefined) waiting.push({ operation: operation.name, since: notBefore(reads.waitingSince) })
+  for (const { operation, since } of writes.waiters.all) waiting.push({ operation, since: notBefore(since) })
   return {
     id: last.id,
     side: last.side,

@@ -22,6 +22,7 @@ import { type Feeder, ReadBuffer } from "../read/readBuffer.ts"
 import { type Closable, type Closed, Closing, graceful, peerEof, reset } from "./closing.ts"
 import { type Origin, type Pause, type Seen, snapshot, Told } from "./observed.ts"
 import type { SessionOptions } from "./options.ts"
+import * as Coarse from "../runtime/coarseClock.ts"
 import { type Bounds, Watchdog, type Watched } from "../runtime/timeouts.ts"
 import { type Output, WriteBuffer } from "../write/writeBuffer.ts"
 import type { WriterSession } from "../write/writer.ts"
@@ -35,7 +36,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   readonly side: "client" | "server" | undefined
   /** When the connection began. */
   readonly since: number
-  readonly clock: Clock.Clock
+  readonly clock: Coarse.CoarseClock
   /** What is told of the connection, where it is observed. */
   readonly told: Told | undefined
   /** Whether it is a client that waits for a place in a server. */
@@ -62,10 +63,11 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
 
   constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>, origin: Origin) {
     this.transport = transport
-    this.clock = Context.get(services, Clock.Clock)
+    const clock = Context.get(services, Clock.Clock)
+    this.clock = Coarse.of(clock)
     this.id = origin.id ?? Observing.numberOf(transport)
     this.side = origin.side
-    this.since = origin.since ?? this.clock.currentTimeMillisUnsafe()
+    this.since = origin.since ?? clock.currentTimeMillisUnsafe()
     this.waiting = origin.waiting === true
     this.closing = new Closing(this, options.closeTimeout)
     this.reads = new ReadBuffer(options.limit, this)

@@ -5,11 +5,11 @@
  * Bytes are counted until the system has taken them. Above the high-water mark writers wait (`waiters`), until the
  * low-water mark is reached.
  */
-import type * as Clock from "effect/Clock"
 import type { ClosedStream, WriteError } from "../../StreamError.ts"
 import type { Transport } from "../../Transport.ts"
 import { copiedBytes, eagerBytes, maxInFlight } from "../base/defaults.ts"
 import type { Node } from "../frame/node.ts"
+import type { CoarseClock } from "../runtime/coarseClock.ts"
 import type { Watchdog } from "../runtime/timeouts.ts"
 import { Gather } from "./gather.ts"
 import { type Sender, soon, Turn } from "./turn.ts"
@@ -48,7 +48,7 @@ export class WriteBuffer implements Sender {
   /** Why nothing can be written any more, as an error made anew for each operation that meets it. */
   broken: ((operation: string) => WriteError) | undefined = undefined
   /** The clock of the session, by which waits are told. */
-  clock: Clock.Clock | undefined = undefined
+  clock: CoarseClock | undefined = undefined
   /** Told of bytes to be sent and of bytes that were, if waiting is bounded. */
   watchdog: Watchdog | undefined = undefined
 
