@@ -6,6 +6,8 @@
  * that nobody loads what it does not use. An unchanged build writes nothing: programs that are running from `dist/` never
  * meet a half-written file.
  *
+ * The command of the package is one more such file, in `dist/internal`, where nobody can import it.
+ *
  * Usage: npm run compile, which also has TypeScript write the declarations.
  */
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -17,6 +19,7 @@ const src = join(root, "src")
 const dist = join(root, "dist")
 
 const publicModules = globSync(["*.ts", "testing/*.ts"], { cwd: src }).toSorted()
+const command = "internal/command/main.ts"
 
 /** The modules that a module loads, itself among them. */
 const loadedBy = (module: string, context: ChunkingContext, loaded = new Set<string>()): ReadonlySet<string> => {
@@ -48,7 +51,7 @@ let file: ReturnType<typeof fileOf> | undefined
 
 const bundle = await rolldown({
   cwd: root,
-  input: Object.fromEntries(publicModules.map((file) => [file.slice(0, -".ts".length), join(src, file)])),
+  input: Object.fromEntries([...publicModules, command].map((file) => [file.slice(0, -".ts".length), join(src, file)])),
   // dependencies are not ours to ship
   external: (module) => !module.startsWith(".") && !isAbsolute(module),
   platform: "neutral",

@@ -5,7 +5,8 @@
  * - has publint and "are the types wrong" look at the packed file and every public module in it;
  * - installs the packed file in an empty project outside the repository, beside the packages a user would have;
  * - compiles a small program there under the strictest settings, declarations of the package included, and runs it;
- * - imports every public module by its own name there, and sees every internal one refused.
+ * - imports every public module by its own name there, and sees every internal one refused;
+ * - runs the command of the package there.
  *
  * Usage: npm run check:package
  */
@@ -36,6 +37,10 @@ const program = Effect.gen(function*() {
 })
 
 program.pipe(Effect.scoped, Effect.provide(NodeNetwork.layer), NodeRuntime.runMain)
+`
+
+const transcript = `{"time":1,"id":7,"type":"opened","side":"client"}
+{"time":2,"id":7,"type":"out","text":"hello"}
 `
 
 const tsconfig = {
@@ -82,7 +87,8 @@ const loadedBy = (file: string, loaded = new Set<string>()): ReadonlySet<string>
   }
   return loaded
 }
-const bundles = new Set(published.flatMap((module) => [...loadedBy(`dist/${module}.js`)]))
+const entries = [...published, "internal/command/main"]
+const bundles = new Set(entries.flatMap((module) => [...loadedBy(`dist/${module}.js`)]))
 
 const expected = [
   "LICENSE",
@@ -131,8 +137,12 @@ try {
   writeFileSync(join(workplace, "internal.mjs"), [`import { rejects } from "node:assert"`, ...internal].join("\n"))
   exec(workplace, process.execPath, "internal.mjs")
 
+  writeFileSync(join(workplace, "transcript.jsonl"), transcript)
+  const command = join(workplace, "node_modules", ".bin", name)
+  match(exec(workplace, command, "transcript", "transcript.jsonl"), / #7 .*client.*server[^]* 5 bytes [^]*hello/)
+
   console.log(
-    `${packed.filename}: ${packed.files.length} files, ${published.length} public modules; installs, compiles and runs`
+    `${packed.filename}: ${packed.files.length} files, ${published.length} public modules; installs, compiles and runs, its command as well`
   )
 } finally {
   rmSync(workplace, { recursive: true, force: true })

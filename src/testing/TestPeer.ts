@@ -40,6 +40,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { SocketAddress } from "effect/net/NetAddress"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type Connection, openConnection, type OpenOptions } from "../Connection.ts"
@@ -47,6 +48,7 @@ import * as Argument from "../internal/base/argument.ts"
 import * as Bytes from "../internal/base/bytes.ts"
 import { peerPatience } from "../internal/base/defaults.ts"
 import * as HexDump from "../internal/testing/hexDump.ts"
+import { stepsOf } from "../internal/testing/replay.ts"
 import * as Patience from "../internal/testing/time/realTime.ts"
 import type { ListenOptions, Network } from "../Network.ts"
 import { startServer } from "../Server.ts"
@@ -75,6 +77,11 @@ export type Step =
       readonly _tag: "Expect"
       /** The bytes that must come next. */
       readonly bytes: Uint8Array
+      /**
+       * Which of them may have any value: from where to where, in bytes from the beginning, the end not included. Default:
+       * none.
+       */
+      readonly masked?: ReadonlyArray<readonly [from: number, to: number]> | undefined
     }
   | {
       readonly _tag: "Skip"
@@ -160,6 +167,28 @@ export class PeerFailed extends Schema.TaggedError<PeerFailed>("effect-byte-stre
   }
 }
 
+/**
+ * A transcript cannot be replayed.
+ *
+ * @see {@link fromTranscript}
+ *
+ * @stability unstable
+ * @category errors
+ * @since 0.1.0
+ */
+export class TranscriptRefused extends Schema.TaggedError<TranscriptRefused>(
+  "effect-byte-streams/testing/TranscriptRefused"
+)("TranscriptRefused", {
+  /** The reason, in words. */
+  problem: Schema.String,
+  /** The number of the line where that shows, counted from 1 over all texts. */
+  line: Schema.optional(Schema.Number)
+}) {
+  override get message(): string {
+    return this.line === undefined ? this.problem : `line ${this.line}: ${this.problem}`
+  }
+}
+
 // ---------------------------------------------------------------------------
 // constructors
 // ---------------------------------------------------------------------------
@@ -231,6 +260,106 @@ export const script: Script = new Steps([])
  * @since 0.1.0
  */
 export const fromSteps = (steps: ReadonlyArray<Step>): Script => new Steps(steps)
+
+/**
+ * The options of a replay.
+ *
+ * @see {@link fromTranscript}
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
+export interface TranscriptOptions {
+  /** The number of the connection. Default: the only one. A transcript of several needs it. */
+  readonly id?: number | undefined
+  /**
+   * Whose part the script plays.
+   *
+   * - `"peer"`: the part of the other side. The script sends what came in, and expects what went out. For a test of the
+   *   program that was recorded.
+   * - `"self"`: the part of the program that was recorded. For a test of the other side.
+   *
+   * Default `"peer"`.
+   */
+  readonly role?: "peer" | "self" | undefined
+}
+
+/**
+ * A script that replays a connection of a transcript, as `Wiretap.layerTranscript` records it.
+ *
+ * **When to use**
+ *
+ * To turn a conversation with a real server, or a failure of a program in production, into a test.
+ *
+ * **Details**
+ *
+ * - `transcript` is the text of a transcript, or several in order: the files of a transcript that was rotated, or lines.
+ * - What one direction said, until the other one spoke, is one step. The pieces in which it crossed do not matter.
+ * - Where the recorder masked a secret, any byte is accepted. Where the script itself sends it, it sends `*`.
+ * - At the end, as the peer, the script expects the end of a program that closed in good order, and the loss of one that
+ *   aborted or timed out. It resets the connection if the peer had done so. As the recorded program, the script does what
+ *   that did. A connection that is still open where the transcript ends has no such step.
+ * - A last line that is cut off, as a process leaves it that was killed, is left out.
+ *
+ * **Gotchas**
+ *
+ * The order of both directions is the one that the recorded program saw. A transcript does not tell when that program ended
+ * its own output: as `"self"`, the script ends it only by closing.
+ *
+ * Fails with `TranscriptRefused` if a line is malformed or missing, if the connection begins before the transcript, if the
+ * bytes do not add up to the totals at its end, and if it was upgraded with `startTls` or `stopTls`.
+ *
+ * **Example** (A client against a server that was recorded)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { openConnection } from "effect-byte-streams"
+ * import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+ * import * as TestPeer from "effect-byte-streams/testing/TestPeer"
+ *
+ * const transcript = `
+ * {"time":1,"id":1,"type":"opened","side":"client"}
+ * {"time":2,"id":1,"type":"out","text":"PING\\n"}
+ * {"time":3,"id":1,"type":"in","text":"PONG\\n"}
+ * {"time":4,"id":1,"type":"closed","outcome":"Graceful","bytesRead":5,"bytesWritten":5}
+ * `
+ *
+ * const test = Effect.gen(function* () {
+ *   const server = yield* TestPeer.fromTranscript(transcript)
+ *   const peer = yield* TestPeer.listen(server, { port: 7 })
+ *   const { reader, writer } = yield* openConnection({ port: 7 })
+ *   yield* writer.write("PING\n")
+ *   console.log(new TextDecoder().decode(yield* reader.readLine).trim()) // => PONG
+ *   yield* writer.close
+ *   yield* peer.done
+ * })
+ *
+ * await Effect.runPromise(TestNetwork.simulate(test))
+ * ```
+ *
+ * @see {@link fromSteps}, {@link listen}, {@link dial}
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromTranscript = (
+  transcript: string | Iterable<string>,
+  options?: TranscriptOptions
+): Effect.Effect<Script, TranscriptRefused> =>
+  Effect.suspend(() => {
+    const operation = "TestPeer.fromTranscript"
+    const { id, role = "peer" } = options ?? {}
+    const texts = typeof transcript === "string" ? [transcript] : transcript
+    const steps = stepsOf(texts, {
+      id: id === undefined ? undefined : Argument.positive(operation, "id", id),
+      role: Argument.oneOf(operation, "role", role, ["peer", "self"])
+    })
+    return Result.isSuccess(steps)
+      ? Effect.succeed(fromSteps(steps.success))
+      : Effect.fail(new TranscriptRefused({ problem: steps.failure.problem, line: steps.failure.line }))
+  })
 
 // ---------------------------------------------------------------------------
 // running
@@ -305,7 +434,7 @@ class Actor {
       )
     switch (step._tag) {
       case "Expect":
-        return this.expect(step.bytes, fails)
+        return this.expect(step.bytes, maskOf(step), fails)
       case "Skip":
         return inTime(Effect.mapError(reader.skip(step.count), (error) => fails(error.message))).pipe(
           Effect.tap(() => Effect.sync(() => void (this.offset += step.count)))
@@ -346,6 +475,7 @@ class Actor {
   /** Reads no more than is expected, and compares as it comes. */
   private expect(
     expected: Uint8Array,
+    masked: Uint8Array | undefined,
     fails: (actual: string, dump?: string, at?: number) => PeerFailed
   ): Effect.Effect<void, PeerFailed> {
     const { reader } = this.connection
@@ -368,7 +498,7 @@ class Actor {
         const from = got
         got += piece.length
         for (let at = from; at < got; at++) {
-          if (actual[at] === expected[at]) continue
+          if (actual[at] === expected[at] || masked?.[at] === 1) continue
           const seen = Uint8Array.from([...actual.subarray(0, got), ...(yield* this.rest())])
           const what = `byte ${at} is ${HexDump.byte(actual[at])} and not ${HexDump.byte(expected[at])}`
           return yield* Effect.fail(fails(what, HexDump.compare(expected, seen, at), at))
@@ -386,6 +516,14 @@ class Actor {
       Effect.orElseSucceed(() => Bytes.empty)
     )
   }
+}
+
+/** 1 for each byte that may have any value; nothing if each must be as it is expected. */
+const maskOf = ({ bytes, masked }: Extract<Step, { readonly _tag: "Expect" }>): Uint8Array | undefined => {
+  if (masked === undefined || masked.length === 0) return undefined
+  const mask = new Uint8Array(bytes.length)
+  for (const [from, to] of masked) mask.fill(1, from, to)
+  return mask
 }
 
 /** How many bytes that nobody expected are read to be shown. */

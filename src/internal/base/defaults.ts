@@ -285,3 +285,22 @@ export const maxWaitingCallers = 1024
 
 /** Milliseconds. A caller waits no longer for the next connection. */
 export const waitTimeout = 30_000
+
+// ---------------------------------------------------------------------------
+// transcripts
+// ---------------------------------------------------------------------------
+
+/** Characters. No line of a transcript is longer: a text without line ends is none, and is not read to its end. */
+export const maxTranscriptLine = 268_435_456
+
+/** Columns. `--width` where the output is no terminal. */
+export const diagramWidth = 100
+
+/** Columns. Less than this has no room for bytes between two lanes. */
+export const minDiagramWidth = 48
+
+/** Columns. More than this is a slip. */
+export const maxDiagramWidth = 1000
+
+/** Bytes. `--bytes`: so many of each piece are shown. */
+export const diagramBytes = 256
