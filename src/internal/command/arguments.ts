@@ -24,9 +24,9 @@ are read in order, as files that were rotated. FILE - is the standard input.
 
 Options:
   --connection N  Show connection N only. Several are shown one after the other.
-  --width N       Columns (${minDiagramWidth} to ${maxDiagramWidth}). Default: those of the terminal, or ${diagramWidth}.
+  --width N       Columns, from ${minDiagramWidth} to ${maxDiagramWidth}. Default: the terminal's, or ${diagramWidth}.
   --bytes N       Show at most N bytes of each piece. Default: ${diagramBytes}.
-  --no-color      Show no colors, as where the output is no terminal, or NO_COLOR is set.
+  --no-color      No colors, as where NO_COLOR is set or there is no terminal.
   --help          Show this help.
   --version       Show the version.
 `
