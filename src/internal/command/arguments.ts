@@ -19,8 +19,8 @@ export type Request =
 
 export const help = `Usage: effect-byte-streams transcript [options] FILE...
 
-Shows a transcript of Wiretap.layerTranscript as a sequence diagram. Several FILEs
-are read in order, as files that were rotated. FILE - is the standard input.
+Shows a transcript of Wiretap.layerTranscript as a sequence diagram. Several
+FILEs are read in order, as they were rotated. FILE - is the standard input.
 
 Options:
   --connection N  Show connection N only. Several are shown one after the other.
