@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Exchange, Frame } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { Effect, Fiber, Stream } from "effect"
+import { Effect, Exit, Fiber, Latch, Option, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { start, startAll, waits } from "../support/fibers.ts"
 
@@ -109,6 +109,41 @@ describe("peer", () => {
         const exit = yield* Effect.result(one.call(request("a")))
         assert.strictEqual(exit._tag, answers ? "Success" : "Failure")
       }
+    })
+  )
+
+  it.effect("a scope that ends well closes the connection in good order, also while a handler runs", () =>
+    Effect.gen(function* () {
+      for (const busy of [false, true]) {
+        const { left, right } = yield* TestNetwork.pair()
+        const started = Latch.makeUnsafe(false)
+        const scope = yield* Scope.make()
+        const one = yield* Scope.provide(
+          peer(left, () => Effect.andThen(started.open, Effect.never)),
+          scope
+        )
+        if (busy) {
+          yield* right.writer.writeFrame(message, request("x"))
+          yield* started.await
+        }
+        yield* Scope.close(scope, Exit.void)
+        assert.deepStrictEqual(yield* one.closed, { _tag: "Closed" })
+        assert.deepStrictEqual(yield* right.reader.readFrameOption(message), Option.none())
+      }
+    })
+  )
+
+  it.effect("a scope that fails resets it", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* TestNetwork.pair()
+      const scope = yield* Scope.make()
+      const one = yield* Scope.provide(
+        peer(left, () => Effect.void),
+        scope
+      )
+      yield* Scope.close(scope, Exit.fail("no"))
+      assert.strictEqual((yield* one.closed)._tag, "Lost")
+      assert.strictEqual((yield* Effect.flip(right.reader.readFrame(message)))._tag, "ConnectionLost")
     })
   )
 })

@@ -191,16 +191,20 @@ export const makePeer = <Message, E, R>(
       pushes === undefined ? [requests] : [requests, pushes]
     )
     const { writer } = connection
-    return Effect.tap(
-      make(connection, order, resolved, pushes, (engine) => (made.engine = engine)),
-      (peer) =>
-        Effect.forkScoped(
-          Effect.onError(
-            Serve.run(requests.mailbox.takeOne, { writer, response: message }, serving, (request: Message) =>
-              handler(request, peer)
-            ),
-            (cause) => Effect.sync(() => made.engine!.lose(outOfStep(cause)))
-          )
-        )
+    let scopeEnds = false
+    const serveFor = (peer: Exchange<Message, Message>) =>
+      Effect.onError(
+        Serve.run(requests.mailbox.takeOne, { writer, response: message }, serving, (request: Message) =>
+          handler(request, peer)
+        ),
+        (cause) =>
+          Effect.sync(() => {
+            // how the scope ends decides what becomes of the connection, and not that handlers end with it
+            if (!scopeEnds) made.engine!.lose(outOfStep(cause))
+          })
+      )
+    return make(connection, order, resolved, pushes, (engine) => (made.engine = engine)).pipe(
+      Effect.tap((peer) => Effect.forkScoped(serveFor(peer))),
+      Effect.tap(() => Effect.addFinalizer(() => Effect.sync(() => (scopeEnds = true))))
     )
   })
