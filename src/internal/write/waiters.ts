@@ -34,9 +34,10 @@ export class Waiters {
     if (this.forProgress?.delete(waiter) === true && this.forProgress.size === 0) this.forProgress = undefined
   }
 
-  /** All who wait. */
+  /** All who wait, in the order in which they came. */
   get all(): ReadonlyArray<Waiter> {
-    return this.isEmpty ? [] : [...(this.toWrite ?? []), ...(this.forProgress ?? [])]
+    if (this.isEmpty) return []
+    return [...(this.toWrite ?? []), ...(this.forProgress ?? [])].sort((a, b) => a.since - b.since)
   }
 
   /** Whether nobody waits. */

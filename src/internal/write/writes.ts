@@ -28,12 +28,13 @@ class FiberWaiter implements Waiter {
     buffer: WriteBuffer,
     operation: string,
     fiber: Fiber.Fiber<any, any>,
+    since: number,
     over: () => boolean,
     next: () => Effect.Effect<void, unknown>
   ) {
     this.buffer = buffer
     this.operation = operation
-    this.since = buffer.now
+    this.since = since
     this.fiber = fiber
     this.over = over
     this.next = next
@@ -59,19 +60,20 @@ const wait = <E>(
   buffer: WriteBuffer,
   operation: string,
   fiber: Fiber.Fiber<any, any>,
+  since: number,
   add: (waiter: Waiter) => void,
   over: () => boolean,
   next: () => Effect.Effect<void, E>
 ): Effect.Effect<void, E> => {
   if (runsAtOnce(fiber)) {
-    const waiter = new FiberWaiter(buffer, operation, fiber, over, next)
+    const waiter = new FiberWaiter(buffer, operation, fiber, since, over, next)
     add(waiter)
     return waiter.begin()
   }
   return Effect.callback<void, E>((resume) => {
     // others may have run since
     if (over()) return resume(next())
-    const waiter: Waiter = { operation, since: buffer.now, over, resume: () => resume(next()) }
+    const waiter: Waiter = { operation, since, over, resume: () => resume(next()) }
     add(waiter)
     return Effect.sync(() => buffer.waiters.remove(waiter))
   })
@@ -100,7 +102,7 @@ abstract class Accepting<E = never> extends WriteOperation<E> {
   protected abstract accept(): Exit.Exit<never, E> | void
 
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError | E> {
-    return this.attempt(fiber, false)
+    return this.attempt(fiber, undefined)
   }
 
   /** Whether it is this write's turn, and there is room. */
@@ -108,22 +110,25 @@ abstract class Accepting<E = never> extends WriteOperation<E> {
     return waited ? !this.buffer.mustWait : this.buffer.open
   }
 
-  /** `waited`: this fiber has waited in line, and nobody else may go first. */
-  attempt(fiber: Fiber.Fiber<any, any>, waited: boolean): Effect.Effect<void, WriteError | E> {
+  /** `since`: when this fiber began to wait in line, if it has; then nobody else may go first. */
+  attempt(fiber: Fiber.Fiber<any, any>, since: number | undefined): Effect.Effect<void, WriteError | E> {
     if (interrupted(fiber)) return nothing
     const failure = this.failure()
     if (failure !== undefined) return failure
+    const waited = since !== undefined
     if (this.mayGo(waited)) {
       return deliver(this.accept() ?? exitVoid, fiber)
     }
+    const began = since ?? this.buffer.now
     return wait(
       this.buffer,
       this.name,
       fiber,
+      began,
       (waiter) => this.buffer.waiters.waitToWrite(waiter, waited),
       // there is room, or no stream any more
       () => this.mayGo(waited) || this.failure() !== undefined,
-      () => new AfterWait(this)
+      () => new AfterWait(this, began)
     )
   }
 }
@@ -131,15 +136,17 @@ abstract class Accepting<E = never> extends WriteOperation<E> {
 /** A fiber that has waited runs this when its turn to write has come. */
 class AfterWait<E> extends Operation<void, WriteError | E> {
   readonly write: Accepting<E>
-  constructor(write: Accepting<E>) {
+  private readonly since: number
+  constructor(write: Accepting<E>, since: number) {
     super()
     this.write = write
+    this.since = since
   }
   tryNow(): typeof notNow {
     return notNow
   }
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError | E> {
-    return this.write.attempt(fiber, true)
+    return this.write.attempt(fiber, this.since)
   }
 }
 
@@ -227,6 +234,7 @@ const waitForProgress = (
     buffer,
     name,
     fiber,
+    buffer.now,
     (waiter) => buffer.waiters.waitForProgress(waiter),
     () => settle() !== undefined,
     () => settle() ?? exitVoid
