@@ -229,7 +229,8 @@ export type OpeningEvent =
  * - `Paused` and `Resumed` take turns in each direction. A direction that is paused at the end has no `Resumed`.
  * - `TimedOut`: a bound on waiting has struck. `kind` says which. Only a read's own does not end the connection.
  * - `Ended`: the peer has ended its output.
- * - `Failed`: the connection broke, in one direction or both. The error is the one that `connection.closed` tells.
+ * - `Failed`: the connection broke, in one direction or both, or a bound on waiting ended it. Comes once. The error is the
+ *   one that `connection.closed` tells; where TLS broke, the one that reads fail with.
  * - `Upgraded`: TLS has begun, or has ended. `connection.info` says which.
  * - `Closing`: this side has begun to close. What was written is still sent.
  * - `Closed` comes last, and once: nothing is sent or received any more. `outcome` is what `close` answers.
@@ -462,5 +463,14 @@ export const layer = (observer: Observer): Layer.Layer<never> =>
 
 const checked =
   (name: string) =>
-  (observer: Observer): Observer =>
-    Argument.record(`Observer.${name}`, "observer", observer)
+  (observer: Observer): Observer => {
+    const operation = `Observer.${name}`
+    Argument.record(operation, "observer", observer)
+    for (const member of members) {
+      const given = observer[member]
+      if (given !== undefined) Argument.func(operation, `observer.${member}`, given)
+    }
+    return observer
+  }
+
+const members = ["onEvent", "onBytes", "onReadStarted", "onReadEnded", "handlerContext"] as const

@@ -19,6 +19,12 @@ const all =
     if (failure !== undefined) throw failure.error
   }
 
+/** Those that an observer is made of. */
+const parts = new WeakMap<Observer, ReadonlyArray<Observer>>()
+
+/** Those that an observer stands for. What is asked for an answer is asked of each: one that throws has none. */
+export const partsOf = (observer: Observer): ReadonlyArray<Observer> => parts.get(observer) ?? [observer]
+
 export const mergeAll = (observers: ReadonlyArray<Observer>): Observer => {
   const told = <Name extends Exclude<keyof Observer, "handlerContext">>(name: Name): Pick<Observer, Name> => {
     const members = observers.flatMap((observer) => {
@@ -30,7 +36,7 @@ export const mergeAll = (observers: ReadonlyArray<Observer>): Observer => {
     return { [name]: members.length === 1 ? members[0] : all(members) } as unknown as Pick<Observer, Name>
   }
   const contexts = observers.filter((observer) => observer.handlerContext !== undefined)
-  return {
+  const merged: Observer = {
     ...told("onEvent"),
     ...told("onBytes"),
     ...told("onReadStarted"),
@@ -45,4 +51,6 @@ export const mergeAll = (observers: ReadonlyArray<Observer>): Observer => {
             )
         })
   }
+  parts.set(merged, observers.flatMap(partsOf))
+  return merged
 }

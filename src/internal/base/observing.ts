@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as PublicObserver from "../../Observer.ts"
 import type { ConnectionInfo, Transport } from "../../Transport.ts"
 import type { ConnectAttempt, TlsFailed } from "./errors.ts"
+import { partsOf } from "./mergedObserver.ts"
 
 type Observer = PublicObserver.Observer
 
@@ -22,14 +23,14 @@ let connections = 0
 /** The number of another connection. */
 export const nextNumber = (): number => ++connections
 
-/** The numbers of transports that had one before they had a session. */
-const numbers = new WeakMap<Transport, number>()
+/** What transports were before they had a session, where that was observed. */
+const openings = new WeakMap<Transport, Opening>()
+
+/** How the connection was opened that a transport belongs to, if that was observed. */
+export const openingOf = (transport: Transport): Opening | undefined => openings.get(transport)
 
 /** The number of the connection that a transport belongs to. */
-export const numberOf = (transport: Transport): number => numbers.get(transport) ?? nextNumber()
-
-/** Notes that a connection was known before there was this transport. */
-const number = (transport: Transport, id: number): void => void numbers.set(transport, id)
+export const numberOf = (transport: Transport): number => openingOf(transport)?.id ?? nextNumber()
 
 /** Tells an observer, whatever that does. */
 export class Teller {
@@ -42,10 +43,11 @@ export class Teller {
     this.services = services
   }
 
-  /** `undefined` where nobody observes. */
-  static of(services: Context.Context<never>): Teller | undefined {
+  /** `undefined` where nobody observes. `known` is one that may have complained already of the same connection. */
+  static of(services: Context.Context<never>, known?: Teller): Teller | undefined {
     const observer = Context.get(services, Observer)
-    return observer === undefined ? undefined : new Teller(observer, services)
+    if (observer === undefined) return undefined
+    return known?.observer === observer ? known : new Teller(observer, services)
   }
 
   event(event: PublicObserver.Event): void {
@@ -82,12 +84,16 @@ export class Teller {
 
   /** What the handler of a connection has in its context. */
   handlerContext(connection: PublicObserver.ObservedConnection): Context.Context<never> {
-    try {
-      return this.observer.handlerContext?.(connection) ?? Context.empty()
-    } catch (error) {
-      this.complain(error)
-      return Context.empty()
+    let context = Context.empty()
+    for (const observer of partsOf(this.observer)) {
+      try {
+        const more = observer.handlerContext?.(connection)
+        if (more !== undefined) context = Context.merge(context, more)
+      } catch (error) {
+        this.complain(error)
+      }
     }
+    return context
   }
 
   private complain(error: unknown): void {
@@ -102,42 +108,59 @@ export class Teller {
 // while a connection is opened
 // ---------------------------------------------------------------------------
 
-/** A connection that is none yet. */
+/** A connection that is none yet, or that is being upgraded. */
 export class Opening {
   readonly id: number
-  private readonly teller: Teller
+  readonly teller: Teller
+  /** The handshake that has begun and not ended. */
+  private handshake: { readonly side: "client" | "server"; readonly info: ConnectionInfo } | undefined = undefined
+  private over = false
 
   constructor(teller: Teller, id: number) {
     this.teller = teller
     this.id = id
   }
 
+  private tell(event: PublicObserver.OpeningEvent): void {
+    if (!this.over) this.teller.event(event)
+  }
+
+  /** The connection ends: a handshake that goes on is given up with it, and nothing is told behind that. */
+  end(): void {
+    const { handshake } = this
+    if (handshake !== undefined) this.handshakeFailed(handshake.side, handshake.info, undefined)
+    this.over = true
+  }
+
   connecting(target: string): void {
-    this.teller.event({ _tag: "Connecting", id: this.id, target })
+    this.tell({ _tag: "Connecting", id: this.id, target })
   }
 
   attemptStarted(address: string): void {
-    this.teller.event({ _tag: "AttemptStarted", id: this.id, address })
+    this.tell({ _tag: "AttemptStarted", id: this.id, address })
   }
 
   attemptFailed(attempt: ConnectAttempt): void {
-    this.teller.event({ _tag: "AttemptFailed", id: this.id, attempt })
+    this.tell({ _tag: "AttemptFailed", id: this.id, attempt })
   }
 
   connectFailed(target: string, error: (PublicObserver.Event & { readonly _tag: "ConnectFailed" })["error"]): void {
-    this.teller.event({ _tag: "ConnectFailed", id: this.id, target, error })
+    this.tell({ _tag: "ConnectFailed", id: this.id, target, error })
   }
 
   handshakeStarted(side: "client" | "server", info: ConnectionInfo): void {
-    this.teller.event({ _tag: "HandshakeStarted", id: this.id, side, info })
+    this.handshake = { side, info }
+    this.tell({ _tag: "HandshakeStarted", id: this.id, side, info })
   }
 
   handshakeSucceeded(side: "client" | "server", info: ConnectionInfo): void {
-    this.teller.event({ _tag: "HandshakeSucceeded", id: this.id, side, info })
+    this.handshake = undefined
+    this.tell({ _tag: "HandshakeSucceeded", id: this.id, side, info })
   }
 
   handshakeFailed(side: "client" | "server", info: ConnectionInfo, error: TlsFailed | undefined): void {
-    this.teller.event({ _tag: "HandshakeFailed", id: this.id, side, info, error })
+    this.handshake = undefined
+    this.tell({ _tag: "HandshakeFailed", id: this.id, side, info, error })
   }
 }
 
@@ -154,12 +177,12 @@ export const CurrentOpening: Context.Reference<Opening | undefined> = Context.Re
 export const accepting = (
   services: Context.Context<never>
 ): (<E>(handshake: Effect.Effect<Transport, E>) => Effect.Effect<Transport, E>) => {
-  const teller = Teller.of(services)
-  if (teller === undefined) return (handshake) => handshake
+  if (Teller.of(services) === undefined) return (handshake) => handshake
   return (handshake) => {
-    const opening = new Opening(teller, nextNumber())
+    // each complains for itself
+    const opening = new Opening(Teller.of(services)!, nextNumber())
     return Effect.map(Effect.provideService(handshake, CurrentOpening, opening), (transport) => {
-      number(transport, opening.id)
+      openings.set(transport, opening)
       return transport
     })
   }

@@ -221,6 +221,11 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   // the read that waits
   // ------------------------------------------------------------------------
 
+  /** Whether a read waits, and was not resumed yet. */
+  get waits(): boolean {
+    return this.operation !== undefined && this.waiter?.waits === true
+  }
+
   /** Whether a read may answer from the segments without looking any further. */
   get idle(): boolean {
     return this.operation === undefined

@@ -51,6 +51,8 @@ export interface Closable extends Seen {
   unwatch(): void
   /** Goes on reading. */
   resume(): void
+  /** As `Flow`. */
+  flowChanged(direction: "in", reason: undefined): void
 }
 
 export class Closing {
@@ -105,7 +107,8 @@ export class Closing {
     if (session.detached) return this.abort()
     const { reads, writes } = session
     this.begun = true
-    session.told?.happened("Closing")
+    // what is gone already has nothing more to send
+    if (!session.hasEnded) session.told?.happened("Closing")
     session.unwatch()
     this.readBefore = reads.received - reads.size
     // before a failed read wakes anybody who writes
@@ -121,6 +124,7 @@ export class Closing {
       this.release()
     } else {
       // input is thrown away from here on, lest two ends that only write wait for each other
+      session.flowChanged("in", undefined)
       session.resume()
       writes.end("Closed")
     }

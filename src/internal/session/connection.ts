@@ -1,5 +1,4 @@
 /** A connection is a session seen from the outside. */
-import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
@@ -116,18 +115,21 @@ export const acquireClient = <E extends ConnectFailed | TlsFailed, R>(
   if (teller === undefined) {
     return acquire(transport, (transport) => new SessionConnection(transport, options, services, client))
   }
-  return Effect.suspend(() => {
+  return Effect.uninterruptibleMask((restore) => {
     const opening = new Opening(teller, nextNumber())
     const label = target()
-    const origin = { side: "client", id: opening.id } as const
+    const origin = { side: "client", opening } as const
+    let opened = false
+    const acquired = acquire(Effect.provideService(transport, CurrentOpening, opening), (transport) => {
+      opened = true
+      return new SessionConnection(transport, options, services, origin)
+    })
     opening.connecting(label)
-    return Effect.tapCause(
-      acquire(
-        Effect.provideService(transport, CurrentOpening, opening),
-        (transport) => new SessionConnection(transport, options, services, origin)
-      ),
-      (cause) => Effect.sync(() => opening.connectFailed(label, Option.getOrUndefined(Cause.findErrorOption(cause))))
-    )
+    return Effect.onExit(restore(acquired), (exit) => {
+      // an interruption may come behind it
+      if (!opened) opening.connectFailed(label, Option.getOrUndefined(Exit.findErrorOption(exit)))
+      return Effect.void
+    })
   })
 }
 

@@ -1,9 +1,9 @@
 /** A connection as observers and snapshots see it, over all the sessions that it has. */
-import type { ConnectionSnapshot, Direction, ObservedConnection, PauseReason } from "../../Observer.ts"
+import type { ConnectionEvent, ConnectionSnapshot, Direction, ObservedConnection, PauseReason } from "../../Observer.ts"
 import type { CloseOutcome } from "../../StreamWriter.ts"
 import type { ConnectionInfo, Transport } from "../../Transport.ts"
-import type { ConnectionLost, TlsFailed } from "../base/errors.ts"
-import type { Teller } from "../base/observing.ts"
+import type { ConnectionLost, StreamTimeout, TlsFailed } from "../base/errors.ts"
+import type { Opening, Teller } from "../base/observing.ts"
 import type { ReadBuffer } from "../read/readBuffer.ts"
 import type { WriteBuffer } from "../write/writeBuffer.ts"
 
@@ -16,6 +16,8 @@ export interface Pause {
 /** Where a connection comes from. A session that gives its transport to another one is where that comes from. */
 export interface Origin {
   readonly side: "client" | "server" | undefined
+  /** How it was opened, where that was observed. */
+  readonly opening?: Opening | undefined
   /** The number that it has already. */
   readonly id?: number | undefined
   /** When it began. */
@@ -23,6 +25,8 @@ export interface Origin {
   /** Whether it waits for a place in a server. */
   readonly waiting?: boolean | undefined
   readonly told?: Told | undefined
+  /** The transport is about to be attached to another session. */
+  handTo?(session: Seen): void
 }
 
 /** A session, as it is looked at. */
@@ -59,8 +63,11 @@ export const snapshot = (first: Seen, last: Seen): ConnectionSnapshot => {
     add("out", last.writePaused)
   }
   const { operation } = reads
-  if (operation !== undefined) waiting.push({ operation: operation.name, since: notBefore(reads.waitingSince) })
-  for (const { operation, since } of writes.waiters.all) waiting.push({ operation, since: notBefore(since) })
+  // where it has ended, those that waited have been woken
+  if (!last.hasEnded) {
+    if (operation !== undefined) waiting.push({ operation: operation.name, since: notBefore(reads.waitingSince) })
+    for (const { operation, since } of writes.waiters.all) waiting.push({ operation, since: notBefore(since) })
+  }
   return {
     id: last.id,
     side: last.side,
@@ -82,6 +89,8 @@ export class Told implements ObservedConnection {
   readonly teller: Teller
   /** The session that has the transport. */
   session: Seen
+  /** The upgrade that goes on, or went on last. */
+  upgrading: Opening | undefined = undefined
   private readonly first: Seen
   private failedAlready = false
   private closedAlready = false
@@ -118,29 +127,34 @@ export class Told implements ObservedConnection {
     this.teller.readEnded(this, operation)
   }
 
+  private tell(event: ConnectionEvent): void {
+    if (!this.closedAlready) this.teller.event(event)
+  }
+
   happened(_tag: "Opened" | "Admitted" | "Ended" | "Upgraded" | "Closing"): void {
-    this.teller.event({ _tag, connection: this })
+    this.tell({ _tag, connection: this })
   }
 
   flow(_tag: "Paused" | "Resumed", direction: Direction, reason: PauseReason): void {
-    this.teller.event({ _tag, connection: this, direction, reason })
+    this.tell({ _tag, connection: this, direction, reason })
   }
 
   timedOut(kind: Timeout["kind"], duration: Timeout["duration"]): void {
-    this.teller.event({ _tag: "TimedOut", connection: this, kind, duration })
+    this.tell({ _tag: "TimedOut", connection: this, kind, duration })
   }
 
   /** A connection that breaks in one direction and then in the other has failed once. */
-  failed(error: ConnectionLost | TlsFailed): void {
-    if (this.failedAlready || this.closedAlready) return
+  failed(error: ConnectionLost | StreamTimeout | TlsFailed): void {
+    if (this.failedAlready) return
     this.failedAlready = true
-    this.teller.event({ _tag: "Failed", connection: this, error })
+    this.tell({ _tag: "Failed", connection: this, error })
   }
 
   /** A session that has no transport any more ends without the connection. */
   closed(session: Seen, outcome: CloseOutcome): void {
     if (this.closedAlready || session !== this.session) return
     this.closedAlready = true
+    this.upgrading?.end()
     this.teller.event({ _tag: "Closed", connection: this, outcome })
   }
 }

@@ -65,7 +65,8 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     this.transport = transport
     const clock = Context.get(services, Clock.Clock)
     this.clock = Coarse.of(clock)
-    this.id = origin.id ?? Observing.numberOf(transport)
+    const opening = origin.opening ?? Observing.openingOf(transport)
+    this.id = origin.id ?? opening?.id ?? Observing.nextNumber()
     this.side = origin.side
     this.since = origin.since ?? clock.currentTimeMillisUnsafe()
     this.waiting = origin.waiting === true
@@ -75,8 +76,10 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     this.reads.backpressure.budget = Context.get(services, BufferBudget) as Budget | undefined
     this.reads.clock = this.clock
     this.writes.clock = this.clock
-    this.told = origin.told ?? this.observe(services)
+    this.told = origin.told ?? this.observe(services, opening?.teller)
     this.reads.observed = this.told
+    // a transport may deliver at once
+    origin.handTo?.(this)
     try {
       transport.attach(this)
     } catch (error) {
@@ -84,8 +87,8 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     }
   }
 
-  private observe(services: Context.Context<never>): Told | undefined {
-    const teller = Observing.Teller.of(services)
+  private observe(services: Context.Context<never>, known: Observing.Teller | undefined): Told | undefined {
+    const teller = Observing.Teller.of(services, known)
     if (teller === undefined) return undefined
     const told = new Told(teller, this)
     told.happened("Opened")
@@ -147,6 +150,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
 
   onEnd(): void {
     this.peerEnded = true
+    this.readPaused = undefined
     this.told?.happened("Ended")
     this.watchdog?.inputEnded()
     this.writes.cork()
@@ -163,6 +167,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     if (this.over) return
     // reading goes on, and is watched
     this.watchdog?.outputEnded()
+    this.writePaused = undefined
     const lost = this.telling(this.lost(failure))
     this.told?.failed(lost("closed"))
     this.writes.break(lost)
@@ -173,6 +178,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
 
   onReadFailure(failure: Failure): void {
     if (this.over) return
+    this.readPaused = undefined
     const lost = this.lost(failure)
     this.told?.failed(lost("closed"))
     this.writes.cork()
@@ -191,13 +197,12 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
       return this.closing.over(graceful, peerEof)
     }
     const lost = this.telling(this.lost(failure ?? { kind: "Unknown" }))
-    if (this.told !== undefined) {
-      this.told.failed(failure?.tls === undefined ? lost("closed") : this.tlsFailed(failure, failure.tls)("closed"))
-      this.told.closed(this, reset)
-    }
+    const { told } = this
+    told?.failed(failure?.tls === undefined ? lost("closed") : this.tlsFailed(failure, failure.tls)("closed"))
     // in this order: a fiber that wakes to a failed read finds that writing is over as well
     this.writes.break(lost)
     this.reads.feedLoss(failure?.tls === undefined ? lost : this.telling(this.tlsFailed(failure, failure.tls)))
+    told?.closed(this, reset)
     this.closing.over(reset, { _tag: "Lost", error: lost("closed") })
   }
 
@@ -313,6 +318,8 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   }
 
   expireRead(duration: Duration.Duration): void {
+    // one that has its answer, and has yet to run
+    if (!this.reads.waits) return
     this.told?.timedOut("Read", duration)
     this.reads.failWaiting(
       this.telling((operation) => new StreamTimeout({ operation, kind: "Read", duration, peer: this.peer }))
@@ -323,7 +330,9 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     if (this.over) return
     this.told?.timedOut(kind, duration)
     const expired = this.telling((operation) => new StreamTimeout({ operation, kind, duration, peer: this.peer }))
-    this.closing.closed ??= { _tag: "Lost", error: expired("closed") }
+    const error = expired("closed")
+    this.told?.failed(error)
+    this.closing.closed ??= { _tag: "Lost", error }
     this.closing.cut("TimedOut", () => {
       this.writes.break(expired)
       // what arrived in time is still delivered
@@ -490,13 +499,21 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     const pieces = this.reads.takePieces()
     this.writes.detach("Upgraded")
     this.reads.close("Upgraded")
+    // the peer is listened to from now on, if not by this session
+    this.flowChanged("in", undefined)
     return pieces
+  }
+
+  /** The transport is about to be attached to `session`: what it delivers is the connection's. */
+  handTo(session: Session): void {
+    this.successor = session
+    if (this.told === undefined) return
+    this.told.session = session
+    this.told.happened("Upgraded")
   }
 
   /** The transport was given to `session`, which ends this one when it ends. */
   succeed(session: Session): void {
-    this.successor = session
-    if (this.told !== undefined) this.told.session = session
     session.closing.predecessor = this.closing
     // an abort of this one in between meant both
     if (this.over) session.abortNow()

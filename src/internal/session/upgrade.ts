@@ -101,10 +101,11 @@ const handOver = <C extends Upgradable>(
       // from here on there is no way back
       const { told } = session
       const leftover = session.detach()
-      const changed =
-        told === undefined
-          ? change(leftover)
-          : Effect.provideService(change(leftover), CurrentOpening, new Opening(told.teller, told.id))
+      let changed = change(leftover)
+      if (told !== undefined) {
+        told.upgrading = new Opening(told.teller, told.id)
+        changed = Effect.provideService(changed, CurrentOpening, told.upgrading)
+      }
       return Effect.onExit(restore(Effect.raceFirst(changed, givenUp)), (exit) => {
         if (Exit.isSuccess(exit)) return Effect.void
         const error = Exit.findErrorOption(exit)
@@ -116,7 +117,6 @@ const handOver = <C extends Upgradable>(
     Effect.flatMap(begin(restore), ({ leftover, transport }) => {
       const connection = renew(transport)
       session.succeed(connection.session)
-      session.told?.happened("Upgraded")
       const { ahead, behind } = leftover()
       for (const bytes of ahead) connection.session.replay(bytes)
       for (const bytes of behind) connection.session.onData(bytes)
