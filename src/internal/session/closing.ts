@@ -171,6 +171,8 @@ export class Closing {
     const outcome: CloseOutcome = { _tag, unsent: this.session.writes.buffered }
     this.outcome = outcome
     this.abortTransport()
+    // in front of what fibers do that wake: with its scope a connection is closed
+    this.session.told?.closed(this.session, outcome)
     tell()
     this.finish(outcome)
   }

@@ -92,6 +92,8 @@ export class Told implements ObservedConnection {
   /** The upgrade that goes on, or went on last. */
   upgrading: Opening | undefined = undefined
   private readonly first: Seen
+  /** The read that waits. */
+  private reading: string | undefined = undefined
   private failedAlready = false
   private closedAlready = false
 
@@ -116,15 +118,23 @@ export class Told implements ObservedConnection {
   readonly snapshot = (): ConnectionSnapshot => snapshot(this.first, this.session)
 
   bytes(direction: Direction, bytes: Uint8Array): void {
-    this.teller.bytes(this, direction, bytes)
+    // a `Buffer` is no copy after `slice`, and whoever keeps bytes relies on that
+    const plain =
+      bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.teller.bytes(this, direction, plain)
   }
 
   readStarted(operation: string): void {
+    if (this.closedAlready) return
+    this.reading = operation
     this.teller.readStarted(this, operation)
   }
 
-  readEnded(operation: string): void {
-    this.teller.readEnded(this, operation)
+  readEnded(): void {
+    const { reading } = this
+    if (reading === undefined) return
+    this.reading = undefined
+    this.teller.readEnded(this, reading)
   }
 
   private tell(event: ConnectionEvent): void {
@@ -154,6 +164,8 @@ export class Told implements ObservedConnection {
   closed(session: Seen, outcome: CloseOutcome): void {
     if (this.closedAlready || session !== this.session) return
     this.closedAlready = true
+    // its fiber wakes behind this, now or later
+    this.readEnded()
     this.upgrading?.end()
     this.teller.event({ _tag: "Closed", connection: this, outcome })
   }

@@ -197,12 +197,13 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
       return this.closing.over(graceful, peerEof)
     }
     const lost = this.telling(this.lost(failure ?? { kind: "Unknown" }))
-    const { told } = this
-    told?.failed(failure?.tls === undefined ? lost("closed") : this.tlsFailed(failure, failure.tls)("closed"))
+    if (this.told !== undefined) {
+      this.told.failed(failure?.tls === undefined ? lost("closed") : this.tlsFailed(failure, failure.tls)("closed"))
+      this.told.closed(this, reset)
+    }
     // in this order: a fiber that wakes to a failed read finds that writing is over as well
     this.writes.break(lost)
     this.reads.feedLoss(failure?.tls === undefined ? lost : this.telling(this.tlsFailed(failure, failure.tls)))
-    told?.closed(this, reset)
     this.closing.over(reset, { _tag: "Lost", error: lost("closed") })
   }
 
