@@ -5,6 +5,8 @@ export interface Waiter {
   readonly operation: string
   /** When the wait began, in milliseconds since the epoch. */
   readonly since: number
+  /** Where it came in the order of all waits, once it waits. */
+  order: number
   /** Whether the wait is over, one way or the other. Not asked of those who wait to write. */
   over(): boolean
   resume(): void
@@ -15,15 +17,18 @@ export class Waiters {
   toWrite: Set<Waiter> | undefined = undefined
   /** Those who wait for low water, for a flush or for the end. */
   forProgress: Set<Waiter> | undefined = undefined
+  private came = 0
 
   /** Waits in line to write; in front of the line, if the waiter was resumed in vain. */
   waitToWrite(waiter: Waiter, inFront: boolean): void {
+    waiter.order = inFront ? 0 : ++this.came
     if (this.toWrite === undefined) this.toWrite = new Set([waiter])
     else if (inFront) this.toWrite = new Set([waiter, ...this.toWrite])
     else this.toWrite.add(waiter)
   }
 
   waitForProgress(waiter: Waiter): void {
+    waiter.order = ++this.came
     if (this.forProgress === undefined) this.forProgress = new Set([waiter])
     else this.forProgress.add(waiter)
   }
@@ -37,7 +42,7 @@ export class Waiters {
   /** All who wait, in the order in which they came. */
   get all(): ReadonlyArray<Waiter> {
     if (this.isEmpty) return []
-    return [...(this.toWrite ?? []), ...(this.forProgress ?? [])].sort((a, b) => a.since - b.since)
+    return [...(this.toWrite ?? []), ...(this.forProgress ?? [])].sort((a, b) => a.order - b.order)
   }
 
   /** Whether nobody waits. */

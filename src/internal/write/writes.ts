@@ -18,6 +18,7 @@ const exitVoid: Exit.Exit<void> = Exit.void
 class FiberWaiter implements Waiter {
   readonly operation: string
   readonly since: number
+  order = 0
   readonly over: () => boolean
   private readonly buffer: WriteBuffer
   private readonly fiber: Fiber.Fiber<any, any>
@@ -73,7 +74,7 @@ const wait = <E>(
   return Effect.callback<void, E>((resume) => {
     // others may have run since
     if (over()) return resume(next())
-    const waiter: Waiter = { operation, since, over, resume: () => resume(next()) }
+    const waiter: Waiter = { operation, since, order: 0, over, resume: () => resume(next()) }
     add(waiter)
     return Effect.sync(() => buffer.waiters.remove(waiter))
   })
