@@ -2,6 +2,8 @@
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import type { Listener, ListenEvents, ListenOptions } from "../../../Network.ts"
@@ -88,18 +90,21 @@ export class Listeners {
     Effect.contextWith((context: Context.Context<never>) => {
       const options = NetworkOptions.listen("Network.listen", given)
       const { tls } = options
-      if (tls === undefined) return this.listenWith(options, { ...events, onTransport })
+      if (tls === undefined) return this.listenWith(options, { ...events, onTransport }, new Set())
       return this.loadTls.pipe(
         Effect.flatMap(({ listening }) => listening(options, tls)),
-        Effect.flatMap((secure) =>
-          this.listenWith(options, { ...events, onTransport: secured(secure, onTransport, events, context) })
-        )
+        Effect.flatMap((secure) => {
+          const handshakes = new Set<Fiber.Fiber<void>>()
+          const accept = secured(secure, onTransport, events, context, handshakes)
+          return this.listenWith(options, { ...events, onTransport: accept }, handshakes)
+        })
       )
     })
 
   private listenWith(
     options: NetworkOptions.Listen,
-    accepting: Accepting
+    accepting: Accepting,
+    handshakes: ReadonlySet<Fiber.Fiber<void>>
   ): Effect.Effect<Listener, ListenFailed, Scope.Scope> {
     return Effect.suspend(() => {
       const added: Array<Bound> = []
@@ -111,6 +116,8 @@ export class Listeners {
           bound.close()
           if (options.path !== undefined && options.cleanupSocket === false) this.stale.add(options.path)
         }
+        // as on real sockets: a client in the middle of a handshake was not accepted yet
+        for (const handshake of handshakes) handshake.interruptUnsafe()
       })
       return Effect.flatMap(this.places(options), (places) =>
         Effect.acquireRelease(
@@ -214,15 +221,21 @@ const secured = (
   secure: Secure,
   onTransport: (transport: Transport) => void,
   events: ListenEvents | undefined,
-  context: Context.Context<never>
+  context: Context.Context<never>,
+  handshakes: Set<Fiber.Fiber<void>>
 ): ((transport: Transport) => void) => {
   const observed = accepting(context)
   return (transport) => {
-    Effect.runForkWith(context)(
+    const handshake = Effect.runForkWith(context)(
       Effect.match(observed(secure(transport)), {
         onFailure: (error) => events?.onHandshakeError?.(error, transport.info),
         onSuccess: onTransport
       })
     )
+    handshakes.add(handshake)
+    handshake.addObserver((exit) => {
+      handshakes.delete(handshake)
+      if (Exit.isFailure(exit)) transport.abort()
+    })
   }
 }
