@@ -3,7 +3,10 @@ import { CountsReporter } from "./scripts/counts-reporter.ts"
 
 const src = new URL("src/", import.meta.url).pathname
 
-/** Those that take long because real time has to pass, or because they start many processes: `npm run test:long`. */
+/**
+ * Those that take long because real time has to pass, because they start many processes, or because they hold one more
+ * kind of stream to all laws: `npm run test:long`.
+ */
 export const long = [
   "test/runtime/stalls.test.ts",
   "test/socket/rpcKill.test.ts",
@@ -13,8 +16,10 @@ export const long = [
   "test/node/nodeInternals.test.ts",
   "test/node/descriptors.test.ts",
   "test/cluster/simulatedSeeds.test.ts",
+  "test/testing/lawsOfNodeStreams.test.ts",
   "test/testing/lawsOfPeers.test.ts",
-  "test/testing/hostLaws.test.ts"
+  "test/testing/hostLaws.test.ts",
+  "test/tls/lawsOfVariants.test.ts"
 ]
 
 /** Clusters of processes, over databases, of which some are killed: `npm run test:cluster`. */

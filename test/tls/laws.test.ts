@@ -1,56 +1,25 @@
 /**
- * The laws of a byte stream, over every kind of TLS connection: of version 1.2, made in place by `startTls`, and over
- * what is left after `stopTls`. (TLS as it is by default is among the subjects of testing/laws.test.ts.)
+ * The laws of a byte stream, over TLS made in place by `startTls`, and over what is left after `stopTls`. (TLS as
+ * it is by default is among the subjects of testing/laws.test.ts; `lawsOfVariants` has the others.)
  */
 import { describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { type Connection, NodeNetwork, type Tls } from "effect-byte-streams"
+import { type Connection, NodeNetwork } from "effect-byte-streams"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
 import { vi } from "vitest"
 import { authority, certificates } from "../support/certificates.ts"
-import { lend } from "../support/lending.ts"
 import { plainPair } from "../support/plainPair.ts"
+import { asClient, asServer, upgraded } from "../support/upgradedPair.ts"
 
 // most of what the laws do is wait
 vi.setConfig({ maxConcurrency: 12, testTimeout: 120_000 })
 
 const host = "127.0.0.1"
 
-const twelve = StreamLaws.overNetwork(
-  { host, port: 0, tls: { identity: certificates.server.identity, maxVersion: "TLSv1.2" } },
-  { host, tls: { ca: authority.cert } }
-).pipe(Effect.provide(NodeNetwork.layer))
-
 const stoppable = StreamLaws.overNetwork(
   { host, port: 0, tls: { identity: certificates.server.identity, stoppable: true } },
   { host, tls: { ca: authority.cert, stoppable: true } }
 ).pipe(Effect.provide(NodeNetwork.layer))
-
-const asClient: Tls.StartTlsOptions = { side: "client", ca: authority.cert, serverName: "localhost" }
-const asServer: Tls.StartTlsOptions = { side: "server", identity: certificates.server.identity }
-
-const upgraded = (options?: Connection.Options) =>
-  Effect.flatMap(plainPair(options), ({ client, peer }) =>
-    Effect.all({ left: client.startTls(asClient), right: peer.startTls(asServer) }, { concurrency: 2 })
-  ).pipe(Effect.provide(NodeNetwork.layer))
-
-/** What is encrypted in place after it has read into memory that is used again, and goes on doing so. */
-const upgradedLending = (options?: Connection.Options) =>
-  Effect.gen(function* () {
-    const { client, peer } = yield* plainPair(options)
-    yield* lend(client)
-    yield* lend(peer)
-    const pair = yield* Effect.all(
-      {
-        left: client.startTls({ ...asClient, stoppable: false }),
-        right: peer.startTls({ ...asServer, stoppable: false })
-      },
-      { concurrency: 2 }
-    )
-    yield* lend(pair.left)
-    yield* lend(pair.right)
-    return pair
-  }).pipe(Effect.provide(NodeNetwork.layer))
 
 const plainAgain = (options?: Connection.Options) =>
   Effect.flatMap(upgraded(options), ({ left, right }) =>
@@ -92,20 +61,11 @@ describe.concurrent("laws over TLS", () => {
   describe("allowTruncation", () => {
     for (const [name, checked] of lenient) it(`${neverAnEnd.name}: ${name}`, () => Effect.runPromise(checked))
   })
-  describe("streams: TLS 1.2", () => {
-    StreamLaws.suite(it, StreamLaws.fromTransports(twelve))
-  })
-  describe("transports: TLS 1.2", () => {
-    StreamLaws.transportSuite(it, twelve)
-  })
   describe("transports: TLS with a way back", () => {
     StreamLaws.transportSuite(it, stoppable)
   })
   describe("streams: TLS made by startTls", () => {
     StreamLaws.suite(it, upgraded)
-  })
-  describe("streams: TLS made by startTls, lending", () => {
-    StreamLaws.suite(it, upgradedLending)
   })
   describe("streams: plain text after stopTls", () => {
     StreamLaws.suite(it, plainAgain)
