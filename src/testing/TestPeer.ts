@@ -305,7 +305,8 @@ export interface TranscriptOptions {
  * **Gotchas**
  *
  * The order of both directions is the one that the recorded program saw. A transcript does not tell when that program ended
- * its own output: as `"self"`, the script ends it only by closing.
+ * its own output. As `"self"`, the script ends it in front of the end of the peer's, if nothing is sent after that, or
+ * else by closing.
  *
  * Fails with `TranscriptRefused` if a line is malformed or missing, if the connection begins before the transcript, if the
  * bytes do not add up to the totals at its end, and if it was upgraded with `startTls` or `stopTls`.

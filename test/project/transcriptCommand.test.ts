@@ -145,6 +145,7 @@ describe("arguments", () => {
     ["", /^a command is missing: transcript$/],
     ["show a", /^there is no command "show", only transcript$/],
     ["transcript", /^a FILE is missing/],
+    ["transcript - a -", /^the standard input can be read once only$/],
     ["transcript a --loud", /^Unknown option '--loud'/],
     ["transcript a --width", /^Option '--width <value>' argument missing/],
     ["transcript a --width 47", /^--width must be an integer from 48 to 1000, got "47"$/],

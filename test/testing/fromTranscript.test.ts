@@ -66,9 +66,29 @@ describe("the steps of a recorded connection", () => {
       assert.deepStrictEqual(script.steps, [
         { _tag: "Expect", bytes: bytes("a") },
         { _tag: "Send", bytes: bytes("b") },
+        { _tag: "HalfClose" },
         { _tag: "ExpectEof" },
         { _tag: "Close" }
       ])
+    })
+  )
+
+  it.effect("the recorded program that went on after the peer's end does not end its output before it", () =>
+    Effect.gen(function* () {
+      const recorded = [
+        { type: "opened" },
+        { type: "ended" },
+        { type: "out", text: "a" },
+        { type: "closed", outcome: "Graceful", bytesRead: 0, bytesWritten: 1 }
+      ].map(line)
+      assert.deepStrictEqual(tags(yield* TestPeer.fromTranscript(recorded)), [
+        "HalfClose",
+        "Expect",
+        "ExpectEof",
+        "Close"
+      ])
+      const self = yield* TestPeer.fromTranscript(recorded, { role: "self" })
+      assert.deepStrictEqual(tags(self), ["ExpectEof", "Send", "Close"])
     })
   )
 
@@ -248,9 +268,9 @@ describe("a replay", () => {
           }
         })
       )
-      const right = yield* TestPeer.fromTranscript(transcript([says("a\nb"), says("\n"), hears("A\nB\n")]), {
-        role: "self"
-      })
+      const talk = [says("a\nb"), says("\n"), hears("A\nB\n")]
+      // the server ends its output when the client has
+      const right = yield* TestPeer.fromTranscript(transcript(talk, { ended: true }), { role: "self" })
       yield* TestPeer.dial(right, { port: server.port })
       const wrong = yield* TestPeer.fromTranscript(transcript([says("a\n"), hears("a\n")]), { role: "self" })
       const error = yield* Effect.flip(TestPeer.dial(wrong, { port: server.port }))

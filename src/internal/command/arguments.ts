@@ -62,6 +62,7 @@ export const parse = (args: ReadonlyArray<string>): Request => {
     if (command === undefined) throw new Wrong("a command is missing: transcript")
     if (command !== "transcript") throw new Wrong(`there is no command ${JSON.stringify(command)}, only transcript`)
     if (files.length === 0) throw new Wrong("a FILE is missing, or - for the standard input")
+    if (files.indexOf("-") !== files.lastIndexOf("-")) throw new Wrong("the standard input can be read once only")
     return {
       _tag: "Transcript",
       files,

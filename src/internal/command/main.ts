@@ -72,9 +72,9 @@ class Selection {
     if (this.ids.length === 1) return id === undefined || id === this.ids[0] ? rows : []
     for (const one of id === undefined ? this.ids : [id]) {
       if (!this.ids.includes(one)) continue
-      const kept = this.kept.get(one)
-      if (kept === undefined) this.kept.set(one, [...rows])
-      else kept.push(...rows)
+      const kept = this.kept.get(one) ?? []
+      this.kept.set(one, kept)
+      for (const row of rows) kept.push(row)
     }
     return []
   }
@@ -83,7 +83,7 @@ class Selection {
   rest(): ReadonlyArray<string> {
     for (const id of this.ids) {
       if (this.all.has(id)) continue
-      const known = [...this.all].join(", ")
+      const known = [...this.all].toSorted((a, b) => a - b).join(", ")
       throw new Problem(`there is no connection ${id}${known === "" ? "" : `, but ${known}`}`)
     }
     return [...new Set(this.ids)].flatMap((id) => this.kept.get(id) ?? [])
@@ -107,11 +107,9 @@ const show = async (request: Transcript): Promise<void> => {
           problem = new Problem(`${nameOf(file)}: ${item.message}`)
           break
         }
-        if (item._tag === "CutOff") rows.push(...selection.add(undefined, diagram.cutOff(item)))
-        else {
-          const id = item.line.type === "missing" ? undefined : item.line.id
-          rows.push(...selection.add(id, diagram.entry(item)))
-        }
+        const id = item._tag === "CutOff" || item.line.type === "missing" ? undefined : item.line.id
+        const drawn = item._tag === "CutOff" ? diagram.cutOff(item) : diagram.entry(item)
+        for (const row of selection.add(id, drawn)) rows.push(row)
       }
       await print(rows)
       if (problem !== undefined) throw problem

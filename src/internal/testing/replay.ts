@@ -51,8 +51,12 @@ const isOf = (item: Entry | CutOff, id: number): item is Entry =>
 
 const maxNamed = 20
 
-const listed = (ids: ReadonlyArray<number>): string =>
-  ids.length > maxNamed ? `${ids.slice(0, maxNamed).join(", ")} and ${ids.length - maxNamed} more` : ids.join(", ")
+const listed = (all: Iterable<number>): string => {
+  const ids = [...all].toSorted((a, b) => a - b)
+  return ids.length > maxNamed
+    ? `${ids.slice(0, maxNamed).join(", ")} and ${ids.length - maxNamed} more`
+    : ids.join(", ")
+}
 
 /** The number of the connection to replay. */
 const choose = (items: ReadonlyArray<Entry | CutOff>, id: number | undefined): Result.Result<number, Refusal> => {
@@ -61,11 +65,9 @@ const choose = (items: ReadonlyArray<Entry | CutOff>, id: number | undefined): R
   const [only] = ids
   if (only === undefined) return refuse("the transcript has no connection")
   if (id !== undefined) {
-    return ids.has(id)
-      ? Result.succeed(id)
-      : refuse(`the transcript has no connection ${id}, it has ${listed([...ids])}`)
+    return ids.has(id) ? Result.succeed(id) : refuse(`the transcript has no connection ${id}, it has ${listed(ids)}`)
   }
-  return ids.size === 1 ? Result.succeed(only) : refuse(`id must say which connection: ${listed([...ids])}`)
+  return ids.size === 1 ? Result.succeed(only) : refuse(`id must say which connection: ${listed(ids)}`)
 }
 
 /** The lines of a connection, if they are all there, and a script can follow them. */
@@ -145,12 +147,13 @@ class Run {
 const play = (entries: ReadonlyArray<Entry>, role: Replay["role"]): ReadonlyArray<Step> => {
   const sends = role === "peer" ? "in" : "out"
   const steps: Array<Step> = []
+  const lastOut = entries.findLastIndex(({ bytes, line }) => line.type === "out" && bytes.length > 0)
   let run: Run | undefined
   const told = (): void => {
     if (run !== undefined) steps.push(...run.steps(sends))
     run = undefined
   }
-  for (const entry of entries) {
+  for (const [index, entry] of entries.entries()) {
     const { line } = entry
     if (line.type === "in" || line.type === "out") {
       if (entry.bytes.length === 0) continue
@@ -161,7 +164,9 @@ const play = (entries: ReadonlyArray<Entry>, role: Replay["role"]): ReadonlyArra
       run.add(entry)
     } else if (line.type === "ended") {
       told()
-      steps.push(role === "peer" ? { _tag: "HalfClose" } : { _tag: "ExpectEof" })
+      // the peer may have ended its output because the recorded program had, which no line says
+      if (role === "peer" || lastOut < index) steps.push({ _tag: "HalfClose" })
+      if (role === "self") steps.push({ _tag: "ExpectEof" })
     } else if (line.type === "closed") {
       told()
       steps.push(...endings[role][line.outcome])
