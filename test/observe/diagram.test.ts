@@ -151,6 +151,7 @@ describe("printable text", () => {
       printable("\u{202e}\u{200b}\u{2028}\u{feff}\u{a0}\u{ad}"),
       "\\u{202e}\\u{200b}\\u{2028}\\u{feff}\\xa0\\xad"
     )
+    assert.strictEqual(printable("\u{fe0f}\u{34f}\u{3164}\u{e0101}"), "\\u{fe0f}\\u{34f}\\u{3164}\\u{e0101}")
     assert.strictEqual(printable("grüße 日本 👩"), "grüße 日本 👩")
   })
 

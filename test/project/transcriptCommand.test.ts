@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll } from "vitest"
-import { parse } from "../../src/internal/command/arguments.ts"
+import { hasColors, parse } from "../../src/internal/command/arguments.ts"
 import { line } from "../support/transcripts.ts"
 
 const root = resolve(import.meta.dirname, "../..")
@@ -139,6 +139,13 @@ describe("arguments", () => {
       bytes: 0,
       color: false
     })
+  })
+
+  it("colors only on a terminal that has them, for people who want them", () => {
+    assert.isTrue(hasColors(true, { TERM: "xterm", NO_COLOR: "" }))
+    assert.isFalse(hasColors(false, { TERM: "xterm" }))
+    assert.isFalse(hasColors(true, { TERM: "dumb" }))
+    assert.isFalse(hasColors(true, { NO_COLOR: "1" }))
   })
 
   const wrong: ReadonlyArray<readonly [args: string, problem: RegExp]> = [

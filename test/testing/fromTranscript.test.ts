@@ -138,6 +138,7 @@ describe("the steps of a recorded connection", () => {
     Effect.gen(function* () {
       const lines = [
         line({ id: 1, type: "in", text: "from before" }),
+        line({ id: 0, type: "missing", lines: 7 }),
         line({ id: 2, type: "opened" }),
         line({ id: 3, type: "opened" }),
         line({ id: 2, type: "out", text: "two" }),
@@ -145,7 +146,13 @@ describe("the steps of a recorded connection", () => {
         line({ id: 2, type: "closed", outcome: "Graceful", bytesRead: 0, bytesWritten: 3 }),
         line({ id: 0, type: "missing", lines: 4 })
       ]
-      for (const files of [[lines.join("")], [lines.slice(0, 4).join(""), lines.slice(4).join("")], lines]) {
+      const cutOff = `{"time":0,"id":2,"type":"in","te`
+      for (const files of [
+        [lines.join("")],
+        [lines.slice(0, 4).join(""), lines.slice(4).join("")],
+        lines,
+        [cutOff, ...lines, cutOff, line({ id: 4, type: "opened" })]
+      ]) {
         const script = yield* TestPeer.fromTranscript(files, { id: 2 })
         assert.deepStrictEqual(script.steps[0], { _tag: "Expect", bytes: bytes("two") })
         assert.deepStrictEqual(tags(script), ["Expect", "ExpectEof", "Close"])

@@ -31,6 +31,10 @@ Options:
   --version       Show the version.
 `
 
+/** Whether there are colors where none are refused: on a terminal that knows them, for people who want them. */
+export const hasColors = (isTerminal: boolean, env: Readonly<Record<string, string | undefined>>): boolean =>
+  isTerminal && (env.NO_COLOR ?? "") === "" && env.TERM !== "dumb"
+
 const options = {
   connection: { type: "string", multiple: true },
   width: { type: "string" },

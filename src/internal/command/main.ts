@@ -6,7 +6,7 @@ import { argv, env, stdin, stdout } from "node:process"
 import { getSystemErrorMessage } from "node:util"
 import { diagramWidth, maxDiagramWidth, minDiagramWidth } from "../base/defaults.ts"
 import { type CutOff, type Entry, type Malformed, TranscriptReader } from "../observe/readTranscript.ts"
-import { help, parse, type Request } from "./arguments.ts"
+import { hasColors, help, parse, type Request } from "./arguments.ts"
 import { Diagram } from "./diagram.ts"
 import { printable } from "./printable.ts"
 
@@ -26,10 +26,8 @@ const print = async (rows: ReadonlyArray<string>): Promise<void> => {
 type Transcript = Extract<Request, { readonly _tag: "Transcript" }>
 
 const columns = (asked: number | undefined): number =>
-  asked ?? (stdout.isTTY ? Math.min(Math.max(stdout.columns, minDiagramWidth), maxDiagramWidth) : diagramWidth)
-
-const hasColors = (asked: boolean): boolean =>
-  asked && stdout.isTTY && (env.NO_COLOR ?? "") === "" && env.TERM !== "dumb"
+  // a terminal that does not know its width says 0
+  asked ?? Math.min(Math.max(stdout.columns || diagramWidth, minDiagramWidth), maxDiagramWidth)
 
 /** What has to be told instead of more rows. */
 class Problem extends Error {}
@@ -94,7 +92,7 @@ const show = async (request: Transcript): Promise<void> => {
   const diagram = new Diagram({
     width: columns(request.width),
     bytes: request.bytes,
-    color: hasColors(request.color)
+    color: request.color && hasColors(stdout.isTTY, env)
   })
   const selection = new Selection(request.connections)
   for (const file of request.files) {

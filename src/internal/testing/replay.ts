@@ -79,7 +79,7 @@ const entriesOf = (items: ReadonlyArray<Entry | CutOff>, id: number): Result.Res
   const sizes = { in: 0, out: 0 }
   for (const item of items) {
     if (item._tag === "CutOff") {
-      cut ??= mine.length > 0 && closed === undefined ? item.number : undefined
+      cut ??= mine.length > 0 ? item.number : undefined
       continue
     }
     const { line, number } = item
