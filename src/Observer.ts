@@ -378,9 +378,12 @@ export interface Observer {
   readonly onReadEnded?: ((connection: ObservedConnection, operation: string) => void) | undefined
   /**
    * Makes what the handler of a server's connection has in its context beside its own services: annotations of its logs,
-   * the span that its spans are part of. Called once for each connection that is served.
+   * the span that its spans are part of. Called once for each connection that is served. What is made takes precedence
+   * over `context`, which the handler has already: whoever adds to a value, as to annotations, finds it there.
    */
-  readonly handlerContext?: ((connection: ObservedConnection) => Context.Context<never>) | undefined
+  readonly handlerContext?:
+    | ((connection: ObservedConnection, context: Context.Context<never>) => Context.Context<never>)
+    | undefined
 }
 
 /**

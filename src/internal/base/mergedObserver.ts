@@ -44,9 +44,11 @@ export const mergeAll = (observers: ReadonlyArray<Observer>): Observer => {
     ...(contexts.length === 0
       ? undefined
       : {
-          handlerContext: (connection) =>
+          // each adds to what those before it have made
+          handlerContext: (connection, context) =>
             contexts.reduce(
-              (context, observer) => Context.merge(context, observer.handlerContext!(connection)),
+              (made, observer) =>
+                Context.merge(made, observer.handlerContext!(connection, Context.merge(context, made))),
               Context.empty()
             )
         })

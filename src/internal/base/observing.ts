@@ -82,12 +82,13 @@ export class Teller {
     }
   }
 
-  /** What the handler of a connection has in its context. */
-  handlerContext(connection: PublicObserver.ObservedConnection): Context.Context<never> {
+  /** What the handler of a connection has in its context, beside what is in `given`. */
+  handlerContext(connection: PublicObserver.ObservedConnection, given: Context.Context<never>): Context.Context<never> {
     let context = Context.empty()
     for (const observer of partsOf(this.observer)) {
       try {
-        const more = observer.handlerContext?.(connection)
+        // each adds to what those before it have made
+        const more = observer.handlerContext?.(connection, Context.merge(given, context))
         if (more !== undefined) context = Context.merge(context, more)
       } catch (error) {
         this.complain(error)

@@ -129,7 +129,7 @@ export class Clients<E, R> {
   /** What an observer gives to a handler comes behind what the server has, and in front of the connection. */
   private contextOf({ session: { told } }: SessionConnection): Context.Context<any> {
     if (told?.teller.observer.handlerContext === undefined) return this.context as Context.Context<any>
-    return Context.merge(this.context, told.teller.handlerContext(told)) as Context.Context<any>
+    return Context.merge(this.context, told.teller.handlerContext(told, this.context)) as Context.Context<any>
   }
 
   private serve(client: Client): void {
