@@ -21,6 +21,7 @@ export * as Server from "./Server.ts"
 export * as StreamError from "./StreamError.ts"
 export * as StreamReader from "./StreamReader.ts"
 export * as StreamWriter from "./StreamWriter.ts"
+export * as Telemetry from "./Telemetry.ts"
 export * as Tls from "./Tls.ts"
 export * as Transport from "./Transport.ts"
 

@@ -304,3 +304,16 @@ export const maxDiagramWidth = 1000
 
 /** Bytes. `--bytes`: so many of each piece are shown. */
 export const diagramBytes = 256
+
+// ---------------------------------------------------------------------------
+// telemetry
+// ---------------------------------------------------------------------------
+
+/** Seconds. The boundaries of a histogram of how long connections last: those of Kestrel in OpenTelemetry's conventions. */
+export const connectionSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
+
+/** Seconds. The boundaries of a histogram of what opening takes: those of TLS handshakes in OpenTelemetry's conventions. */
+export const openingSeconds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
+
+/** Events. The span of a connection keeps so many, as OpenTelemetry's own do: a slow peer may be waited for for ever. */
+export const maxSpanEvents = 128
