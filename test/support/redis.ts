@@ -55,15 +55,17 @@ export const redisOver = (
     ...options
   } as Exchange.PipelinedOptions<ReadonlyArray<string>, Reply>)
 
-/** Starts a server on a Unix socket; stops it with the scope. */
-export const redisServer: Effect.Effect<{ readonly path: string }, unknown, Scope.Scope> = Effect.gen(function* () {
-  const directory = yield* temporaryDirectory
+/** Starts a server on a Unix socket, with further arguments; stops it with the scope. */
+export const redisServerAt = (
+  directory: string,
+  ...args: ReadonlyArray<string>
+): Effect.Effect<{ readonly path: string }, never, Scope.Scope> => {
   const path = `${directory}/redis.sock`
-  yield* Effect.acquireRelease(
+  return Effect.acquireRelease(
     Effect.promise(async () => {
       const server = spawn(
         pathOf("redis-server")!,
-        ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", directory],
+        ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", directory, ...args],
         { stdio: ["ignore", "pipe", "inherit"] }
       )
       const ready = (async () => {
@@ -84,9 +86,14 @@ export const redisServer: Effect.Effect<{ readonly path: string }, unknown, Scop
         server.kill()
         await exited
       })
-  )
-  return { path }
-})
+  ).pipe(Effect.as({ path }))
+}
+
+/** Starts a server on a Unix socket; stops it with the scope. */
+export const redisServer: Effect.Effect<{ readonly path: string }, unknown, Scope.Scope> = Effect.flatMap(
+  temporaryDirectory,
+  (directory) => redisServerAt(directory)
+)
 
 /** A proxy in front of it whose answers wait for `answers` to be opened: the slow network of the reports. */
 export const slowProxy = (path: string) =>
