@@ -24,6 +24,7 @@ export * as StreamWriter from "./StreamWriter.ts"
 export * as Telemetry from "./Telemetry.ts"
 export * as Tls from "./Tls.ts"
 export * as Transport from "./Transport.ts"
+export * as Wiretap from "./Wiretap.ts"
 
 export { openConnection, openUnixConnection } from "./Connection.ts"
 export { startServer, startUnixServer } from "./Server.ts"

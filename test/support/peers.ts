@@ -27,6 +27,7 @@ const list = {
   postgres: ofPostgres,
   // its asyncio streams have start_tls from there on
   python3: { package: "python3", works: ["-c", "import sys; sys.exit(sys.version_info < (3, 11))"] },
+  "redis-cli": { package: "redis-tools" },
   "redis-server": { package: "redis-server" },
   socat: { package: "socat" }
 } satisfies Record<string, Needed>

@@ -287,8 +287,32 @@ export const maxWaitingCallers = 1024
 export const waitTimeout = 30_000
 
 // ---------------------------------------------------------------------------
-// transcripts
+// logs and transcripts
 // ---------------------------------------------------------------------------
+
+/** Bytes. So many of a piece are shown in a log. */
+export const dumpedBytes = 256
+
+/** Bytes. One file of a transcript. */
+export const transcriptFileBytes = 67_108_864
+
+/** Files. A transcript has so many: the one that is written, and an older one. */
+export const transcriptFiles = 2
+
+/** Bytes. Lines of a transcript that wait to be written. */
+export const transcriptPendingBytes = 4_194_304
+
+/** Bytes. A line of a transcript holds so many that passed; a longer piece has several. */
+export const transcriptLineBytes = 65536
+
+/** Bytes. About so many are written to a transcript at a time. */
+export const transcriptWriteBytes = 262_144
+
+/** `flushTimeout`: what waits to be written at the end of a transcript may take so long. */
+export const transcriptFlushTimeout = Duration.seconds(5)
+
+/** A transcript that could not be written is tried again after so long. */
+export const transcriptRetryPause = Duration.seconds(1)
 
 /** Characters. No line of a transcript is longer: a text without line ends is none, and is not read to its end. */
 export const maxTranscriptLine = 268_435_456

@@ -1,6 +1,8 @@
 /** Bytes for people: rows of sixteen, and a mark under the one that matters. */
+import { count, row as renderRow, rowBytes } from "../observe/dump.ts"
 
-const rowBytes = 16
+export { count }
+
 /** Rows shown before and behind the marked one. */
 const rowsAround = 2
 
@@ -23,7 +25,7 @@ export const dump = (bytes: Uint8Array, at: number): ReadonlyArray<string> => {
   const lines: Array<string> = []
   if (first > 0) lines.push(`  … ${count(first * rowBytes)} before`)
   for (let row = first; row <= last; row++) {
-    lines.push(renderRow(bytes, row * rowBytes))
+    lines.push(`  ${renderRow(bytes, row * rowBytes)}`)
     if (row === marked) lines.push(mark(at % rowBytes))
   }
   const shown = (last + 1) * rowBytes
@@ -39,17 +41,6 @@ const indent = "  00000000  ".length
 const column = (index: number): number => indent + index * 3 + (index >= rowBytes / 2 ? 1 : 0)
 
 const mark = (index: number): string => `${" ".repeat(column(index))}^^`
-
-const renderRow = (bytes: Uint8Array, from: number): string => {
-  const row = bytes.subarray(from, from + rowBytes)
-  const digits = Array.from(row, (byte) => byte.toString(16).padStart(2, "0"))
-  const left = digits.slice(0, 8).join(" ").padEnd(23)
-  const right = digits.slice(8).join(" ").padEnd(23)
-  const text = Array.from(row, (byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : ".")).join("")
-  return `  ${from.toString(16).padStart(8, "0")}  ${left}  ${right}  |${text}|`
-}
-
-export const count = (bytes: number): string => (bytes === 1 ? "1 byte" : `${bytes} bytes`)
 
 /** One byte, in hexadecimal and as a character where it is one. */
 export const byte = (value: number | undefined): string => {
