@@ -101,12 +101,12 @@ export interface Options {
  *   are those of its `BufferBudget`, if it has one.
  * - Handlers have the annotations `network.peer.address`, `network.peer.port` and `byte_streams.connection.id` in their
  *   logs, beside the annotations of their server.
+ * - Two of these layers, one on top of the other, count nothing twice.
  *
  * **Gotchas**
  *
- * - The tracer has to be below this layer: `Telemetry.layer().pipe(Layer.provideMerge(tracer))`. A layer that stands
- *   beside it, in `Layer.mergeAll`, is not seen. The same holds for a budget.
- * - Two of these layers, one on top of the other, count everything twice.
+ * The tracer has to be below this layer: `Telemetry.layer().pipe(Layer.provideMerge(tracer))`. A layer that stands beside
+ * it, in `Layer.mergeAll`, is not seen. The same holds for a budget.
  *
  * **Example** (What clients have received)
  *
@@ -142,7 +142,7 @@ export const layer = (options?: Options): Layer.Layer<never> =>
   Layer.effect(
     Observing.Observer,
     Effect.flatMap(Effect.service(Observing.Observer), (current) =>
-      Effect.map(observer("layer", options), (telemetry) =>
+      Effect.map(observer("layer", options, current), (telemetry) =>
         current === undefined ? telemetry : mergeAll([current, telemetry])
       )
     )
@@ -162,11 +162,16 @@ export const layer = (options?: Options): Layer.Layer<never> =>
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options?: Options): Effect.Effect<Observer, never, Scope.Scope> => observer("make", options)
+export const make = (options?: Options): Effect.Effect<Observer, never, Scope.Scope> =>
+  observer("make", options, undefined)
 
-const observer = (name: string, options: Options | undefined): Effect.Effect<Observer, never, Scope.Scope> =>
+const observer = (
+  name: string,
+  options: Options | undefined,
+  beside: Observer | undefined
+): Effect.Effect<Observer, never, Scope.Scope> =>
   Effect.suspend(() => {
     const operation = `Telemetry.${name}`
     const { spans = true } = options === undefined ? {} : Argument.record(operation, "options", options)
-    return Telemetry.make(Argument.flag(operation, "spans", spans))
+    return Telemetry.make(Argument.flag(operation, "spans", spans), beside)
   })

@@ -1,8 +1,16 @@
 /** Spans: what a trace shows of a connection, whose part it is, and that every span comes to its end. */
 import { assert, describe, it } from "@effect/vitest"
-import { type Connection, type Network, NodeNetwork, openConnection, startServer, Telemetry } from "effect-byte-streams"
+import {
+  type Connection,
+  type Network,
+  NodeNetwork,
+  Observer,
+  openConnection,
+  startServer,
+  Telemetry
+} from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { Effect, Fiber, Layer, Logger, References, type Scope, Tracer } from "effect"
+import { Context, Effect, Fiber, Layer, Logger, References, type Scope, Tracer } from "effect"
 import { authority, certificates, stranger } from "../support/certificates.ts"
 import { attributesOf, endOf, type Measured, measured, parentOf } from "../support/measured.ts"
 import { socketPath } from "../support/temporary.ts"
@@ -364,6 +372,45 @@ describe("a server", () => {
           ])
         }).pipe(Effect.provide(Logger.layer([logger])))
       )
+    })
+  )
+})
+
+describe("several observers", () => {
+  it.effect("each add to the annotations of a handler's logs, and none takes away what others have added", () =>
+    Effect.gen(function* () {
+      let found: Readonly<Record<string, unknown>> = {}
+      const annotating = (name: string) =>
+        Observer.layer({
+          handlerContext: (_, context) =>
+            Context.make(References.CurrentLogAnnotations, {
+              ...Context.get(context, References.CurrentLogAnnotations),
+              [name]: true
+            }) as Context.Context<never>
+        })
+      const observers = annotating("above").pipe(
+        Layer.provideMerge(Telemetry.layer()),
+        Layer.provideMerge(annotating("below"))
+      )
+      const program = Effect.gen(function* () {
+        const server = yield* startServer({ host, port: 0 }, ({ writer }) =>
+          Effect.gen(function* () {
+            found = yield* References.CurrentLogAnnotations
+            yield* writer.write("hello\n")
+          })
+        ).pipe(Effect.annotateLogs({ server: true }))
+        const { reader } = yield* openConnection({ host, port: server.port })
+        yield* reader.readLine
+      })
+      yield* TestNetwork.simulate(Effect.provide(Effect.scoped(program), observers))
+      assert.deepStrictEqual(Object.keys(found).sort(), [
+        "above",
+        "below",
+        "byte_streams.connection.id",
+        "network.peer.address",
+        "network.peer.port",
+        "server"
+      ])
     })
   )
 })

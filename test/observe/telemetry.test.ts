@@ -393,6 +393,34 @@ describe("the layer", () => {
     })
   )
 
+  it.effect("one on top of another counts and traces nothing twice, and adds what the other leaves out", () =>
+    Effect.gen(function* () {
+      const program = Effect.gen(function* () {
+        const server = yield* startServer({ port: 0, gracePeriod: 0 }, never)
+        const { writer } = yield* openConnection({ port: server.port })
+        yield* writer.write("hello")
+        yield* (yield* TestNetwork.TestNetwork).settled
+      }).pipe(Effect.scoped)
+      for (const [below, above] of [
+        [true, true],
+        [false, true],
+        [true, false]
+      ] as const) {
+        const telemetry = measured({ spans: below })
+        const between = Observer.layer({ onEvent: () => {} })
+        const both = Telemetry.layer({ spans: above }).pipe(
+          Layer.provideMerge(between),
+          Layer.provideMerge(telemetry.layer)
+        )
+        yield* TestNetwork.simulate(Effect.provide(program, both))
+        assert.strictEqual(telemetry.sum("connections.opened", { side: "client" }), 1)
+        assert.strictEqual(telemetry.sum("connections.closed", { side: "client" }), 1)
+        assert.strictEqual(telemetry.sum("network.io", { side: "client", "network.io.direction": "transmit" }), 5)
+        assert.strictEqual(telemetry.spansOf("connection").length, 2)
+      }
+    })
+  )
+
   it.effect("adds the attributes that the program gives to all its metrics", () =>
     Effect.gen(function* () {
       const telemetry = measured()
