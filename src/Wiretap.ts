@@ -281,6 +281,7 @@ export interface LogOptions extends Options {
  * **Gotchas**
  *
  * - Loggers of a layer at its side, in `Layer.mergeAll`, are not seen: put them below, with `Layer.provide`.
+ * - The same holds for other observers: put one on top of the other, with `Layer.provideMerge`.
  * - A logger that sends what it logs over a connection of this library would tell of that as well, without end. Leave its
  *   connection out with `filter`.
  *
@@ -384,7 +385,8 @@ export interface TranscriptOptions extends Options {
  *
  * **Gotchas**
  *
- * The file holds all that was said, passwords as well, unless `mask` has rules for them.
+ * - The file holds all that was said, passwords as well, unless `mask` has rules for them.
+ * - Other observers do not stand at its side, in `Layer.mergeAll`: put one on top of the other, with `Layer.provideMerge`.
  *
  * **Example** (Recording a client)
  *
