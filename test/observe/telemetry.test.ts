@@ -10,6 +10,7 @@ import {
   startServer,
   Telemetry
 } from "effect-byte-streams"
+import * as Faults from "effect-byte-streams/testing/Faults"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Effect, Exit, Fiber, Layer, Metric, Scope, Tracer } from "effect"
 import * as fc from "fast-check"
@@ -245,6 +246,43 @@ describe("what does not go well is counted by its kind", () => {
         assert.strictEqual(telemetry.sum("connections.failed", late), 1)
       })
     )
+  )
+
+  it.effect("a server that cannot accept, by the code of the system", () =>
+    simulated(
+      (telemetry) =>
+        Effect.gen(function* () {
+          const server = yield* startServer({ port: 0, gracePeriod: 0, onAcceptError: () => Effect.void }, never)
+          yield* openConnection({ port: server.port })
+          yield* Effect.sleep("5 seconds")
+          const failed = { side: "server", phase: "accept", "error.type": "AcceptFailed.EMFILE" }
+          assert.isAtLeast(telemetry.sum("connections.failed", failed), 1)
+          assert.strictEqual(telemetry.sum("connections.open", { side: "server" }), 1)
+        }),
+      { faults: [Faults.acceptError({ connection: 1 })] }
+    )
+  )
+
+  it.effect("connections that a budget holds back are told from those that are read slowly", () =>
+    Effect.suspend(() => {
+      const telemetry = measured()
+      const program = Effect.gen(function* () {
+        const server = yield* startServer({ port: 0, gracePeriod: 0 }, ({ writer }) =>
+          writer.write(new Uint8Array(50_000))
+        )
+        yield* openConnection({ port: server.port })
+        yield* openConnection({ port: server.port })
+        yield* (yield* TestNetwork.TestNetwork).settled
+        yield* Effect.sleep("3 seconds")
+        const held = { side: "client", "pause.reason": "budget" }
+        const count = telemetry.sum("connections.paused", held)
+        assert.isAtLeast(count, 1)
+        assert.strictEqual(telemetry.sum("paused.time", held), 3 * count)
+        assert.strictEqual(telemetry.sum("connections.paused", { side: "client", "pause.reason": "reader" }), 0)
+      })
+      const services = Layer.provideMerge(telemetry.layer, BufferBudget.layer({ bytes: 20_000 }))
+      return TestNetwork.simulate(Effect.provide(Effect.scoped(program), services))
+    })
   )
 
   it.effect("clients that wait for a place, and those that are turned away", () =>
