@@ -11,8 +11,10 @@ import {
 } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Context, Effect, Fiber, Layer, Logger, References, type Scope, Tracer } from "effect"
+import * as fc from "fast-check"
 import { authority, certificates, stranger } from "../support/certificates.ts"
 import { attributesOf, endOf, type Measured, measured, parentOf } from "../support/measured.ts"
+import { forAll } from "../support/property.ts"
 import { socketPath } from "../support/temporary.ts"
 import { eventually } from "../support/wait.ts"
 
@@ -373,6 +375,44 @@ describe("a server", () => {
         }).pipe(Effect.provide(Logger.layer([logger])))
       )
     })
+  )
+})
+
+describe("whatever is told while a connection is opened and open", () => {
+  const address = "10.0.0.1:7"
+  const info = { local: undefined, remote: undefined }
+  const before = fc.constantFrom<Observer.Event>(
+    { _tag: "AttemptStarted", id: 1, address },
+    { _tag: "AttemptStarted", id: 1, address: "10.0.0.2:7" },
+    { _tag: "AttemptFailed", id: 1, attempt: { address, kind: "Refused" } },
+    { _tag: "HandshakeStarted", id: 1, side: "client", info },
+    { _tag: "HandshakeSucceeded", id: 1, side: "client", info },
+    { _tag: "HandshakeFailed", id: 1, side: "client", info, error: undefined }
+  )
+  const snapshot = { bytesRead: 1, bytesWritten: 2, state: "open" } as Observer.ConnectionSnapshot
+  const connection: Observer.ObservedConnection = { id: 1, side: "client", info, snapshot: () => snapshot }
+
+  it.live("its spans have all ended behind the last event", () =>
+    forAll(
+      fc.record({ attempts: fc.array(before), later: fc.array(before), opens: fc.boolean() }),
+      ({ attempts, later, opens }) => {
+        const { below, spans } = measured()
+        return Effect.gen(function* () {
+          const { onEvent } = yield* Telemetry.make()
+          onEvent!({ _tag: "Connecting", id: 1, target: "there:7" })
+          for (const event of attempts) onEvent!(event)
+          if (opens) {
+            onEvent!({ _tag: "Opened", connection })
+            for (const event of later) onEvent!(event)
+            onEvent!({ _tag: "Closed", connection, outcome: { _tag: "Graceful" } })
+          } else onEvent!({ _tag: "ConnectFailed", id: 1, target: "there:7", error: undefined })
+          assert.deepStrictEqual(
+            spans.filter((span) => endOf(span) === "open").map(({ name }) => name),
+            []
+          )
+        }).pipe(Effect.provide(below))
+      }
+    )
   )
 })
 

@@ -215,7 +215,9 @@ export class Spans {
 
   private attemptStarted({ address, id }: Opening<"AttemptStarted">): void {
     const traced = this.traced.get(id)
-    if (traced?.connect === undefined) return
+    if (traced?.connect === undefined || traced.connection !== undefined) return
+    const before = traced.attempts.get(address)
+    if (before !== undefined) this.tracing.gaveUp(before)
     const attributes = Conventions.attemptAttributes(address)
     traced.attempts.set(address, this.tracing.span("connect.attempt", "client", traced.connect, attributes))
   }
@@ -247,7 +249,7 @@ export class Spans {
     this.traced.delete(id)
     if (traced?.connect === undefined) return
     this.attempted(traced, undefined)
-    if (traced.handshake !== undefined) this.tracing.gaveUp(traced.handshake)
+    this.unfinished(traced)
     this.tracing.failed(traced.connect, Conventions.errorType(error), error)
   }
 
@@ -259,9 +261,16 @@ export class Spans {
       traced = this.begin(id)
     }
     if (traced.connection === undefined) this.attempted(traced, info)
+    this.unfinished(traced)
     const parent = traced.connection ?? traced.connect
     traced.handshake = this.tracing.span("handshake", side, parent, Conventions.connectionAttributes(id, info))
     traced.first ??= traced.handshake
+  }
+
+  /** A handshake whose end nobody tells is over where the next thing begins. */
+  private unfinished(traced: Traced): void {
+    if (traced.handshake !== undefined) this.tracing.gaveUp(traced.handshake)
+    traced.handshake = undefined
   }
 
   private handshakeSucceeded({ id, info }: Opening<"HandshakeSucceeded">): void {
@@ -289,6 +298,7 @@ export class Spans {
     if (this.traced.has(id) && this.traced.get(id) === undefined) return
     const traced = this.traced.get(id) ?? this.begin(id)
     this.attempted(traced, info)
+    this.unfinished(traced)
     if (traced.connect !== undefined) {
       describe(traced.connect, Conventions.peerAttributes(info))
       this.tracing.succeeded(traced.connect)
@@ -343,8 +353,8 @@ export class Spans {
     const traced = this.traced.get(id)
     this.traced.delete(id)
     if (traced?.connection === undefined) return
-    const { connection: span, dropped, handshake } = traced
-    if (handshake !== undefined) this.tracing.gaveUp(handshake)
+    this.unfinished(traced)
+    const { connection: span, dropped } = traced
     const { bytesRead, bytesWritten } = connection.snapshot()
     describe(span, {
       "byte_streams.bytes.received": bytesRead,
