@@ -10,11 +10,13 @@ import {
   type StreamError
 } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { Effect, type Scope } from "effect"
+import { Effect, Fiber, Layer, type Scope } from "effect"
 import { pattern } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
+import { fakeOfScope } from "../support/fakeTransport.ts"
 import { faultsOf, Recording } from "../support/observing.ts"
 import { socketPath } from "../support/temporary.ts"
+import { tlsWays } from "../support/tlsWays.ts"
 import { eventually } from "../support/wait.ts"
 
 type Handler = (connection: Connection.Connection) => Effect.Effect<unknown, unknown>
@@ -290,3 +292,79 @@ for (const way of ways) {
     }
   })
 }
+
+for (const { facing, way } of tlsWays) {
+  describe(`what is told of TLS ${way}`, () => {
+    for (const side of ["client", "server"] as const) {
+      it.live(`${side}: a peer that cuts it short has broken it: the error is the one that reads get`, () =>
+        Effect.gen(function* () {
+          const recording = new Recording()
+          const error = yield* Effect.scoped(
+            Effect.gen(function* () {
+              const { connection, peer } = yield* facing(side)
+              const reading = yield* Effect.forkChild(Effect.flip(connection.reader.readLine))
+              peer.keepOpen = true
+              yield* peer.wire.finish
+              return yield* Fiber.join(reading)
+            })
+          ).pipe(Effect.provide(Layer.merge(NodeNetwork.layer, recording.layer)))
+          const [story] = recording.on(side)
+          assert.deepStrictEqual(faultsOf(story!), [])
+          assert.deepStrictEqual(story!.tags.slice(-2), ["Failed TlsFailed", "Closed Reset"])
+          const failed = story!.events.find((event) => event._tag === "Failed")!
+          assert.isTrue(
+            failed._tag === "Failed" && failed.error._tag === "TlsFailed" && failed.error.kind === "Truncated"
+          )
+          assert.isTrue(error._tag === "TlsFailed" && error.kind === "Truncated")
+        })
+      )
+    }
+  })
+}
+
+describe("what is told of halves that break", () => {
+  it.effect("a write that fails and then a read that does: one failure, and the end behind it", () =>
+    Effect.gen(function* () {
+      const recording = new Recording()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { reader, transport, writer } = yield* fakeOfScope({ takes: false })
+          yield* writer.write("hello")
+          yield* Effect.forkChild(Effect.exit(reader.readLine), { startImmediately: true })
+          transport.failWriting()
+          const [story] = recording.on(undefined)
+          assert.deepStrictEqual(story!.tags, ["Opened", "Failed ConnectionLost"])
+          assert.strictEqual(story!.at("Failed").state, "open")
+          transport.push("still heard")
+          transport.lose()
+        })
+      ).pipe(Effect.provide(recording.layer))
+      const [story] = recording.on(undefined)
+      // the close of the scope comes behind the end, and is none
+      assert.deepStrictEqual(story!.tags, ["Opened", "Failed ConnectionLost", "Closed Reset"])
+      assert.deepStrictEqual(faultsOf(story!), [])
+      assert.deepStrictEqual(story!.reads, ["+readLine", "-readLine"])
+    })
+  )
+
+  it.effect("a transport that throws has broken it", () =>
+    Effect.gen(function* () {
+      const recording = new Recording()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { transport, writer } = yield* fakeOfScope()
+          transport.onWrite = () => {
+            throw new Error("a broken transport")
+          }
+          yield* Effect.exit(Effect.andThen(writer.write("hello"), writer.flush))
+        })
+      ).pipe(Effect.provide(recording.layer))
+      const [story] = recording.on(undefined)
+      assert.deepStrictEqual(faultsOf(story!), [])
+      assert.deepStrictEqual(
+        story!.tags.filter((tag) => tag !== "Closing"),
+        ["Opened", "Failed ConnectionLost", "Closed Reset"]
+      )
+    })
+  )
+})

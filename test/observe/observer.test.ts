@@ -14,6 +14,7 @@ import { Context, Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { afterEach, vi } from "vitest"
 import { Opening, Teller } from "../../src/internal/base/observing.ts"
 import type { SessionConnection } from "../../src/internal/session/connection.ts"
+import { Session } from "../../src/internal/session/session.ts"
 import { text } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { fake } from "../support/fakeTransport.ts"
@@ -417,6 +418,52 @@ describe("upgrades", () => {
       })
     )
   }
+
+  it.live(
+    "an upgrade that is given up at any time, by either side: all that begins ends, and nothing comes behind",
+    () =>
+      Effect.gen(function* () {
+        const ends = new Set<string>()
+        for (const who of ["client", "server"] as const) {
+          for (const how of ["abort", "close", "interrupt"] as const) {
+            for (let millis = 0; millis <= 60; millis += 4) {
+              const giveUp = (connection: Connection.Connection) =>
+                how === "abort" ? connection.abort : how === "close" ? connection.writer.close : Effect.void
+              const upgrade = (side: "client" | "server") => (connection: Connection.Connection) =>
+                Effect.gen(function* () {
+                  const upgrading = connection.startTls(side === "client" ? asClient : asServer)
+                  if (side !== who)
+                    return yield* Effect.andThen(
+                      Effect.flatMap(upgrading, ({ reader }) => reader.atEof),
+                      Effect.void
+                    )
+                  const fiber = yield* Effect.forkChild(Effect.scoped(Effect.andThen(upgrading, Effect.sleep(10))))
+                  yield* Effect.sleep(millis)
+                  yield* giveUp(connection)
+                  yield* Fiber.interrupt(fiber)
+                })
+              const { client, server } = yield* told(
+                Effect.gen(function* () {
+                  yield* startServer({ port: 7000, onHandlerError: () => Effect.void }, upgrade("server"))
+                  yield* Effect.exit(
+                    Effect.scoped(
+                      Effect.flatMap(openConnection({ host: "server.example", port: 7000 }), upgrade("client"))
+                    )
+                  )
+                  yield* Effect.sleep(100)
+                }),
+                { fromClient: { latency: 7 }, fromServer: { latency: 7 } }
+              )
+              for (const { tags } of [client, server]) ends.add(tags.at(-2)!)
+            }
+          }
+        }
+        // before, within and behind the handshake
+        for (const end of ["HandshakeFailed GivenUp", "Failed TlsFailed", "Closing"])
+          assert.isTrue(ends.has(end), [...ends].join())
+      }),
+    60_000
+  )
 })
 
 describe("several observers, and broken ones", () => {
@@ -576,6 +623,29 @@ describe("without an observer", () => {
       assert.isUndefined(story!.side)
       yield* Scope.close(scope, Exit.void)
       inOrder(recording)
+    })
+  )
+
+  it.live("and with one, TLS on a socket is as direct as without, and memory of sockets is shared", () =>
+    Effect.gen(function* () {
+      const lent = vi.spyOn(Session.prototype, "onLent")
+      const kinds = Effect.gen(function* () {
+        const kindOf = (connection: Connection.Connection) =>
+          (connection as SessionConnection).session.transport.constructor
+        const plain = yield* plainPair()
+        const reading = yield* Effect.forkChild(plain.client.reader.readInto(new Uint8Array(5)))
+        yield* turns(2)
+        yield* plain.peer.writer.write("hello")
+        assert.strictEqual(yield* Fiber.join(reading), 5)
+        const { client, peer } = yield* tlsPair()
+        return { kinds: [kindOf(client), kindOf(peer)], lent: lent.mock.calls.length }
+      }).pipe(Effect.scoped, Effect.provide(NodeNetwork.layer))
+      const without = yield* kinds
+      lent.mockClear()
+      const recording = new Recording()
+      const observed = yield* Effect.provide(kinds, recording.layer)
+      assert.deepStrictEqual(observed, without)
+      assert.strictEqual(text(recording.client.in), "hello")
     })
   )
 })

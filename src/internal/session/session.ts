@@ -272,7 +272,10 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     if (this.over || this.failing) return
     this.failing = true
     const failure = toFailure(cause)
-    this.writes.break(this.lost(failure))
+    const lost = this.lost(failure)
+    // a fiber that wakes may close before the rest follows
+    this.told?.failed(lost("closed"))
+    this.writes.break(lost)
     // the caller is in the middle of something, and a fiber that wakes to a loss may do anything
     queueMicrotask(() => {
       // after a good end what was sent would look complete
