@@ -47,10 +47,17 @@ const all: ReadonlyArray<Contender> = [
   { id: "uvloop", title: "asyncio on uvloop", server: "asyncioStreams.py", arguments: ["--uvloop"], python: "uvloop" }
 ]
 
+/** This library, observed; compared with itself, the first. */
+export const observers: ReadonlyArray<Available> = [
+  { id: "unobserved", title: "effect-byte-streams", arguments: [] },
+  { id: "telemetry", title: "with Telemetry", arguments: ["--telemetry"] },
+  { id: "transcript", title: "with a recording Wiretap", arguments: ["--transcript"] }
+].map((one) => ({ ...one, server: "effectByteStreams.ts", runtime: { kind: "node" } }))
+
 /** Where a contender stands among the others; whoever is none, behind them. */
 export const placeOf = (id: string): number => {
-  const place = all.findIndex((one) => one.id === id)
-  return place === -1 ? all.length : place
+  const place = [...all, ...observers].findIndex((one) => one.id === id)
+  return place === -1 ? all.length + observers.length : place
 }
 
 /** The interpreter itself rather than a launcher in front of it, or nothing where there is none with these modules. */

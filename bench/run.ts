@@ -17,6 +17,7 @@ import * as GrowthSuite from "./suites/growth.ts"
 import * as InProcess from "./suites/inProcess.ts"
 import * as Memory from "./suites/memory.ts"
 import * as Network from "./suites/network.ts"
+import * as Observed from "./suites/observed.ts"
 import * as Rpc from "./suites/rpc.ts"
 import * as StartUp from "./suites/startUp.ts"
 import { describe } from "./support/machine.ts"
@@ -53,6 +54,7 @@ const run = async (): Promise<void> => {
     console.log(growth.id)
   }
   await Network.run(contenders, options, onResult)
+  await Observed.run(options, onResult)
   await Memory.run(contenders, options, onResult)
   await StartUp.run(contenders, options, onResult)
   await InProcess.run(options, onResult)
@@ -79,7 +81,7 @@ if (help) console.log(usage)
 else if (list) {
   console.log(`cases: ${cases.map(({ id }) => id).join(" ")}`)
   console.log(
-    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Rpc.names.join(" ")}`
+    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Rpc.names.join(" ")} ${Observed.names.join(" ")}`
   )
   console.log("       growth-read-exactly growth-line growth-connections")
   console.log(

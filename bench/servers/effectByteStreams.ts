@@ -2,13 +2,17 @@
  * This library as a user writes it: one effect an operation, in a generator. With `--read-into`, as one writes it who
  * receives much: into one array that is used again.
  */
-import { argv } from "node:process"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import process, { argv } from "node:process"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import type { Connection } from "effect-byte-streams/Connection"
 import * as Frame from "effect-byte-streams/Frame"
 import * as NodeNetwork from "effect-byte-streams/NodeNetwork"
 import * as Server from "effect-byte-streams/Server"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { announce, identity, service } from "./support/announce.ts"
 import { block, readLength, Receipt } from "./support/service.ts"
@@ -100,4 +104,21 @@ const program = Effect.gen(function* () {
   return yield* Effect.never
 })
 
-program.pipe(Effect.scoped, Effect.provide(NodeNetwork.layer), NodeRuntime.runMain)
+/** Loaded where it is asked for: modules that are loaded cost something by themselves. */
+const observed = Effect.gen(function* () {
+  if (argv.includes("--telemetry"))
+    return (yield* Effect.promise(() => import("effect-byte-streams/Telemetry"))).layer()
+  if (!argv.includes("--transcript")) return Layer.empty
+  const { layerTranscript } = yield* Effect.promise(() => import("effect-byte-streams/Wiretap"))
+  const { layer } = yield* Effect.promise(() => import("@effect/platform-node/NodeFileSystem"))
+  const folder = mkdtempSync(join(tmpdir(), "transcript-"))
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }))
+  return layerTranscript({ path: join(folder, "transcript.jsonl") }).pipe(Layer.provide(layer))
+})
+
+program.pipe(
+  Effect.scoped,
+  Effect.provide(Layer.unwrap(observed)),
+  Effect.provide(NodeNetwork.layer),
+  NodeRuntime.runMain
+)

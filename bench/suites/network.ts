@@ -72,7 +72,8 @@ const known = (values: ReadonlyArray<number | undefined>): number | undefined =>
 
 const quotient = (a: number | undefined, b: number): number | undefined => (a === undefined ? undefined : a / b)
 
-export const evaluate = (one: Case, measured: ReadonlyArray<Measured>): Result => {
+/** `against`: whom all are compared with. */
+export const evaluate = (one: Case, measured: ReadonlyArray<Measured>, against: string = baseline): Result => {
   const unit = unitOf(one)
   const bytesEach = one.pattern === "pipeline" ? one.size : 1
   const rate = ({ done, seconds }: Sample): number =>
@@ -82,7 +83,7 @@ export const evaluate = (one: Case, measured: ReadonlyArray<Measured>): Result =
     one.pattern === "upload" || one.pattern === "download" ? done / one.size : done
   const rounds = measured.map(({ samples }) => samples.map(rate))
   const roundsOf = (id: string) => rounds[measured.findIndex(({ contender }) => contender.id === id)]
-  const base = roundsOf(baseline)!
+  const base = roundsOf(against)!
   const loaded = roundsOf(loadedBaseline)
   return {
     id: one.id,
