@@ -46,7 +46,7 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "forgotten resume: a read of more than the limit does not set the transport going",
     file: "internal/read/backpressure.ts",
-    find: "    this.tell(false)\n    return true\n",
+    find: "    this.tell(undefined)\n    return true\n",
     replace: "    return true\n"
   },
   {
@@ -178,14 +178,14 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "watermark never resumes",
     file: "internal/write/writeBuffer.ts",
-    find: "    if (this.paused && this.buffered <= this.lowWaterMark) this.paused = false\n",
-    replace: "    if (this.paused && this.buffered < 0) this.paused = false\n"
+    find: "    if (this.paused && this.buffered <= this.lowWaterMark) {\n",
+    replace: "    if (this.paused && this.buffered < 0) {\n"
   },
   {
     name: "no watermark: writes never wait",
     file: "internal/write/writeBuffer.ts",
-    find: "      if (this.buffered > this.highWaterMark) this.paused = true\n",
-    replace: ""
+    find: "      if (this.buffered > this.highWaterMark) {\n",
+    replace: "      if (this.buffered > 1e12) {\n"
   },
   {
     name: "small writes are kept as views of the caller's memory",
@@ -239,9 +239,9 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "a reset looks like an end",
     file: "internal/session/session.ts",
-    find: "    if (failure === undefined && this.peerEnded && this.writes.ended) return",
+    find: "    if (failure === undefined && this.peerEnded && this.writes.ended) {\n",
     replace:
-      '    if (failure?.kind === "Reset") this.reads.feedEnd()\n    if (failure === undefined || failure.kind === "Reset") return'
+      '    if (failure?.kind === "Reset") this.reads.feedEnd()\n    if (failure === undefined || failure.kind === "Reset") {\n'
   },
   {
     name: "a loss does not reach those who write",
