@@ -3,6 +3,7 @@ import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Connection, NodeNetwork, openConnection, startServer, Wiretap } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import * as TestPeer from "effect-byte-streams/testing/TestPeer"
 import { Deferred, Effect, Exit, type FileSystem, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
@@ -687,48 +688,69 @@ describe("options of a transcript", () => {
 })
 
 describe("redis-cli, by way of a relay", needs("redis-server", "redis-cli"), () => {
-  it.live("is recorded with its commands and their answers, and without its password", () =>
-    Effect.gen(function* () {
-      const { path: socket } = yield* redisServer
-      const cli = (...args: ReadonlyArray<string>) =>
-        within(
-          "redis-cli has ended",
-          Effect.promise(() => promisify(execFile)(pathOf("redis-cli")!, args, { timeout: 8000 })).pipe(
-            Effect.map(({ stdout }) => stdout.trim())
+  it.live(
+    "is recorded with its commands and their answers, without its password, and the server is replayed to it",
+    () =>
+      Effect.gen(function* () {
+        const { path: socket } = yield* redisServer
+        const cli = (...args: ReadonlyArray<string>) =>
+          within(
+            "redis-cli has ended",
+            Effect.promise(() => promisify(execFile)(pathOf("redis-cli")!, args, { timeout: 8000 })).pipe(
+              Effect.map(({ stdout }) => stdout.trim())
+            )
           )
+        assert.strictEqual(yield* cli("-s", socket, "CONFIG", "SET", "requirepass", "correct horse"), "OK")
+        const { lines } = yield* recording(
+          Effect.gen(function* () {
+            const relay = yield* startServer({ host: "127.0.0.1", port: 0 }, (client) =>
+              Effect.flatMap(openConnection({ path: socket }), (server) => Connection.relay(client, server))
+            )
+            const ask = (...words: ReadonlyArray<string>) =>
+              cli("-h", "127.0.0.1", "-p", String(relay.port), "-a", "correct horse", "--no-auth-warning", ...words)
+            assert.strictEqual(yield* ask("PING"), "PONG")
+            assert.strictEqual(yield* ask("SET", "key", "a value"), "OK")
+            assert.strictEqual(yield* ask("GET", "key"), "a value")
+          }).pipe(Effect.scoped, Effect.provide(NodeNetwork.layer)),
+          { mask: [Wiretap.maskAfter({ prefix: "$4\r\nAUTH", until: "\r\n*", ignoreCase: true })] }
         )
-      assert.strictEqual(yield* cli("-s", socket, "CONFIG", "SET", "requirepass", "correct horse"), "OK")
-      const { lines } = yield* recording(
-        Effect.gen(function* () {
-          const relay = yield* startServer({ host: "127.0.0.1", port: 0 }, (client) =>
-            Effect.flatMap(openConnection({ path: socket }), (server) => Connection.relay(client, server))
-          )
-          const ask = (...words: ReadonlyArray<string>) =>
-            cli("-h", "127.0.0.1", "-p", String(relay.port), "-a", "correct horse", "--no-auth-warning", ...words)
-          assert.strictEqual(yield* ask("PING"), "PONG")
-          assert.strictEqual(yield* ask("SET", "key", "a value"), "OK")
-          assert.strictEqual(yield* ask("GET", "key"), "a value")
-        }).pipe(Effect.scoped, Effect.provide(NodeNetwork.layer)),
-        { mask: [Wiretap.maskAfter({ prefix: "$4\r\nAUTH", until: "\r\n*", ignoreCase: true })] }
-      )
-      for (const [side, asked, answered] of [
-        ["server", "in", "out"],
-        ["client", "out", "in"]
-      ] as const) {
-        const ids = lines.flatMap((line) => (line.type === "opened" && line.side === side ? [line.id] : []))
-        assert.lengthOf(ids, 3)
-        const [requests, answers] = [asked, answered].map((direction) => ids.map((id) => said(lines, id, direction)))
-        assert.deepStrictEqual(answers, ["+OK\r\n+PONG\r\n", "+OK\r\n+OK\r\n", "+OK\r\n$7\r\na value\r\n"])
-        for (const [index, command] of [
-          "*1\r\n$4\r\nPING\r\n",
-          "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$7\r\na value\r\n",
-          "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n"
-        ].entries()) {
-          assert.match(requests![index]!, /^\*2\r\n\$4\r\nAUTH\*{20,}/)
-          assert.isTrue(requests![index]!.endsWith(command.slice(1)), requests![index])
+        for (const [side, asked, answered] of [
+          ["server", "in", "out"],
+          ["client", "out", "in"]
+        ] as const) {
+          const ids = lines.flatMap((line) => (line.type === "opened" && line.side === side ? [line.id] : []))
+          assert.lengthOf(ids, 3)
+          const [requests, answers] = [asked, answered].map((direction) => ids.map((id) => said(lines, id, direction)))
+          assert.deepStrictEqual(answers, ["+OK\r\n+PONG\r\n", "+OK\r\n+OK\r\n", "+OK\r\n$7\r\na value\r\n"])
+          for (const [index, command] of [
+            "*1\r\n$4\r\nPING\r\n",
+            "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$7\r\na value\r\n",
+            "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n"
+          ].entries()) {
+            assert.match(requests![index]!, /^\*2\r\n\$4\r\nAUTH\*{20,}/)
+            assert.isTrue(requests![index]!.endsWith(command.slice(1)), requests![index])
+          }
         }
-      }
-      assert.isFalse(lines.some((line) => latin1(content(line)).includes("correct")))
-    })
+        assert.isFalse(lines.some((line) => latin1(content(line)).includes("correct")))
+
+        // the same program, against what was recorded of the server, with another password of the same length
+        const transcript = lines.map((line) => JSON.stringify(line))
+        const asServer = lines.flatMap((line) => (line.type === "opened" && line.side === "client" ? [line.id] : []))
+        for (const [index, [words, answer]] of (
+          [
+            [["PING"], "PONG"],
+            [["SET", "key", "a value"], "OK"],
+            [["GET", "key"], "a value"]
+          ] as const
+        ).entries()) {
+          yield* Effect.gen(function* () {
+            const script = yield* TestPeer.fromTranscript(transcript, { id: asServer[index]! })
+            const peer = yield* TestPeer.listen(script)
+            const password = ["-a", "another horse", "--no-auth-warning"]
+            assert.strictEqual(yield* cli("-h", "127.0.0.1", "-p", String(peer.port), ...password, ...words), answer)
+            yield* peer.done
+          }).pipe(Effect.scoped, Effect.provide(NodeNetwork.layer))
+        }
+      })
   )
 })
