@@ -697,6 +697,28 @@ describe("bounds", () => {
       assert.strictEqual(closed._tag === "Lost" && (closed.cause as StreamError.StreamTimeout).operation, "keepAlive")
     })
   )
+
+  it.effect("keepAlive: what nobody takes here is no silence of the peer's", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined({
+        keepAlive: { every: "10 seconds", request: "PING", within: "1 second" },
+        isPush: (message: string) => message.startsWith("!"),
+        pushes: { overflow: "suspend", capacity: 1 }
+      } as never)
+      yield* server.answer("!1", "!2")
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* server.asked(1), ["PING"])
+      yield* server.answer("PONG")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* client.inFlight, 1)
+      assert.deepStrictEqual(yield* Stream.runCollect(Stream.take(client.pushes, 2)), ["!1", "!2"])
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* client.inFlight, 0)
+      // and a silence behind that is one
+      yield* TestClock.adjust("11 seconds")
+      assert.strictEqual((yield* client.closed)._tag, "Lost")
+    })
+  )
 })
 
 describe("cancel", () => {

@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -65,11 +66,15 @@ const keepAlive = <Request, Answer>(
   Effect.suspend(() => {
     const wait = engine.sentAt + every - engine.bounds.now
     if (wait > 0) return Effect.sleep(Math.ceil(wait))
-    return Effect.flatMap(Deadline.timeoutOption(Effect.exit(client.call(request)), within), (answer) => {
-      if (Option.isNone(answer))
+    const awaited = (call: Fiber.Fiber<unknown, unknown>): Effect.Effect<void> =>
+      Effect.flatMap(Deadline.timeoutOption(Fiber.await(call), within), (answer) => {
+        if (Option.isSome(answer)) return Effect.void
+        // what was read and is not taken is no silence of the peer's
+        if (engine.isHeld) return awaited(call)
         engine.lose(new StreamTimeout({ operation: "keepAlive", kind: "Answer", duration: within }))
-      return Effect.void
-    })
+        return Effect.void
+      })
+    return Effect.flatMap(Effect.forkChild(client.call(request), { startImmediately: true }), awaited)
   }).pipe(Effect.repeat({ while: () => !engine.isOver }), Effect.asVoid)
 
 const make = <Request, Answer>(
