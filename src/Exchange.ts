@@ -107,9 +107,16 @@ export interface Exchange<in Request, out Answer> {
   /**
    * Sends a request and waits for its answer. Of several answers it gives the last.
    *
-   * @see {@link Exchange.stream} for all answers to one request
+   * @see {@link Exchange.collect} for all answers to one request
    */
   readonly call: (request: Request) => Effect.Effect<Answer, CallError>
+  /**
+   * Sends a request and waits for all of its answers, as many as `answers` says, or up to the one for which `isLast` holds.
+   * They are kept until the last has come: where they may be too many for that, use `stream`.
+   *
+   * @see {@link Exchange.stream} for answers as they come
+   */
+  readonly collect: (request: Request) => Effect.Effect<ReadonlyArray<Answer>, CallError>
   /**
    * Sends requests as one run and waits for all answers, which it gives in the order of the requests. More than
    * `maxInFlight` requests are sent as several runs. If one cannot be encoded, none of its run is sent.
@@ -181,9 +188,12 @@ export interface KeepAlive<out Request> {
 export interface CommonOptions<in out Request, in Answer> {
   /** How requests are written. */
   readonly request: Encoder<Request>
-  /** How many answers a request has: 0, 1 or more. Default 1. `stream` goes by `isLast` instead, where that is given. */
+  /**
+   * How many answers a request has: 0, 1 or more. Default 1. `stream` and `collect` go by `isLast` instead, where that is
+   * given.
+   */
   readonly answers?: ((request: Request) => number) | undefined
-  /** Whether an answer is the last to its request. Asked of the answers to `stream`, which has to know. */
+  /** Whether an answer is the last to its request. Asked of the answers to `stream` and `collect`, which have to know. */
   readonly isLast?: ((answer: Answer, request: Request) => boolean) | undefined
   /** How many calls may be unanswered at once. Above that callers wait in line. Default 1024. */
   readonly maxInFlight?: number | undefined

@@ -139,6 +139,70 @@ it.effect("callAll of several runs was sent in part, once the first run was", ()
   })
 )
 
+describe("collect", () => {
+  const isLast = (answer: string) => answer === "."
+
+  it.effect("waits for all answers, up to the one that isLast tells, and then the next caller has its own", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined({ isLast })
+      const rows = yield* start(client.collect("rows"))
+      assert.deepStrictEqual(yield* server.asked(1), ["rows"])
+      const next = yield* start(client.collect("next"))
+      const many = Array.from({ length: 100 }, (_, i) => `${i}`)
+      yield* server.answer(...many)
+      assert.isTrue(waits(rows))
+      yield* server.answer(".", "NEXT", ".")
+      assert.deepStrictEqual(yield* Fiber.join(rows), [...many, "."])
+      assert.deepStrictEqual(yield* Fiber.join(next), ["NEXT", "."])
+      assert.strictEqual(yield* client.inFlight, 0)
+    })
+  )
+
+  it.effect("without isLast it waits for as many as answers says; a request without any is a mistake", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined({ answers: (request) => request.length })
+      const [three, one] = yield* startAll([client.collect("abc"), client.collect("d")])
+      yield* server.answer("A", "B", "C", "D")
+      assert.deepStrictEqual(yield* Fiber.join(three!), ["A", "B", "C"])
+      assert.deepStrictEqual(yield* Fiber.join(one!), ["D"])
+      assert.include(yield* deathOf(client.collect("")), "collect: this request has no answer: use send")
+    })
+  )
+
+  it.effect("an interrupted one leaves its answers to nobody, and cancel is told of its request", () =>
+    Effect.gen(function* () {
+      const told: Array<string> = []
+      const { client, server } = yield* pipelined({
+        isLast,
+        cancel: (request) => Effect.sync(() => told.push(request))
+      })
+      const mine = yield* start(client.collect("mine"))
+      yield* server.asked(1)
+      yield* server.answer("1")
+      yield* Fiber.interrupt(mine)
+      const yours = yield* start(client.collect("yours"))
+      yield* server.answer("2", ".", "YOURS", ".")
+      assert.deepStrictEqual(yield* Fiber.join(yours), ["YOURS", "."])
+      assert.deepStrictEqual(told, ["mine"])
+    })
+  )
+
+  it.effect("in the middle of its answers the connection is lost, or its time is over: it fails", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined({ isLast, callTimeout: "3 seconds" })
+      const slow = yield* start(client.collect("slow"))
+      yield* server.asked(1)
+      yield* server.answer("1")
+      yield* TestClock.adjust("3 seconds")
+      assert.deepInclude({ ...(yield* Effect.flip(Fiber.join(slow))) }, { _tag: "StreamTimeout", kind: "Answer" })
+      const late = yield* start(client.collect("late"))
+      yield* server.answer("2", ".", "1")
+      yield* server.abort
+      assert.strictEqual((yield* lostOf(late)).sent, "Maybe")
+    })
+  )
+})
+
 describe("stream", () => {
   const isLast = (answer: string) => answer === "."
 

@@ -406,6 +406,7 @@ describe("reconnecting", () => {
           return {
             call: () => Effect.fail(unsent),
             callAll: () => Effect.fail(unsent),
+            collect: () => Effect.fail(unsent),
             send: () => Effect.fail(unsent),
             stream: () => Stream.fail(unsent),
             exclusive: () => Effect.fail(unsent),

@@ -21,7 +21,7 @@ import { Await, Batch, Call } from "./call.ts"
 import type { Engine } from "./engine.ts"
 import { isStreamFailure } from "./lost.ts"
 import type { Resolved } from "./options.ts"
-import { All, type AnyBatch, Last, nobody, Parts } from "./receivers.ts"
+import { All, type AnyBatch, Every, Last, nobody, Parts } from "./receivers.ts"
 
 export class Client<Request, Answer> implements Exchange<Request, Answer> {
   readonly pushes: Stream.Stream<Answer, LostCause>
@@ -54,11 +54,20 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
     })
 
   /** How many answers a request has whose caller waits for the last. */
-  private expected(request: Request): number {
-    const expected = Argument.count("call", "answers", this.answers(request))
-    if (expected === 0) throw new TypeError("call: this request has no answer: use send")
+  private expected(request: Request, operation = "call"): number {
+    const expected = Argument.count(operation, "answers", this.answers(request))
+    if (expected === 0) throw new TypeError(`${operation}: this request has no answer: use send`)
     return expected
   }
+
+  readonly collect = (request: Request): Effect.Effect<ReadonlyArray<Answer>, CallError> =>
+    new Await(this.engine, () => {
+      const every = new Every<Answer>(this.engine)
+      const expected = this.isLast ? undefined : this.expected(request, "collect")
+      const batch = new Batch([new Call<Request, Answer, RequestLost>(request, expected, every)])
+      every.batch = batch
+      return batch
+    })
 
   readonly callAll = (requests: Iterable<Request>): Effect.Effect<ReadonlyArray<Answer>, CallError> =>
     Effect.suspend(() => {

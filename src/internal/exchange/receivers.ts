@@ -29,6 +29,26 @@ export class Last<Answer> implements Receiver<Answer, RequestLost> {
   }
 }
 
+/** All answers to one request, for whoever waits for the batch. */
+export class Every<Answer> implements Receiver<Answer, RequestLost> {
+  readonly isFull = false
+  readonly awaitRoom = Effect.void
+  batch!: AnyBatch
+  private readonly engine: Engine<any, any>
+  private readonly answers: Array<Answer> = []
+
+  constructor(engine: Engine<any, any>) {
+    this.engine = engine
+  }
+  part(answer: Answer, last: boolean): void {
+    this.answers.push(answer)
+    if (last) this.engine.done(this.batch, Exit.succeed(this.answers))
+  }
+  fail(error: RequestLost): void {
+    this.engine.done(this.batch, Exit.fail(error))
+  }
+}
+
 /** The last answers to several requests. */
 export class All<Answer> {
   batch!: AnyBatch

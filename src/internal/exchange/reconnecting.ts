@@ -189,6 +189,9 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
   readonly call = (request: Request): Effect.Effect<Answer, CallError> =>
     this.ask<Answer, CallError, never>((exchange) => exchange.call(request), wasNotSent, true)
 
+  readonly collect = (request: Request): Effect.Effect<ReadonlyArray<Answer>, CallError> =>
+    this.ask<ReadonlyArray<Answer>, CallError, never>((exchange) => exchange.collect(request), wasNotSent, true)
+
   readonly callAll = (requests: Iterable<Request>): Effect.Effect<ReadonlyArray<Answer>, CallError> =>
     Effect.suspend(() => {
       const all = Array.from(Argument.iterable("callAll", requests))
