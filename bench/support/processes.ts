@@ -11,7 +11,7 @@ import type { Order, Reply, Sample } from "../load/main.ts"
 import { certificateVariable, type Service } from "../servers/support/service.ts"
 import type { Certificate } from "./certificate.ts"
 
-const built = join(import.meta.dirname, "..", "dist")
+const built = join(import.meta.dirname, "..", "dist", "bench")
 const sources = join(import.meta.dirname, "..")
 
 /** Compiles what is measured to plain JavaScript, as it would be deployed. */
