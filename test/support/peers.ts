@@ -21,6 +21,8 @@ interface Needed {
 const ofPostgres = { package: "postgresql", directories: ["/usr/lib/postgresql/*/bin"] }
 
 const list = {
+  curl: { package: "curl" },
+  h2load: { package: "nghttp2-client" },
   initdb: ofPostgres,
   mosquitto: { package: "mosquitto" },
   openssl: { package: "openssl" },
@@ -29,7 +31,8 @@ const list = {
   python3: { package: "python3", works: ["-c", "import sys; sys.exit(sys.version_info < (3, 11))"] },
   "redis-cli": { package: "redis-tools" },
   "redis-server": { package: "redis-server" },
-  socat: { package: "socat" }
+  socat: { package: "socat" },
+  wrk: { package: "wrk" }
 } satisfies Record<string, Needed>
 
 /** The name of a program. */
