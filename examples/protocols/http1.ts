@@ -17,7 +17,10 @@
 import { Connection, Frame, type Server, startServer, type StreamError } from "effect-byte-streams"
 import { Clock, Context, Effect, Fiber, Inspectable, Latch, Layer, Option, Result, Schema, Stream } from "effect"
 import { Cookies, Headers, HttpEffect, HttpIncomingMessage, HttpServer, HttpServerError } from "effect/http"
-import { HttpServerRequest, HttpServerResponse, Multipart, UrlParams } from "effect/http"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Multipart from "effect/http/Multipart"
+import * as UrlParams from "effect/http/UrlParams"
 import { STATUS_CODES } from "node:http"
 /** The options: those of every server of this library (addresses, TLS, timeouts, `maxConnections`), and one more. */
 export interface Options extends Server.Options {
@@ -38,8 +41,7 @@ const refused = (status: number, message: string) => new Refused({ status, messa
 
 const requestLine = /^([!#$%&'*+\-.^_`|~0-9A-Z]+) ([!"$-~]+) HTTP\/(\d\.\d)\r\n/ // no small letters: "get" is none
 const nameText = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-// oxlint-disable-next-line no-control-regex
-const controlCharacter = /[\0-\x08\x0a-\x1f\x7f]/ // a bare CR or LF is one
+const controlCharacter = /[^\t -~\x80-\uffff]/ // a bare CR or LF is one
 const authority = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?$/i
 const absoluteTarget = /^https?:\/\/([^/?]+)(.*)$/i
 
@@ -125,7 +127,6 @@ type Head = ReturnType<typeof decodeHead>
 type Asked = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
 type Body = Stream.Stream<Uint8Array, unknown>
-
 // each is one read: interrupted, it leaves the body in step
 const chunkLine = Frame.line({ maxBytes: 4096, end: "crlf" })
 const nextChunkLine = Frame.tuple(Frame.literal("\r\n"), chunkLine)
@@ -386,7 +387,6 @@ const headEnd = ["\n\r\n", "\n\n"] // the second ends only what is refused
 const { latin1Slice } = Buffer.prototype as unknown as { readonly latin1Slice: (this: Uint8Array) => string }
 
 type Answer = (request: Asked) => Effect.Effect<void>
-
 const serveConnection = Effect.fnUntraced(function* (link: Link, answer: Answer) {
   const { closed, reader } = link.connection
   const next = reader.within(headTime).readUntilOption(headEnd, { limit: maxHeadBytes })

@@ -13,12 +13,6 @@ export interface Answer {
   readonly trailers: Record<string, string>
 }
 
-/** Everything that a server has said, and how it ended. */
-export interface Said {
-  readonly answers: ReadonlyArray<Answer>
-  readonly end: "closed" | "reset" | "open"
-}
-
 const fieldsOf = (lines: ReadonlyArray<string>): Record<string, string> =>
   Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf(": ")), line.slice(line.indexOf(": ") + 2)]))
 

@@ -18,7 +18,7 @@ const words = (count: number): Stream.Stream<Uint8Array> =>
   Stream.map(Stream.range(1, count), (n) => new TextEncoder().encode(`word ${n}\n`))
 
 /** The routes, of which one serves `file`. */
-export const routes = (file: string) =>
+const routes = (file: string) =>
   HttpRouter.addAll([
     HttpRouter.route("GET", "/hello", HttpServerResponse.text("hello\n")),
     HttpRouter.route(
@@ -33,7 +33,11 @@ export const routes = (file: string) =>
     HttpRouter.route("GET", "/words", HttpServerResponse.stream(words(1000), { contentType: "text/plain" })),
     HttpRouter.route("POST", "/count", (request) =>
       Effect.map(
-        Stream.runFold(request.stream, () => 0, (sum, bytes) => sum + bytes.length),
+        Stream.runFold(
+          request.stream,
+          () => 0,
+          (sum, bytes) => sum + bytes.length
+        ),
         (bytes) => HttpServerResponse.text(String(bytes))
       )
     ),
