@@ -19,6 +19,7 @@ import * as Memory from "./suites/memory.ts"
 import * as Network from "./suites/network.ts"
 import * as Observed from "./suites/observed.ts"
 import * as Postgres from "./suites/postgres.ts"
+import * as Redis from "./suites/redis.ts"
 import * as Rpc from "./suites/rpc.ts"
 import * as StartUp from "./suites/startUp.ts"
 import { describe } from "./support/machine.ts"
@@ -61,6 +62,7 @@ const run = async (): Promise<void> => {
   await InProcess.run(options, onResult)
   await Calls.run(options, onResult)
   await Postgres.run(options, onResult)
+  await Redis.run(options, onResult)
   await Rpc.run(options, onResult)
   await GrowthSuite.run(contenders, options, onGrowth)
 
@@ -83,7 +85,7 @@ if (help) console.log(usage)
 else if (list) {
   console.log(`cases: ${cases.map(({ id }) => id).join(" ")}`)
   console.log(
-    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Postgres.names.join(" ")} ${Rpc.names.join(" ")} ${Observed.names.join(" ")}`
+    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Postgres.names.join(" ")} ${Redis.names.join(" ")} ${Rpc.names.join(" ")} ${Observed.names.join(" ")}`
   )
   console.log("       growth-read-exactly growth-line growth-connections")
   console.log(

@@ -1,13 +1,9 @@
 /** Calls: many fibers that ask a real server on one connection, beside the client of it that most programs use. */
-import { spawn, spawnSync } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
-import { connect } from "node:net"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { createInterface } from "node:readline"
+import { spawnSync } from "node:child_process"
 import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { ReaderProcess } from "../support/processes.ts"
+import { startRedis } from "../support/redisServer.ts"
 import { entriesOf, sliced } from "../support/slices.ts"
 
 /** The ways of `readers/calls.ts`, the one that is compared with first. */
@@ -26,24 +22,11 @@ export const run = async (options: Options, onResult: (result: Result) => void):
     console.warn(`${id}: there is no redis-server here`)
     return
   }
-  const directory = mkdtempSync(join(tmpdir(), "bench-"))
-  const path = join(directory, "redis.sock")
-  const server = spawn(
-    "redis-server",
-    ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", directory],
-    { stdio: ["ignore", "pipe", "inherit"] }
-  )
+  const server = await startRedis(64)
+  const { path } = server
   const readers: Array<ReaderProcess<number, number>> = []
   let rounds: ReadonlyArray<ReadonlyArray<number>>
   try {
-    for await (const line of createInterface(server.stdout)) if (/ready to accept/i.test(line)) break
-    server.stdout.resume()
-    await new Promise<void>((resolve, reject) => {
-      const socket = connect(path, () => socket.write(`SET key ${"x".repeat(64)}\r\n`))
-      socket.on("data", () => socket.end())
-      socket.on("close", () => resolve())
-      socket.on("error", reject)
-    })
     for (const way of ways) readers.push(new ReaderProcess<number, number>("calls", way.id, path))
     rounds = await sliced(readers, options)
     const held = new ReaderProcess<number, number>("calls", "memory", path)
@@ -51,8 +34,7 @@ export const run = async (options: Options, onResult: (result: Result) => void):
     console.log(`a call in flight, with its fiber: ${Math.round(await held.ask(0))} bytes of the heap`)
   } finally {
     await Promise.all(readers.map((reader) => reader.stop()))
-    server.kill()
-    rmSync(directory, { recursive: true, force: true })
+    server.stop()
   }
   onResult({
     id,
