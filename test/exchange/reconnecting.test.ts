@@ -63,6 +63,35 @@ describe("reconnecting", () => {
     })
   )
 
+  it.effect(
+    "of a connection that has answered as well, what was not sent goes to the next one, and what was does not",
+    () =>
+      Effect.gen(function* () {
+        const { make, next } = yield* setUp()
+        const client = yield* make
+        const first = yield* next
+        const warm = yield* start(client.call("a"))
+        assert.strictEqual(yield* asked(first), "a")
+        yield* answer(first, "A")
+        assert.strictEqual(yield* Fiber.join(warm), "A")
+        // it holds up what comes behind it
+        const dialogue = yield* start(client.exclusive((reader) => reader.readFrame(line)))
+        const waiting = yield* startAll([client.call("b"), client.call("c")])
+        yield* first.abort
+        assert.deepInclude({ ...(yield* Effect.flip(Fiber.join(dialogue))) }, { _tag: "ConnectionLost" })
+        yield* TestClock.adjust("1 second")
+        const second = yield* next
+        assert.deepStrictEqual([yield* asked(second), yield* asked(second)], ["b", "c"])
+        yield* answer(second, "B")
+        assert.strictEqual(yield* Fiber.join(waiting[0]!), "B")
+        yield* second.abort
+        const error = yield* Effect.flip(Fiber.join(waiting[1]!))
+        assert.deepInclude({ ...error }, { _tag: "RequestLost", sent: "Maybe" })
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* (yield* next).reader.buffered, 0)
+      })
+  )
+
   it.effect("onConnect is done before callers ask, on each connection", () =>
     Effect.gen(function* () {
       const { make, next } = yield* setUp({ onConnect: (exchange) => Effect.orDie(exchange.call("LOGIN")) })

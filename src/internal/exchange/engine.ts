@@ -84,6 +84,8 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   /** The fiber that reads, unless another has the connection. */
   private loop: Fiber.Fiber<void> | undefined = undefined
   private reading = false
+  /** Whether an answer was among what was read just now. */
+  private wasAnswered = false
   /** What was read, and there is no room for yet. */
   private held: { readonly message: Answer; readonly awaitRoom: Effect.Effect<void> } | undefined = undefined
   readonly bounds: Bounds
@@ -333,6 +335,14 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   }
 
   private onRead(answer: Answer | typeof notNow): void {
+    this.takeAll(answer)
+    if (!this.wasAnswered) return
+    this.wasAnswered = false
+    // once for all that came together: asking the clock costs as much as an answer does
+    this.bounds.answered()
+  }
+
+  private takeAll(answer: Answer | typeof notNow): void {
     if (answer === notNow) {
       const { held } = this
       if (held !== undefined) {
@@ -371,7 +381,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     }
     call.answered++
     const last = expected === undefined ? this.options.isLast!(message, call.request) : call.answered === expected
-    this.bounds.answered()
+    this.wasAnswered = true
     if (last) {
       call.ended = true
       order.remove(call)

@@ -53,25 +53,42 @@ export class Every<Answer> implements Receiver<Answer, RequestLost> {
 export class All<Answer> {
   batch!: AnyBatch
   private readonly engine: Engine<any, any>
-  private readonly answers: Array<Answer>
+  private readonly answers: Array<Answer> = []
   private left: number
 
   constructor(engine: Engine<any, any>, count: number) {
     this.engine = engine
-    this.answers = Array.from<Answer>({ length: count })
+    this.answers.length = count
     this.left = count
   }
   receiver(index: number): Receiver<Answer, RequestLost> {
-    return {
-      isFull: false,
-      awaitRoom: Effect.void,
-      part: (answer, last) => {
-        if (!last) return
-        this.answers[index] = answer
-        if (--this.left === 0) this.engine.done(this.batch, Exit.succeed(this.answers))
-      },
-      fail: (error) => this.engine.done(this.batch, Exit.fail(error))
-    }
+    return new OneOf(this, index)
+  }
+  put(index: number, answer: Answer): void {
+    this.answers[index] = answer
+    if (--this.left === 0) this.engine.done(this.batch, Exit.succeed(this.answers))
+  }
+  fail(error: RequestLost): void {
+    this.engine.done(this.batch, Exit.fail(error))
+  }
+}
+
+/** The last answer to one of several requests. */
+class OneOf<Answer> implements Receiver<Answer, RequestLost> {
+  readonly isFull = false
+  readonly awaitRoom = Effect.void
+  private readonly all: All<Answer>
+  private readonly index: number
+
+  constructor(all: All<Answer>, index: number) {
+    this.all = all
+    this.index = index
+  }
+  part(answer: Answer, last: boolean): void {
+    if (last) this.all.put(this.index, answer)
+  }
+  fail(error: RequestLost): void {
+    this.all.fail(error)
   }
 }
 

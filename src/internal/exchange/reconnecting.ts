@@ -168,22 +168,39 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
     answers: boolean
   ): Effect.Effect<A, E | RequestLost, R> {
     return Effect.suspend(() => {
+      const { current } = this
       const asking: Asking<Request, Answer> = { but: undefined, waited: 0 }
-      const once: Effect.Effect<A, E | RequestLost, R> = Effect.flatMap(this.live(asking), (exchange) =>
-        Effect.matchEffect(run(exchange), {
-          onSuccess: (value) => {
-            if (answers) this.answered = true
-            return Effect.succeed(value)
-          },
-          onFailure: (error): Effect.Effect<A, E | RequestLost, R> => {
-            if (!this.waits || !again(error)) return Effect.fail(error)
-            asking.but = exchange
-            return once
-          }
+      // nearly always: a success has nothing more to say
+      if (current !== undefined && !this.refuses && (this.answered || !answers)) {
+        return Effect.catch(run(current), (error): Effect.Effect<A, E | RequestLost, R> => {
+          if (!this.waits || !again(error)) return Effect.fail(error)
+          asking.but = current
+          return this.askAnew(asking, run, again, answers)
         })
-      )
-      return once
+      }
+      return this.askAnew(asking, run, again, answers)
     })
+  }
+
+  private askAnew<A, E, R>(
+    asking: Asking<Request, Answer>,
+    run: (exchange: Exchange<Request, Answer>) => Effect.Effect<A, E, R>,
+    again: (error: E) => boolean,
+    answers: boolean
+  ): Effect.Effect<A, E | RequestLost, R> {
+    return Effect.flatMap(this.live(asking), (exchange) =>
+      Effect.matchEffect(run(exchange), {
+        onSuccess: (value) => {
+          if (answers) this.answered = true
+          return Effect.succeed(value)
+        },
+        onFailure: (error): Effect.Effect<A, E | RequestLost, R> => {
+          if (!this.waits || !again(error)) return Effect.fail(error)
+          asking.but = exchange
+          return this.askAnew(asking, run, again, answers)
+        }
+      })
+    )
   }
 
   readonly call = (request: Request): Effect.Effect<Answer, CallError> =>
