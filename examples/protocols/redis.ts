@@ -7,7 +7,7 @@
  * - After a loss it connects, authenticates, selects and subscribes again. What may have been sent is not sent again: such a
  *   call fails with `RequestLost`, `sent: "Maybe"`. Messages that were published meanwhile are lost, as Redis has it.
  */
-import { Cause, Context, Effect, Layer, Queue, Redacted, Schedule, Schema, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Queue, Redacted, Schedule, Schema, Stream } from "effect"
 import { type Connection, Exchange, Frame, openConnection } from "effect-byte-streams"
 
 export type Command = readonly [name: string, ...words: ReadonlyArray<string | number | Uint8Array>]
@@ -34,6 +34,7 @@ const isUnasked = (message: Reply) => message instanceof Push && !/^(un)?subscri
 /** A reply may have so many bytes, with all that is in it. */
 const maxBytes = 64 * 1024 * 1024
 const maxItems = 1_000_000
+const maxInFlight = 1024
 
 const unwritten = (): never => {
   throw new Error("only a server says it")
@@ -43,7 +44,7 @@ const as = <A, B extends Reply>(frame: Frame.Frame<A>, decode: (value: A) => B):
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const textOf = (bytes: Uint8Array): Text => {
-  if (bytes.at(-2) !== 13 || bytes.at(-1) !== 10) throw new Error("no CRLF behind the text")
+  if (bytes[bytes.length - 2] !== 13 || bytes[bytes.length - 1] !== 10) throw new Error("no CRLF behind the text")
   try {
     return utf8.decode(bytes).slice(0, -2)
   } catch {
@@ -56,7 +57,7 @@ const integerOf = (digits: string) => {
 }
 
 /** A value: a letter says what it is. Streamed ones (`$?`) are malformed: no server sends them. */
-export const reply: Frame.Frame<Reply> = Frame.suspend(() => Frame.union(Frame.utf8(1), kinds, { tagOf: unwritten }), {
+export const reply: Frame.Frame<Reply> = Frame.suspend(() => Frame.union(Frame.uint8, kinds, { tagOf: unwritten }), {
   maxBytes,
   maxDepth: 32
 })
@@ -65,7 +66,7 @@ const line = Frame.line({ end: "crlf", maxBytes: 65_536 })
 const text = as(Frame.lengthPrefixed(size, { maxBytes, adjust: 2 }), textOf)
 const items = Frame.array(reply, { prefix: size, maxItems })
 const entries = Frame.array(Frame.tuple(reply, reply), { prefix: size, maxItems })
-const kinds = {
+const letters = {
   $: text,
   "+": line,
   "-": as(line, RedisError.of),
@@ -82,22 +83,23 @@ const kinds = {
   "%": as(entries, (all) => new Map(all)),
   "|": as(Frame.tuple(entries, reply), ([, value]) => value)
 }
+const kinds: Record<number, Frame.Frame<any>> = {}
+for (const [letter, frame] of Object.entries(letters)) kinds[letter.charCodeAt(0)] = frame
 
+/** Short pieces, which are known already, are written faster than one long one is put together. */
+const heads = Array.from({ length: 100 }, (_, size) => `$${size}\r\n`)
 const command = Frame.encoder<Command>({
   encode: (sink, words) => {
-    let run = `*${words.length}\r\n`
+    sink.text(`*${words.length}\r\n`)
     for (const word of words) {
-      if (word instanceof Uint8Array) {
-        sink.text(`${run}$${word.length}\r\n`)
-        sink.put(word)
-        run = "\r\n"
-      } else run += `$${Buffer.byteLength(`${word}`)}\r\n${word}\r\n`
+      const size = typeof word === "object" ? word.length : Buffer.byteLength(`${word}`)
+      sink.text(heads[size] ?? `$${size}\r\n`)
+      if (typeof word === "object") sink.put(word)
+      else sink.text(`${word}`)
+      sink.text("\r\n")
     }
-    sink.text(run)
   }
 })
-
-const maxInFlight = 1024
 
 /** Commands and their answers on one connection, which is given up when it answers nothing for long. */
 export const exchange = (connection: Connection.Connection, options: { maxInFlight?: number; keepAlive?: undefined }) =>
@@ -114,12 +116,8 @@ export const exchange = (connection: Connection.Connection, options: { maxInFlig
 const checked = (answer: Reply) => (answer instanceof RedisError ? Effect.fail(answer) : Effect.succeed(answer))
 
 /** These would change the connection for all who share it. */
-const unshared =
-  /^(auth|client|discard|exec|hello|monitor|multi|p?sync|quit|reset|select|[ps]?(un)?subscribe|(un)?watch)$/i
-const refusal = (commands: ReadonlyArray<Command>) => {
-  const wrong = commands.find(([name]) => unshared.test(name))
-  return wrong && Effect.fail(RedisError.of(`UNSHARED ${wrong[0]} would change the connection of all`))
-}
+const unshared = /^(auth|client|hello|monitor|multi|p?sync|quit|reset|select|[ps]?(un)?subscribe|watch)$/i
+const refused = ([name]: Command) => Effect.fail(RedisError.of(`UNSHARED ${name} would change the connection of all`))
 type Failure = RedisError | Exchange.CallError
 
 export interface Options extends Connection.OpenOptions {
@@ -167,24 +165,29 @@ const make = Effect.fnUntraced(function* ({ database = 0, password, username = "
   yield* Effect.forkScoped(Stream.runForEach(redis.pushes, (push) => Effect.sync(() => deliver(push as Push))))
   yield* Effect.addFinalizer(() => Effect.sync(() => subscribers.forEach((_, channel) => end(channel, Cause.Done()))))
 
-  const call = (...command: Command): Effect.Effect<Reply, Failure> =>
-    refusal([command]) ?? Effect.flatMap(redis.call(command), checked)
+  const ask = <A, E>(command: Command, decode: (answer: Reply) => Effect.Effect<A, E>): Effect.Effect<A, E | Failure> =>
+    unshared.test(command[0]) ? refused(command) : Effect.flatMap(redis.call(command), decode)
+  const call = (...command: Command) => ask(command, checked)
 
   /** As `call`, of an answer that a schema describes. */
-  const typed =
-    <A>(schema: Schema.Codec<A, any>) =>
-    (...command: Command) =>
-      Effect.flatMap(call(...command), Schema.decodeUnknownEffect(schema))
+  const typed = <A>(schema: Schema.Codec<A, any>) => {
+    const decode = Schema.decodeUnknownExit(schema)
+    const decoded = (answer: Reply) => (answer instanceof RedisError ? Exit.fail(answer) : decode(answer))
+    return (...command: Command) => ask<A, RedisError | Schema.SchemaError>(command, decoded)
+  }
   const textOrNull = typed(Schema.NullOr(Schema.String))
 
+  const askAll = (commands: ReadonlyArray<Command>, all = commands): Effect.Effect<ReadonlyArray<Reply>, Failure> => {
+    const wrong = commands.find(([name]) => unshared.test(name))
+    return wrong === undefined ? redis.callAll(all) : refused(wrong)
+  }
   /** Commands in one write, and their answers: a `RedisError` where one was refused. */
-  const pipeline = (commands: ReadonlyArray<Command>): Effect.Effect<ReadonlyArray<Reply>, Failure> =>
-    refusal(commands) ?? redis.callAll(commands)
+  const pipeline = (commands: ReadonlyArray<Command>) => askAll(commands)
 
   /** As `pipeline`, and nothing comes between. If one cannot be queued none is done, and this fails with the reason. */
   const multi = Effect.fnUntraced(function* (commands: ReadonlyArray<Command>) {
     if (commands.length > maxInFlight - 2) return yield* RedisError.of("LONG transactions hold up all others")
-    const answers = yield* refusal(commands) ?? redis.callAll([["MULTI"], ...commands, ["EXEC"]])
+    const answers = yield* askAll(commands, [["MULTI"], ...commands, ["EXEC"]])
     const reason = answers.find((answer) => answer instanceof RedisError)
     return reason === undefined ? (answers.at(-1) as ReadonlyArray<Reply>) : yield* reason
   })

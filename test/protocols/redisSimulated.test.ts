@@ -198,7 +198,10 @@ describe("what a server may say", () => {
         word.map((word) => [`-ERR ${word}\r\n`, new RedisError({ code: "ERR", message: `ERR ${word}` })] as const),
         fc.integer().map((number) => [`:${number}\r\n`, number] as const),
         fc.bigInt({ min: 2n ** 53n, max: 2n ** 90n }).map((number) => [`(${number}\r\n`, number] as const),
-        fc.double().map((number) => [`,${String(number).replace("Infinity", "inf")}\r\n`, number] as const),
+        fc
+          .double()
+          .filter((number) => !Object.is(number, -0))
+          .map((number) => [`,${String(number).replace("Infinity", "inf")}\r\n`, number] as const),
         text.map((text) => [bulk(text), text] as const),
         text.map((text) => [bulk(`txt:${text}`).replace("$", "="), text] as const),
         fc.boolean().map((truth) => [truth ? "#t\r\n" : "#f\r\n", truth] as const),
