@@ -375,6 +375,25 @@ describe("reconnecting", () => {
     })
   )
 
+  it.effect("collect waits for the next connection where nothing of it was sent, and fails where something was", () =>
+    Effect.gen(function* () {
+      const { make, next } = yield* setUp()
+      const client = yield* make
+      const first = yield* next
+      const sent = yield* start(client.collect("a"))
+      yield* asked(first)
+      yield* first.abort
+      const error = yield* Effect.flip(Fiber.join(sent))
+      assert.deepInclude({ ...error }, { _tag: "RequestLost", sent: "Maybe" })
+      const waiting = yield* start(client.collect("b"))
+      yield* TestClock.adjust("1 minute")
+      const second = yield* next
+      assert.strictEqual(yield* asked(second), "b")
+      yield* answer(second, "B")
+      assert.deepStrictEqual(yield* Fiber.join(waiting), ["B"])
+    })
+  )
+
   it.effect("what has no answer does not begin the schedule anew", () =>
     Effect.gen(function* () {
       const { make, next, state } = yield* setUp({ schedule: Schedule.recurs(2) })
