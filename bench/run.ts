@@ -16,6 +16,7 @@ import * as Calls from "./suites/calls.ts"
 import * as GrowthSuite from "./suites/growth.ts"
 import * as InProcess from "./suites/inProcess.ts"
 import * as Memory from "./suites/memory.ts"
+import * as Mqtt from "./suites/mqtt.ts"
 import * as Network from "./suites/network.ts"
 import * as Observed from "./suites/observed.ts"
 import * as Postgres from "./suites/postgres.ts"
@@ -61,6 +62,7 @@ const run = async (): Promise<void> => {
   await StartUp.run(contenders, options, onResult)
   await InProcess.run(options, onResult)
   await Calls.run(options, onResult)
+  await Mqtt.run(options, onResult)
   await Postgres.run(options, onResult)
   await Redis.run(options, onResult)
   await Rpc.run(options, onResult)
@@ -85,7 +87,7 @@ if (help) console.log(usage)
 else if (list) {
   console.log(`cases: ${cases.map(({ id }) => id).join(" ")}`)
   console.log(
-    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Postgres.names.join(" ")} ${Redis.names.join(" ")} ${Rpc.names.join(" ")} ${Observed.names.join(" ")}`
+    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Mqtt.names.join(" ")} ${Postgres.names.join(" ")} ${Redis.names.join(" ")} ${Rpc.names.join(" ")} ${Observed.names.join(" ")}`
   )
   console.log("       growth-read-exactly growth-line growth-connections")
   console.log(

@@ -4,7 +4,7 @@
  * What is published with QoS 1 or 2 is kept until the broker has it, and sent again, in order, on the next connection. What
  * comes with QoS 2 is handed over once, however often it is sent.
  */
-import { type Cause, Deferred, Effect, Exit, Fiber, Latch, Queue, Result, Schema, Semaphore, Stream } from "effect"
+import { type Cause, Deferred, Effect, Exit, Fiber, Latch, Queue, Schema, Semaphore, Stream } from "effect"
 import { type Connection, Exchange, Frame, StreamError, type StreamWriter } from "effect-byte-streams"
 
 export type QoS = 0 | 1 | 2
@@ -62,7 +62,6 @@ export const packetFrame = Frame.union(
 )
 export type Packet = Frame.Value<typeof packetFrame>
 type Of<T extends Packet["type"]> = Extract<Packet, { readonly type: T }>
-type Acknowledgement = Of<"puback" | "pubrec" | "pubcomp">
 
 export interface Options<F extends string> {
   readonly clientId: string
@@ -100,14 +99,32 @@ const topicsOf = (filter: string): RegExp => {
 
 const violation = (reason: string) => Effect.fail(new StreamError.ProtocolViolation({ reason }))
 const no = (message: string) => Exit.fail(new MqttError({ message }))
-const isAcknowledgement = ({ type }: Packet) => type === "puback" || type === "pubrec" || type === "pubcomp"
+type PublishError = MqttError | Exchange.CallError
+
+const peerOptions = (time: Exchange.KeepAlive<Packet>["every"]): Exchange.PeerOptions<Packet, never> => {
+  let ping: number | undefined
+  return {
+    message: packetFrame,
+    isPush: ({ type }) => type === "puback" || type === "pubrec" || type === "pubcomp",
+    pushes: { overflow: "suspend" },
+    isRequest: ({ type }) => type === "publish" || type === "pubrel",
+    serve: { concurrency: 64 },
+    keepAlive: { every: time, within: time, request: { type: "pingreq" } },
+    id: {
+      // PINGREQ has none, and there is one at a time; those below the range are for messages
+      put: (packet, id) => ("id" in packet ? { ...packet, id } : ((ping = id), packet)),
+      get: (packet) => (packet.type === "suback" ? packet.id : packet.type === "pingresp" ? ping : undefined),
+      range: [60_001, 65_535]
+    }
+  }
+}
 
 /** A message with QoS 1 or 2, until the broker has it. */
 interface Outgoing {
-  readonly packet: Of<"publish" | "pubrel">
-  readonly awaits: Packet["type"]
-  readonly done: Deferred.Deferred<void, MqttError>
-  readonly sent: boolean
+  packet: Of<"publish" | "pubrel">
+  awaits: Packet["type"]
+  sent: boolean
+  readonly done: Deferred.Deferred<void, PublishError>
 }
 /** A client that connects by `open`, again and again until its scope ends. Fails as the first time does. */
 export const make = Effect.fnUntraced(function* <E, R, F extends string>(open: Open<E, R>, options: Options<F>) {
@@ -122,44 +139,47 @@ export const make = Effect.fnUntraced(function* <E, R, F extends string>(open: O
     Effect.map(Queue.bounded<Message, Cause.Done>(256), (queue) => ({ filter, qos, topics: topicsOf(filter), queue }))
   )
   let link: readonly [Exchange.Exchange<Packet, Packet>, StreamWriter.StreamWriter] | undefined
-  let [lastId, sessions, failures, closed] = [0, 0, 0, false]
+  let [lastId, failures, subscribed, closed] = [0, 0, false, false]
 
-  const send = (id: number, entry: Outgoing): void => {
-    outgoing.set(id, link === undefined ? entry : { ...entry, sent: true })
-    const { packet, sent } = entry
-    // what this connection does not take any more is for the next one
-    Result.try(() =>
-      link?.[1].writeFrameUnsafe(packetFrame, packet.type === "publish" ? { ...packet, dup: sent } : packet)
-    )
-  }
-  const end = (id: number, exit: Exit.Exit<void, MqttError>): Effect.Effect<unknown> => {
+  const end = (id: number, exit: Exit.Exit<void, PublishError>): Effect.Effect<unknown> => {
     Deferred.doneUnsafe(outgoing.get(id)!.done, exit)
     outgoing.delete(id)
     return places.release(1)
   }
-  /** With QoS 1 and 2, is done when the broker has it: on this connection, or on a later one, whoever waits for it. */
-  const publish = Effect.fnUntraced(function* (message: Message) {
-    const packet = { ...message, type: "publish", dup: false, id: message.qos === 0 ? 0 : 1 } as const
-    if (message.qos > 0) yield* Effect.fromResult(Frame.encodeResult(packetFrame, packet))
-    yield* Effect.interruptible(message.qos === 0 ? online.await : places.take(1))
-    if (closed) return yield* no("the client is closed")
-    if (message.qos === 0) {
-      return yield* link === undefined ? no("the connection is gone") : Effect.interruptible(link[0].send(packet))
+  const send = (entry: Outgoing): void => {
+    if (link === undefined) return
+    const { packet, sent } = entry
+    entry.sent = true
+    try {
+      link[1].writeFrameUnsafe(packetFrame, sent && packet.type === "publish" ? { ...packet, dup: true } : packet)
+    } catch (error) {
+      // what this connection does not take any more is for the next one
+      if (error instanceof StreamError.EncodeFailed) Effect.runSync(end(packet.id, Exit.fail(error)))
     }
-    // those above are for calls
-    do lastId = (lastId % 60_000) + 1
-    while (outgoing.has(lastId))
-    const done = Deferred.makeUnsafe<void, MqttError>()
-    const awaits = message.qos === 1 ? "puback" : "pubrec"
-    send(lastId, { packet: { ...packet, id: lastId }, awaits, done, sent: false })
-    yield* Effect.interruptible(Deferred.await(done))
-  }, Effect.uninterruptible)
-  const acknowledged = ({ id, type }: Acknowledgement) => {
+  }
+  /** With QoS 1 and 2 it is done when the broker has it: by this connection or a later one, whoever waits for that. */
+  const publish = ({ payload, qos, retain, topic }: Message): Effect.Effect<void, PublishError> => {
+    const packetOf = (id: number) => ({ type: "publish", dup: false, qos, retain, topic, id, payload }) as const
+    const sendNow = (): Effect.Effect<void, PublishError> => link?.[0].send(packetOf(0)) ?? no("there is no connection")
+    if (qos === 0) return Effect.andThen(online.await, Effect.suspend(sendNow))
+    const taken = (): Effect.Effect<void, PublishError> => {
+      if (closed) return no("the client is closed")
+      do lastId = (lastId % 60_000) + 1
+      while (outgoing.has(lastId))
+      const done = Deferred.makeUnsafe<void, PublishError>()
+      outgoing.set(lastId, { packet: packetOf(lastId), awaits: qos === 1 ? "puback" : "pubrec", sent: false, done })
+      send(outgoing.get(lastId)!)
+      return Deferred.await(done)
+    }
+    return Effect.uninterruptibleMask((restore) => Effect.flatMap(restore(places.take(1)), () => restore(taken())))
+  }
+  const acknowledged = (packet: Packet) => {
+    const { id, type } = packet as Of<"puback" | "pubrec" | "pubcomp">
     const entry = outgoing.get(id)
     if (entry === undefined) return Effect.void
     if (type !== entry.awaits) return violation(`${type} where ${entry.awaits} is awaited`)
     if (type !== "pubrec") return end(id, Exit.void)
-    return Effect.sync(() => send(id, { ...entry, packet: { type: "pubrel", id }, awaits: "pubcomp" }))
+    return Effect.sync(() => send(Object.assign(entry, { packet: { type: "pubrel", id }, awaits: "pubcomp" })))
   }
 
   const deliver = ({ payload, qos, retain, topic }: Of<"publish">) =>
@@ -170,41 +190,19 @@ export const make = Effect.fnUntraced(function* <E, R, F extends string>(open: O
       { concurrency: "unbounded" }
     )
   /** What comes unasked. A message is acknowledged once there is room for it. */
-  const handle = (packet: Of<"publish" | "pubrel">): Effect.Effect<Packet | void> => {
+  const handle = (packet: Packet): Effect.Effect<Packet | void> => {
     if (packet.type === "pubrel") {
       received.delete(packet.id)
       return Effect.succeed({ type: "pubcomp", id: packet.id })
     }
-    const { id, qos } = packet
-    if (qos < 2) return Effect.as(deliver(packet), qos === 0 ? undefined : { type: "puback", id })
+    const { id, qos } = packet as Of<"publish">
+    if (qos < 2) return Effect.as(deliver(packet as Of<"publish">), qos === 0 ? undefined : { type: "puback", id })
     // handed over once, whatever becomes of the connection meanwhile
-    const delivery = received.get(id) ?? Effect.runForkWith(services)(deliver(packet))
+    const delivery = received.get(id) ?? Effect.runForkWith(services)(deliver(packet as Of<"publish">))
     received.set(id, delivery)
     return Effect.as(Fiber.await(delivery), { type: "pubrec", id })
   }
 
-  const exchangeOver = (connection: Connection.Connection) => {
-    let ping: number | undefined
-    const time = `${options.keepAlive} seconds` as const
-    return Exchange.makePeer<Packet>(
-      connection,
-      {
-        message: packetFrame,
-        isPush: isAcknowledgement,
-        pushes: { overflow: "suspend" },
-        isRequest: ({ type }) => type === "publish" || type === "pubrel",
-        serve: { concurrency: 64 },
-        id: {
-          // PINGREQ has no identifier, and there is one at a time
-          put: (packet, id) => ("id" in packet ? { ...packet, id } : ((ping = id), packet)),
-          get: (packet) => (packet.type === "suback" ? packet.id : packet.type === "pingresp" ? ping : undefined),
-          range: [60_001, 65_535]
-        },
-        keepAlive: { every: time, within: time, request: { type: "pingreq" } }
-      },
-      (packet) => handle(packet as Of<"publish" | "pubrel">)
-    )
-  }
   const session = Effect.gen(function* () {
     const connection = yield* open
     yield* connection.writer.write(hello)
@@ -212,29 +210,31 @@ export const make = Effect.fnUntraced(function* <E, R, F extends string>(open: O
     if (welcome.type !== "connack") return yield* violation(`${welcome.type} where connack is awaited`)
     if (welcome.code !== 0) return yield* no(`the broker refuses the connection: code ${welcome.code}`)
     const isNew = welcome.sessionPresent === 0
+    subscribed &&= !isNew
     if (isNew) received.clear()
     for (const [id, { awaits }] of isNew ? outgoing : []) {
       if (awaits === "pubcomp") yield* end(id, no("the broker has forgotten the session: it may have it, or not"))
     }
-    const exchange = yield* exchangeOver(connection)
-    for (const { filter, qos } of isNew || sessions++ === 0 ? subscriptions : []) {
+    const exchange = yield* Exchange.makePeer(connection, peerOptions(`${options.keepAlive} seconds`), handle)
+    for (const { filter, qos } of subscribed ? [] : subscriptions) {
       const answer = yield* exchange.call({ type: "subscribe", id: 0, filter, qos })
       if (answer.type === "suback" && answer.code > 2) yield* no(`the broker refuses ${filter}`)
     }
     // in one step, so that nothing new comes in between
     yield* Effect.sync(() => {
+      subscribed = true
       link = [exchange, connection.writer]
       failures = 0
-      for (const [id, entry] of outgoing) send(id, entry)
+      for (const entry of outgoing.values()) send(entry)
     })
     yield* online.open
-    yield* Stream.runForEach(exchange.pushes, (packet) => acknowledged(packet as Acknowledgement))
+    yield* Stream.runForEachArray(exchange.pushes, Effect.forEach(acknowledged, { discard: true }))
   }).pipe(Effect.scoped, Effect.ensuring(Effect.sync(() => online.closeUnsafe() && (link = undefined))))
 
   yield* Effect.addFinalizer(() => {
     closed = true
     const ends = Array.from(outgoing.keys(), (id) => end(id, no("the client is closed")))
-    const streams = Array.from(subscriptions, ({ queue }) => Queue.end(queue))
+    const streams = subscriptions.map(({ queue }) => Queue.end(queue))
     return Effect.all([...ends, ...streams, online.open, places.release(1e9)])
   })
   const first = yield* Effect.forkScoped(session)

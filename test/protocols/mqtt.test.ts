@@ -264,6 +264,31 @@ describe("under faults", () => {
     )
   )
 
+  it.effect(
+    "a broker that forgets the session, and is gone before all is subscribed to again, is subscribed to by the next",
+    () =>
+      TestNetwork.simulate(
+        Effect.gen(function* () {
+          const broker = new Broker()
+          yield* broker.listen
+          const subscriptions = { a: 1, b: 1 } as const
+          yield* make(openConnection({ port: 1883 }), {
+            clientId: "me",
+            cleanSession: false,
+            keepAlive: 5,
+            subscriptions
+          })
+          assert.deepStrictEqual(broker.subscribed, ["a", "b"])
+          broker.exists = false
+          broker.breaksAt = 4
+          yield* broker.breakOff
+          yield* Effect.sleep("1 minute")
+          assert.deepStrictEqual(broker.subscribed, ["a", "b", "a", "b", "a", "b"])
+          assert.strictEqual(broker.connections, 3)
+        })
+      )
+  )
+
   const path = fc.record({
     latency: fc.constantFrom(0, 1, 30),
     chunking: fc.constantFrom("asIs" as const, "oneByte" as const, "random" as const)

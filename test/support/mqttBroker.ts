@@ -15,12 +15,17 @@ export class Broker {
   readonly accepted: Array<string> = []
   readonly subscribed: Array<string> = []
   connections = 0
+  /** The connection breaks at so many subscriptions, and this one is not made. */
+  breaksAt = Infinity
   /** Whether what is accepted goes back to the client. */
   echoes = true
-  private exists = false
+  /** Whether there is a session. */
+  exists = false
   private readonly inbound = new Set<number>()
   private readonly outbound = new Map<number, Packet>()
   private writer: StreamWriter.StreamWriter | undefined = undefined
+  /** Resets the connection that there is. */
+  breakOff: Effect.Effect<void> = Effect.void
   private lastId = 0
 
   private send(packet: Packet): void {
@@ -63,6 +68,7 @@ export class Broker {
         return void this.outbound.delete(packet.id)
       case "subscribe":
         this.subscribed.push(packet.filter)
+        if (this.subscribed.length === this.breaksAt) return
         return this.send({ type: "suback", id: packet.id, code: packet.qos })
       case "pingreq":
         return this.send({ type: "pingresp" })
@@ -72,7 +78,10 @@ export class Broker {
     }
   }
 
-  private readonly serve = Effect.fnUntraced(function* (this: Broker, { reader, writer }: Connection.Connection) {
+  private readonly serve = Effect.fnUntraced(function* (
+    this: Broker,
+    { abort, reader, writer }: Connection.Connection
+  ) {
     const [, connect] = yield* reader.readFrame(hello)
     this.connections++
     const clean = (connect[7]! & 2) !== 0
@@ -81,6 +90,7 @@ export class Broker {
       this.outbound.clear()
     }
     this.writer = writer
+    this.breakOff = abort
     this.send({ type: "connack", sessionPresent: this.exists && !clean ? 1 : 0, code: 0 })
     this.exists = true
     for (const packet of this.outbound.values())
@@ -91,6 +101,7 @@ export class Broker {
       // another connection has taken its place
       if (this.writer !== writer) return
       this.heard(packet.value)
+      if (this.subscribed.length === this.breaksAt) return yield* abort
       yield* writer.drain
     }
   }).bind(this)

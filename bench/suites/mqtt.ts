@@ -1,0 +1,74 @@
+/** The client of MQTT in examples/protocols, beside the one that programs use: what a message costs the client's process. */
+import { spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
+import { connect, createServer } from "node:net"
+import type { Result } from "../result.ts"
+import { type Options, wanted } from "../support/options.ts"
+import { ReaderProcess } from "../support/processes.ts"
+import { entriesOf, sliced } from "../support/slices.ts"
+
+const suites = [0, 1].map((qos) => ({ id: `mqtt-publish-qos${qos}`, qos }))
+
+export const names = suites.map(({ id }) => id)
+
+/** The one that is compared with first. */
+const clients = [
+  { id: "mqtt", title: "mqtt" },
+  { id: "ours", title: "examples/protocols/mqtt.ts" }
+]
+
+/** A port that is free now. */
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const { port } = server.address() as { readonly port: number }
+  server.close()
+  await once(server, "close")
+  return port
+}
+
+const listens = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => resolve(true))
+    socket.on("error", () => resolve(false))
+    socket.on("connect", () => socket.destroy())
+  })
+
+const startBroker = async () => {
+  const port = await freePort()
+  const broker = spawn("mosquitto", ["-p", String(port)], { stdio: "ignore", env: withServers })
+  for (let attempt = 0; !(await listens(port)); attempt++) {
+    if (attempt === 500) throw new Error("mosquitto does not listen")
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  return { port: String(port), stop: () => broker.kill() }
+}
+
+// where Debian puts servers, which is not on the path of an ordinary user
+const withServers = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }
+
+export const run = async (options: Options, onResult: (result: Result) => void): Promise<void> => {
+  for (const { id, qos } of suites) {
+    if (!wanted(options, id)) continue
+    if (spawnSync("mosquitto", ["-h"], { env: withServers }).error !== undefined) {
+      console.warn(`${id}: there is no mosquitto here`)
+      continue
+    }
+    const broker = await startBroker()
+    const readers = clients.map((client) => new ReaderProcess<number, number>("mqtt", client.id + qos, broker.port))
+    let rounds: ReadonlyArray<ReadonlyArray<number>>
+    try {
+      rounds = await sliced(readers, options)
+    } finally {
+      await Promise.all(readers.map((reader) => reader.stop()))
+      broker.stop()
+    }
+    onResult({
+      id,
+      title: `PUBLISH of 64 B with QoS ${qos} to mosquitto, 20 publishers`,
+      unit: "µs of processor time",
+      better: "less",
+      entries: entriesOf(clients, rounds)
+    })
+  }
+}
