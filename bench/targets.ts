@@ -43,6 +43,8 @@ const targets: ReadonlyArray<Target> = [
   { cases: /^calls-/, by: ["call64"], of: "ratio", atLeast: 3 },
   // processor time: at most that of the better one of what people use
   { cases: /^postgres-/, by: ["example"], of: "ratio", atLeast: 1 },
+  // processor time of the client that programs use
+  { cases: /^mqtt-/, by: ["ours"], of: "ratio", atMost: 1 },
   // of the better one of the others
   { cases: /^redis-/, by: ["ours"], of: "ratio", atMost: 0.6 },
   { cases: /^rpc-/, by: ["layerSocket"], of: "ratio", atLeast: 1 }
