@@ -16,6 +16,7 @@ export const long = [
   "test/node/nodeInternals.test.ts",
   "test/node/descriptors.test.ts",
   "test/cluster/simulatedSeeds.test.ts",
+  "test/protocols/commands.test.ts",
   "test/testing/lawsOfNodeStreams.test.ts",
   "test/testing/lawsOfPeers.test.ts",
   "test/testing/hostLaws.test.ts",

@@ -1,7 +1,8 @@
 /**
  * Every program in examples/ as a user starts it: a process of its own, what it prints, how it ends.
  *
- * The examples that are tests themselves (examples/*.test.ts) are run by the test runner.
+ * The examples that are tests themselves (examples/*.test.ts) are run by the test runner, and those that need a real
+ * program by protocols/commands.test.ts.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -41,8 +42,12 @@ const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 describe("examples", () => {
   it.effect("each has a command, and each command an example", () =>
     Effect.sync(() => {
-      // what lies in folders is read, and run by tests
-      const files = readdirSync(join(root, "examples")).filter((name) => name.endsWith(".ts"))
+      // what else lies in folders is read, and run by tests
+      const protocols = readdirSync(join(root, "examples/protocols")).filter((name) => name.endsWith(".run.ts"))
+      const files = [
+        ...readdirSync(join(root, "examples")).filter((name) => name.endsWith(".ts")),
+        ...protocols.map((name) => `protocols/${name}`)
+      ]
       const started = Object.values(scripts).flatMap((script) => /\bexamples\/(\S+\.ts)/.exec(script)?.[1] ?? [])
       assert.sameMembers(
         started,

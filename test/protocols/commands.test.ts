@@ -1,0 +1,64 @@
+/** The commands that show the examples of protocols, each with the real program: what they print, and that they end well. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { join } from "node:path"
+import { needs, type Peer } from "../support/peers.ts"
+import * as Program from "../support/program.ts"
+
+const folder = join(import.meta.dirname, "../../examples/protocols")
+
+const commands: ReadonlyArray<{
+  readonly name: string
+  readonly needs: ReadonlyArray<Peer>
+  /** Lines that only a program prints in which all went well. */
+  readonly prints: ReadonlyArray<string | RegExp>
+}> = [
+  {
+    name: "http1",
+    needs: ["curl"],
+    prints: [
+      "HTTP/1.1 200 OK",
+      "HTTP/1.1 201 Created",
+      "noted: a note",
+      "transfer-encoding: chunked",
+      "HTTP/1.1 400 Bad Request"
+    ]
+  },
+  { name: "jsonrpc", needs: [], prints: [/^it complains:/, /^about `hello`:/, "it has ended"] },
+  {
+    name: "mqtt",
+    needs: ["mosquitto"],
+    prints: ["the broker has them", "room/kitchen/light (QoS 2): on", "another broker is there, and has it"]
+  },
+  {
+    name: "postgres",
+    needs: ["initdb", "postgres"],
+    prints: [
+      "copied in: COPY 3",
+      /^refused: 23505 /,
+      "64 fibers, each with its own answer: true",
+      "the sum of a million rows, which are nowhere all at once: 500000500000",
+      "notified: news hello",
+      "a minute's query is interrupted, and the server does something else: [ { n: 1 } ]"
+    ]
+  },
+  {
+    name: "redis",
+    needs: ["redis-server"],
+    prints: ["a transaction: [ 1, 42, '42' ]", "another one is there, and empty: 0", "still subscribed: hello again"]
+  }
+]
+
+for (const { name, needs: peers, prints } of commands) {
+  describe(`npm run example:${name}`, { ...needs(...peers), timeout: 60_000 }, () => {
+    it.live("shows what happened", () =>
+      Effect.gen(function* () {
+        const lines = (yield* Program.run(process.execPath, [join(folder, `${name}.run.ts`)])).split(/\r?\n/)
+        for (const printed of prints) {
+          const found = lines.some((line) => (typeof printed === "string" ? line === printed : printed.test(line)))
+          assert.isTrue(found, `${String(printed)}, in:\n${lines.join("\n")}`)
+        }
+      })
+    )
+  })
+}
