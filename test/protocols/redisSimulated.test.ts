@@ -164,6 +164,24 @@ describe("the client, over a network that breaks", () => {
     )
   )
 
+  it.live("it is noticed as soon where callers go on asking", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        yield* serve
+        const redis = yield* Redis.make(options)
+        const calls: Array<Fiber.Fiber<unknown, unknown>> = []
+        for (let i = 0; i < 20; i++) {
+          calls.push(yield* start(redis.call("ECHO", "x".repeat(50))))
+          yield* Effect.sleep("3 seconds")
+        }
+        const ends = calls.map((call) => call.pollUnsafe()?._tag)
+        // those of the first half minute are lost, those behind them are answered on a new connection
+        assert.deepStrictEqual([ends[0], ends[5], ends[15]], ["Failure", "Failure", "Success"])
+      }),
+      { faults: [Faults.vanish({ connection: 1, from: "client", after: 110 })] }
+    )
+  )
+
   it.live("subscribers are told the end when the client's scope closes", () =>
     TestNetwork.simulate(
       Effect.gen(function* () {
@@ -246,6 +264,8 @@ describe("what a server may say", () => {
         ["$-1\r\n", "MalformedFrame"],
         ["$?\r\n", "MalformedFrame"],
         ["$5\r\nhelloXX", "MalformedFrame"],
+        ["$5\r\nhelloX\n", "MalformedFrame"],
+        ["$5\r\nhello\rX", "MalformedFrame"],
         [":12a\r\n", "MalformedFrame"],
         ["(\r\n", "MalformedFrame"],
         ["_x\r\n", "MalformedFrame"],
