@@ -1963,11 +1963,11 @@ export const transform: {
 } = Function.dual(
   2,
   <A, B>(self: Frame<A>, options: { readonly decode: (value: A) => B; readonly encode: (value: B) => A }): Frame<B> =>
-    Change.changed(
+    Change.transformed(
       "transform",
       of<A>("transform", self),
-      (value) => Result.succeed(options.decode(value)),
-      (value) => Result.succeed(options.encode(value))
+      (value) => options.decode(value),
+      (value) => options.encode(value)
     )
 )
 

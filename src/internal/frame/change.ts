@@ -5,21 +5,29 @@ import { make, Misuse, type Node, type Steps, type Stepwise, writeField } from "
 import { reasonOf } from "./progress.ts"
 import { EncodeFault } from "./sink.ts"
 
-/** What a function of the user's makes of a value; or why it does not. */
-type Change<A, B> = (value: A) => Result.Result<B, string>
-
-const tryChange = <A, B>(change: Change<A, B>, value: A, no: (reason: string, cause: unknown) => B): B => {
-  let result: Result.Result<B, string>
-  try {
-    result = change(value)
-  } catch (cause) {
-    if (cause instanceof Misuse) throw cause
-    return no(reasonOf(cause), cause)
+/** Why a value is not changed, where a function of the user's says so by a value. */
+class Refused {
+  readonly reason: string
+  constructor(reason: string) {
+    this.reason = reason
   }
-  return Result.isSuccess(result) ? result.success : no(String(result.failure), undefined)
 }
 
-export const changed = <A, B>(name: string, frame: Node<A>, decode: Change<A, B>, encode: Change<B, A>): Node<B> =>
+/** What a function of the user's has thrown, as what is told. */
+const refusal = (thrown: unknown): { readonly reason: string; readonly cause: unknown } => {
+  if (thrown instanceof Misuse) throw thrown
+  return thrown instanceof Refused
+    ? { reason: thrown.reason, cause: undefined }
+    : { reason: reasonOf(thrown), cause: thrown }
+}
+
+/** Values of another kind, by functions that throw where there is none. */
+export const transformed = <A, B>(
+  name: string,
+  frame: Node<A>,
+  decode: (value: A) => B,
+  encode: (value: B) => A
+): Node<B> =>
   make<B>({
     name,
     min: frame.minBytes,
@@ -29,13 +37,16 @@ export const changed = <A, B>(name: string, frame: Node<A>, decode: Change<A, B>
       const { at } = cursor
       const value = frame.read(cursor)
       if (value === stop) return stop
-      return tryChange<A, any>(decode, value as A, (reason, cause) => {
+      try {
+        return decode(value as A)
+      } catch (thrown) {
+        const { cause, reason } = refusal(thrown)
         // all of it was read: where it ends is known
         const extent = cursor.at - cursor.start
         cursor.malformed(reason, at, cause)
         cursor.fault!.extent = extent
         return stop
-      })
+      }
     },
     steps:
       frame.steps === undefined
@@ -44,18 +55,40 @@ export const changed = <A, B>(name: string, frame: Node<A>, decode: Change<A, B>
             const at = progress.offset
             progress.last = true
             const value: A = yield frame
-            return tryChange<A, any>(decode, value, (reason, cause) =>
-              progress.malformed(reason, at, cause, progress.offset)
-            )
+            try {
+              return decode(value)
+            } catch (thrown) {
+              const { cause, reason } = refusal(thrown)
+              return progress.malformed(reason, at, cause, progress.offset)
+            }
           },
-    write: (sink, value) =>
-      frame.write(
-        sink,
-        tryChange<B, A>(encode, value, (reason, cause) => {
-          throw new EncodeFault(reason, cause)
-        })
-      )
+    write: (sink, value) => {
+      let written: A
+      try {
+        written = encode(value)
+      } catch (thrown) {
+        const { cause, reason } = refusal(thrown)
+        throw new EncodeFault(reason, cause)
+      }
+      frame.write(sink, written)
+    }
   })
+
+/** As `transformed`, by functions that say by a value where there is none. */
+export const changed = <A, B>(
+  name: string,
+  frame: Node<A>,
+  decode: (value: A) => Result.Result<B, string>,
+  encode: (value: B) => Result.Result<A, string>
+): Node<B> => transformed(name, frame, orThrow(decode), orThrow(encode))
+
+const orThrow =
+  <A, B>(change: (value: A) => Result.Result<B, string>) =>
+  (value: A): B => {
+    const result = change(value)
+    if (Result.isSuccess(result)) return result.success
+    throw new Refused(String(result.failure))
+  }
 
 export const named = <A>(name: string, frame: Node<A>): Node<A> =>
   make<A>({
