@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process"
 import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
-import { ReaderProcess } from "../support/processes.ts"
+import { onServerCore, ReaderProcess } from "../support/processes.ts"
 import { startRedis } from "../support/redisServer.ts"
 import { entriesOf, sliced } from "../support/slices.ts"
 import { median } from "../support/statistics.ts"
@@ -28,7 +28,8 @@ export const run = async (options: Options, onResult: (result: Result) => void):
       console.warn(`${id}: there is no redis-server here`)
       continue
     }
-    const server = await startRedis(64)
+    // on the core of the clients: to wake another one costs more than a command does, and not always as much
+    const server = await startRedis(64, onServerCore)
     const readers = clients.map((client) => new ReaderProcess<number, number>("redis", client.id + way, server.path))
     let rounds: ReadonlyArray<ReadonlyArray<number>>
     try {

@@ -34,6 +34,9 @@ export const stepAside = (): void => {
   if (pinned) spawnSync("taskset", ["--all-tasks", "--cpu-list", "--pid", loadCore, String(process.pid)])
 }
 
+/** A command, on the core of servers. */
+export const onServerCore = (command: ReadonlyArray<string>): [string, Array<string>] => onCore(serverCore, command)
+
 const patience = 60_000
 
 const within = async <A>(what: string, answer: Promise<A>): Promise<A> => {

@@ -11,15 +11,18 @@ export interface RedisServer {
   readonly stop: () => void
 }
 
-/** Starts one whose `key` has a value of `size` bytes. */
-export const startRedis = async (size: number): Promise<RedisServer> => {
+/** Starts one whose `key` has a value of `size` bytes. `on`: the command that starts it where it is to run. */
+export const startRedis = async (
+  size: number,
+  on = (command: ReadonlyArray<string>): [string, Array<string>] => [command[0]!, command.slice(1)]
+): Promise<RedisServer> => {
   const directory = mkdtempSync(join(tmpdir(), "bench-"))
   const path = join(directory, "redis.sock")
-  const server = spawn(
-    "redis-server",
-    ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", directory],
-    { stdio: ["ignore", "pipe", "inherit"] }
-  )
+  const [file, args] = on([
+    ...["redis-server", "--port", "0", "--unixsocket", path],
+    ...["--save", "", "--appendonly", "no", "--dir", directory]
+  ])
+  const server = spawn(file, args, { stdio: ["ignore", "pipe", "inherit"] })
   const stop = (): void => {
     server.kill()
     rmSync(directory, { recursive: true, force: true })

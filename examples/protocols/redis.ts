@@ -87,13 +87,14 @@ const kinds: Record<number, Frame.Frame<any>> = {}
 for (const [letter, frame] of Object.entries(letters)) kinds[letter.charCodeAt(0)] = frame
 
 /** Short pieces, which are known already, are written faster than one long one is put together. */
-const heads = Array.from({ length: 100 }, (_, size) => `$${size}\r\n`)
+const heads = (mark: string) => Array.from({ length: 100 }, (_, size) => `${mark}${size}\r\n`)
+const [counts, sizes] = [heads("*"), heads("$")]
 const command = Frame.encoder<Command>({
   encode: (sink, words) => {
-    sink.text(`*${words.length}\r\n`)
+    sink.text(counts[words.length] ?? `*${words.length}\r\n`)
     for (const word of words) {
       const size = typeof word === "object" ? word.length : Buffer.byteLength(`${word}`)
-      sink.text(heads[size] ?? `$${size}\r\n`)
+      sink.text(sizes[size] ?? `$${size}\r\n`)
       if (typeof word === "object") sink.put(word)
       else sink.text(`${word}`)
       sink.text("\r\n")
@@ -114,7 +115,6 @@ export const exchange = (connection: Connection.Connection, options: { maxInFlig
   })
 
 const checked = (answer: Reply) => (answer instanceof RedisError ? Effect.fail(answer) : Effect.succeed(answer))
-
 /** These would change the connection for all who share it. */
 const unshared = /^(auth|client|hello|monitor|multi|p?sync|quit|reset|select|[ps]?(un)?subscribe|watch)$/i
 const refused = ([name]: Command) => Effect.fail(RedisError.of(`UNSHARED ${name} would change the connection of all`))
