@@ -61,12 +61,12 @@ const decodeRows = (cursor: Frame.Cursor): { readonly _tag: "Rows"; readonly val
 }
 const rowsDecoder = Frame.decoder({ maxBytes: "unbounded", decode: decodeRows })
 const letter = Frame.utf8(1)
-const [step, copy, aside] = [is("Step", empty), is("Step", Frame.rest), is("Aside", Frame.rest)]
+const [step, aside] = [body(Frame.succeed({ _tag: "Step", value: undefined } as const)), is("Aside", Frame.rest)]
 const fields = Frame.repeatUntil(Frame.tuple(letter, text), zero, { maxItems: 64 })
 const error = Frame.transform(fields, { decode: errorOf, encode: unsaid })
 const always = { E: is("Failed", error), N: aside, S: aside, Z: is("Ready", Frame.uint8) }
 const loginCases = { ...always, R: is("Login", Frame.tuple(Frame.uint32, Frame.rest)), K: is("Key", Frame.rest) }
-const steps = { ...always, 1: step, 2: step, n: step, I: step, H: copy, c: step, C: is("Done", text) }
+const steps = { ...always, 1: step, 2: step, n: step, I: step, H: aside, c: step, C: is("Done", text) }
 /** Its name, and what is of no use here: table, number, type, size, modifier, format. */
 const column = Frame.tuple(text, Frame.uint32, Frame.uint16, Frame.uint32, Frame.uint16, Frame.uint32, Frame.uint16)
 const cases = {
@@ -79,7 +79,7 @@ const cases = {
 const loginAnswer = Frame.union(letter, loginCases, { tagOf: unsaid })
 /** Without CopyInResponse: a caller that is asked for data, and has none, would hold up all others for ever. */
 const answer = Frame.union(letter, cases, { tagOf: unsaid })
-const copyAnswer = Frame.union(letter, { ...cases, G: copy }, { tagOf: unsaid })
+const copyAnswer = Frame.union(letter, { ...cases, G: aside }, { tagOf: unsaid })
 type Answer = Frame.Value<typeof copyAnswer>
 const notified = ({ _tag, value }: Answer) => (_tag === "Notification" ? [value] : [])
 
@@ -197,7 +197,7 @@ class Reply {
   readonly rows: Array<Rows[number]> = []
   readonly pieces: Array<Uint8Array> = []
   private names: ReadonlyArray<string> = []
-  private error: PostgresError | undefined
+  error: PostgresError | undefined
   add({ _tag, value }: Answer): Effect.Effect<void, PostgresError> {
     if (_tag === "Rows") for (const cells of value) this.rows.push(this.row(cells))
     else if (_tag === "Piece") this.pieces.push(value)
@@ -235,10 +235,6 @@ export const connect = Effect.fnUntraced(function* (options: Options) {
     yield* Effect.exit(exchange.exclusive(() => Fiber.join(told)))
     cancelling = false
   }).pipe(Effect.forkDetach({ startImmediately: true }))
-  const leave = Effect.suspend(() => {
-    if (--callers > 0 || cancelling) return Effect.void
-    return Effect.flatMap(exchange.inFlight, (left) => (left > 0 ? cancel : Effect.void))
-  })
   const exchange: Exchange.Exchange<Request, Answer> = yield* Exchange.makePipelined<Request, Answer>(connection, {
     request,
     response: answer as Frame.Frame<any>,
@@ -250,12 +246,15 @@ export const connect = Effect.fnUntraced(function* (options: Options) {
     }
   })
   yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(exchange.send({ tag: "X" }), "10 seconds")))
+  const endRest = Effect.flatMap(exchange.inFlight, (left) => (left > 0 ? cancel : Effect.void))
+  const leave = () => (--callers > 0 || cancelling ? undefined : endRest)
   const all = (request: Request) =>
     Effect.suspend(() => {
       callers++
-      return Effect.flatMap(Effect.ensuring(exchange.collect(request), leave), (messages) => {
+      return Effect.flatMap(Effect.onExitPrimitive(exchange.collect(request), leave), (messages) => {
         const reply = new Reply()
-        return Effect.as(messages.map((message) => reply.add(message)).at(-1)!, reply.results)
+        for (const message of messages) reply.add(message)
+        return reply.error === undefined ? Effect.succeed(reply.results) : Effect.fail(reply.error)
       })
     }).pipe(Effect.mapError(reason))
   const parts = <A, E>(request: Request, pick: (reply: Reply) => Effect.Effect<ReadonlyArray<A>, E>) =>
@@ -263,7 +262,8 @@ export const connect = Effect.fnUntraced(function* (options: Options) {
       const reply = new Reply()
       const each = (message: Answer) => Effect.flatMap(reply.add(message), () => pick(reply))
       callers++
-      return Stream.ensuring(exchange.stream(request), leave).pipe(Stream.mapEffect(each))
+      const left = Effect.suspend(() => leave() ?? Effect.void)
+      return Stream.mapEffect(Stream.ensuring(exchange.stream(request), left), each)
     }).pipe(Stream.flattenIterable, Stream.mapError(reason))
   return {
     /** One statement, with `$1` for the first parameter. */

@@ -105,7 +105,7 @@ const run = ({ callers, faults, fromClient, fromServer, latency, seed }: Scenari
 describe("the queries of many fibers, some of whom leave", () => {
   it.live("nobody is given, or hit by, what is another's, however slow a cancel is", () =>
     Effect.gen(function* () {
-      yield* forAll(scenarioOf(fc.constant([])), run, { numRuns: 300, interruptAfterTimeLimit: 12_000 })
+      yield* forAll(scenarioOf(fc.constant([])), run, { numRuns: 150, interruptAfterTimeLimit: 10_000 })
       assert.isAbove(counts.answered, 100)
       assert.isAbove(counts.left, 30)
       assert.isAbove(counts.cancelled, 20)
@@ -122,7 +122,7 @@ describe("the queries of many fibers, some of whom leave", () => {
         maxFaults: 3,
         kinds: ["Reset", "Fin", "Vanish", "Stall", "Refuse"]
       }) as fc.Arbitrary<Faults.Script>
-      yield* forAll(scenarioOf(faults), run, { numRuns: 300, interruptAfterTimeLimit: 12_000 })
+      yield* forAll(scenarioOf(faults), run, { numRuns: 150, interruptAfterTimeLimit: 10_000 })
       assert.isAbove(counts.lost, 30)
     })
   )
