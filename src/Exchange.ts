@@ -112,7 +112,7 @@ export interface Exchange<in Request, out Answer> {
   readonly call: (request: Request) => Effect.Effect<Answer, CallError>
   /**
    * Sends a request and waits for all of its answers, as many as `answers` says, or up to the one for which `isLast` holds.
-   * They are kept until the last has come: where they may be too many for that, use `stream`.
+   * They are kept until the last has come, up to `maxAnswers`: where they may be too many for that, use `stream`.
    *
    * @see {@link Exchange.stream} for answers as they come
    */
@@ -195,6 +195,11 @@ export interface CommonOptions<in out Request, in Answer> {
   readonly answers?: ((request: Request) => number) | undefined
   /** Whether an answer is the last to its request. Asked of the answers to `stream` and `collect`, which have to know. */
   readonly isLast?: ((answer: Answer, request: Request) => boolean) | undefined
+  /**
+   * How many answers to one request `collect` keeps. A peer that gives more breaks the protocol: the connection is given up.
+   * `stream` has no such bound. Default 1,000,000.
+   */
+  readonly maxAnswers?: number | undefined
   /** How many calls may be unanswered at once. Above that callers wait in line. Default 1024. */
   readonly maxInFlight?: number | undefined
   /** A request that is sent when nothing else was for a while. Default: none. */

@@ -158,6 +158,25 @@ describe("collect", () => {
     })
   )
 
+  it.effect(
+    "keeps no more answers than it may: a peer that gives more loses the connection, and all callers are told",
+    () =>
+      Effect.gen(function* () {
+        const { client, server } = yield* pipelined({ isLast, maxAnswers: 3 })
+        const whole = yield* start(client.collect("whole"))
+        const endless = yield* start(client.collect("endless"))
+        const behind = yield* start(client.call("behind"))
+        yield* server.answer("1", "2", ".", "1", "2", "3", "4")
+        assert.deepStrictEqual(yield* Fiber.join(whole), ["1", "2", "."])
+        const { cause } = yield* lostOf(endless)
+        assert.deepInclude({ ...cause }, { _tag: "ProtocolViolation", reason: "more than 3 answers to one request" })
+        yield* lostOf(behind)
+        for (const wrong of [0, -1, 1.5, Number.NaN, "3"]) {
+          assert.include(yield* deathOf(pipelined({ isLast, maxAnswers: wrong as number })), "maxAnswers")
+        }
+      })
+  )
+
   it.effect("without isLast it waits for as many as answers says; a request without any is a mistake", () =>
     Effect.gen(function* () {
       const { client, server } = yield* pipelined({ answers: (request) => request.length })

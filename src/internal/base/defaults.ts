@@ -268,6 +268,9 @@ export const coarseTime = 100
 /** Calls. So many are unanswered at once: enough to fill any connection, and few enough to keep. */
 export const maxCallsInFlight = 1024
 
+/** Answers. So many to one request are kept for a caller that wants them together. */
+export const maxAnswers = 1_000_000
+
 /** Calls. So many that were cancelled are remembered at least, for an answer may still come. */
 export const maxCancelledCalls = 1024
 

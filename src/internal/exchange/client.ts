@@ -28,6 +28,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
   private readonly engine: Engine<Request, Answer>
   private readonly answers: (request: Request) => number
   private readonly isLast: boolean
+  private readonly maxAnswers: number
   private readonly maxInFlight: number
   private readonly drainTimeout: Duration.Duration
   private closing: Fiber.Fiber<unknown> | undefined = undefined
@@ -41,6 +42,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
     this.pushes = pushes
     this.answers = options.answers
     this.isLast = options.isLast !== undefined
+    this.maxAnswers = options.maxAnswers
     this.maxInFlight = options.maxInFlight
     this.drainTimeout = options.closeWithin
   }
@@ -62,7 +64,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
 
   readonly collect = (request: Request): Effect.Effect<ReadonlyArray<Answer>, CallError> =>
     new Await(this.engine, () => {
-      const every = new Every<Answer>(this.engine)
+      const every = new Every<Answer>(this.engine, this.maxAnswers)
       const expected = this.isLast ? undefined : this.expected(request, "collect")
       const batch = new Batch([new Call<Request, Answer, RequestLost>(request, expected, every)])
       every.batch = batch

@@ -405,7 +405,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.lose(lost)
   }
 
-  private violated(reason: string): void {
+  violated(reason: string): void {
     this.lose(new ProtocolViolation({ reason }))
   }
 

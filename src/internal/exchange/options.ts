@@ -8,6 +8,7 @@ import type { Options, Unasked } from "./engine.ts"
 
 export interface Resolved<Request, Answer> extends Options<Request, Answer> {
   readonly answers: (request: Request) => number
+  readonly maxAnswers: number
   readonly closeWithin: Duration.Duration
   readonly keepAlive:
     | { readonly every: number; readonly within: Duration.Duration; readonly request: Request }
@@ -25,13 +26,14 @@ export const resolve = <Request, Answer>(
   onAbandoned: Options<Request, Answer>["onAbandoned"],
   unasked: ReadonlyArray<Unasked<Answer>>
 ): Resolved<Request, Answer> => {
-  const { answers, callTimeout, isLast, keepAlive, maxInFlight, request, response, stallTimeout } = input
+  const { answers, callTimeout, isLast, keepAlive, maxAnswers, maxInFlight, request, response, stallTimeout } = input
   const closeWithin = Argument.someTime(operation, "drainTimeout", input.drainTimeout ?? Defaults.drainTimeout)
   return {
     request: of(operation, request) as never,
     response: typeof response === "function" ? response : (of(operation, response) as never),
     answers: answers === undefined ? one : Argument.func(operation, "answers", answers),
     isLast: isLast === undefined ? undefined : Argument.func(operation, "isLast", isLast),
+    maxAnswers: maxAnswers === undefined ? Defaults.maxAnswers : Argument.positive(operation, "maxAnswers", maxAnswers),
     maxInFlight:
       maxInFlight === undefined ? Defaults.maxCallsInFlight : Argument.positive(operation, "maxInFlight", maxInFlight),
     callTimeout: millis(operation, "callTimeout", callTimeout),

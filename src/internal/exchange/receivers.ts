@@ -35,12 +35,15 @@ export class Every<Answer> implements Receiver<Answer, RequestLost> {
   readonly awaitRoom = Effect.void
   batch!: AnyBatch
   private readonly engine: Engine<any, any>
+  private readonly most: number
   private readonly answers: Array<Answer> = []
 
-  constructor(engine: Engine<any, any>) {
+  constructor(engine: Engine<any, any>, most: number) {
     this.engine = engine
+    this.most = most
   }
   part(answer: Answer, last: boolean): void {
+    if (this.answers.length === this.most) return this.engine.violated(`more than ${this.most} answers to one request`)
     this.answers.push(answer)
     if (last) this.engine.done(this.batch, Exit.succeed(this.answers))
   }
