@@ -46,6 +46,17 @@ const commands: ReadonlyArray<{
     name: "redis",
     needs: ["redis-server"],
     prints: ["a transaction: [ 1, 42, '42' ]", "another one is there, and empty: 0", "still subscribed: hello again"]
+  },
+  {
+    name: "smtp",
+    needs: ["swaks"],
+    prints: [
+      /^received from ann@swaks\.test for bob@server\.test: \d+ bytes$/,
+      /^swaks said: .* 250 2\.0\.0 it is here$/,
+      "sent: it is here; refused: nobody@server.test, 550",
+      "eight megabytes: it is here",
+      "a dot between bare line feeds: 521 5.5.2 too long, or a CR or an LF outside of CRLF"
+    ]
   }
 ]
 

@@ -22,16 +22,20 @@ const ofPostgres = { package: "postgresql", directories: ["/usr/lib/postgresql/*
 
 const list = {
   curl: { package: "curl" },
+  exim4: { package: "exim4-daemon-light" },
   h2load: { package: "nghttp2-client" },
   initdb: ofPostgres,
   mosquitto: { package: "mosquitto" },
   openssl: { package: "openssl" },
+  // with what `swaks` needs for TLS, and its package only recommends
+  perl: { package: "libnet-ssleay-perl", works: ["-MNet::SSLeay", "-e", "1"] },
   postgres: ofPostgres,
   // its asyncio streams have start_tls from there on
   python3: { package: "python3", works: ["-c", "import sys; sys.exit(sys.version_info < (3, 11))"] },
   "redis-cli": { package: "redis-tools" },
   "redis-server": { package: "redis-server" },
   socat: { package: "socat" },
+  swaks: { package: "swaks" },
   wrk: { package: "wrk" }
 } satisfies Record<string, Needed>
 
