@@ -3,8 +3,8 @@
  * refuses line breaks other than CRLF: whoever takes one for a line break sees other messages (CVE-2023-51764).
  */
 import { Effect, Option, Redacted, Result, Schema, Stream } from "effect"
-import { type Connection, Exchange, Frame, openConnection, type Server, startServer } from "effect-byte-streams"
-import { StreamError, type Tls } from "effect-byte-streams"
+import { Exchange, Frame, openConnection, startServer, StreamError } from "effect-byte-streams"
+import type { Connection, Server, Tls } from "effect-byte-streams"
 
 /** No spaces and no controls: an address cannot bring commands of its own. */
 const Path = Schema.String.check(Schema.isPattern(/^[!-;=?-~]*$/))

@@ -3,7 +3,7 @@ import { type Connection, type StreamReader } from "effect-byte-streams"
 import { Cause, Effect, Option } from "effect"
 import { type Mail, serve, type ServerOptions, SmtpError } from "../../examples/protocols/smtp.ts"
 
-export interface Kept extends Mail {
+interface Kept extends Mail {
   readonly message: Buffer
 }
 
