@@ -47,6 +47,7 @@ const targets: ReadonlyArray<Target> = [
   { cases: /^mqtt-/, by: ["ours"], of: "ratio", atMost: 1 },
   // of the better one of the others
   { cases: /^redis-/, by: ["ours"], of: "ratio", atMost: 0.6 },
+  { cases: /^http2-/, by: ["ours"], of: "ratio", atMost: 1.2 },
   { cases: /^rpc-/, by: ["layerSocket"], of: "ratio", atLeast: 1 }
 ]
 

@@ -26,6 +26,8 @@ const list = {
   h2load: { package: "nghttp2-client" },
   initdb: ofPostgres,
   mosquitto: { package: "mosquitto" },
+  nghttpd: { package: "nghttp2-server" },
+  nginx: { package: "nginx-light" },
   openssl: { package: "openssl" },
   // with what `swaks` needs for TLS, and its package only recommends
   perl: { package: "libnet-ssleay-perl", works: ["-MNet::SSLeay", "-e", "1"] },

@@ -1,0 +1,91 @@
+/** The client of HTTP/2 in examples/protocols, beside that of Node: what a response costs the client's process. */
+import { spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { connect, createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { Result } from "../result.ts"
+import { makeCertificate } from "../support/certificate.ts"
+import { type Options, wanted } from "../support/options.ts"
+import { onServerCore, ReaderProcess } from "../support/processes.ts"
+import { entriesOf, sliced } from "../support/slices.ts"
+
+const id = "http2-get-x100"
+
+export const names = [id]
+
+/** The one that is compared with first. */
+const clients = [
+  { id: "node", title: "node:http2" },
+  { id: "ours", title: "examples/protocols/http2.ts" }
+]
+
+/** A port that is free now. */
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const { port } = server.address() as { readonly port: number }
+  server.close()
+  await once(server, "close")
+  return port
+}
+
+const listens = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on("error", () => resolve(false))
+  })
+
+const startServer = async () => {
+  const directory = mkdtempSync(join(tmpdir(), "bench-"))
+  const { cert, key } = await makeCertificate()
+  writeFileSync(join(directory, "cert.pem"), cert)
+  writeFileSync(join(directory, "key.pem"), key)
+  writeFileSync(join(directory, "1k.txt"), "x".repeat(1024))
+  const port = await freePort()
+  const identity = [join(directory, "key.pem"), join(directory, "cert.pem")]
+  const [file, args] = onServerCore(["nghttpd", "-a", "127.0.0.1", "-d", directory, String(port), ...identity])
+  const server = spawn(file, args, { stdio: "ignore" })
+  const stop = (): void => {
+    server.kill()
+    rmSync(directory, { recursive: true, force: true })
+  }
+  for (let attempt = 0; !(await listens(port)); attempt++) {
+    if (attempt === 500) {
+      stop()
+      throw new Error("nghttpd does not listen")
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  return { cert, port: String(port), stop }
+}
+
+export const run = async (options: Options, onResult: (result: Result) => void): Promise<void> => {
+  if (!wanted(options, id)) return
+  if (spawnSync("nghttpd", ["--version"]).status !== 0) {
+    console.warn(`${id}: there is no nghttpd here`)
+    return
+  }
+  const server = await startServer()
+  const readers = clients.map(
+    (client) => new ReaderProcess<number, number>("http2", client.id, server.port, server.cert)
+  )
+  let rounds: ReadonlyArray<ReadonlyArray<number>>
+  try {
+    rounds = await sliced(readers, options)
+  } finally {
+    await Promise.all(readers.map((reader) => reader.stop()))
+    server.stop()
+  }
+  onResult({
+    id,
+    title: "GET of 1 KB from nghttpd over TLS, 100 callers, one connection",
+    unit: "µs of processor time",
+    better: "less",
+    entries: entriesOf(clients, rounds)
+  })
+}
