@@ -75,7 +75,6 @@ const decodeFields = (text: string, at: number): Fields => {
   while (at < text.length - 2) {
     const end = text.indexOf("\r\n", at)
     const colon = text.indexOf(":", at)
-    if (colon === -1 || colon > end) throw refused(400, "a field without a colon")
     const name = fieldName(text.slice(at, colon))
     let [from, to] = [colon + 1, end]
     while (text[from] === " " || text[from] === "\t") from++
@@ -90,7 +89,7 @@ const decodeFields = (text: string, at: number): Fields => {
 }
 
 const knownNames = new Map<string, string>()
-/** A name in lower case. One with white space is none: in front of the colon, or of the line, which then is a folded one. */
+/** A name in lower case. White space is no part of one, be it in front of the colon, or of a line, which then is folded. */
 const fieldName = (text: string): string => {
   const known = knownNames.get(text)
   if (known !== undefined) return known
@@ -176,10 +175,8 @@ const readWhole = Effect.fnUntraced(function* (self: State): Effect.fn.Return<Ar
 
 /** Throws away what nobody has read. Answers whether the connection can go on. */
 const discard = Effect.fnUntraced(function* (self: State): Effect.fn.Return<boolean, BodyError> {
-  for (let left = maxDiscarded; !self.over; left -= (yield* readPiece(self))?.length ?? 0) {
-    if (self.expects || left <= 0) return false
-  }
-  return true
+  for (let left = maxDiscarded; !self.over && left > 0;) left -= (yield* readPiece(self))?.length ?? 0
+  return self.over
 })
 
 /** What the requests of one connection have in common. */
@@ -308,6 +305,7 @@ const ownFields = new Set(["connection", "keep-alive", "transfer-encoding", "con
 const encodeFields = ({ cookies, headers, status }: Response): string => {
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`
   for (const name in headers) if (!ownFields.has(name)) text += fieldLine(name, headers[name]!)
+  if (cookies === Cookies.empty) return text
   for (const cookie of Cookies.toSetCookieHeaders(cookies)) text += fieldLine("set-cookie", cookie)
   return text
 }
@@ -365,11 +363,11 @@ const sendStream = (self: State, body: object, stream: Body, length: number | un
   let sent = 0
   const wrong = () => Effect.die(new RangeError(`a body of ${sent} bytes, where ${length} were announced`))
   const send = (pieces: ReadonlyArray<Uint8Array>) => {
-    const size = pieces.reduce((sum, piece) => sum + piece.length, 0)
-    sent += size
+    const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
+    sent += bytes.length
     if (length !== undefined && sent > length) return wrong()
     // an empty chunk would be the last
-    return writer.writeAll(chunked && size > 0 ? [`${size.toString(16)}\r\n`, ...pieces, "\r\n"] : pieces)
+    return writer.writeAll(chunked && bytes.length > 0 ? [`${bytes.length.toString(16)}\r\n`, bytes, "\r\n"] : [bytes])
   }
   const end = Effect.gen(function* () {
     if (length !== undefined && sent < length) return yield* wrong()
@@ -382,21 +380,20 @@ const sendStream = (self: State, body: object, stream: Body, length: number | un
   return Effect.onError(Effect.interruptible(Effect.andThen(all, end)), () => abort)
 }
 
-const headEnd = ["\n\r\n", "\n\n"] // the second ends only what is refused
 // Buffer's own, without a Buffer
 const { latin1Slice } = Buffer.prototype as unknown as { readonly latin1Slice: (this: Uint8Array) => string }
 
 type Answer = (request: Asked) => Effect.Effect<void>
 const serveConnection = Effect.fnUntraced(function* (link: Link, answer: Answer) {
   const { closed, reader } = link.connection
-  const next = reader.within(headTime).readUntilOption(headEnd, { limit: maxHeadBytes })
+  const next = reader.within(headTime).readUntilOption("\r\n\r\n", { limit: maxHeadBytes })
   let request: State | undefined
   const fiber = Fiber.getCurrent()!
   // a client that is gone needs no answer; where one has begun, writing it fails
   const interruptWhenGone = Effect.gen(function* () {
     const lost = (yield* closed)._tag !== "PeerEof"
     if (!lost) yield* Effect.sleep(halfClosedTime)
-    if (request === undefined || request.released !== undefined || (request.answered && !lost)) return
+    if (request === undefined || (request.answered && !lost)) return
     fiber.interruptUnsafe(undefined, HttpServerError.ClientAbort.annotation)
   })
   yield* Effect.forkChild(interruptWhenGone)

@@ -104,6 +104,26 @@ describe("Answers", () => {
     })
   )
 
+  it.effect("may end the connection, and are never such as only begin one", () =>
+    Effect.gen(function* () {
+      const app = Effect.map(HttpServerRequest.HttpServerRequest, ({ url }) =>
+        url === "/last"
+          ? HttpServerResponse.text("bye", { headers: { connection: "close" } })
+          : HttpServerResponse.empty({ status: 103 })
+      )
+      const closing = last.replace("Connection: close\r\n", "")
+      const { end, text } = yield* Effect.provide(talk([`${get}\r\n${closing}${last}`], { app }), Logger.layer([]))
+      assert.deepStrictEqual(
+        parseAnswers(text).map(({ headers, status }) => [status, headers.connection]),
+        [
+          [500, undefined],
+          [200, "close"]
+        ]
+      )
+      assert.strictEqual(end, "closed")
+    })
+  )
+
   it.effect("that are streams of a known length come without chunks", () =>
     Effect.gen(function* () {
       const app = Effect.succeed(HttpServerResponse.stream(streamOf("one", "two"), { contentLength: 6 }))
@@ -179,15 +199,21 @@ describe("The body of a request", () => {
   it.effect("that nobody reads, and is long, costs the connection", () =>
     Effect.gen(function* () {
       const app = Effect.succeed(HttpServerResponse.text("no"))
-      const { end, text } = yield* talk([`${post}Content-Length: 1000000\r\n\r\n`, "x".repeat(1_000_000), last], {
-        app
-      })
-      const answers = parseAnswers(text)
-      assert.deepStrictEqual(
-        answers.map((answer) => [answer.body, answer.headers.connection]),
-        [["no", "close"]]
-      )
-      assert.strictEqual(end, "closed")
+      const body = "x".repeat(1_000_000)
+      const known = yield* talk([`${post}Content-Length: 1000000\r\n\r\n`, body, last], { app })
+      const head = `${post}Transfer-Encoding: chunked\r\n\r\n`
+      const chunked = yield* talk([head, `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`, last], { app })
+      // how long the second is was not known when it was answered
+      for (const [{ end, text }, connection] of [
+        [known, "close"],
+        [chunked, undefined]
+      ] as const) {
+        assert.deepStrictEqual(
+          parseAnswers(text).map((answer) => [answer.body, answer.headers.connection]),
+          [["no", connection]]
+        )
+        assert.strictEqual(end, "closed")
+      }
     })
   )
 
@@ -446,6 +472,39 @@ describe("Another protocol", () => {
     })
   )
 
+  it.effect("goes on as long as its handler, also with a client that has ended its output", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        const done = yield* Deferred.make<void>()
+        const slow = Effect.tap(upgrading, () =>
+          Effect.andThen(Effect.sleep("3 seconds"), Deferred.succeed(done, undefined))
+        )
+        yield* serving(Effect.interruptible(slow))
+        const client = yield* dial
+        yield* client.writer.write(`${get}Connection: upgrade\r\nUpgrade: chat/1\r\n\r\nhi`)
+        yield* client.writer.writeEof
+        yield* Deferred.await(done)
+        assert.isTrue((yield* millis) >= 3000)
+      })
+    )
+  )
+
+  it.effect("ends with its handler, and is followed by no request", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        let calls = 0
+        yield* serving(Effect.tap(upgrading, () => Effect.sync(() => calls++)))
+        const client = yield* dial
+        yield* client.writer.write(`${get}Connection: upgrade\r\nUpgrade: chat/1\r\n\r\nhi`)
+        assert.strictEqual((yield* restOf(client)).end, "closed")
+        assert.isTrue((yield* millis) < 1000)
+        yield* Effect.ignore(client.writer.write(`${get}Connection: upgrade\r\nUpgrade: chat/1\r\n\r\nhi`))
+        yield* Effect.sleep("5 seconds")
+        assert.strictEqual(calls, 1)
+      })
+    )
+  )
+
   it.effect("is not spoken where the client did not ask for it, or asks for WebSocket", () =>
     Effect.gen(function* () {
       const answers = yield* answersTo(
@@ -623,7 +682,7 @@ describe("curl", needs("curl"), () => {
         ...[...connects, `${at}/hello`, "--next", "-sS", ...connects, `${at}/words`],
         ...["--next", "-sS", ...connects, "-I", `${at}/file`, "--next", "-sS", ...connects, `${at}/file`]
       )
-      assert.deepStrictEqual(out.trim().split("\n"), ["200 1 6", "200 0 8893", "200 0 0", "200 0 170000"])
+      assert.deepStrictEqual(out.trim().split("\n"), ["200 1 6", "200 0 792", "200 0 0", "200 0 170000"])
     }).pipe(Effect.scoped)
   )
 

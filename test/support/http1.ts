@@ -126,6 +126,6 @@ export const talk = (pieces: ReadonlyArray<string>, { app, network, options }: T
     network
   )
 
-/** A stream that says `words`, one after the other. */
+/** A stream that says `words`, each by itself. */
 export const streamOf = (...words: ReadonlyArray<string>): Stream.Stream<Uint8Array> =>
-  Stream.fromIterable(words.map((word) => new TextEncoder().encode(word)))
+  Stream.rechunk(Stream.fromIterable(words.map((word) => new TextEncoder().encode(word))), 1)

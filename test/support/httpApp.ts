@@ -30,7 +30,7 @@ const routes = (file: string) =>
       })
     ),
     HttpRouter.route("GET", "/notes/:id", (request) => Effect.fail(new NoSuchNote({ id: request.url.slice(7) }))),
-    HttpRouter.route("GET", "/words", HttpServerResponse.stream(words(1000), { contentType: "text/plain" })),
+    HttpRouter.route("GET", "/words", HttpServerResponse.stream(words(100), { contentType: "text/plain" })),
     HttpRouter.route("POST", "/count", (request) =>
       Effect.map(
         Stream.runFold(
