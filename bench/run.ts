@@ -14,6 +14,7 @@ import { details, page, summary } from "./report/text.ts"
 import type { Growth, Result } from "./result.ts"
 import * as Calls from "./suites/calls.ts"
 import * as GrowthSuite from "./suites/growth.ts"
+import * as Http from "./suites/http.ts"
 import * as Http2 from "./suites/http2.ts"
 import * as InProcess from "./suites/inProcess.ts"
 import * as Memory from "./suites/memory.ts"
@@ -63,6 +64,7 @@ const run = async (): Promise<void> => {
   await StartUp.run(contenders, options, onResult)
   await InProcess.run(options, onResult)
   await Calls.run(options, onResult)
+  await Http.run(options, onResult)
   await Http2.run(options, onResult)
   await Mqtt.run(options, onResult)
   await Postgres.run(options, onResult)
@@ -89,7 +91,7 @@ if (help) console.log(usage)
 else if (list) {
   console.log(`cases: ${cases.map(({ id }) => id).join(" ")}`)
   console.log(
-    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Http2.names.join(" ")} ${Mqtt.names.join(" ")} ${Postgres.names.join(" ")} ${Redis.names.join(" ")} ${Rpc.names.join(" ")} ${Observed.names.join(" ")}`
+    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Http.names.join(" ")} ${Http2.names.join(" ")} ${Mqtt.names.join(" ")} ${Postgres.names.join(" ")} ${Redis.names.join(" ")} ${Rpc.names.join(" ")} ${Observed.names.join(" ")}`
   )
   console.log("       growth-read-exactly growth-line growth-connections")
   console.log(

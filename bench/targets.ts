@@ -48,6 +48,9 @@ const targets: ReadonlyArray<Target> = [
   // of the better one of the others
   { cases: /^redis-/, by: ["ours"], of: "ratio", atMost: 0.6 },
   { cases: /^http2-/, by: ["ours"], of: "ratio", atMost: 1.2 },
+  // of its processor time a request: at most 0.8, and no more
+  { cases: /^http-app$/, by: ["http1"], of: "ratio", atLeast: 1 / 0.8 },
+  { cases: /^http-hello$/, by: ["http1"], of: "ratio", atLeast: 1 },
   { cases: /^rpc-/, by: ["layerSocket"], of: "ratio", atLeast: 1 }
 ]
 

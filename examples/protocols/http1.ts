@@ -369,12 +369,14 @@ const sendStream = (self: State, body: object, stream: Body, length: number | un
     // an empty chunk would be the last
     return writer.writeAll(chunked && bytes.length > 0 ? [`${bytes.length.toString(16)}\r\n`, bytes, "\r\n"] : [bytes])
   }
-  const end = Effect.gen(function* () {
-    if (length !== undefined && sent < length) return yield* wrong()
-    if (!chunked) return
-    const trailers = Headers.fromInput(yield* trailersOfBody.get(body) ?? Effect.succeed({}))
-    const lines = Object.entries(trailers).map(([name, value]) => fieldLine(name, value))
-    yield* writer.writeAll(["0\r\n", ...lines, "\r\n"])
+  const end = Effect.suspend(() => {
+    if (length !== undefined) return sent < length ? wrong() : Effect.void
+    const trailers = trailersOfBody.get(body)
+    if (!chunked || trailers === undefined) return writer.write(chunked ? "0\r\n\r\n" : "")
+    return Effect.flatMap(trailers, (fields) => {
+      const lines = Object.entries(Headers.fromInput(fields)).map(([name, value]) => fieldLine(name, value))
+      return writer.writeAll(["0\r\n", ...lines, "\r\n"])
+    })
   })
   const all = Stream.runForEachArray(Stream.orDie(stream), send)
   return Effect.onError(Effect.interruptible(Effect.andThen(all, end)), () => abort)

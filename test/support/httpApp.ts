@@ -1,7 +1,7 @@
 /** An application of Effect's `HttpRouter`: JSON in and out, a stream each way, a file, errors. It knows no server. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { NodeNetwork } from "effect-byte-streams"
-import { Data, Effect, Layer, Schema, Stream } from "effect"
+import { Data, Effect, Layer, Schema, type Scope, Stream } from "effect"
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerRespondable, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
 import * as Http1 from "../../examples/protocols/http1.ts"
@@ -14,8 +14,8 @@ class NoSuchNote extends Data.TaggedError("NoSuchNote")<{ readonly id: string }>
   }
 }
 
-const words = (count: number): Stream.Stream<Uint8Array> =>
-  Stream.map(Stream.range(1, count), (n) => new TextEncoder().encode(`word ${n}\n`))
+// made once: what is measured with it is the server
+const words = Array.from({ length: 100 }, (_, n) => new TextEncoder().encode(`word ${n + 1}\n`))
 
 /** The routes, of which one serves `file`. */
 const routes = (file: string) =>
@@ -30,7 +30,11 @@ const routes = (file: string) =>
       })
     ),
     HttpRouter.route("GET", "/notes/:id", (request) => Effect.fail(new NoSuchNote({ id: request.url.slice(7) }))),
-    HttpRouter.route("GET", "/words", HttpServerResponse.stream(words(100), { contentType: "text/plain" })),
+    HttpRouter.route(
+      "GET",
+      "/words",
+      HttpServerResponse.stream(Stream.fromIterable(words), { contentType: "text/plain" })
+    ),
     HttpRouter.route("POST", "/count", (request) =>
       Effect.map(
         Stream.runFold(
@@ -61,7 +65,7 @@ export const ways = {
 } satisfies Record<string, Layer.Layer<HttpServer.HttpServer, unknown>>
 
 /** Serves the application for as long as the scope, in one of the ways; the port. */
-export const serveIn = (way: keyof typeof ways, file: string) =>
+export const serveIn = (way: keyof typeof ways, file: string): Effect.Effect<number, unknown, Scope.Scope> =>
   Effect.gen(function* () {
     const server = yield* Layer.build(ways[way] as Layer.Layer<HttpServer.HttpServer, unknown>)
     const quiet = { disableLogger: true, disableListenLog: true }
