@@ -24,6 +24,7 @@ import * as Observed from "./suites/observed.ts"
 import * as Postgres from "./suites/postgres.ts"
 import * as Redis from "./suites/redis.ts"
 import * as Rpc from "./suites/rpc.ts"
+import * as Smtp from "./suites/smtp.ts"
 import * as StartUp from "./suites/startUp.ts"
 import { describe } from "./support/machine.ts"
 import { parse, usage } from "./support/options.ts"
@@ -70,6 +71,7 @@ const run = async (): Promise<void> => {
   await Postgres.run(options, onResult)
   await Redis.run(options, onResult)
   await Rpc.run(options, onResult)
+  await Smtp.run(options, onResult)
   await GrowthSuite.run(contenders, options, onGrowth)
 
   const report = { results, growths }
@@ -91,7 +93,7 @@ if (help) console.log(usage)
 else if (list) {
   console.log(`cases: ${cases.map(({ id }) => id).join(" ")}`)
   console.log(
-    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Http.names.join(" ")} ${Http2.names.join(" ")} ${Mqtt.names.join(" ")} ${Postgres.names.join(" ")} ${Redis.names.join(" ")} ${Rpc.names.join(" ")} ${Observed.names.join(" ")}`
+    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Http.names.join(" ")} ${Http2.names.join(" ")} ${Mqtt.names.join(" ")} ${Postgres.names.join(" ")} ${Redis.names.join(" ")} ${Rpc.names.join(" ")} ${Smtp.names.join(" ")} ${Observed.names.join(" ")}`
   )
   console.log("       growth-read-exactly growth-line growth-connections")
   console.log(

@@ -51,6 +51,8 @@ const targets: ReadonlyArray<Target> = [
   // of its processor time a request: at most 0.8, and no more
   { cases: /^http-app$/, by: ["http1"], of: "ratio", atLeast: 1 / 0.8 },
   { cases: /^http-hello$/, by: ["http1"], of: "ratio", atLeast: 1 },
+  // processor time of what programs use
+  { cases: /^smtp-/, by: ["example", "exampleServer"], of: "ratio", atMost: 1 },
   { cases: /^rpc-/, by: ["layerSocket"], of: "ratio", atLeast: 1 }
 ]
 

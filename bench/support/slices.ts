@@ -11,7 +11,7 @@ const sliceMillis = 50
  * many.
  */
 export const sliced = async (
-  readers: ReadonlyArray<ReaderProcess<number, number>>,
+  readers: ReadonlyArray<Pick<ReaderProcess<number, number>, "ask">>,
   options: Options
 ): Promise<ReadonlyArray<ReadonlyArray<number>>> => {
   for (const reader of readers) await reader.ask(options.warmUpMillis)

@@ -31,7 +31,7 @@ const program = Effect.gen(function* () {
   yield* Console.log(`eight megabytes: ${large.message}`)
 
   const { reader, writer } = yield* openConnection({ host, port })
-  yield* writer.write("EHLO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\nx\n.\nMAIL FROM:<smuggled@x>\r\n")
+  yield* writer.write("EHLO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\nx\n.\nMAIL FROM:<smuggled@x>\r\n.\r\n")
   const said = new TextDecoder().decode(yield* reader.readAll({ maxBytes: 1000 }))
   yield* Console.log(`a dot between bare line feeds: ${said.trimEnd().split("\r\n").at(-1)}`)
 })

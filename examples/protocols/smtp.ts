@@ -26,13 +26,9 @@ const Reply = Frame.gen({ maxBytes: 65_536 }, function* (): Generator<Frame.Deco
 })
 
 const latin1 = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1")
-/** A line with its CRLF. Any other CR or LF is malformed, which is known as soon as an LF comes. */
-const line = (maxBytes: number) =>
-  Frame.transform(
-    Frame.refine(Frame.delimited("\n", { maxBytes }), (line) => line.indexOf(13) === Math.max(0, line.length - 1)),
-    { decode: (line) => `${latin1(line)}\n`, encode: (line: string) => Buffer.from(line.slice(0, -1), "latin1") }
-  )
-const command = line(2000)
+const malformed = "521 5.5.2 too long, no text, or a CR or an LF outside of CRLF"
+/** A line with its CR. Another CR, and an LF without one, is malformed. */
+const command = Frame.refine(Frame.line({ maxBytes: 2000 }), (line) => /^[^\r]*\r$/.test(line))
 
 export interface ClientOptions extends Connection.OpenOptions {
   readonly name: string
@@ -65,7 +61,7 @@ export const connect = Effect.fnUntraced(function* ({ auth, name, startTls, ...t
   }
   const [reader, writer] = [connection.reader.within("10 minutes"), connection.writer]
   const smtp = yield* Exchange.makePipelined(connection, { request: command, response: Reply, callTimeout: 2000 })
-  yield* Effect.addFinalizer(() => Effect.ignore(smtp.call("QUIT\r\n")))
+  yield* Effect.addFinalizer(() => Effect.ignore(smtp.call("QUIT\r")))
 
   /** Fails with `RequestLost` where the connection is lost: `sent` says whether the message may have been delivered. */
   const send = Effect.fnUntraced(function* <E = never, R = never>(
@@ -124,7 +120,6 @@ export const serve = <R = never>(
   { accept, authenticate, maxSize = 16 * 1024 * 1024, name, startTls, ...options }: ServerOptions,
   receive: (mail: Mail, message: Uint8Array) => Effect.Effect<void, SmtpError, R>
 ) => {
-  const message = Frame.limited(Frame.repeatUntil(line(65_536), Frame.literal(".\r\n"), { maxItems: 1e7 }), maxSize)
   const session = Effect.fnUntraced(function* (plain: Connection.Connection) {
     let [connection, user] = [plain, ""]
     let mail: Mail | undefined
@@ -168,32 +163,37 @@ export const serve = <R = never>(
         case "DATA": {
           if (mail === undefined || mail.to.length === 0) return "503 5.5.1 RCPT comes first"
           yield* say("354 go on")
-          const lines = (yield* connection.reader.readFrame(message)).map((line) => line.replace(/^\./, ""))
-          yield* receive(mail, Buffer.from(lines.join(""), "latin1"))
+          // an empty message has a line break in front of its dot as well
+          yield* connection.reader.unread(Buffer.from("\r\n"))
+          const text = latin1(yield* connection.reader.readUntil("\n.\r\n", { limit: maxSize }))
+          if (/\r(?!\n)|(?<!\r)\n/.test(text)) return malformed
+          const message = text.slice(0, -3).replaceAll("\r\n.", "\r\n").slice(2)
+          yield* receive(mail, Buffer.from(message, "latin1"))
           return "250 2.0.0 it is here"
         }
+        case "QUIT":
+          return "221 2.0.0 bye"
         default:
           return /^(HELO|NOOP|RSET)$/.test(verb) ? "250 2.0.0 ok" : "500 5.5.2 no such command"
       }
     })
-    const told = (no: SmtpError) =>
-      Effect.succeed(`${no.code} ${no.enhanced ?? ""} ${no.message.replaceAll(/[^ -~]/g, " ")}`)
+    const told = (e: SmtpError) => Effect.succeed(`${e.code} ${e.enhanced ?? ""} ${e.message.replaceAll(/\s/g, " ")}`)
     const dialogue = Effect.gen(function* () {
       yield* say(`220 ${name} ESMTP`)
       while (true) {
         const line = yield* connection.reader.readFrameOption(command)
         if (Option.isNone(line)) return yield* say("421 4.3.2 bye")
-        const [verb = "", argument = ""] = line.value.trimEnd().split(/ +(.*)/)
-        if (/^QUIT$/i.test(verb)) return yield* say("221 2.0.0 bye")
-        const text = yield* Effect.catchTag(answer(verb.toUpperCase(), argument), "SmtpError", told)
-        if (/^(DATA|EHLO|HELO|RSET|STARTTLS)$/i.test(verb)) mail = undefined
+        const [word = "", argument = ""] = line.value.trimEnd().split(/ +(.*)/)
+        const verb = word.toUpperCase()
+        const text = yield* Effect.catchTag(answer(verb, argument), "SmtpError", told)
+        if (/^(DATA|EHLO|HELO|RSET|STARTTLS)$/.test(verb)) mail = undefined
         if (text !== undefined) yield* say(text)
+        if (text === malformed || verb === "QUIT") return
       }
     })
     const lost = Effect.catchTag(dialogue, "StreamTimeout", () => say("421 4.4.2 nothing has come"))
     // behind this nobody knows what is a command
-    const malformed = () => say("521 5.5.2 too long, or a CR or an LF outside of CRLF")
-    yield* Effect.catchTag(lost, ["LimitOverrun", "MalformedFrame"], malformed)
+    yield* Effect.catchTag(lost, ["LimitOverrun", "MalformedFrame"], () => say(malformed))
   })
   const timeouts = { read: "5 minutes", write: "5 minutes" } as const
   return startServer({ timeouts, whenDraining: "endIdleReads", ...options }, session)

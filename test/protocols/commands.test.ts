@@ -55,7 +55,7 @@ const commands: ReadonlyArray<{
       /^swaks said: .* 250 2\.0\.0 it is here$/,
       "sent: it is here; refused: nobody@server.test, 550",
       "eight megabytes: it is here",
-      "a dot between bare line feeds: 521 5.5.2 too long, or a CR or an LF outside of CRLF"
+      "a dot between bare line feeds: 521 5.5.2 too long, no text, or a CR or an LF outside of CRLF"
     ]
   }
 ]
