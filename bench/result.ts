@@ -14,6 +14,8 @@ export interface Entry {
   /** Microseconds of processor time that the server, and the load generator, took for one operation. */
   readonly serverMicros?: number | undefined
   readonly loadMicros?: number | undefined
+  /** Operations a second, where the figure is another. */
+  readonly perSecond?: number | undefined
   /** How much of their cores server and load generator used, from 0 to 1. */
   readonly serverBusy?: number | undefined
   readonly loadBusy?: number | undefined

@@ -41,18 +41,12 @@ const targets: ReadonlyArray<Target> = [
   { cases: /^frames-ndjson$/, by: ["ndjson"], of: "ratio", atLeast: 0.9 },
   { cases: /^calls-/, by: ["call1"], of: "ratio", atLeast: 0.9 },
   { cases: /^calls-/, by: ["call64"], of: "ratio", atLeast: 3 },
-  // processor time: at most that of the better one of what people use
-  { cases: /^postgres-/, by: ["example"], of: "ratio", atLeast: 1 },
-  // processor time of the client that programs use
-  { cases: /^mqtt-/, by: ["ours"], of: "ratio", atMost: 1 },
-  // of the better one of the others
-  { cases: /^redis-/, by: ["ours"], of: "ratio", atMost: 0.6 },
-  { cases: /^http2-/, by: ["ours"], of: "ratio", atMost: 1.2 },
-  // of its processor time a request: at most 0.8, and no more
-  { cases: /^http-app$/, by: ["http1"], of: "ratio", atLeast: 1 / 0.8 },
-  { cases: /^http-hello$/, by: ["http1"], of: "ratio", atLeast: 1 },
-  // processor time of what programs use
-  { cases: /^smtp-/, by: ["example", "exampleServer"], of: "ratio", atMost: 1 },
+  // processor time an operation, of the better one of what people use
+  { cases: /^protocols-redis-/, by: ["example"], of: "ratio", atMost: 0.6 },
+  { cases: /^protocols-(postgres|mqtt|smtp)-/, by: ["example"], of: "ratio", atMost: 1 },
+  { cases: /^protocols-http1-app$/, by: ["example"], of: "ratio", atMost: 0.8 },
+  { cases: /^protocols-http1-hello$/, by: ["example"], of: "ratio", atMost: 1 },
+  { cases: /^protocols-http2-/, by: ["example"], of: "ratio", atMost: 1.2 },
   { cases: /^rpc-/, by: ["layerSocket"], of: "ratio", atLeast: 1 }
 ]
 

@@ -37,9 +37,10 @@ const helloByHand = (): Promise<number> =>
 
 const begin = (): Promise<number> => {
   if (way === "byHand") return helloByHand()
-  if (way !== "http1" && way !== "NodeHttpServer") throw new Error(`no such way: ${way}`)
+  if (way !== "example" && way !== "NodeHttpServer") throw new Error(`no such way: ${way}`)
+  const server = way === "example" ? "http1" : way
   // the file that it serves is any of some size
-  return inEffect(what === "app" ? serveIn(way, join(process.cwd(), "package.json")) : helloOn(way))
+  return inEffect(what === "app" ? serveIn(server, join(process.cwd(), "package.json")) : helloOn(server))
 }
 
 const port = begin()

@@ -1,13 +1,13 @@
 /**
  * The client of HTTP/2 in examples/protocols beside that of Node: one way of it a process. Started with the way, the port of a
- * server and its certificate, it answers each message, a number of milliseconds, with how many microseconds of processor time a
- * response of 1 KB takes it.
+ * server and its certificate, it counts responses of 1 KB.
  */
 import * as NodeNetwork from "effect-byte-streams/NodeNetwork"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as http2 from "node:http2"
 import { connect } from "../../examples/protocols/http2.ts"
+import { type Work, workWhenAsked } from "./support/worked.ts"
 
 const [way, port, ca] = [process.argv[2]!, Number(process.argv[3]), process.argv[4]!]
 
@@ -19,7 +19,7 @@ const check = (length: number): void => {
 }
 
 /** What is connected once, and asks until a moment: how many answers came. */
-type Way = () => Promise<(until: number) => Promise<number>>
+type Way = () => Promise<Work>
 
 const ways: Record<string, Way> = {
   node: async () => {
@@ -48,7 +48,7 @@ const ways: Record<string, Way> = {
       return answers
     }
   },
-  ours: async () => {
+  example: async () => {
     const client = await connect({ host: "localhost", port, tls: { ca } }).pipe(
       Effect.provideService(Scope.Scope, Scope.makeUnsafe()),
       Effect.provide(NodeNetwork.layer),
@@ -71,14 +71,4 @@ const ways: Record<string, Way> = {
   }
 }
 
-const begun = ways[way]!()
-
-process.on("message", async (millis: number) => {
-  const ask = await begun
-  const before = process.cpuUsage()
-  const answers = await ask(performance.now() + millis)
-  const { system, user } = process.cpuUsage(before)
-  process.send!((system + user) / answers)
-})
-
-process.on("disconnect", () => process.exit())
+workWhenAsked(ways[way]!())

@@ -1,7 +1,6 @@
 /**
  * Publishing 64 bytes to `mosquitto`, by the client of examples/protocols and by the one that programs use: one way of it a
- * process. Started with the way and the port of the broker, it answers each message, a number of milliseconds, with how many
- * microseconds of processor time a message takes it.
+ * process. Started with the way and the port of the broker, it counts messages.
  */
 import { openConnection } from "effect-byte-streams"
 import * as NodeNetwork from "effect-byte-streams/NodeNetwork"
@@ -9,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { connectAsync } from "mqtt"
 import { make, type QoS } from "../../examples/protocols/mqtt.ts"
+import { type Work, workWhenAsked } from "./support/worked.ts"
 
 const [way, port] = [process.argv[2]!, Number(process.argv[3])]
 
@@ -18,7 +18,7 @@ const topic = "bench/topic"
 const payload = new Uint8Array(64).fill(120)
 
 /** What is connected once, and publishes until a moment: how many messages the broker has then. */
-type Way = () => Promise<(until: number) => Promise<number>>
+type Way = () => Promise<Work>
 
 const ours =
   (qos: QoS): Way =>
@@ -68,16 +68,6 @@ const theirs =
     }
   }
 
-const ways: Record<string, Way> = { ours0: ours(0), ours1: ours(1), mqtt0: theirs(0), mqtt1: theirs(1) }
+const ways: Record<string, Way> = { example0: ours(0), example1: ours(1), mqtt0: theirs(0), mqtt1: theirs(1) }
 
-const begun = ways[way]!()
-
-process.on("message", async (millis: number) => {
-  const publish = await begun
-  const before = process.cpuUsage()
-  const published = await publish(performance.now() + millis)
-  const { system, user } = process.cpuUsage(before)
-  process.send!((system + user) / published)
-})
-
-process.on("disconnect", () => process.exit())
+workWhenAsked(ways[way]!())

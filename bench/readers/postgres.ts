@@ -1,7 +1,6 @@
 /**
  * Asking PostgreSQL, as examples/protocols/postgres.ts does and as the clients that most programs use: one way of it a
- * process, on one connection. Started with the case, the way and the path of the server's socket, it answers each message, a
- * number of milliseconds, with how many answers or rows it gets in a second of its own processor time.
+ * process, on one connection. Started with the case, the way and the path of the server's socket, it counts answers or rows.
  */
 import * as NodeNetwork from "effect-byte-streams/NodeNetwork"
 import * as Effect from "effect/Effect"
@@ -11,6 +10,7 @@ import { basename, dirname } from "node:path"
 import pg from "pg"
 import postgres from "postgres"
 import { connect, Rows } from "../../examples/protocols/postgres.ts"
+import { type Work, workWhenAsked } from "./support/worked.ts"
 
 const [what, way, path] = [process.argv[2]!, process.argv[3]!, process.argv[4]!]
 
@@ -51,8 +51,6 @@ const whole = async (client: Client, until: number): Promise<number> => {
   } while (performance.now() < until)
   return count
 }
-
-type Work = (until: number) => Promise<number>
 
 const worked = (client: Client): Work =>
   what === "rows" ? (until) => whole(client, until) : (until) => inCallers(client.query, until)
@@ -117,14 +115,4 @@ const ways: Record<string, () => Promise<Work>> = {
   }
 }
 
-const begun = ways[way]!()
-
-process.on("message", async (millis: number) => {
-  const work = await begun
-  const before = process.cpuUsage()
-  const count = await work(performance.now() + millis)
-  const { system, user } = process.cpuUsage(before)
-  process.send!((count / (system + user)) * 1_000_000)
-})
-
-process.on("disconnect", () => process.exit())
+workWhenAsked(ways[way]!())

@@ -1,7 +1,6 @@
 /**
  * The client of Redis in examples/protocols beside those that programs use: one way of it a process. Started with the way and the
- * path of the server's socket, it answers each message, a number of milliseconds, with how many microseconds of processor time
- * a `GET` of 64 bytes takes it.
+ * path of the server's socket, it asks for values of 64 bytes, and counts the answers.
  */
 import * as NodeNetwork from "effect-byte-streams/NodeNetwork"
 import * as Effect from "effect/Effect"
@@ -9,6 +8,7 @@ import * as Scope from "effect/Scope"
 import { Redis as IoRedis } from "ioredis"
 import { createClient } from "redis"
 import { Redis } from "../../examples/protocols/redis.ts"
+import { type Work, workWhenAsked } from "./support/worked.ts"
 
 const [way, path] = [process.argv[2]!, process.argv[3]!]
 
@@ -17,7 +17,7 @@ const length = 64
 const value = "x".repeat(64)
 
 /** What is connected once, and asks until a moment: how many answers came. */
-type Way = () => Promise<(until: number) => Promise<number>>
+type Way = () => Promise<Work>
 
 const isRight = (answer: unknown): void => {
   if (answer !== value) throw new Error(`${way}: answered ${String(answer)}`)
@@ -71,7 +71,7 @@ const ioredis = async (): Promise<IoRedis> => {
 const redis = () => createClient({ RESP: 3, socket: { path, tls: false } }).connect()
 
 const ways: Record<string, Way> = {
-  oursCallers: async () => {
+  exampleCallers: async () => {
     const { get } = await connected()
     return (until) => {
       let answers = 0
@@ -96,7 +96,7 @@ const ways: Record<string, Way> = {
     const client = await redis()
     return asking(() => client.get("key"))
   },
-  oursPipeline: async () => {
+  examplePipeline: async () => {
     const { pipeline } = await connected()
     return (until) =>
       Effect.runPromise(
@@ -129,14 +129,4 @@ const ways: Record<string, Way> = {
   }
 }
 
-const begun = ways[way]!()
-
-process.on("message", async (millis: number) => {
-  const ask = await begun
-  const from = process.cpuUsage()
-  const answers = await ask(performance.now() + millis)
-  const { system, user } = process.cpuUsage(from)
-  process.send!((user + system) / answers)
-})
-
-process.on("disconnect", () => process.exit())
+workWhenAsked(ways[way]!())

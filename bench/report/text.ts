@@ -67,6 +67,32 @@ export const details = (results: ReadonlyArray<Result>): string =>
     )
   )
 
+/** One row a program: what an operation costs its process, and how many there are in a second. */
+const protocols = (results: ReadonlyArray<Result>): string =>
+  table(
+    [
+      "case",
+      "program",
+      "µs of processor an operation",
+      "of the better one of the others",
+      "operations a second",
+      "target"
+    ],
+    results.flatMap((result) =>
+      result.entries.map((entry) => [
+        result.title,
+        entry.title,
+        number(entry.median),
+        ratio(entry.ratio),
+        entry.perSecond === undefined ? "" : number(entry.perSecond),
+        judge(result)
+          .filter(({ target }) => target.by?.includes(entry.id) === true)
+          .map(verdictText)
+          .join("; ")
+      ])
+    )
+  )
+
 const growth = ({ columns, rows, title, unit }: Growth): string =>
   [
     `### ${title}`,
@@ -80,11 +106,18 @@ const growth = ({ columns, rows, title, unit }: Growth): string =>
   ].join("\n\n")
 
 /** The results that compare the same contenders, in one table each. */
-const groups: ReadonlyArray<{ readonly title: string; readonly of: RegExp; readonly less?: string }> = [
+const groups: ReadonlyArray<{
+  readonly title: string
+  readonly of: RegExp
+  readonly less?: string
+  readonly show?: (results: ReadonlyArray<Result>) => string
+}> = [
   { title: "Throughput", of: /^(exchange|pipeline|bulk|connect)/ },
   { title: "Throughput over TLS", of: /^tls-/ },
   { title: "Memory and start-up", of: /^(memory|start-up)/, less: "Less is better here." },
-  { title: "In one process", of: /^in-process/ }
+  { title: "In one process", of: /^in-process/ },
+  { title: "Observed", of: /^observed-/ },
+  { title: "Protocols", of: /^protocols-/, less: "Less processor time is better.", show: protocols }
 ]
 
 const misses = (results: ReadonlyArray<Result>): string => {
@@ -95,14 +128,14 @@ const misses = (results: ReadonlyArray<Result>): string => {
 
 /** What a terminal shows at the end. */
 export const summary = (report: Report): string => {
-  const sections = groups.flatMap(({ less, of, title }) => {
+  const sections = groups.flatMap(({ less, of, show = ratios, title }) => {
     const results = report.results.filter(({ id }) => of.test(id))
     if (results.length === 0) return []
     const intro = less === undefined ? [] : [less]
     const held = results.some(isHeldBack)
       ? ["\\* The load generator was busy all the time, and the server was not."]
       : []
-    return [`## ${title}`, ...intro, ratios(results), ...held]
+    return [`## ${title}`, ...intro, show(results), ...held]
   })
   const growths = report.growths.length === 0 ? [] : ["## Growth", ...report.growths.map(growth)]
   return [...sections, ...growths, ...(report.results.length === 0 ? [] : [misses(report.results)])].join("\n\n")

@@ -7,20 +7,20 @@ import { promisify } from "node:util"
 import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { ReaderProcess } from "../support/processes.ts"
-import { entriesOf } from "../support/slices.ts"
+import { example, resultOf, type Worked } from "../support/protocols.ts"
 
-const http1 = { id: "http1", title: "examples/protocols/http1.ts" }
+const http1 = example("http1.ts")
 
-/** The ways of `readers/http.ts`, the one that is compared with first. */
+/** The ways of `readers/http.ts`. */
 const suites = [
   {
-    id: "http-app",
+    id: "protocols-http1-app",
     what: "app",
     title: "one application of HttpRouter, 32 connections",
     ways: [{ id: "NodeHttpServer", title: "NodeHttpServer" }, http1]
   },
   {
-    id: "http-hello",
+    id: "protocols-http1-hello",
     what: "hello",
     title: "hello over HTTP/1.1, 32 connections",
     ways: [{ id: "byHand", title: "node:http by hand" }, http1]
@@ -55,14 +55,14 @@ end
 
 type Server = ReaderProcess<"port" | "cpu", number>
 
-/** Requests that a server answers in a second of its processor time, while it is worked for some seconds. */
-const work = async (server: Server, seconds: number, args: ReadonlyArray<string>): Promise<number> => {
+/** What a server does while it is worked for some seconds. */
+const work = async (server: Server, seconds: number, args: ReadonlyArray<string>): Promise<Worked> => {
   const url = `http://127.0.0.1:${await server.ask("port")}/hello`
   const before = await server.ask("cpu")
   const { stdout } = await promisify(execFile)("wrk", ["-t1", "-c32", `-d${seconds}`, ...args, url])
   const micros = (await server.ask("cpu")) - before
   if (/Socket errors/.test(stdout)) throw new Error(`wrk: ${stdout}`)
-  return (Number(/(\d+) requests in/.exec(stdout)?.[1]) / micros) * 1e6
+  return { operations: Number(/(\d+) requests in/.exec(stdout)?.[1]), micros, seconds }
 }
 
 export const run = async (options: Options, onResult: (result: Result) => void): Promise<void> => {
@@ -79,7 +79,7 @@ export const run = async (options: Options, onResult: (result: Result) => void):
     for (const { id, title, ways, what } of chosen) {
       const args = what === "app" ? ["-s", path] : []
       const servers = ways.map((way): Server => new ReaderProcess("http", what, way.id))
-      const rounds = ways.map((): Array<number> => [])
+      const rounds = ways.map((): Array<Worked> => [])
       // wrk counts whole seconds
       const seconds = Math.max(1, Math.round(options.millis / 1000))
       try {
@@ -90,7 +90,7 @@ export const run = async (options: Options, onResult: (result: Result) => void):
       } finally {
         await Promise.all(servers.map((server) => server.stop()))
       }
-      onResult({ id, title, unit: "1/s of processor", better: "more", entries: entriesOf(ways, rounds) })
+      onResult(resultOf(id, title, ways, rounds))
     }
   } finally {
     rmSync(directory, { recursive: true, force: true })

@@ -9,17 +9,14 @@ import type { Result } from "../result.ts"
 import { makeCertificate } from "../support/certificate.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { onServerCore, ReaderProcess } from "../support/processes.ts"
-import { entriesOf, sliced } from "../support/slices.ts"
+import { example, resultOf, type Worked } from "../support/protocols.ts"
+import { sliced } from "../support/slices.ts"
 
-const id = "http2-get-x100"
+const id = "protocols-http2-get"
 
 export const names = [id]
 
-/** The one that is compared with first. */
-const clients = [
-  { id: "node", title: "node:http2" },
-  { id: "ours", title: "examples/protocols/http2.ts" }
-]
+const clients = [{ id: "node", title: "node:http2" }, example("http2.ts")]
 
 /** A port that is free now. */
 const freePort = async (): Promise<number> => {
@@ -72,20 +69,14 @@ export const run = async (options: Options, onResult: (result: Result) => void):
   }
   const server = await startServer()
   const readers = clients.map(
-    (client) => new ReaderProcess<number, number>("http2", client.id, server.port, server.cert)
+    (client) => new ReaderProcess<number, Worked>("http2", client.id, server.port, server.cert)
   )
-  let rounds: ReadonlyArray<ReadonlyArray<number>>
+  let rounds: ReadonlyArray<ReadonlyArray<Worked>>
   try {
     rounds = await sliced(readers, options)
   } finally {
     await Promise.all(readers.map((reader) => reader.stop()))
     server.stop()
   }
-  onResult({
-    id,
-    title: "GET of 1 KB from nghttpd over TLS, 100 callers, one connection",
-    unit: "µs of processor time",
-    better: "less",
-    entries: entriesOf(clients, rounds)
-  })
+  onResult(resultOf(id, "GET of 1 KB from nghttpd over TLS, 100 callers, one connection", clients, rounds))
 }

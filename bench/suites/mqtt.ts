@@ -5,17 +5,14 @@ import { connect, createServer } from "node:net"
 import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { ReaderProcess } from "../support/processes.ts"
-import { entriesOf, sliced } from "../support/slices.ts"
+import { example, resultOf, type Worked } from "../support/protocols.ts"
+import { sliced } from "../support/slices.ts"
 
-const suites = [0, 1].map((qos) => ({ id: `mqtt-publish-qos${qos}`, qos }))
+const suites = [0, 1].map((qos) => ({ id: `protocols-mqtt-qos${qos}`, qos }))
 
 export const names = suites.map(({ id }) => id)
 
-/** The one that is compared with first. */
-const clients = [
-  { id: "mqtt", title: "mqtt" },
-  { id: "ours", title: "examples/protocols/mqtt.ts" }
-]
+const clients = [{ id: "mqtt", title: "mqtt (npm)" }, example("mqtt.ts")]
 
 /** A port that is free now. */
 const freePort = async (): Promise<number> => {
@@ -55,20 +52,14 @@ export const run = async (options: Options, onResult: (result: Result) => void):
       continue
     }
     const broker = await startBroker()
-    const readers = clients.map((client) => new ReaderProcess<number, number>("mqtt", client.id + qos, broker.port))
-    let rounds: ReadonlyArray<ReadonlyArray<number>>
+    const readers = clients.map((client) => new ReaderProcess<number, Worked>("mqtt", client.id + qos, broker.port))
+    let rounds: ReadonlyArray<ReadonlyArray<Worked>>
     try {
       rounds = await sliced(readers, options)
     } finally {
       await Promise.all(readers.map((reader) => reader.stop()))
       broker.stop()
     }
-    onResult({
-      id,
-      title: `PUBLISH of 64 B with QoS ${qos} to mosquitto, 20 publishers`,
-      unit: "µs of processor time",
-      better: "less",
-      entries: entriesOf(clients, rounds)
-    })
+    onResult(resultOf(id, `PUBLISH of 64 B with QoS ${qos} to mosquitto, 20 publishers`, clients, rounds))
   }
 }

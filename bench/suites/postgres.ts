@@ -4,26 +4,15 @@ import { startPostgres } from "../../examples/gateway/postgres.ts"
 import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { ReaderProcess } from "../support/processes.ts"
-import { entriesOf, sliced } from "../support/slices.ts"
+import { example, resultOf, type Worked } from "../support/protocols.ts"
+import { sliced } from "../support/slices.ts"
 
-/** The ways of `readers/postgres.ts`, the one that is compared with first: the better of what people use. */
-const postgres = { id: "postgres", title: "postgres (npm)" }
-const pg = { id: "pg", title: "pg (npm)" }
-const example = { id: "example", title: "examples/protocols/postgres.ts" }
+/** The ways of `readers/postgres.ts`. */
+const ways = [{ id: "postgres", title: "postgres (npm)" }, { id: "pg", title: "pg (npm)" }, example("postgres.ts")]
 
 const suites = [
-  {
-    id: "postgres-calls-64",
-    what: "calls",
-    title: "select 1 by 64 callers, one connection",
-    ways: [postgres, pg, example]
-  },
-  {
-    id: "postgres-rows",
-    what: "rows",
-    title: "200,000 rows of PostgreSQL, one connection",
-    ways: [pg, postgres, example]
-  }
+  { id: "protocols-postgres-calls", what: "calls", title: "select 1 by 64 callers, one connection" },
+  { id: "protocols-postgres-rows", what: "rows", title: "200,000 rows of PostgreSQL, one connection" }
 ]
 
 export const names = suites.map(({ id }) => id)
@@ -38,15 +27,15 @@ export const run = async (options: Options, onResult: (result: Result) => void):
     return
   }
   try {
-    for (const { id, title, ways, what } of chosen) {
-      const readers = ways.map((way) => new ReaderProcess<number, number>("postgres", what, way.id, started.value))
-      let rounds: ReadonlyArray<ReadonlyArray<number>>
+    for (const { id, title, what } of chosen) {
+      const readers = ways.map((way) => new ReaderProcess<number, Worked>("postgres", what, way.id, started.value))
+      let rounds: ReadonlyArray<ReadonlyArray<Worked>>
       try {
         rounds = await sliced(readers, options)
       } finally {
         await Promise.all(readers.map((reader) => reader.stop()))
       }
-      onResult({ id, title, unit: "1/s of processor", better: "more", entries: entriesOf(ways, rounds) })
+      onResult(resultOf(id, title, ways, rounds))
     }
   } finally {
     await Effect.runPromise(Scope.close(scope, Exit.void))

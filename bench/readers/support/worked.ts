@@ -1,0 +1,16 @@
+/** A process that works for as many milliseconds as each message says, and answers how much it has done. */
+import type { Worked } from "../../support/protocols.ts"
+
+/** Works until a moment, and answers how many operations it has done. */
+export type Work = (until: number) => Promise<number>
+
+export const workWhenAsked = (begun: Promise<Work>): void => {
+  process.on("message", async (millis: number) => {
+    const work = await begun
+    const [since, before] = [performance.now(), process.cpuUsage()]
+    const operations = await work(since + millis)
+    const { system, user } = process.cpuUsage(before)
+    process.send!({ operations, micros: system + user, seconds: (performance.now() - since) / 1000 } satisfies Worked)
+  })
+  process.on("disconnect", () => process.exit())
+}
