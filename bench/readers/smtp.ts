@@ -1,7 +1,6 @@
 /**
- * Messages of 4 KB over SMTP, sent and received by examples/protocols and by what programs use: one way of it a process, which
- * answers each number of milliseconds with how many microseconds of processor time a message takes it. One that sends is
- * started with the port of a server. One that receives answers 0 with its own port.
+ * Messages of 4 KB over SMTP, sent and received by examples/protocols and by what programs use: one way of it a process. One
+ * that sends is started with the port of a server. One that receives answers the question for its own.
  */
 import * as NodeNetwork from "effect-byte-streams/NodeNetwork"
 import * as Effect from "effect/Effect"
@@ -10,8 +9,9 @@ import { createTransport } from "nodemailer"
 import type { AddressInfo } from "node:net"
 import { SMTPServer } from "smtp-server"
 import { connect, serve } from "../../examples/protocols/smtp.ts"
+import { type Work, workWhenAsked } from "./support/worked.ts"
 
-const [way, port] = [process.argv[2]!, Number(process.argv[3])]
+const [what, way, port] = [process.argv[2]!, process.argv[3]!, Number(process.argv[4])]
 const host = "127.0.0.1"
 
 /** As many connections as there are at once. */
@@ -26,12 +26,11 @@ const run = <A, E>(effect: Effect.Effect<A, E, Scope.Scope | Effect.Services<Ret
     Effect.runPromise
   )
 
-/** Sends on each connection, one message behind the other, until a moment: how many messages were taken. */
-type Send = (until: number) => Promise<number>
 /** How many messages have come so far. */
 type Received = { readonly port: number; readonly count: () => number }
 
-const senders: Record<string, () => Promise<Send>> = {
+/** Each sends on all connections, one message behind the other on each. */
+const senders: Record<string, () => Promise<Work>> = {
   example: async () => {
     const clients = await run(
       Effect.all(Array.from({ length: connections }, () => connect({ name: "bench.test", host, port })))
@@ -68,12 +67,12 @@ const senders: Record<string, () => Promise<Send>> = {
 }
 
 const receivers: Record<string, () => Promise<Received>> = {
-  exampleServer: async () => {
+  example: async () => {
     let count = 0
     const server = await run(serve({ name: "bench.test", host, port: 0 }, () => Effect.sync(() => void count++)))
     return { port: server.port, count: () => count }
   },
-  smtpServer: async () => {
+  "smtp-server": async () => {
     let count = 0
     const server = new SMTPServer({
       authOptional: true,
@@ -92,27 +91,20 @@ const receivers: Record<string, () => Promise<Received>> = {
   }
 }
 
-const sending = senders[way]?.()
-const receiving = receivers[way]?.()
-
-const work = async (millis: number): Promise<number> => {
-  if (sending !== undefined) return (await sending)(performance.now() + millis)
-  const { count } = await receiving!
-  const before = count()
-  await new Promise((resolve) => setTimeout(resolve, millis))
-  return count() - before
+const receive = async (received: Promise<Received>): Promise<Work> => {
+  const { count } = await received
+  return async (until) => {
+    const before = count()
+    await new Promise((resolve) => setTimeout(resolve, until - performance.now()))
+    return count() - before
+  }
 }
 
-process.on("message", async (millis: number) => {
-  if (millis === 0) {
-    process.send!((await receiving!).port)
-    return
-  }
-  await sending
-  const before = process.cpuUsage()
-  const messages = await work(millis)
-  const { system, user } = process.cpuUsage(before)
-  process.send!((system + user) / messages)
-})
-
-process.on("disconnect", () => process.exit())
+if (what === "send") workWhenAsked(senders[way]!())
+else {
+  const received = receivers[way]!()
+  workWhenAsked(
+    receive(received),
+    received.then(({ port }) => port)
+  )
+}

@@ -4,21 +4,14 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
 import { ReaderProcess } from "../support/processes.ts"
-import { entriesOf, sliced } from "../support/slices.ts"
+import { example, resultOf, type Worked } from "../support/protocols.ts"
+import { sliced } from "../support/slices.ts"
 
-/** The ways of `readers/smtp.ts`, the one that is compared with first. */
-const senders = [
-  { id: "nodemailer", title: "nodemailer" },
-  { id: "example", title: "examples/protocols/smtp.ts" }
-]
-const receivers = [
-  { id: "smtpServer", title: "smtp-server" },
-  { id: "exampleServer", title: "examples/protocols/smtp.ts" }
-]
+/** The ways of `readers/smtp.ts`. */
+const senders = [{ id: "nodemailer", title: "nodemailer" }, example("smtp.ts")]
+const receivers = [{ id: "smtp-server", title: "smtp-server" }, example("smtp.ts")]
 
-export const names = ["smtp-send", "smtp-receive"]
-
-const common = { unit: "µs of processor time", better: "less" } as const
+export const names = ["protocols-smtp-send", "protocols-smtp-receive"]
 
 /** Takes messages, and does nothing else. */
 const startSink = async () => {
@@ -84,7 +77,7 @@ const startSource = async (port: number) => {
   const sockets = Array.from({ length: 4 }, () => connect({ port, host: "127.0.0.1", noDelay: true }))
   for (const socket of sockets) void talk(socket)
   return {
-    run: async (work: Promise<number>) => {
+    run: async <A>(work: Promise<A>): Promise<A> => {
       goesOn = true
       for (const wake of idle.splice(0)) wake()
       const answer = await work
@@ -98,9 +91,9 @@ const startSource = async (port: number) => {
   }
 }
 
-const runSending = async (options: Options): Promise<ReadonlyArray<ReadonlyArray<number>>> => {
+const runSending = async (options: Options): Promise<ReadonlyArray<ReadonlyArray<Worked>>> => {
   const sink = await startSink()
-  const readers = senders.map(({ id }) => new ReaderProcess<number, number>("smtp", id, String(sink.port)))
+  const readers = senders.map(({ id }) => new ReaderProcess<number, Worked>("smtp", "send", id, String(sink.port)))
   try {
     return await sliced(readers, options)
   } finally {
@@ -109,9 +102,9 @@ const runSending = async (options: Options): Promise<ReadonlyArray<ReadonlyArray
   }
 }
 
-const runReceiving = async (options: Options): Promise<ReadonlyArray<ReadonlyArray<number>>> => {
-  const readers = receivers.map(({ id }) => new ReaderProcess<number, number>("smtp", id))
-  const sources = await Promise.all(readers.map(async (reader) => startSource(await reader.ask(0))))
+const runReceiving = async (options: Options): Promise<ReadonlyArray<ReadonlyArray<Worked>>> => {
+  const readers = receivers.map(({ id }) => new ReaderProcess<"port" | number, any>("smtp", "receive", id))
+  const sources = await Promise.all(readers.map(async (reader) => startSource(await reader.ask("port"))))
   try {
     const worked = readers.map((reader, i) => ({ ask: (millis: number) => sources[i]!.run(reader.ask(millis)) }))
     return await sliced(worked, options)
@@ -124,11 +117,9 @@ const runReceiving = async (options: Options): Promise<ReadonlyArray<ReadonlyArr
 export const run = async (options: Options, onResult: (result: Result) => void): Promise<void> => {
   const [send, receive] = [names[0]!, names[1]!]
   if (wanted(options, send)) {
-    const entries = entriesOf(senders, await runSending(options))
-    onResult({ id: send, title: "4 KB over SMTP, sent on 4 connections", ...common, entries })
+    onResult(resultOf(send, "4 KB over SMTP, sent on 4 connections", senders, await runSending(options)))
   }
   if (wanted(options, receive)) {
-    const entries = entriesOf(receivers, await runReceiving(options))
-    onResult({ id: receive, title: "4 KB over SMTP, received on 4 connections", ...common, entries })
+    onResult(resultOf(receive, "4 KB over SMTP, received on 4 connections", receivers, await runReceiving(options)))
   }
 }
