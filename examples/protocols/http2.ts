@@ -169,7 +169,7 @@ export const connect = Effect.fnUntraced(function* (to: Connection.OpenOptions) 
   // who is woken may do anything, so nobody is while a frame is handled
   const due: Array<Set<() => void>> = []
   const flush = () => {
-    for (let all = due.pop(); all !== undefined; all = due.pop()) for (const wake of Array.from(all)) wake()
+    for (let all = due.shift(); all !== undefined; all = due.shift()) for (const wake of Array.from(all)) wake()
   }
   const act = (what: () => void) => Effect.sync(() => (what(), flush()))
   const fail = (call: Call, error: Http2Error) => {
@@ -380,10 +380,9 @@ export const connect = Effect.fnUntraced(function* (to: Connection.OpenOptions) 
         spend()
         const flow = id === 0 ? whole : callOf(id)
         if (flow === undefined) return
-        const size = valueOf(Frame.uint32, payload) & maxWindow
-        flow.outflow += size
-        if (size === 0) throw fault("PROTOCOL_ERROR", "a window grows by nothing", id === 0)
-        if (flow.outflow > maxWindow) throw fault("FLOW_CONTROL_ERROR", "a window is too large", id === 0)
+        const more = valueOf(Frame.uint32, payload) & maxWindow
+        if (more === 0) throw fault("PROTOCOL_ERROR", "a window grows by nothing", id === 0)
+        if ((flow.outflow += more) > maxWindow) throw fault("FLOW_CONTROL_ERROR", "a window is too large", id === 0)
         return calls.forEach((call) => call.sent || due.push(call.waiting))
       }
       default:
@@ -418,7 +417,7 @@ export const connect = Effect.fnUntraced(function* (to: Connection.OpenOptions) 
     Effect.forever,
     Effect.catch(() => act(() => end(lost("the server is silent"))))
   )
-  /** Sends as there is room, unless the server has answered, and needs no more. */
+  /** Sends as there is room, each call in its turn, unless the server has answered, and needs no more. */
   const write = (call: Call, data: Uint8Array, flags = 0): Effect.Effect<void, Http2Error | StreamError.WriteError> => {
     const some = when(call, () => {
       if (call.sent) return data.length
@@ -426,6 +425,7 @@ export const connect = Effect.fnUntraced(function* (to: Connection.OpenOptions) 
       if (call.failure !== undefined || call.id === 0 || (size <= 0 && data.length > 0)) return false
       whole.outflow -= size
       call.outflow -= size
+      if (calls.delete(call.id)) calls.set(call.id, call)
       calm += 4
       send(DATA, flags, call.id, data.subarray(0, size))
       call.sent = flags === END_STREAM

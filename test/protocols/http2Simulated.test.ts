@@ -354,6 +354,228 @@ describe("limits", () => {
     })
   )
 
+  it.effect("what nobody reads any more is given back to the connection: unread bodies, late ones, and padding", () =>
+    Effect.gen(function* () {
+      const requests = 130
+      const { result } = yield* between(
+        ({ next, send }) =>
+          Effect.gen(function* () {
+            let room = 65_535
+            const put = (id: number) =>
+              Effect.gen(function* () {
+                for (let sent = 0; sent < 8; sent++) {
+                  room -= 16_384
+                  assert.isAtLeast(room, 0)
+                  yield* send(framed(DATA!, 0, id, new Uint8Array(16_384)))
+                }
+              })
+            for (let found = yield* next; found !== undefined; found = yield* next) {
+              const { payload, stream, type } = found
+              if (type === WINDOW_UPDATE && stream === 0) room += Buffer.from(payload).readUInt32BE()
+              if (type === HEADERS) {
+                yield* send(framed(HEADERS!, END_HEADERS!, stream, ok))
+                yield* put(stream)
+              }
+              // it was left: the rest was on its way
+              if (type === RST_STREAM) yield* put(stream)
+              if (type === PING) yield* send(framed(PING!, ACK!, 0, payload))
+            }
+          }),
+        (client) =>
+          Effect.gen(function* () {
+            for (const _ of range(requests)) {
+              yield* Effect.scoped(Effect.andThen(client.request({ path: "/" }), Effect.sleep(10)))
+            }
+            return requests
+          })
+      )
+      assert.strictEqual(result, requests)
+    })
+  )
+
+  it.effect("padding takes no room of its body: a server that pads is not held up", () =>
+    Effect.gen(function* () {
+      const { result } = yield* between(
+        ({ next, nextOf, send }) =>
+          Effect.gen(function* () {
+            yield* nextOf(HEADERS!)
+            yield* send(head)
+            let room = 262_144
+            for (let sent = 0; sent < 3000; sent++) {
+              while (room < 257) {
+                const { payload, stream, type } = (yield* next)!
+                if (type === WINDOW_UPDATE && stream === 1) room += Buffer.from(payload).readUInt32BE()
+              }
+              room -= 257
+              const data = Buffer.alloc(257)
+              data.set([255, 120])
+              yield* send(framed(DATA!, PADDED!, 1, data))
+            }
+            yield* send(framed(DATA!, END_STREAM!, 1))
+          }),
+        (client) =>
+          Effect.gen(function* () {
+            const { body } = yield* client.request({ path: "/" })
+            yield* Effect.sleep("10 seconds")
+            return Buffer.concat(yield* Stream.runCollect(body)).toString()
+          }).pipe(Effect.scoped)
+      )
+      assert.strictEqual(result, "x".repeat(3000))
+    })
+  )
+
+  it.effect("all uploads together keep to the window of the connection, and pay for what they are told of room", () =>
+    Effect.gen(function* () {
+      const { result, served } = yield* between(
+        ({ next, send }) =>
+          Effect.gen(function* () {
+            let most = 0
+            let got = 0
+            let ends = 0
+            const seen = new Map<number, number>()
+            const take = Effect.gen(function* () {
+              const found = (yield* next)!
+              if (found.type === DATA) {
+                got += found.payload.length
+                seen.set(found.stream, (seen.get(found.stream) ?? 0) + found.payload.length)
+                if ((found.flags & END_STREAM!) !== 0) {
+                  ends++
+                  yield* send(answer(found.stream, `${seen.get(found.stream)}`))
+                }
+              }
+              return found
+            })
+            while (got < 65_535) yield* take
+            // nothing more comes while there is no room
+            yield* send(framed(PING!, 0, 0, "12345678"))
+            while ((yield* take).type !== PING) most = got
+            const before = Math.max(got, most)
+            // 2,000 small pieces, of which each is told twice
+            for (let i = 0; i < 2000; i++) {
+              const now = got
+              yield* send(framed(WINDOW_UPDATE!, 0, 0, uint32(10)), framed(WINDOW_UPDATE!, 0, 1, uint32(1)))
+              while (got === now) yield* take
+            }
+            yield* send(framed(WINDOW_UPDATE!, 0, 0, uint32(1_000_000)))
+            // small pieces of room were for one upload after the other
+            const [one, other] = [seen.get(3)!, seen.get(5)!]
+            while (ends < 3) yield* take
+            assert.isAtMost(Math.abs(one - other), 16_384)
+            return before
+          }),
+        (client) =>
+          Effect.forEach(
+            range(3),
+            () => client.fetch({ method: "POST", path: "/", body: Stream.make(new Uint8Array(50_000)) }),
+            { concurrency: 3 }
+          ),
+        { 4: 1_000_000 }
+      )
+      assert.strictEqual(served, 65_535)
+      assert.deepStrictEqual(
+        result.map(({ body }) => Buffer.from(body).toString()),
+        ["50000", "50000", "50000"]
+      )
+    })
+  )
+
+  it.effect("a request whose answer came before its end has its place until that, and no longer", () =>
+    Effect.gen(function* () {
+      const { result, served } = yield* between(
+        ({ nextOf, send }) =>
+          Effect.gen(function* () {
+            yield* nextOf(HEADERS!)
+            yield* send(answer(1, "early"))
+            let got = 0
+            for (let found = yield* nextOf(DATA!); ; found = yield* nextOf(DATA!)) {
+              got += found.payload.length
+              if ((found.flags & END_STREAM!) !== 0) break
+            }
+            const { stream } = yield* nextOf(HEADERS!)
+            yield* send(answer(stream, "next"))
+            return [got, stream]
+          }),
+        (client) =>
+          Effect.gen(function* () {
+            const body = Stream.concat(
+              Stream.make(new Uint8Array(10)),
+              Stream.fromEffect(Effect.delay(Effect.succeed(new Uint8Array(5)), 100))
+            )
+            const first = yield* client.request({ method: "POST", path: "/", body })
+            const next = yield* client.fetch({ path: "/" })
+            return [first.status, Buffer.from(next.body).toString()]
+          }).pipe(Effect.scoped),
+        { 3: 1 }
+      )
+      assert.deepStrictEqual(
+        [result, served],
+        [
+          [200, "next"],
+          [15, 3]
+        ]
+      )
+    })
+  )
+
+  it.effect("nothing of a body is sent behind the reset of its request", () =>
+    Effect.gen(function* () {
+      const { served } = yield* between(
+        ({ next, nextOf, send }) =>
+          Effect.gen(function* () {
+            yield* nextOf(DATA!)
+            yield* send(framed(HEADERS!, END_HEADERS!, 1, literal(["a", "no status"])))
+            yield* nextOf(RST_STREAM!)
+            yield* send(framed(PING!, ACK!, 0, (yield* nextOf(PING!)).payload))
+            const types: Array<number> = []
+            for (let found = yield* next; found !== undefined; found = yield* next) types.push(found.type)
+            return types
+          }),
+        (client) =>
+          Effect.gen(function* () {
+            const body = Stream.tick(100).pipe(Stream.map(() => new Uint8Array(10)))
+            const exit = yield* Effect.exit(Effect.forkScoped(client.request({ method: "POST", path: "/", body })))
+            yield* Effect.sleep("2 seconds")
+            return exit
+          }).pipe(Effect.scoped)
+      )
+      assert.deepStrictEqual(served, [GOAWAY])
+    })
+  )
+
+  it.effect("an answer whose headers come in pieces ends where the first piece says so", () =>
+    Effect.gen(function* () {
+      const { result } = yield* between(
+        ({ nextOf, send }) =>
+          Effect.gen(function* () {
+            yield* nextOf(HEADERS!)
+            const pieces = [ok.subarray(0, 3), ok.subarray(3, 5), ok.subarray(5)]
+            yield* send(framed(HEADERS!, END_STREAM!, 1, pieces[0]!), framed(CONTINUATION!, 0, 1, pieces[1]!))
+            yield* send(framed(CONTINUATION!, END_HEADERS!, 1, pieces[2]!))
+          }),
+        (client) => Effect.timeout(client.fetch({ path: "/" }), "1 second")
+      )
+      assert.deepStrictEqual([result.status, result.body.length], [200, 0])
+    })
+  )
+
+  it.effect("of a connection that is lost, what waited for its turn was not sent, and may be sent elsewhere", () =>
+    Effect.gen(function* () {
+      const { result } = yield* between(
+        ({ nextOf }, connection) => Effect.andThen(nextOf(HEADERS!), connection.abort),
+        (client) => Effect.forEach(range(3), () => Effect.exit(client.fetch({ path: "/" })), { concurrency: 3 }),
+        { 3: 1 }
+      )
+      assert.deepStrictEqual(
+        result.map((exit) => [refusalOf(exit).code, refusalOf(exit).safeToRetry]),
+        [
+          ["LOST", false],
+          ["LOST", true],
+          ["LOST", true]
+        ]
+      )
+    })
+  )
+
   it.effect("a server that sends more than there is room for is left", () =>
     Effect.gen(function* () {
       const { result, served } = yield* between(
@@ -446,6 +668,8 @@ describe("limits", () => {
             yield* send(answer(3, "3"), answer(1, "1"))
             const types: Array<number> = []
             for (let found = yield* next; found !== undefined; found = yield* next) types.push(found.type)
+            // the client leaves when the last one is answered, and not with its scope
+            assert.isBelow(yield* Effect.clockWith((clock) => clock.currentTimeMillis), 5000)
             return types
           }),
         (client) =>
@@ -455,6 +679,7 @@ describe("limits", () => {
             yield* Effect.sleep(100)
             const late = refusalOf(yield* Effect.exit(ask))
             const exits = yield* Effect.forEach(asking, Fiber.join)
+            yield* Effect.sleep("1 minute")
             return [...exits, Exit.fail(late)].map((exit) =>
               Exit.isSuccess(exit) ? exit.value : refusalOf(exit).safeToRetry
             )
