@@ -320,6 +320,33 @@ describe("the client of HTTP/2, and the server of Node", () => {
       )
   )
 
+  it.live("a body that fails cancels its request at the server, and no other", () =>
+    live(
+      Effect.gen(function* () {
+        const codes: Array<number> = []
+        const to = yield* nodeServer((stream, headers) => {
+          stream.on("close", () => void (headers[":path"] === "/fails" && codes.push(stream.rstCode)))
+          if (headers[":path"] !== "/fails") stream.respond()
+          stream.pipe(stream)
+        })
+        const client = yield* connect(to)
+        const body = Stream.concat(Stream.make(new Uint8Array(10)), Stream.fail("no more"))
+        const error = yield* refusalOf(client.fetch({ method: "POST", path: "/fails", body }))
+        assert.deepInclude({ ...error }, { code: "CANCEL", by: "client", connection: false })
+        assert.include(error.message, "no more")
+        // a defect of it is no other thing
+        const dies = { method: "POST", path: "/fails", body: Stream.die("a defect") }
+        assert.include((yield* refusalOf(client.fetch(dies))).message, "a defect")
+        assert.strictEqual(
+          text((yield* client.fetch({ method: "POST", path: "/", body: Stream.make(Buffer.from("x")) })).body),
+          "x"
+        )
+        yield* eventually("the reset", () => codes.length > 1)
+        assert.deepStrictEqual(codes, [http2.constants.NGHTTP2_CANCEL, http2.constants.NGHTTP2_CANCEL])
+      })
+    )
+  )
+
   it.live("requests that cannot be are refused before anything is sent", () =>
     live(
       Effect.gen(function* () {

@@ -197,10 +197,12 @@ describe("over a network that breaks", () => {
           ),
         { numRuns: 150 }
       )
-      assert.isAbove(seen.answered, 300)
-      assert.isAbove(seen.failed, 100)
-      assert.isAbove(seen.safe, 30)
-      assert.isAbove(seen.left, 50)
+      if (process.env.PROPERTY_RUNS === undefined) {
+        assert.isAbove(seen.answered, 150)
+        assert.isAbove(seen.failed, 100)
+        assert.isAbove(seen.safe, 60)
+        assert.isAbove(seen.left, 200)
+      }
     })
   )
 
@@ -356,7 +358,7 @@ describe("limits", () => {
 
   it.effect("what nobody reads any more is given back to the connection: unread bodies, late ones, and padding", () =>
     Effect.gen(function* () {
-      const requests = 130
+      const requests = 210
       const { result } = yield* between(
         ({ next, send }) =>
           Effect.gen(function* () {
@@ -514,6 +516,57 @@ describe("limits", () => {
           [15, 3]
         ]
       )
+    })
+  )
+
+  it.effect(
+    "a connection that the server ends is left once the last upload is done, though its answer was there before",
+    () =>
+      Effect.gen(function* () {
+        const { served } = yield* between(
+          ({ next, nextOf, send }) =>
+            Effect.gen(function* () {
+              yield* nextOf(HEADERS!)
+              yield* send(framed(GOAWAY!, 0, 0, uint32(1, 0)), answer(1, "early"))
+              let last = yield* nextOf(DATA!)
+              for (let found: typeof last | undefined = last; found !== undefined; found = yield* next) last = found
+              return [last.flags, yield* Effect.clockWith((clock) => clock.currentTimeMillis)]
+            }),
+          (client) =>
+            Effect.gen(function* () {
+              const body = Stream.concat(
+                Stream.make(new Uint8Array(10)),
+                Stream.fromEffect(Effect.delay(Effect.succeed(new Uint8Array(5)), 100))
+              )
+              yield* client.request({ method: "POST", path: "/", body })
+              yield* Effect.sleep("1 minute")
+            }).pipe(Effect.scoped)
+        )
+        assert.deepStrictEqual(served, [END_STREAM, 100])
+      })
+  )
+
+  it.effect("a server that measures with a PING for each piece of a body is no flood", () =>
+    Effect.gen(function* () {
+      const { result } = yield* between(
+        ({ next, nextOf, send }) =>
+          Effect.gen(function* () {
+            yield* nextOf(HEADERS!)
+            yield* send(head)
+            let room = 262_144
+            for (let sent = 0; sent < 1500; sent++) {
+              while (room < 16_384) {
+                const { payload, stream, type } = (yield* next)!
+                if (type === WINDOW_UPDATE && stream === 1) room += Buffer.from(payload).readUInt32BE()
+              }
+              room -= 16_384
+              yield* send(framed(DATA!, 0, 1, new Uint8Array(16_384)), framed(PING!, 0, 0, "12345678"))
+            }
+            yield* send(framed(DATA!, END_STREAM!, 1))
+          }),
+        (client) => Effect.map(client.fetch({ path: "/" }), ({ body }) => body.length)
+      )
+      assert.strictEqual(result, 1500 * 16_384)
     })
   )
 
@@ -1048,7 +1101,7 @@ describe("bad input", () => {
           }),
         { numRuns: 300 }
       )
-      assert.isAbove(failed, 50)
+      if (process.env.PROPERTY_RUNS === undefined) assert.isAbove(failed, 50)
     })
   )
 })
