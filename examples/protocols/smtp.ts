@@ -60,7 +60,7 @@ export const connect = Effect.fnUntraced(function* ({ auth, name, startTls, ...t
     while (words.length > 0) yield* ask(Buffer.from(words.shift()!).toString("base64"), words.length > 0 ? 334 : 235)
   }
   const [reader, writer] = [connection.reader.within("10 minutes"), connection.writer]
-  const smtp = yield* Exchange.makePipelined(connection, { request: command, response: Reply, callTimeout: 2000 })
+  const smtp = yield* Exchange.makePipelined(connection, { request: command, response: Reply, stallTimeout: 2000 })
   yield* Effect.addFinalizer(() => Effect.ignore(smtp.call("QUIT\r")))
 
   /** Fails with `RequestLost` where the connection is lost: `sent` says whether the message may have been delivered. */

@@ -266,6 +266,22 @@ describe("the client, and the server", () => {
     )
   )
 
+  it.live("what was said before TLS is forgotten with it, and a second STARTTLS is refused", () =>
+    live(
+      Effect.gen(function* () {
+        const { port } = yield* server()
+        const plain = yield* openConnection({ host, port })
+        yield* talk(plain, "", "EHLO x", "MAIL FROM:<evil@x>", "RCPT TO:<b@x>", "STARTTLS")
+        const connection = yield* plain.startTls({ side: "client", ca: authority.cert })
+        const answers = yield* talk(connection, "DATA", "RCPT TO:<c@x>", "STARTTLS", "EHLO x")
+        assert.deepStrictEqual(
+          answers.map((answer) => answer.slice(0, 3)),
+          ["503", "503", "503", "250"]
+        )
+      })
+    )
+  )
+
   it.live("plain bytes behind the answer to STARTTLS are refused by the client", () =>
     live(
       Effect.gen(function* () {

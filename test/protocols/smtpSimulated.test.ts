@@ -3,9 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { openConnection, startServer, StreamError } from "effect-byte-streams"
 import * as Faults from "effect-byte-streams/testing/Faults"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { Effect, Exit, Fiber, Schedule, Stream } from "effect"
+import { Clock, Effect, Exit, Fiber, Option, Schedule, Stream } from "effect"
 import * as fc from "fast-check"
-import { connect } from "../../examples/protocols/smtp.ts"
+import { connect, serve } from "../../examples/protocols/smtp.ts"
 import { chunkings } from "../support/chunkings.ts"
 import { start } from "../support/fibers.ts"
 import { keeping, rest, talk } from "../support/mail.ts"
@@ -148,6 +148,22 @@ describe("the client and the server, over a network that breaks", () => {
           yield* talk(connection, ...lines)
           assert.match(yield* rest(connection.reader), /^421 4\.4\.2/)
         }
+      })
+    )
+  )
+
+  it.live("a server that takes minutes for each message is waited for, by those whose turn has not come as well", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        yield* serve({ ...address, name: "slow.test" }, () => Effect.sleep("4 minutes"))
+        const client = yield* connect(options)
+        const send = client.send(envelope, "x")
+        const answers = yield* Effect.all([send, send, send], { concurrency: "unbounded" })
+        assert.deepStrictEqual(
+          answers.map(({ message }) => message),
+          ["it is here", "it is here", "it is here"]
+        )
+        assert.strictEqual(yield* Clock.currentTimeMillis, 12 * 60_000)
       })
     )
   )
@@ -368,6 +384,48 @@ describe("what a client may say", () => {
 })
 
 describe("what a server may say", () => {
+  /** A server that says what it is given, each behind a line; gives the lines. */
+  const script = Effect.fnUntraced(function* (...answers: ReadonlyArray<string>) {
+    const heard: Array<string> = []
+    yield* startServer({ port: address.port }, ({ reader, writer }) =>
+      Effect.gen(function* () {
+        for (const answer of answers) {
+          if (answer !== "") yield* writer.write(answer)
+          heard.push(Option.getOrElse(yield* reader.readLineText, () => "the end"))
+        }
+      })
+    )
+    return heard
+  })
+
+  it.live("one that wants a message although it refused all recipients gets none, and both sides stay in step", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        const refusing = ["250 ok\r\n", "550 no\r\n", "354 go\r\n", "554 nobody\r\n"]
+        const taking = ["250 ok\r\n", "250 ok\r\n", "354 go\r\n", "", "250 taken\r\n"]
+        const heard = yield* script("220 x\r\n", "250-x\r\n250 PIPELINING\r\n", ...refusing, ...taking)
+        const client = yield* connect(options)
+        const error = yield* Effect.flip(client.send(envelope, "never"))
+        assert.deepStrictEqual([error._tag, error.message], ["SmtpError", "no"])
+        const { message } = yield* client.send(envelope, "x")
+        assert.strictEqual(message, "taken")
+        const commands = ["MAIL FROM:<a@x>", "RCPT TO:<b@x>", "DATA"]
+        assert.deepStrictEqual(heard.slice(1), [...commands, ".", ...commands, "x", "."])
+      })
+    )
+  )
+
+  it.live("the client says QUIT when its scope closes, and does not wait for long for the answer", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        const heard = yield* script("220 x\r\n", "250 x\r\n", "")
+        yield* Effect.scoped(connect(options))
+        assert.deepStrictEqual(heard, ["EHLO client.test", "QUIT"])
+        assert.isAtMost(yield* Clock.currentTimeMillis, 3000)
+      })
+    )
+  )
+
   const against = (...answers: ReadonlyArray<string>) =>
     TestNetwork.simulate(
       Effect.gen(function* () {
