@@ -24,6 +24,16 @@ const commands: ReadonlyArray<{
       "HTTP/1.1 400 Bad Request"
     ]
   },
+  {
+    name: "http2",
+    needs: ["nghttpd", "openssl"],
+    prints: [
+      /^1000 answers on one connection, 100 at once: \d+ ms$/,
+      "echoed: there and back again and behind it: { after: 'all' }",
+      "of ten million bytes the first 16384 were enough",
+      "the server has heard of that"
+    ]
+  },
   { name: "jsonrpc", needs: [], prints: [/^it complains:/, /^about `hello`:/, "it has ended"] },
   {
     name: "mqtt",
@@ -56,6 +66,15 @@ const commands: ReadonlyArray<{
       "sent: it is here; refused: nobody@server.test, 550",
       "eight megabytes: it is here",
       "a dot between bare line feeds: 521 5.5.2 too long, no text, or a CR or an LF outside of CRLF"
+    ]
+  },
+  {
+    name: "smtp",
+    needs: ["swaks"],
+    prints: [
+      /^swaks said: .*250 2\.0\.0/,
+      "received from ann@client.test for bob@server.test: 8000000 bytes",
+      /^a dot between bare line feeds: 521 /
     ]
   }
 ]
