@@ -67,15 +67,6 @@ const commands: ReadonlyArray<{
       "eight megabytes: it is here",
       "a dot between bare line feeds: 521 5.5.2 too long, no text, or a CR or an LF outside of CRLF"
     ]
-  },
-  {
-    name: "smtp",
-    needs: ["swaks"],
-    prints: [
-      /^swaks said: .*250 2\.0\.0/,
-      "received from ann@client.test for bob@server.test: 8000000 bytes",
-      /^a dot between bare line feeds: 521 /
-    ]
   }
 ]
 
