@@ -71,6 +71,21 @@ describe("the client of Redis, and redis-server", needs("redis-server"), () => {
     )
   )
 
+  it.live("words of all lengths, in ASCII and not, are told with as many bytes as they have", () =>
+    live(
+      Effect.gen(function* () {
+        const redis = yield* client
+        const words = [0, 1, 30, 31, 32, 33, 98, 99, 100, 101, 5000].flatMap((length) =>
+          ["", "é", "\u{1f600}"].flatMap((other) => [other + "x".repeat(length), "x".repeat(length) + other])
+        )
+        assert.deepStrictEqual(yield* redis.pipeline(words.map((word) => ["ECHO", word])), words)
+        const many = Array.from({ length: 150 }, (_, i) => i % 7)
+        assert.strictEqual(yield* redis.call("RPUSH", "many", ...many), many.length)
+        assert.deepStrictEqual(yield* redis.call("LRANGE", "many", 0, -1), many.map(String))
+      })
+    )
+  )
+
   it.live("an answer is of the type that a schema describes, or fails with what is wrong with it", () =>
     live(
       Effect.gen(function* () {

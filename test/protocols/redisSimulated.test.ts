@@ -257,6 +257,33 @@ describe("what a server may say", () => {
     )
   )
 
+  it.effect("bytes are text where they are valid UTF-8, to the byte, and bytes elsewhere", () => {
+    const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+    const textOrBytes = (bytes: Uint8Array<ArrayBuffer>) => {
+      try {
+        return strict.decode(bytes)
+      } catch {
+        return bytes
+      }
+    }
+    const pieces = fc.oneof(
+      fc.constantFrom("\ufeff", "\ufffd", "a", "\r\n", "é", "\u{1f600}").map((text) => new TextEncoder().encode(text)),
+      fc.uint8Array({ maxLength: 3 }),
+      fc.constant(new Uint8Array(100).fill(120))
+    )
+    return forAll(
+      fc.array(pieces, { maxLength: 6 }).map((parts) => new Uint8Array(Buffer.concat(parts))),
+      (bytes) =>
+        Effect.sync(() => {
+          const answer = Buffer.concat([Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n")])
+          const found = Frame.makeDecoder(reply).push(answer)
+          const values = found.map((value) => (value instanceof Uint8Array ? new Uint8Array(value) : value))
+          assert.deepStrictEqual(values, [textOrBytes(bytes)])
+        }),
+      { numRuns: 1000 }
+    )
+  })
+
   it.live("what is no RESP3, too deep, too many or too long closes the connection, with a typed error", () =>
     Effect.gen(function* () {
       const nonsense: ReadonlyArray<readonly [string, string]> = [
