@@ -63,6 +63,13 @@ describe("section 8: write, drain, watermarks", () => {
           assert.include((defect as TypeError).message, wrong === null ? "null" : typeof wrong)
         }
       }
+      const holed = ["before"]
+      holed[2] = "after"
+      for (const chunks of [holed, new Set<string>(holed)]) {
+        assert.instanceOf(yield* defectOf(writer.writeAll(chunks)), TypeError)
+        assert.instanceOf(yield* defectOf(Effect.as(writer.writeAll(chunks), 0)), TypeError)
+        assert.instanceOf(yield* defectOf(Effect.sync(() => writer.writeAllUnsafe(chunks))), TypeError)
+      }
       yield* writer.flush
       assert.strictEqual(transport.sentText, "", "nothing of a wrong call is written")
       yield* writer.write(Buffer.from("a buffer "))

@@ -196,9 +196,20 @@ export const checkedChunks = (
   operation: string,
   chunks: Iterable<Uint8Array | string>
 ): ReadonlyArray<Uint8Array | string> =>
-  Array.from(Argument.iterable(operation, chunks), (chunk) =>
-    typeof chunk === "string" ? chunk : Argument.bytes(operation, chunk)
-  )
+  areChunks(chunks)
+    ? chunks
+    : Array.from(Argument.iterable(operation, chunks), (chunk) =>
+        typeof chunk === "string" ? chunk : Argument.bytes(operation, chunk)
+      )
+
+/** Whether it is an array in which nothing has to be converted, and nothing is missing. */
+const areChunks = (chunks: Iterable<unknown>): chunks is ReadonlyArray<Uint8Array | string> => {
+  if (!Array.isArray(chunks)) return false
+  for (let i = 0; i < chunks.length; i++) {
+    if (typeof chunks[i] !== "string" && !(chunks[i] instanceof Uint8Array)) return false
+  }
+  return true
+}
 
 /** `writeFrame` and `writeFrames` */
 export class WriteFrames<A> extends Accepting<EncodeFailed> {
