@@ -38,7 +38,6 @@ const halfClosedTime = "1 second" // for a client that has ended its output, and
 /** What is not served: the status that says so is the last word on its connection. */
 export class Refused extends Schema.TaggedError<Refused>()("Refused", { status: Schema.Int, message: Schema.String }) {}
 const refused = (status: number, message: string) => new Refused({ status, message })
-
 const requestLine = /^([!#$%&'*+\-.^_`|~0-9A-Z]+) ([!"$-~]+) HTTP\/(\d\.\d)\r\n/ // no small letters: "get" is none
 const nameText = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const controlCharacter = /[^\t -~\x80-\uffff]/ // a bare CR or LF is one
@@ -59,8 +58,7 @@ export const decodeHead = (text: string) => {
   const expect = headers.expect?.toLowerCase()
   if (expect !== undefined && expect !== "100-continue") throw refused(417, "Expect")
   const keepAlive = !old && !hasToken(connection, "close")
-  // the client waits for "100 Continue" before it sends the body
-  const expects = expect !== undefined && !old && length !== 0
+  const expects = expect !== undefined && !old && length !== 0 // 100 Continue, before it sends the body
   const upgrade = !old && hasToken(connection, "upgrade") ? headers.upgrade : undefined
   return { method, url, old, headers: headers as Headers.Headers, length, keepAlive, expects, upgrade }
 }
@@ -106,7 +104,7 @@ const bodyLength = (old: boolean, fields: Fields): number | "chunked" => {
     const known = !/,[ \t]*chunked$/i.test(coding) || /chunked.*chunked/i.test(coding)
     throw refused(known ? 400 : 501, "Transfer-Encoding")
   }
-  if (!/^\d{1,15}$/.test(length ?? "0")) throw refused(400, "Content-Length")
+  if (length !== undefined && !/^\d{1,15}$/.test(length)) throw refused(400, "Content-Length")
   return Number(length ?? 0)
 }
 
@@ -160,17 +158,17 @@ const readPiece = Effect.fnUntraced(function* (self: State): Effect.fn.Return<Ui
   self.over = self.left === 0 && self.head.length !== "chunked"
   return bytes
 })
-
 const decoded = <A>(decode: () => A) => Effect.try({ try: decode, catch: (fault) => fault as Refused })
 const readWhole = Effect.fnUntraced(function* (self: State): Effect.fn.Return<ArrayBuffer, BodyError> {
   const max = Number((yield* HttpIncomingMessage.MaxBodySize) ?? Infinity) // an application may set it
   const pieces: Array<Uint8Array> = []
-  for (let size = 0, bytes = yield* readPiece(self); bytes !== undefined; bytes = yield* readPiece(self)) {
+  for (let size = 0; !self.over;) {
+    const bytes = (yield* readPiece(self)) ?? new Uint8Array()
     size += bytes.length
     if (size > max) return yield* refused(413, "a long body")
     pieces.push(bytes)
   }
-  return new Uint8Array(Buffer.concat(pieces)).buffer
+  return new Uint8Array(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)).buffer
 })
 
 /** Throws away what nobody has read. Answers whether the connection can go on. */
@@ -204,7 +202,7 @@ const begin = (link: Link, head: Head) => ({
 })
 type State = ReturnType<typeof begin>
 const multipart = Effect.fail(Multipart.MultipartError.fromReason("InternalError", "no multipart bodies here"))
-const multipartStream = Stream.fromEffect(multipart)
+const [multipartStream, utf8] = [Stream.fromEffect(multipart), new TextDecoder()]
 class Request extends Inspectable.Class implements Asked {
   readonly [HttpServerRequest.TypeId] = HttpServerRequest.TypeId as typeof HttpServerRequest.TypeId
   readonly [HttpIncomingMessage.TypeId] = HttpIncomingMessage.TypeId as typeof HttpIncomingMessage.TypeId
@@ -237,20 +235,21 @@ class Request extends Inspectable.Class implements Asked {
     return Cookies.parseHeader(this.headers.cookie ?? "")
   }
   get stream() {
-    const next = (source: State) =>
-      Effect.map(readPiece(source), (bytes) => (bytes === undefined ? undefined : ([bytes, source] as const)))
+    const next = (source: State) => Effect.map(readPiece(source), (bytes) => bytes && ([bytes, source] as const))
     return Stream.mapError(Stream.unfold(this.source, next), (cause) => this.failed(cause))
   }
   get arrayBuffer() {
-    this.source.whole ??= Effect.runSync(Effect.cached(readWhole(this.source)))
-    return Effect.mapError(this.source.whole, (cause) => this.failed(cause))
+    const { source } = this
+    const whole =
+      source.whole ?? Effect.flatMap(Effect.cached(readWhole(source)), (cached) => (source.whole ??= cached))
+    return Effect.mapError(whole, (cause) => this.failed(cause))
   }
   get text() {
-    return Effect.map(this.arrayBuffer, (bytes) => new TextDecoder().decode(bytes))
+    return Effect.map(this.arrayBuffer, (bytes) => utf8.decode(bytes))
   }
   get json() {
-    const parse = (text: string) => Effect.try(() => (text === "" ? null : JSON.parse(text)))
-    return Effect.flatMap(this.text, (text) => Effect.mapError(parse(text), (cause) => this.failed(cause.cause)))
+    const parse = (text: string) => (text === "" ? null : JSON.parse(text))
+    return Effect.flatMap(this.text, (text) => Effect.try({ try: () => parse(text), catch: (e) => this.failed(e) }))
   }
   get urlParamsBody() {
     return Effect.map(this.text, (text) => UrlParams.fromInput(new URLSearchParams(text.replace(/^\?/, "%3F"))))
@@ -299,9 +298,7 @@ const fieldLine = (name: string, value: string): string => {
   if (/[^\t -~]/.test(value)) throw new TypeError(`not the value of a field: ${JSON.stringify(value)}`)
   return `${fieldName(name)}: ${value}\r\n`
 }
-
-// the connection decides them, and not the application
-const ownFields = new Set(["connection", "keep-alive", "transfer-encoding", "content-length"])
+const ownFields = new Set(["connection", "keep-alive", "transfer-encoding", "content-length"]) // the connection's
 const encodeFields = ({ cookies, headers, status }: Response): string => {
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`
   for (const name in headers) if (!ownFields.has(name)) text += fieldLine(name, headers[name]!)
@@ -325,7 +322,6 @@ const encodeHead = (self: State, response: Response, body: Body | undefined, len
   if (leaves || self.expects || link.isClosing() || hasToken(headers.connection ?? "", "close")) self.keepAlive = false
   return `${text}${self.keepAlive ? "" : "connection: close\r\n"}\r\n`
 }
-
 const announced = ({ headers: { "content-length": length } }: Response): number | undefined =>
   length === undefined ? undefined : Number(length)
 let date = { second: -1, line: "" }
@@ -340,8 +336,7 @@ const respond = (request: Asked, response: Response): Effect.Effect<unknown, Bod
   const { writer } = self.link.connection
   if (self.answered) return Effect.succeed(self.released)
   const { body } = response
-  // what Node's platform makes of a file is one of Node's
-  const raw = (): Body => Stream.fromAsyncIterable((body as any).body, (error) => error)
+  const raw = (): Body => Stream.fromAsyncIterable((body as any).body, (error) => error) // a file is one of Node's
   const stream = body._tag === "Stream" ? body.stream : body._tag === "Raw" ? raw() : undefined
   const length = stream !== undefined ? announced(response) : body._tag === "Uint8Array" ? body.contentLength : 0
   const head = Result.try(() => encodeHead(self, response, stream, length))
@@ -351,9 +346,16 @@ const respond = (request: Asked, response: Response): Effect.Effect<unknown, Bod
   }
   self.answered = true
   const bare = HttpServerResponse.omitsBody(response, self.head.method === "HEAD")
-  if (stream && !bare) return Effect.andThen(writer.write(head.success), sendStream(self, body, stream, length))
-  if (body._tag !== "Uint8Array" || bare) return writer.write(head.success)
-  return body.text === undefined ? writer.writeAll([head.success, body.body]) : writer.write(head.success + body.text)
+  if (stream && !bare) return Effect.andThen(send(writer, head.success), sendStream(self, body, stream, length))
+  if (body._tag !== "Uint8Array" || bare) return send(writer, head.success)
+  return body.text === undefined ? writer.writeAll([head.success, body.body]) : send(writer, head.success + body.text)
+}
+
+/** With room for it this is done once it returns, with an `Exit`, which costs Effect the least. */
+const send = (writer: Connection.Connection["writer"], text: string) => {
+  const sent = Result.try(() => writer.writeUnsafe(text))
+  if (Result.isFailure(sent)) return writer.write(text) // it fails likewise
+  return sent.success ? Effect.void : writer.drain
 }
 
 /** An answer that breaks off must not look complete: the connection is reset. */
@@ -384,28 +386,28 @@ const sendStream = (self: State, body: object, stream: Body, length: number | un
 
 // Buffer's own, without a Buffer
 const { latin1Slice } = Buffer.prototype as unknown as { readonly latin1Slice: (this: Uint8Array) => string }
-
-type Answer = (request: Asked) => Effect.Effect<void>
-const serveConnection = Effect.fnUntraced(function* (link: Link, answer: Answer) {
+const serveConnection = Effect.fnUntraced(function* (link: Link, handled: Effect.Effect<void, never, Asked>) {
   const { closed, reader } = link.connection
   const next = reader.within(headTime).readUntilOption("\r\n\r\n", { limit: maxHeadBytes })
   let request: State | undefined
   const fiber = Fiber.getCurrent()!
+  const { context } = fiber
   // a client that is gone needs no answer; where one has begun, writing it fails
-  const interruptWhenGone = Effect.gen(function* () {
+  yield* Effect.gen(function* () {
     const lost = (yield* closed)._tag !== "PeerEof"
     if (!lost) yield* Effect.sleep(halfClosedTime)
     if (request === undefined || (request.answered && !lost)) return
     fiber.interruptUnsafe(undefined, HttpServerError.ClientAbort.annotation)
-  })
-  yield* Effect.forkChild(interruptWhenGone)
+  }).pipe(Effect.forkChild)
   for (let bytes = yield* next; bytes._tag === "Some"; bytes = yield* next) {
     const text = latin1Slice.call(bytes.value)
     // an empty line in front of a request is skipped (RFC 9112, 2.2)
     const head = yield* decoded(() => decodeHead(text.startsWith("\r\n") ? text.slice(2) : text))
     if (head.length !== "chunked" && head.length > link.maxBodyBytes) return yield* refused(413, "a long body")
     request = begin(link, head)
-    yield* answer(new Request(request))
+    fiber.setContext(Context.add(context, HttpServerRequest.HttpServerRequest, new Request(request)))
+    yield* handled
+    fiber.setContext(context)
     if (!request.keepAlive || request.released !== undefined) return
     if (!request.over && !(yield* Effect.orElseSucceed(discard(request), () => false))) return
     request = undefined
@@ -415,7 +417,7 @@ const serveConnection = Effect.fnUntraced(function* (link: Link, answer: Answer)
 /** The server: it listens from now on, and answers once it is told with what. */
 export const make = Effect.fnUntraced(function* (options: Options) {
   const ready = Latch.makeUnsafe()
-  let answer: Answer
+  let answer: (link: Link) => Effect.Effect<void, Effect.Error<ReturnType<typeof serveConnection>>>
   let closing = false
   const serve = Effect.fnUntraced(function* (connection: Connection.Connection) {
     yield* ready.await
@@ -423,7 +425,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     const say = (status: number) =>
       connection.writer.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n\r\n`)
     const tooLong = Effect.map(connection.reader.peek(maxHeadBytes), (start) => (start.includes(10) ? 431 : 414))
-    yield* Effect.catchTags(serveConnection(link, answer), {
+    yield* Effect.catchTags(answer(link), {
       Refused: ({ status }) => say(status),
       IncompleteRead: () => say(400),
       StreamTimeout: () => Effect.flatMap(connection.reader.buffered, (size) => (size > 0 ? say(408) : Effect.void)),
@@ -437,8 +439,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       const context = yield* Effect.context<any>()
       // it fails as the application does, also where that was answered
       const handled = Effect.catchCause(HttpEffect.toHandled(app, respond, middleware), Effect.logDebug)
-      const tag = HttpServerRequest.HttpServerRequest
-      answer = (request) => Effect.updateContext(handled, () => Context.add(context, tag, request))
+      answer = (link) => Effect.setContext(serveConnection(link, handled), context)
       ready.openUnsafe()
       yield* Effect.addFinalizer(() => Effect.suspend(() => ((closing = true), server.shutdown())))
     })

@@ -243,6 +243,26 @@ describe("The body of a request", () => {
     })
   )
 
+  it.effect("is read once, however many ask for it, and also where they do so at the same time", () =>
+    Effect.gen(function* () {
+      const app = Effect.gen(function* () {
+        const { text } = yield* HttpServerRequest.HttpServerRequest
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const together = yield* Effect.all([text, text, request.text, request.json], { concurrency: "unbounded" })
+        return yield* HttpServerResponse.json([...together, yield* text, yield* request.json])
+      })
+      const pieces = [`${post}Content-Length: 6\r\n\r\n`, "123", `456${last.replace("\r\n\r\n", "")}`]
+      const { text } = yield* talk([...pieces, "\r\nContent-Length: 1\r\n\r\n7"], { app })
+      assert.deepStrictEqual(
+        parseAnswers(text).map(({ body }) => JSON.parse(body)),
+        [
+          ["123456", "123456", "123456", 123456, "123456", 123456],
+          ["7", "7", "7", 7, "7", 7]
+        ]
+      )
+    })
+  )
+
   it.effect("can be followed by trailers, which the application finds apart from the fields of the head", () =>
     Effect.gen(function* () {
       const app = Effect.gen(function* () {
@@ -398,6 +418,22 @@ describe("A client", () => {
         assert.isFalse(text.startsWith("HTTP/1.1 2"))
         assert.isTrue((yield* millis) <= 60_000)
       })
+    )
+  )
+
+  it.effect("that does not take its answers has no more made for it", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        let made = 0
+        yield* serving(Effect.sync(() => HttpServerResponse.text("x".repeat(1000), { status: 200 + (++made % 2) })))
+        const client = yield* dial
+        yield* client.writer.write(`${get}\r\n`.repeat(1000))
+        yield* Effect.sleep("1 second")
+        // of 1 MB: what the server's writer may keep, what the network holds, and what the client's reader takes ahead
+        assert.isAtLeast(made, 10)
+        assert.isAtMost(made, 250)
+      }),
+      { fromServer: { capacity: 10_000 } }
     )
   )
 
