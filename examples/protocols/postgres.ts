@@ -6,7 +6,6 @@ import { type Connection, Exchange, Frame, Network, openConnection, type Tls } f
 import { Effect, Fiber, Redacted, Schedule, Schema, Stream } from "effect"
 import { createHash, createHmac, pbkdf2, randomBytes } from "node:crypto"
 import { promisify } from "node:util"
-
 const maybe = Schema.UndefinedOr(Schema.String)
 const told = { code: Schema.String, severity: Schema.String, message: Schema.String, detail: maybe, constraint: maybe }
 /** What the server refuses. The SQLSTATE says why: `23505` is a unique violation, `57014` a query that was cancelled. */
@@ -19,11 +18,9 @@ const errorOf = (fields: ReadonlyArray<readonly [letter: string, text: string]>)
 /** Why this client does not log in, or does not believe that the server is the right one. */
 export class LoginFailed extends Schema.TaggedError<LoginFailed>()("LoginFailed", { message: Schema.String }) {}
 const noLogin = (why: string) => Effect.fail(new LoginFailed({ message: `cannot log in: ${why}` }))
-
-// What the server says: a letter, a length that counts itself, a body. -----------------------------------------------
 const maxMessage = 16 * 1024 * 1024
 const text = Frame.cstring({ maxBytes: maxMessage })
-const [zero, empty] = [Frame.literal("\0"), Frame.succeed<void>(undefined)]
+const [zero, allText, empty] = [Frame.literal("\0"), Frame.literal("\0\0"), Frame.succeed<void>(undefined)]
 const body = <A>(frame: Frame.Frame<A>) =>
   Frame.lengthPrefixed(Frame.uint32, { covers: "all", maxBytes: maxMessage }, frame)
 const is = <const Tag extends string, A>(_tag: Tag, frame: Frame.Frame<A>) =>
@@ -66,12 +63,12 @@ const fields = Frame.repeatUntil(Frame.tuple(letter, text), zero, { maxItems: 64
 const error = Frame.transform(fields, { decode: errorOf, encode: unsaid })
 const always = { E: is("Failed", error), N: aside, S: aside, Z: is("Ready", Frame.uint8) }
 const loginCases = { ...always, R: is("Login", Frame.tuple(Frame.uint32, Frame.rest)), K: is("Key", Frame.rest) }
-const steps = { ...always, 1: step, 2: step, n: step, I: step, H: aside, c: step, C: is("Done", text) }
-/** Its name, and what is of no use here: table, number, type, size, modifier, format. */
+const steps = { ...always, 1: step, 2: step, 3: step, I: step, H: aside, c: step, C: is("Done", text) }
 const column = Frame.tuple(text, Frame.uint32, Frame.uint16, Frame.uint32, Frame.uint16, Frame.uint32, Frame.uint16)
 const cases = {
   ...steps,
   T: is("Columns", Frame.array(column, { prefix: Frame.uint16, maxItems: 2000 })),
+  n: body(Frame.succeed({ _tag: "Columns", value: [] } as const)),
   D: Frame.make({ decoder: rowsDecoder, encoder: Frame.encoder({ encode: unsaid }) }),
   d: is("Piece", Frame.rest),
   A: is("Notification", Frame.struct({ process: Frame.uint32, channel: text, payload: text }))
@@ -82,48 +79,41 @@ const answer = Frame.union(letter, cases, { tagOf: unsaid })
 const copyAnswer = Frame.union(letter, { ...cases, G: aside }, { tagOf: unsaid })
 type Answer = Frame.Value<typeof copyAnswer>
 const notified = ({ _tag, value }: Answer) => (_tag === "Notification" ? [value] : [])
-
-// What the client says. ----------------------------------------------------------------------------------------------
 /** Sent as text. The server reads it as the type that the statement has in its place. */
 export type Parameters = ReadonlyArray<string | number | bigint | boolean | null>
-const encodeParameter = (sink: Frame.Sink, value: Parameters[number]): void => {
-  const size = value === null ? -1 : Buffer.byteLength(String(value))
-  const at = sink.reserve(4)
-  new DataView(sink.bytes.buffer, sink.bytes.byteOffset).setInt32(at, size)
-  if (value !== null) sink.text(String(value))
+const bytesOf = (value: Parameters[number]) => {
+  const bytes = Buffer.from(`\0\0\0\0${value ?? ""}`)
+  bytes.writeInt32BE(value === null ? -1 : bytes.length - 4)
+  return bytes
 }
-const parameter = Frame.make<Parameters[number]>({
-  decoder: Frame.decoder<never>({ maxBytes: 0, decode: unsaid }),
-  encoder: Frame.encoder({ encode: encodeParameter })
-})
+const parameter = Frame.transform(Frame.rest, { decode: unsaid, encode: bytesOf })
 const parameters = Frame.array(parameter, { prefix: Frame.uint16, maxItems: 65_535 })
-const allText = Frame.literal("\0\0")
-/** Parse and Bind without a name; then Describe, Execute of all rows, Sync. */
-const statement = Frame.struct({
-  P: body(Frame.struct({ name: zero, sql: text, types: allText })),
-  letter: Frame.literal("B"),
-  B: body(Frame.struct({ portal: zero, name: zero, formats: allText, parameters, results: allText })),
-  rest: Frame.literal("D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04")
-})
-type Request = { readonly tag: "Q" | "P" | "d" | "c" | "p" | "X"; readonly value?: unknown }
-const query = (sql: string, parameters: Parameters): Request => ({ tag: "P", value: { P: { sql }, B: { parameters } } })
-const says = (frame: Frame.Frame<any>): Frame.Frame<Request> =>
-  Frame.transform(frame, { decode: (value): Request => ({ tag: "Q", value }), encode: ({ value }) => value })
-const requests = { Q: says(body(text)), P: says(statement), X: says(body(empty)), p: says(body(Frame.rest)) }
-const copying = { d: says(body(Frame.rest)), c: says(body(empty)) }
-const request = Frame.union(letter, { ...requests, ...copying }, { tagOf: ({ tag }) => tag })
-/** What is said first has a number in place of a letter. */
+const parse = body(Frame.struct({ name: text, sql: text, types: allText }))
+const bind = body(Frame.struct({ portal: zero, name: text, formats: allText, parameters, results: allText }))
+const close = body(Frame.struct({ kind: Frame.literal("S"), name: text }))
+const [P, B, describe] = [Frame.literal("P"), Frame.literal("B"), Frame.literal("D\0\0\0\x06P\0")]
+const run = Frame.literal("E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04") // Execute of all rows, and Sync
+/** What a name is for, and what has come of the query that has parsed it: `null` while that is awaited. */
+type Statement = { readonly name: string; columns: ReadonlyArray<string> | null | undefined }
+type Request = { readonly tag: string; readonly value?: any; readonly reply?: Reply }
+const says = (frame: Frame.Frame<any>, parts = (value: any) => value): Frame.Frame<Request> =>
+  Frame.transform(frame, { decode: (value): Request => ({ tag: "", value }), encode: ({ value }) => parts(value) })
+const each = (value: unknown) => ({ close: value, parse: value, bind: value })
+/** Of a statement that the server has by its name, and of one that is new: the name may be another's, which is closed. */
+const [known, anew] = [Frame.struct({ bind, run }), Frame.struct({ close, P, parse, B, bind, describe, run })]
+const queries = { B: says(known, each), C: says(anew, each), Q: says(body(text)), X: says(body(empty)) }
+const others = { c: says(body(empty)), d: says(body(Frame.rest)), p: says(body(Frame.rest)) }
+const request = Frame.union(letter, { ...queries, ...others }, { tagOf: ({ tag }) => tag })
 const opening = body(Frame.tuple(Frame.uint32, Frame.rest))
 const startUp = body(Frame.tuple(Frame.uint32, Frame.array(text, { count: 6 }), zero))
 const [version, sslRequest, cancelRequest] = [196_608, 80_877_103, 80_877_102] as const
-
-// Logging in. --------------------------------------------------------------------------------------------------------
 export interface Options {
   readonly address: Connection.OpenOptions // `{ host, port }`, or the `path` of a Unix socket
   readonly user: string
   readonly password?: Redacted.Redacted | undefined
   readonly database?: string | undefined // by default as the user
   readonly tls?: Tls.ClientOptions | undefined // with these TLS, or no connection
+  readonly statements?: number | undefined // that the server keeps by a name: by default 256; 0 for a pooler
 }
 const open = Effect.fnUntraced(function* ({ address, tls }: Options) {
   const plain = yield* openConnection(address)
@@ -138,52 +128,42 @@ const mac = (key: Buffer, data: string) => createHmac("sha256", key).update(data
 const scram = Effect.fnUntraced(function* (nonce: string, challenge: string, password: string) {
   const [, r = "", salt = "", rounds] = /^r=([^,]+),s=([^,]+),i=([1-9]\d{0,5})$/.exec(challenge) ?? []
   if (!r.startsWith(nonce) || r === nonce) return yield* noLogin("the server's challenge is not one of SCRAM")
-  const salted = yield* Effect.promise(() =>
-    promisify(pbkdf2)(password.normalize("NFKC"), Buffer.from(salt, "base64"), Number(rounds), 32, "sha256")
-  )
+  const salting = [password.normalize("NFKC"), Buffer.from(salt, "base64"), Number(rounds), 32, "sha256"] as const
+  const salted = yield* Effect.promise(() => promisify(pbkdf2)(...salting))
   const key = mac(salted, "Client Key")
   const signed = `n=,r=${nonce},${challenge},c=biws,r=${r}`
   const signature = mac(createHash("sha256").update(key).digest(), signed)
   const proof = Buffer.from(key.map((byte, i) => byte ^ signature[i]!)).toString("base64")
   return [`c=biws,r=${r},p=${proof}`, `v=${mac(mac(salted, "Server Key"), signed).toString("base64")}`] as const
 })
-/** A connection that is logged in, and what cancels its queries. */
 const login = Effect.fnUntraced(function* (options: Options) {
   const { database = options.user, password, user } = options
   const connection = yield* open(options)
-  const { reader, writer } = connection
-  yield* writer.writeFrame(startUp, [
-    version,
-    ["user", user, "database", database, "client_encoding", "UTF8"],
-    undefined
-  ])
+  const settings = ["user", user, "database", database, "client_encoding", "UTF8"]
+  yield* connection.writer.writeFrame(startUp, [version, settings, undefined])
   const nonce = randomBytes(18).toString("base64")
   let secret = new Uint8Array(0)
   /** What the server has to say before it is believed: `false` while that is not known. */
   let expected: string | false | undefined
   while (true) {
-    const { _tag, value } = yield* reader.readFrame(loginAnswer)
+    const { _tag, value } = yield* connection.reader.readFrame(loginAnswer)
     if (_tag === "Failed") return yield* value
     if (_tag === "Key") secret = value.slice()
     if (_tag === "Ready") return expected === undefined ? { connection, secret } : yield* noLogin("without a proof")
     if (_tag !== "Login" || value[0] === 0) continue
     const [kind, data] = [value[0], Buffer.from(value[1]).toString("latin1")]
     if (password === undefined) return yield* noLogin("the server asks for a password")
-    if (kind === 10 && data.split("\0").includes("SCRAM-SHA-256")) {
-      expected = false
-      // the name, and 32 bytes behind their number
-      yield* writer.writeFrame(request, { tag: "p", value: Buffer.from(`SCRAM-SHA-256\0\0\0\0\x20n,,n=,r=${nonce}`) })
-    } else if (kind === 11) {
-      const [proof, itsProof] = yield* scram(nonce, data, Redacted.value(password))
+    const isFirst = kind === 10 && data.split("\0").includes("SCRAM-SHA-256")
+    // at first the name, and 32 bytes behind their number
+    const first = [`SCRAM-SHA-256\0\0\0\0\x20n,,n=,r=${nonce}`, false] as const
+    if (isFirst || kind === 11) {
+      const [proof, itsProof] = isFirst ? first : yield* scram(nonce, data, Redacted.value(password))
       expected = itsProof
-      yield* writer.writeFrame(request, { tag: "p", value: Buffer.from(proof) })
-    } else if (kind === 12 && typeof expected === "string") {
-      if (data === expected) expected = undefined
-    } else return yield* noLogin(`the server asks for something that is not known here (${kind})`)
+      yield* connection.writer.writeFrame(request, { tag: "p", value: Buffer.from(proof) })
+    } else if (kind === 12 && data === expected) expected = undefined
+    else return yield* noLogin(`the server says what is not expected here (${kind})`)
   }
 })
-
-// The client. --------------------------------------------------------------------------------------------------------
 /** Rows as they come: the names of columns, and text as the server writes it, or NULL. Schemas of rows begin there. */
 export const Rows = Schema.Array(Schema.Record(Schema.String, Schema.NullOr(Schema.String)))
 export type Rows = typeof Rows.Type
@@ -192,11 +172,11 @@ const decode = <A>(schema: Schemas<A>, rows: Rows): Effect.Effect<ReadonlyArray<
   (schema as unknown) === Rows ? Effect.succeed(rows as ReadonlyArray<any>) : Schema.decodeEffect(schema)(rows)
 /** What has come of an answer. An error is told behind the last message, when both sides are in step. */
 class Reply {
-  /** The rows of each statement that is over, and what it has done: `INSERT 0 1`. */
   readonly results: Array<{ readonly rows: Rows; readonly command: string }> = []
   readonly rows: Array<Rows[number]> = []
   readonly pieces: Array<Uint8Array> = []
-  private names: ReadonlyArray<string> = []
+  statement: Statement | undefined
+  names: Statement["columns"]
   error: PostgresError | undefined
   add({ _tag, value }: Answer): Effect.Effect<void, PostgresError> {
     if (_tag === "Rows") for (const cells of value) this.rows.push(this.row(cells))
@@ -206,10 +186,10 @@ class Reply {
     else if (_tag === "Failed") this.error ??= value
     return this.error && (_tag === "Ready" || isFatal(this.error)) ? Effect.fail(this.error) : Effect.void
   }
-  private row(cells: Cells): Rows[number] {
-    if (cells.length !== this.names.length) this.error ??= errorOf([["C", "08P01"]])
+  private row(cells: Cells, names = this.names ?? []): Rows[number] {
+    if (cells.length !== names.length) this.error ??= errorOf([["C", "08P01"]])
     const row: Record<string, string | null> = {}
-    for (let i = 0; i < this.names.length; i++) row[this.names[i]!] = cells[i] ?? null
+    for (let i = 0; i < names.length; i++) row[names[i]!] = cells[i] ?? null
     return row
   }
 }
@@ -221,12 +201,10 @@ export const connect = Effect.fnUntraced(function* (options: Options) {
   /** The last words of the server. They answer nobody, and are told to all. */
   let fatal: PostgresError | undefined
   const reason = <E>(error: E): E | PostgresError => fatal ?? error
-  const cancelOnce = Effect.gen(function* () {
-    const { reader, writer } = yield* open(options)
-    yield* writer.writeFrame(opening, [cancelRequest, secret])
-    // the server says nothing, and ends it once the query is told
-    yield* Effect.ignore(reader.read(1))
-  }).pipe(Effect.scoped, Effect.timeout("5 seconds"), Effect.catchTag("ConnectFailed", Effect.succeed))
+  // the server says nothing, and ends it once the query is told
+  const cancelOnce = Effect.flatMap(open(options), ({ reader, writer }) =>
+    Effect.andThen(writer.writeFrame(opening, [cancelRequest, secret]), Effect.ignore(reader.read(1)))
+  ).pipe(Effect.scoped, Effect.timeout("5 seconds"), Effect.catchTag("ConnectFailed", Effect.succeed))
   /** A cancel hits what runs when it arrives: it is sent while nobody waits, and no request is until it has arrived. */
   const cancel = Effect.gen(function* () {
     cancelling = true
@@ -235,8 +213,21 @@ export const connect = Effect.fnUntraced(function* (options: Options) {
     yield* Effect.exit(exchange.exclusive(() => Fiber.join(told)))
     cancelling = false
   }).pipe(Effect.forkDetach({ startImmediately: true }))
+  const [statements, most] = [new Map<string, Statement>(), options.statements ?? 256]
+  /** Called as it is written: what the server has by a name is what was written last. With the last name all begin anew. */
+  const words = (asked: Request): Request => {
+    const { reply, tag, value } = asked
+    if (tag !== "B" || reply === undefined) return asked
+    if (statements.size === most && !statements.has(value.sql)) statements.clear()
+    const statement = statements.get(value.sql) ?? { name: `${statements.size}`, columns: undefined }
+    if (statement.columns === null || most === 0) return { tag: "C", value }
+    statements.set(value.sql, statement)
+    Object.assign(reply, { statement, names: statement.columns })
+    statement.columns ??= null
+    return { tag: reply.names === undefined ? "C" : "B", value: { ...value, name: statement.name } }
+  }
   const exchange: Exchange.Exchange<Request, Answer> = yield* Exchange.makePipelined<Request, Answer>(connection, {
-    request,
+    request: Frame.transform(request, { decode: (said) => said, encode: words }),
     response: answer as Frame.Frame<any>,
     pushes: { overflow: "sliding", capacity: 1024 },
     isLast: ({ _tag }) => _tag === "Ready",
@@ -247,35 +238,45 @@ export const connect = Effect.fnUntraced(function* (options: Options) {
   })
   yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(exchange.send({ tag: "X" }), "10 seconds")))
   const endRest = Effect.flatMap(exchange.inFlight, (left) => (left > 0 ? cancel : Effect.void))
-  const leave = () => (--callers > 0 || cancelling ? undefined : endRest)
-  const all = (request: Request) =>
+  const leave = (reply: Reply) => {
+    if (reply.names === undefined && reply.statement?.columns === null) reply.statement.columns = undefined
+    return --callers > 0 || cancelling ? undefined : endRest
+  }
+  const all = (tag: string, value: unknown): Effect.Effect<Reply["results"], Exchange.CallError | PostgresError> =>
     Effect.suspend(() => {
+      const reply = new Reply()
       callers++
-      return Effect.flatMap(Effect.onExitPrimitive(exchange.collect(request), leave), (messages) => {
-        const reply = new Reply()
+      const messages = Effect.onExitPrimitive(exchange.collect({ tag, value, reply }), () => leave(reply))
+      return Effect.flatMap(messages, (messages) => {
+        const { names: known, statement } = reply
         for (const message of messages) reply.add(message)
+        // in place of BindComplete: nothing was done, and 73 says that no transaction has failed with it
+        const isStale = known && messages.length === 2 && /^(26000|0A000)$/.test(reply.error?.code ?? "")
+        if (statement && statement.columns === known) statement.columns = isStale ? undefined : reply.names
+        if (isStale && messages[1]!.value === 73) return all("C", value)
         return reply.error === undefined ? Effect.succeed(reply.results) : Effect.fail(reply.error)
       })
     }).pipe(Effect.mapError(reason))
-  const parts = <A, E>(request: Request, pick: (reply: Reply) => Effect.Effect<ReadonlyArray<A>, E>) =>
+  const parts = <A, E>(tag: string, value: unknown, pick: (reply: Reply) => Effect.Effect<ReadonlyArray<A>, E>) =>
     Stream.suspend(() => {
       const reply = new Reply()
       const each = (message: Answer) => Effect.flatMap(reply.add(message), () => pick(reply))
       callers++
-      const left = Effect.suspend(() => leave() ?? Effect.void)
-      return Stream.mapEffect(Stream.ensuring(exchange.stream(request), left), each)
+      const left = Effect.suspend(() => leave(reply) ?? Effect.void)
+      return Stream.mapEffect(Stream.ensuring(exchange.stream({ tag, value }), left), each)
     }).pipe(Stream.flattenIterable, Stream.mapError(reason))
+  const news = Stream.flattenIterable(Stream.map(exchange.pushes, notified))
+  const last = Stream.suspend(() => (fatal === undefined ? Stream.empty : Stream.fail(fatal)))
   return {
     /** One statement, with `$1` for the first parameter. */
     query: <A>(schema: Schemas<A>, sql: string, ...parameters: Parameters) =>
-      Effect.flatMap(all(query(sql, parameters)), ([result]) => decode(schema, result?.rows ?? [])),
+      Effect.flatMap(all("B", { name: "", sql, parameters }), ([result]) => decode(schema, result?.rows ?? [])),
     /** As `query`, and the rows as they come: the server waits for whoever takes them. */
     rows: <A>(schema: Schemas<A>, sql: string, ...parameters: Parameters) =>
-      parts(query(sql, parameters), (reply) => decode(schema, reply.rows.splice(0))),
+      parts("C", { name: "", sql, parameters }, (reply) => decode(schema, reply.rows.splice(0))),
     /** Any number of statements, which are one transaction: the rows of each, and what it has done. */
-    script: (sql: string) => all({ tag: "Q", value: sql }),
-    /** `COPY … TO STDOUT`. */
-    copyOut: (sql: string) => parts({ tag: "Q", value: sql }, ({ pieces }) => Effect.succeed(pieces.splice(0))),
+    script: (sql: string) => all("Q", sql),
+    copyOut: (sql: string) => parts("Q", sql, ({ pieces }) => Effect.succeed(pieces.splice(0))),
     /** `COPY … FROM STDIN`, on a connection of its own: others need not wait, and an interruption ends just that. */
     copyIn: <E, R>(sql: string, data: Stream.Stream<Uint8Array, E, R>) =>
       Effect.gen(function* () {
@@ -283,18 +284,17 @@ export const connect = Effect.fnUntraced(function* (options: Options) {
         const say = (tag: Request["tag"], value?: unknown) => writer.writeFrame(request, { tag, value })
         const reply = new Reply()
         const hear = Effect.flatMap(reader.readFrame(copyAnswer), (one) => Effect.as(reply.add(one), one._tag))
-        const give = Stream.runForEach(data, (bytes) => say("d", bytes))
         yield* say("Q", sql)
         const over = yield* Effect.forkChild(Effect.repeat(hear, { until: (_tag) => _tag === "Ready" }))
-        yield* Effect.raceFirst(give, Fiber.join(over))
+        yield* Effect.raceFirst(
+          Stream.runForEach(data, (bytes) => say("d", bytes)),
+          Fiber.join(over)
+        )
         yield* say("c")
         return yield* Effect.as(Fiber.join(over), reply.results)
       }).pipe(Effect.scoped),
     /** What was notified on the channels that this connection has a `LISTEN` for. The oldest of more than 1024 is dropped. */
-    notifications: Stream.flattenIterable(Stream.map(exchange.pushes, notified)).pipe(
-      Stream.concat(Stream.suspend(() => (fatal === undefined ? Stream.empty : Stream.fail(fatal)))),
-      Stream.mapError(reason)
-    )
+    notifications: Stream.mapError(Stream.concat(news, last), reason)
   }
 })
 export type Postgres = Effect.Success<ReturnType<typeof connect>>

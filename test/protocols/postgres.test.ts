@@ -177,6 +177,84 @@ describe("the client of PostgreSQL, and postgres", needs("initdb", "postgres"), 
       )
     )
 
+    it.live("a statement is parsed once, however many ask for it, and no more of them are kept than may be", () =>
+      live(
+        Effect.gen(function* () {
+          const postgres = yield* connect({ ...options, statements: 3 })
+          const kept = "select count(*) as n from pg_prepared_statements"
+          const add = (n: number) => `select $1::int + ${n} as n`
+          for (let round = 0; round < 3; round++) {
+            for (let n = 0; n < 8; n++) {
+              const all = yield* Effect.forEach(
+                [1, 2, 3, 4],
+                (i) => Effect.andThen(postgres.query(Numbers, add(n), i), postgres.query(Numbers, add(n), 10 * i)),
+                { concurrency: "unbounded" }
+              )
+              assert.deepStrictEqual(
+                all,
+                [1, 2, 3, 4].map((i) => [{ n: 10 * i + n }])
+              )
+            }
+          }
+          assert.deepStrictEqual(yield* postgres.query(Numbers, `${kept} where from_sql is false`), [{ n: 3 }])
+          const without = yield* connect({ ...options, statements: 0 })
+          for (let i = 0; i < 3; i++) assert.deepStrictEqual(yield* without.query(Numbers, add(1), i), [{ n: i + 1 }])
+          assert.deepStrictEqual(yield* without.query(Numbers, `${kept} where name <> ''`), [{ n: 0 }])
+          const one = yield* client
+          const parses = "select name, (generic_plans + custom_plans)::int as n from pg_prepared_statements"
+          yield* Effect.repeat(one.query(Numbers, "select 1 as n"), { times: 4 })
+          assert.include(
+            (yield* one.query(Rows, parses)).map(({ n }) => n),
+            "5"
+          )
+        })
+      )
+    )
+
+    it.live("a statement that is not there any more, or has other columns by now, is parsed anew", () =>
+      live(
+        Effect.gen(function* () {
+          const [postgres, other] = [yield* client, yield* client]
+          yield* other.script(
+            "drop table if exists changes; create table changes (a int); insert into changes values (1)"
+          )
+          const all = postgres.query(Rows, "select * from changes")
+          for (let i = 0; i < 2; i++) assert.deepStrictEqual(yield* all, [{ a: "1" }])
+          for (const what of ["discard all", "deallocate all"]) {
+            yield* postgres.script(what)
+            const many = yield* Effect.all(
+              Array.from({ length: 10 }, () => all),
+              { concurrency: "unbounded" }
+            )
+            for (const rows of many) assert.deepStrictEqual(rows, [{ a: "1" }])
+          }
+          yield* other.script("alter table changes rename a to b")
+          for (let i = 0; i < 2; i++) assert.deepStrictEqual(yield* all, [{ b: "1" }])
+          yield* other.script("alter table changes add c text")
+          for (let i = 0; i < 2; i++) assert.deepStrictEqual(yield* all, [{ b: "1", c: null }])
+          // what has failed with it cannot go on: the error is told, and the next one is answered
+          yield* postgres.script("begin")
+          yield* postgres.script("deallocate all")
+          assert.strictEqual((yield* refusal(all)).code, "26000")
+          yield* postgres.script("rollback")
+          assert.deepStrictEqual(yield* all, [{ b: "1", c: null }])
+          // nor is what a script says about statements of its own
+          assert.strictEqual((yield* refusal(postgres.script("execute nothing"))).code, "26000")
+          assert.strictEqual((yield* refusal(postgres.query(Rows, "execute nothing"))).code, "26000")
+          // one that could not be parsed, and one whose first caller is gone, are parsed by the next
+          yield* other.script("drop table changes")
+          assert.strictEqual((yield* refusal(all)).code, "42P01")
+          yield* other.script("create table changes (d int)")
+          for (let i = 0; i < 2; i++) assert.deepStrictEqual(yield* all, [])
+          const slow = postgres.query(Rows, "select pg_sleep($1)::text as s", "0.2")
+          const first = yield* start(slow)
+          yield* Fiber.interrupt(first)
+          for (let i = 0; i < 2; i++) assert.deepStrictEqual(yield* slow, [{ s: "" }])
+          yield* other.script("drop table changes")
+        })
+      )
+    )
+
     it.live("a script is one transaction, and gives the results of each statement", () =>
       live(
         Effect.gen(function* () {

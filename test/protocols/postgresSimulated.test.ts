@@ -19,6 +19,8 @@ const millis = (max: number) => fc.oneof(fc.constant(0), fc.integer({ min: 1, ma
 const ask = fc.record({
   rows: fc.boolean(),
   count: fc.integer({ min: 0, max: 5 }),
+  /** Which of the texts is asked. */
+  text: fc.constantFrom("", "", "x", "y"),
   /** How long the server takes. */
   millis: millis(100),
   pause: millis(40),
@@ -31,18 +33,36 @@ const scenarioOf = (faults: fc.Arbitrary<Faults.Script>) =>
     fromClient: chunking,
     fromServer: chunking,
     latency: millis(30),
+    statements: fc.integer({ min: 0, max: 2 }),
+    /** Each how many runs of a statement that has a name the server has forgotten it. */
+    forgets: fc.constantFrom(1, 2, Infinity),
     callers: fc.array(fc.array(ask, { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 6 }),
     faults
   })
 type Scenario = ReturnType<typeof scenarioOf> extends fc.Arbitrary<infer A> ? A : never
 
-const counts = { answered: 0, left: 0, cancelled: 0, lost: 0 }
+const counts = { answered: 0, left: 0, cancelled: 0, lost: 0, forgotten: 0, repeated: 0 }
 
-const run = ({ callers, faults, fromClient, fromServer, latency, seed }: Scenario): Effect.Effect<void, unknown> => {
+const run = ({
+  callers,
+  faults,
+  forgets,
+  fromClient,
+  fromServer,
+  latency,
+  seed,
+  statements
+}: Scenario): Effect.Effect<void, unknown> => {
   const program = Effect.gen(function* () {
     const server = new Memory.MemoryPostgres()
+    let runs = 0
+    server.keeps = (name) => {
+      const isKept = name === "" || ++runs % forgets !== 0
+      if (!isKept) counts.forgotten++
+      return isKept
+    }
     yield* startServer({ port: address.port }, (connection) => Effect.ignore(server.serve(connection)))
-    const postgres = yield* connect(options).pipe(Effect.timeout("1 minute"), Effect.exit)
+    const postgres = yield* connect({ ...options, statements }).pipe(Effect.timeout("1 minute"), Effect.exit)
     if (Exit.isFailure(postgres)) {
       assert.isFalse(Cause.hasDies(postgres.cause))
       assert.isNotEmpty(faults)
@@ -50,15 +70,15 @@ const run = ({ callers, faults, fromClient, fromServer, latency, seed }: Scenari
     }
     const caller = (asks: Scenario["callers"][number], number: number) =>
       Effect.gen(function* () {
-        for (const [index, { count, millis, pause, rows, strike }] of asks.entries()) {
+        for (const [index, { count, millis, pause, rows, strike, text }] of asks.entries()) {
           yield* Effect.sleep(pause)
           const token = `${number}:${index}`
           const parameters = [token, count, millis] as const
           const client: Postgres = postgres.value
           const call = yield* Effect.forkChild(
             rows
-              ? Stream.runCollect(client.rows(Rows, "echo", ...parameters))
-              : client.query(Rows, "echo", ...parameters),
+              ? Stream.runCollect(client.rows(Rows, `echo${text}`, ...parameters))
+              : client.query(Rows, `echo${text}`, ...parameters),
             { startImmediately: true }
           )
           if (strike !== undefined) {
@@ -70,7 +90,7 @@ const run = ({ callers, faults, fromClient, fromServer, latency, seed }: Scenari
             counts.answered++
             assert.deepStrictEqual(
               exit.value,
-              Array.from({ length: count }, (_, i) => ({ t: token, i: String(i) }))
+              Array.from({ length: count }, (_, i) => ({ t: text + token, i: String(i) }))
             )
           } else if (Cause.hasInterruptsOnly(exit.cause)) {
             counts.left++
@@ -82,16 +102,20 @@ const run = ({ callers, faults, fromClient, fromServer, latency, seed }: Scenari
             // nobody's cancel hits somebody else
             assert.notInstanceOf(error, PostgresError)
             assert.isNotEmpty(faults, String(error))
-            if (error instanceof StreamError.RequestLost && error.sent === "No") assert.notInclude(server.seen, token)
+            if (error instanceof StreamError.RequestLost && error.sent === "No")
+              assert.notInclude(server.seen, text + token)
           }
         }
       })
     yield* Effect.forEach(callers, caller, { concurrency: "unbounded", discard: true })
     for (const token of server.cancelled) {
-      const [number, index] = token.split(":").map(Number)
+      const [number, index] = token.replace(/^[xy]/, "").split(":").map(Number)
       assert.isDefined(callers[number!]![index!]!.strike)
     }
     counts.cancelled += server.cancelled.length
+    counts.repeated += runs
+    // and the one without a name
+    assert.isAtMost(server.most, statements + 1)
     assert.strictEqual(new Set(server.seen).size, server.seen.length)
   })
   return TestNetwork.simulate(Effect.scoped(program), {
@@ -110,6 +134,8 @@ describe("the queries of many fibers, some of whom leave", () => {
       assert.isAbove(counts.left, 30)
       assert.isAbove(counts.cancelled, 20)
       assert.strictEqual(counts.lost, 0)
+      assert.isAbove(counts.repeated, 30)
+      assert.isAbove(counts.forgotten, 8)
     })
   )
 

@@ -48,10 +48,16 @@ export const next = ({ reader }: Connection.Connection) =>
     return [String.fromCharCode(head[0]!), Buffer.from(yield* reader.readExactly(head.readInt32BE(1) - 4))] as const
   })
 
-/** The values of a Bind without names. */
-const valuesOf = (bind: Buffer): ReadonlyArray<string> => {
+/** The text up to a zero byte, and where it ends. */
+const textAt = (bytes: Buffer, at: number): readonly [text: string, end: number] => {
+  const end = bytes.indexOf(0, at)
+  return [bytes.toString("utf8", at, end), end + 1]
+}
+
+/** The values of a Bind, whose names end at `at`. */
+const valuesOf = (bind: Buffer, from: number): ReadonlyArray<string> => {
   const values: Array<string> = []
-  for (let at = 6; values.length < bind.readInt16BE(4);) {
+  for (let at = from + 4; values.length < bind.readInt16BE(from + 2);) {
     const size = bind.readInt32BE(at)
     values.push(bind.toString("utf8", at + 4, at + 4 + size))
     at += 4 + size
@@ -65,6 +71,11 @@ export class MemoryPostgres {
   readonly seen: Array<string> = []
   /** Of those that were cancelled. */
   readonly cancelled: Array<string> = []
+  /** How many statements were parsed, and how many a session had at most. */
+  parses = 0
+  most = 0
+  /** Whether a statement that has a name is still there when it is wanted. */
+  keeps: (name: string) => boolean = () => true
   private readonly running = new Map<number, { readonly token: string; readonly cancelled: Deferred.Deferred<void> }>()
   private sessions = 0
 
@@ -80,12 +91,42 @@ export class MemoryPostgres {
       const session = ++this.sessions
       const setting = message("S", "server_version", "17")
       yield* writer.write(Buffer.concat([login(0), setting, message("K", int32(session), int32(7)), ready]))
+      const statements = new Map<string, string>()
+      let heads: Array<Buffer> = []
+      let run: ReadonlyArray<string> | undefined
       while (true) {
-        const [letter, bind] = yield* next(connection)
+        const [letter, body] = yield* next(connection)
         if (letter === "X") return
-        if (letter !== "B") continue
-        const [token = "", count = "1", millis = "0"] = valuesOf(bind)
-        yield* writer.write(yield* this.answer(session, token, Number(count), Number(millis)))
+        if (letter === "C") {
+          statements.delete(textAt(body, 1)[0])
+          heads.push(message("3"))
+        } else if (letter === "P") {
+          const [name, end] = textAt(body, 0)
+          statements.set(name, textAt(body, end)[0])
+          this.parses++
+          this.most = Math.max(this.most, statements.size)
+          heads.push(message("1"))
+        } else if (letter === "B") {
+          const [name, end] = textAt(body, 1)
+          const sql = statements.get(name)
+          if (sql === undefined || (heads.length === 0 && !this.keeps(name))) {
+            statements.delete(name)
+            heads.push(error("26000"))
+          } else {
+            const [token = "", ...others] = valuesOf(body, end)
+            // each text has its own answer, so that one that is run in place of another is seen
+            run = [sql.slice("echo".length) + token, ...others]
+            heads.push(message("2"))
+          }
+        } else if (letter === "D" && run !== undefined) {
+          heads.push(columns("t", "i"))
+        } else if (letter === "S") {
+          const [token = "", count = "1", millis = "0"] = run ?? []
+          const tail = run === undefined ? ready : yield* this.answer(session, token, Number(count), Number(millis))
+          yield* writer.write(Buffer.concat([...heads, tail]))
+          heads = []
+          run = undefined
+        }
       }
     })
   }
@@ -99,11 +140,11 @@ export class MemoryPostgres {
       this.running.delete(session)
       if (yield* Deferred.isDone(cancelled)) {
         this.cancelled.push(token)
-        return Buffer.concat([begun, columns("t", "i"), row(token, null), error("57014"), ready])
+        return Buffer.concat([row(token, null), error("57014"), ready])
       }
       const rows = Array.from({ length: count }, (_, i) => row(token, String(i)))
       const news = message("A", int32(session), "news", token)
-      return Buffer.concat([begun, columns("t", "i"), ...rows, done(`SELECT ${count}`), news, ready])
+      return Buffer.concat([...rows, done(`SELECT ${count}`), news, ready])
     })
   }
 }
