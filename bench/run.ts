@@ -5,12 +5,12 @@
  * byte for byte before it is measured. All contenders of a case are alive at the same time and are measured in turn,
  * round after round, so that what happens to the machine happens to all of them.
  */
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { cases } from "./cases.ts"
 import { available, baseline } from "./contenders.ts"
 import { number, ratio } from "./report/table.ts"
-import { details, page, summary } from "./report/text.ts"
+import { details, page, summary, withGroups } from "./report/text.ts"
 import type { Growth, Result } from "./result.ts"
 import * as Calls from "./suites/calls.ts"
 import * as GrowthSuite from "./suites/growth.ts"
@@ -79,7 +79,15 @@ const run = async (): Promise<void> => {
   if (options.details) console.log(`${details(results)}\n`)
   const seconds = Math.round((performance.now() - startedAt) / 1000)
   if (options.only.length > 0 || options.contenders.length > 0 || options.nodeFlags.length > 0) {
-    console.log(`Took ${seconds} s. Nothing is written: this was a part of the whole.`)
+    if (!options.keep) {
+      console.log(`Took ${seconds} s. Nothing is written: this was a part of the whole.`)
+      return
+    }
+    const kept = join(import.meta.dirname, "results.md")
+    const facts = new Map(machine)
+    const how = `Measured apart from the rest: ${facts.get("date")}, load before the run ${facts.get("system")?.split("load before the run ")[1]}.`
+    writeFileSync(kept, withGroups(readFileSync(kept, "utf8"), results, how))
+    console.log(`Took ${seconds} s. Written: bench/results.md, the tables of what was run`)
     return
   }
   const { draw } = await import("./report/chart.ts")

@@ -126,6 +126,24 @@ const misses = (results: ReadonlyArray<Result>): string => {
   return `${met} of ${verdicts.length} targets are met.`
 }
 
+/** Groups that take minutes by themselves, and are measured anew without the others. */
+const apart: ReadonlyArray<string> = ["Observed", "Protocols"]
+
+/** The page, with these results in place of those that it had in the groups that stand apart. */
+export const withGroups = (page: string, results: ReadonlyArray<Result>, how: string): string => {
+  let text = page
+  for (const { of, title } of groups) {
+    const own = results.filter(({ id }) => of.test(id))
+    if (!apart.includes(title) || own.length === 0) continue
+    const section = `${summary({ results: own, growths: [] })}\n\n${how}\n\n`
+    const before = new RegExp(`^## ${title}\\n[^]*?(?=^## )`, "m")
+    text = before.test(text)
+      ? text.replace(before, () => section)
+      : text.replace(/^## Details$/m, () => `${section}## Details`)
+  }
+  return text
+}
+
 /** What a terminal shows at the end. */
 export const summary = (report: Report): string => {
   const sections = groups.flatMap(({ less, of, show = ratios, title }) => {

@@ -12,6 +12,8 @@ export interface Options {
   readonly profile: string | undefined
   /** Settings of Node and V8 that all servers are started with. */
   readonly nodeFlags: ReadonlyArray<string>
+  /** Puts the tables of a part of the whole into the page that is kept. */
+  readonly keep: boolean
   /** Prints the details too. */
   readonly details: boolean
   /** How often all servers are started anew: how fast one is depends a little on how its process happened to begin. */
@@ -36,6 +38,7 @@ export const usage = `Usage: npm run bench -- [options]
   --rounds N           rounds a case
   --millis N           milliseconds a server is worked in a round
   --node-flags A,...   starts all servers of Node with these flags, to try settings: --max-semi-space-size=32,...
+  --keep               puts the tables of protocols and observed into bench/results.md, where they were run
   --details            prints processor time and load of each contender too
   --list               names cases and contenders
   --help               this
@@ -57,6 +60,7 @@ export const parse = (args: ReadonlyArray<string>) => {
       millis: { type: "string" },
       "node-flags": { type: "string" },
       details: { type: "boolean", default: false },
+      keep: { type: "boolean", default: false },
       list: { type: "boolean", default: false },
       help: { type: "boolean", default: false }
     }
@@ -69,6 +73,7 @@ export const parse = (args: ReadonlyArray<string>) => {
     profile: values.profile,
     nodeFlags: list(values["node-flags"]),
     details: values.details,
+    keep: values.keep,
     starts: quick ? 1 : 2,
     rounds: Number(values.rounds ?? (quick ? 2 : 12)),
     millis: Number(values.millis ?? (quick ? 50 : 300)),
