@@ -75,11 +75,15 @@ export class RotatingFile {
       if (this.open !== undefined) return this.open.file
       yield* this.cutOff
       const scope = yield* Scope.make()
-      const file = yield* Scope.provide(this.fs.open(this.path, { flag: "a" }), scope).pipe(
-        Effect.onError(() => Scope.close(scope, Exit.void))
+      // whoever gives up meanwhile closes what is open, and not what is about to be
+      return yield* Scope.provide(this.fs.open(this.path, { flag: "a" }), scope).pipe(
+        Effect.onError(() => Scope.close(scope, Exit.void)),
+        Effect.map((file) => {
+          this.open = { file, scope }
+          return file
+        }),
+        Effect.uninterruptible
       )
-      this.open = { file, scope }
-      return file
     })
   }
 
