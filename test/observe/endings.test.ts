@@ -7,7 +7,8 @@ import {
   openConnection,
   type Server,
   startServer,
-  type StreamError
+  type StreamError,
+  type StreamReader
 } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Effect, Fiber, Layer, type Scope } from "effect"
@@ -17,7 +18,7 @@ import { fakeOfScope } from "../support/fakeTransport.ts"
 import { faultsOf, Recording } from "../support/observing.ts"
 import { socketPath } from "../support/temporary.ts"
 import { tlsWays } from "../support/tlsWays.ts"
-import { eventually } from "../support/wait.ts"
+import { eventually, eventuallyEffect } from "../support/wait.ts"
 
 type Handler = (connection: Connection.Connection) => Effect.Effect<unknown, unknown>
 type Options = Connection.Options & Partial<Server.Options>
@@ -109,6 +110,13 @@ interface Scenario {
     readonly server?: ReadonlyArray<string>
   }
 }
+
+/** Until more than so many bytes lie unread. */
+const holds = ({ buffered }: StreamReader.StreamReader, bytes: number) =>
+  eventuallyEffect(
+    `more than ${bytes} bytes lie unread`,
+    Effect.map(buffered, (size) => size > bytes)
+  )
 
 const readAll = ({ reader }: Connection.Connection) => reader.readAll({ maxBytes: 10_000_000 })
 const closing = ["Closing", "Closed Graceful"]
@@ -223,7 +231,7 @@ const scenarios: ReadonlyArray<Scenario> = [
   },
   {
     title: "a slow reader holds the peer back, reads on, and all of it arrives",
-    handler: ({ reader }) => Effect.andThen(Effect.sleep(50), reader.readExactly(bulk.length)),
+    handler: ({ reader }) => Effect.andThen(holds(reader, 0), reader.readExactly(bulk.length)),
     client: (connection) =>
       Effect.andThen(connection.writer.write(bulk), Effect.andThen(connection.writer.writeEof, readAll(connection))),
     told: () => ({ client: ["Paused out peer", "Resumed out peer", ...ended] })
@@ -233,7 +241,7 @@ const scenarios: ReadonlyArray<Scenario> = [
     handler: ({ writer }) => Effect.andThen(writer.write(bulk), writer.flush),
     client: ({ reader, writer }) =>
       // until it is held back
-      Effect.andThen(reader.readExactly(1), Effect.andThen(Effect.sleep(50), writer.close)),
+      Effect.andThen(reader.readExactly(1), Effect.andThen(holds(reader, 2000), writer.close)),
     options: { client: { limit: 1000 } },
     told: () => ({})
   }
