@@ -1,13 +1,12 @@
 /** The client of HTTP/2 in examples/protocols, beside that of Node: what a response costs the client's process. */
 import { spawn, spawnSync } from "node:child_process"
-import { once } from "node:events"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Result } from "../result.ts"
 import { makeCertificate } from "../support/certificate.ts"
 import { type Options, wanted } from "../support/options.ts"
+import { freePort, untilListening } from "../support/ports.ts"
 import { onServerCore, ReaderProcess } from "../support/processes.ts"
 import { example, resultOf, type Worked } from "../support/protocols.ts"
 import { sliced } from "../support/slices.ts"
@@ -17,25 +16,6 @@ const id = "protocols-http2-get"
 export const names = [id]
 
 const clients = [{ id: "node", title: "node:http2" }, example("http2.ts")]
-
-/** A port that is free now. */
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const { port } = server.address() as { readonly port: number }
-  server.close()
-  await once(server, "close")
-  return port
-}
-
-const listens = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.on("error", () => resolve(false))
-  })
 
 const startServer = async () => {
   const directory = mkdtempSync(join(tmpdir(), "bench-"))
@@ -51,13 +31,10 @@ const startServer = async () => {
     server.kill()
     rmSync(directory, { recursive: true, force: true })
   }
-  for (let attempt = 0; !(await listens(port)); attempt++) {
-    if (attempt === 500) {
-      stop()
-      throw new Error("nghttpd does not listen")
-    }
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
+  await untilListening("nghttpd", port).catch((error: unknown) => {
+    stop()
+    throw error
+  })
   return { cert, port: String(port), stop }
 }
 

@@ -1,9 +1,8 @@
 /** The client of MQTT in examples/protocols, beside the one that programs use: what a message costs the client's process. */
 import { spawn, spawnSync } from "node:child_process"
-import { once } from "node:events"
-import { connect, createServer } from "node:net"
 import type { Result } from "../result.ts"
 import { type Options, wanted } from "../support/options.ts"
+import { freePort, untilListening } from "../support/ports.ts"
 import { ReaderProcess } from "../support/processes.ts"
 import { example, resultOf, type Worked } from "../support/protocols.ts"
 import { sliced } from "../support/slices.ts"
@@ -14,30 +13,10 @@ export const names = suites.map(({ id }) => id)
 
 const clients = [{ id: "mqtt", title: "mqtt (npm)" }, example("mqtt.ts")]
 
-/** A port that is free now. */
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const { port } = server.address() as { readonly port: number }
-  server.close()
-  await once(server, "close")
-  return port
-}
-
-const listens = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => resolve(true))
-    socket.on("error", () => resolve(false))
-    socket.on("connect", () => socket.destroy())
-  })
-
 const startBroker = async () => {
   const port = await freePort()
   const broker = spawn("mosquitto", ["-p", String(port)], { stdio: "ignore", env: withServers })
-  for (let attempt = 0; !(await listens(port)); attempt++) {
-    if (attempt === 500) throw new Error("mosquitto does not listen")
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
+  await untilListening("mosquitto", port)
   return { port: String(port), stop: () => broker.kill() }
 }
 
