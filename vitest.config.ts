@@ -19,6 +19,7 @@ export const long = [
   "test/protocols/commands.test.ts",
   "test/testing/lawsOfNodeStreams.test.ts",
   "test/testing/lawsOfPeers.test.ts",
+  "test/testing/lawsOfWorkers.test.ts",
   "test/testing/hostLaws.test.ts",
   "test/tls/lawsOfVariants.test.ts"
 ]

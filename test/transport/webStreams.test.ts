@@ -243,6 +243,31 @@ describe("a writable of the Web", () => {
     )
   }
 
+  it.live("that somebody else closes: a write is a broken pipe, and a close without one is in good order", () =>
+    Effect.gen(function* () {
+      for (const writes of [true, false]) {
+        const taken: Array<string> = []
+        const inner = new WritableStream<Uint8Array>({ write: (chunk) => void taken.push(text(chunk)) }).getWriter()
+        const { reader, writer } = yield* Connection.fromWebStreams({
+          readable: new ReadableStream({ start: (controller) => controller.enqueue(Uint8Array.of(120)) }),
+          writable: { locked: false, getWriter: () => inner }
+        })
+        yield* writer.write("before")
+        yield* writer.flush
+        yield* outcome("the closing", inner.close())
+        assert.strictEqual(text(yield* reader.read(10)), "x")
+        if (writes) {
+          yield* writer.write("behind")
+          const lost = isLost(yield* within("the flush", Effect.flip(writer.flush)))
+          assert.strictEqual(lost.kind, "BrokenPipe")
+        }
+        const closed = yield* within("close", writer.close)
+        assert.deepStrictEqual(closed._tag, writes ? "Reset" : "Graceful")
+        assert.deepStrictEqual(taken, ["before"])
+      }
+    })
+  )
+
   it.live("whose other end is cancelled: writes that wait are lost with the reason", () =>
     Effect.gen(function* () {
       const pipe = new TransformStream()

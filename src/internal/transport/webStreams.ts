@@ -91,11 +91,29 @@ class ByteSource implements Source {
 
 const targetOf = (writable: WebWritableLike): { readonly target: Target; readonly broken: Promise<unknown> } => {
   const writer = writable.getWriter()
+  // possibly by others: a socket of Cloudflare's ends its output by itself once its input has ended
+  let closed = false
+  writer.closed.then(() => (closed = true), nothing)
   return {
     target: {
       // a copy of its own, in plain memory
-      write: (chunk) => writer.write(chunk as Uint8Array<ArrayBuffer>),
-      end: () => writer.close(),
+      write: async (chunk) => {
+        try {
+          await writer.write(chunk as Uint8Array<ArrayBuffer>)
+        } catch (error) {
+          // nobody takes anything any more, and nothing has failed
+          throw closed ? undefined : error
+        }
+      },
+      end: async () => {
+        try {
+          await writer.close()
+        } catch (error) {
+          await writer.closed.catch(() => {
+            throw error
+          })
+        }
+      },
       abort: (reason) => quietly(() => writer.abort(reason))
     },
     broken: writer.closed
