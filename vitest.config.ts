@@ -27,6 +27,9 @@ export const long = [
 /** Clusters of processes, over databases, of which some are killed: `npm run test:cluster`. */
 export const clusters = ["test/cluster/gateways.test.ts", "test/cluster/processes.test.ts"]
 
+/** What one runtime alone has: run on that by `npm run test:runtimes`. */
+export const ofRuntimes = ["test/runtimes/denoConnect.test.ts"]
+
 export default defineConfig({
   resolve: {
     // Tests that import the package by its name get its sources: one copy of every module, whatever the spelling.
@@ -38,7 +41,7 @@ export default defineConfig({
   test: {
     // Type-level tests are `expectTypeOf` calls in these same files: `npm run types` is what checks them.
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
-    exclude: [...configDefaults.exclude, ...long, ...clusters],
+    exclude: [...configDefaults.exclude, ...long, ...clusters, ...ofRuntimes],
     globalSetup: ["scripts/compile.ts"],
     reporters: ["default", new CountsReporter()],
     // Real sockets and real peers: generous for a busy machine, short enough to name the test that hangs.

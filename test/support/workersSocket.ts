@@ -14,7 +14,7 @@
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 
-export interface WorkersSocketInfo {
+interface WorkersSocketInfo {
   readonly remoteAddress: string | null
   readonly localAddress: string | null
 }
