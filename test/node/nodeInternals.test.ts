@@ -37,6 +37,7 @@ describe("left alone", () => {
     ["read", ["read"]],
     ["directTls", ["directTls"]],
     ["directTls,decrypt", ["directTls", "decrypt"]],
+    ["libuv", ["libuv"]],
     ["sharedReadMemory,unsent,behindTheEnd,verify", ["sharedReadMemory", "unsent", "behindTheEnd", "verify"]],
     ["1", parts.filter((part) => part !== "verify")]
   ] as ReadonlyArray<readonly [string, ReadonlyArray<Part>]>) {
@@ -65,6 +66,8 @@ describe("of another make", () => {
     ["handles do not say how much they hold", "TCP,TLS,startTls", ["directTls"]],
     ["engines take nothing as if it had been read", engines, ["directTls"]],
     ["engines say nothing but errors", engines, ["directTls"]],
+    ["a failed write is tried again", "TCP", ["directTls"]],
+    ["the end overtakes a write", "TCP", ["directTls"]],
     ["handles read into no memory of others", sockets, []],
     ["handles have no number", "TCP,TLS", []],
     ["a write is answered later", sockets, ["write", "directTls"]],
@@ -80,6 +83,26 @@ describe("of another make", () => {
           assert.deepStrictEqual(
             used,
             parts.filter((part) => !gone.includes(part))
+          )
+        }),
+      timeout
+    )
+  }
+})
+
+describe("of another make, and it does not look like it", () => {
+  for (const [doctor, law] of [
+    ["a failed write is tried again", "a reset that a write meets first is never an end"],
+    ["the end overtakes a write", "the end comes behind what the system has yet to take"]
+  ] as const) {
+    it.live(
+      `${doctor}: a law says so`,
+      () =>
+        Effect.gen(function* () {
+          const { broken } = yield* laws({ doctor: `${doctor}, and it does not look like it`, kinds: "TCP" })
+          assert.isTrue(
+            broken.some((one) => one.startsWith(`TCP: ${law}`)),
+            broken.join("\n")
           )
         }),
       timeout

@@ -13,8 +13,11 @@ import { lend } from "./lending.ts"
 import { socketPath } from "./temporary.ts"
 
 export const neverAnEnd = "a reset is never an end, whoever hears of it first"
+export const writeIsNoEnd = "a reset that a write meets first is never an end"
+const breaksOffInGoodOrder = "who breaks off a Unix socket ends it in good order, unless something is left unread"
 export const endsInGoodOrder = {
-  [neverAnEnd]: "who breaks off a Unix socket ends it in good order, unless something is left unread"
+  except: { [neverAnEnd]: breaksOffInGoodOrder },
+  transportsExcept: { [writeIsNoEnd]: breaksOffInGoodOrder }
 }
 
 export const overTransports = (
@@ -62,7 +65,7 @@ export const unix: Subject = {
       Effect.provide(NodeNetwork.layer)
     )
   ),
-  except: endsInGoodOrder
+  ...endsInGoodOrder
 }
 
 /** Two ends of which neither outlives the other: Node's own pair leaves the one waiting for ever when the other is gone. */

@@ -16,6 +16,7 @@ import {
   lending,
   linkedPair,
   neverAnEnd,
+  writeIsNoEnd,
   overDuplexes,
   overMemory,
   overTransports,
@@ -119,6 +120,7 @@ const subjects: ReadonlyArray<Subject> = [
       "what came while the event loop stood still is in time": "the processes between may not have had their turn"
     },
     transportsExcept: {
+      [writeIsNoEnd]: "who breaks off a pipe ends it in good order",
       "what is over before attach is told after it":
         "what a process has said is read to the end by Node when it exits, for nobody if nobody listens"
     }
@@ -132,6 +134,7 @@ const subjects: ReadonlyArray<Subject> = [
       "what was written before a close arrives, then the end (trio L12, L25)": goneAsAWhole
     },
     transportsExcept: {
+      [writeIsNoEnd]: "an Effect socket can be closed, and not broken off",
       "onClose is the last call, and comes once": goneAsAWhole,
       "close hands over what was written, and is silent": goneAsAWhole
     }

@@ -197,6 +197,35 @@ describe("transports that are no good", () => {
     })
   )
 
+  it.live("one whose end overtakes what it holds", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches(
+        {
+          calls: (inner) => ({
+            write: (chunks) => {
+              const all = Buffer.concat(chunks)
+              inner.write([all.subarray(0, 4000)])
+              // the rest is never asked for again
+              return all.length <= 4000
+            }
+          })
+        },
+        "yet to take"
+      )
+      assert.include(violation.found, "what arrived before the end: differs from byte 4000 on")
+    })
+  )
+
+  it.live("one that calls a reset an end, once a write has met it", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches(
+        { handler: (handler) => ({ onClose: () => handler.onEnd() }) },
+        "a write meets first"
+      )
+      assert.include(violation.found, "onEnd was called, when everything was delivered")
+    })
+  )
+
   it.live("one whose turns end within the call", () =>
     Effect.gen(function* () {
       const violation = yield* breaches({ calls: () => ({ atEndOfTurn: (task) => task() }) }, "end of a turn")

@@ -10,7 +10,8 @@
  * | `read` | what a socket reads is given to its `push` | what is read passes no queue of Node's | the event `data` |
  * | `sharedReadMemory` | what the option `onread` sets on a socket, and `useUserBuffer` of its handle | all sockets read into one memory | memory of each read's own |
  * | `unsent` | `writeQueueSize` of a socket's handle | a peer that takes little at a time is told from one that takes nothing | such a peer counts as one that takes nothing |
- * | `behindTheEnd` | `fd` of a socket's handle | a reset that libuv before 1.52 calls the end is known as a reset | it is the end that libuv calls it |
+ * | `libuv` | the same member, the mark of a handle that is libuv's own: of all that it is given it makes one queue, and of a failed write it passes on what the system said first | the end of the output follows what the system has yet to take by itself, and the code of a failed write is believed | the end is held back until the system has taken everything; a broken pipe that is told later than within the call may be a reset (a write was tried again), and over TCP an end behind it counts as one |
+| `behindTheEnd` | `fd` of a socket's handle | a reset that libuv before 1.52 calls the end is known as a reset | it is the end that libuv calls it |
  * | `directTls` | the handles of engines and of the sockets below: `reading`, `readStart` (and its `EALREADY`), `readStop`, `receive`, `writeQueueSize`, `_parent`, `getpeername`; `_read` and `_final` of a socket | TLS right on a socket, which costs half as much | the engine is fed with a stream (`tls/detour`) |
  * | `decrypt` | what an engine decrypts is given to its `push` | the last record of TLS is known in the call that decrypts it | the events `data` and `end`, one record a turn |
  * | `verify` | `ssl.verifyError` of an engine | a server knows why a client's certificate is not accepted | `authorized` and `authorizationError`; a certificate of which they say nothing is not accepted |
@@ -78,16 +79,22 @@ export const writeManyDirectly = _writev!
  * The public way to hear of a failed write before the stream does, which would tear down the reading half with it: a
  * `_write` of the socket's own, as a class that extends it may have. The stream is told that all is well.
  */
-export const hearWriteFailures = (socket: Net.Socket, onFailure: (error: Error) => void): void => {
-  const heard = (callback: (error?: Error | null) => void) => (error?: Error | null) => {
-    if (error !== null && error !== undefined) onFailure(error)
-    callback()
+export const hearWriteFailures = (socket: Net.Socket, onFailure: (error: Error, later: boolean) => void): void => {
+  type Callback = (error?: Error | null) => void
+  const hearing = (write: (callback: Callback) => void, callback: Callback): void => {
+    let later = false
+    write((error) => {
+      if (error !== null && error !== undefined) onFailure(error, later)
+      callback()
+    })
+    later = true
   }
   if (typeof _write === "function") {
-    socket._write = (chunk, encoding, callback) => _write.call(socket, chunk, encoding, heard(callback))
+    socket._write = (chunk, encoding, callback) =>
+      hearing((heard) => _write.call(socket, chunk, encoding, heard), callback)
   }
   if (typeof _writev === "function") {
-    socket._writev = (chunks, callback) => _writev.call(socket, chunks, heard(callback))
+    socket._writev = (chunks, callback) => hearing((heard) => _writev.call(socket, chunks, heard), callback)
   }
 }
 
@@ -138,6 +145,10 @@ export const unsentOf = (socket: Net.Socket): number | undefined => {
   const unsent = has("unsent") ? handleOf(socket)?.writeQueueSize : undefined
   return typeof unsent === "number" ? unsent : undefined
 }
+
+/** Whether the handle of a socket is libuv's own, as far as can be seen. */
+export const isLibuv = (socket: Net.Socket): boolean =>
+  has("libuv") && typeof handleOf(socket)?.writeQueueSize === "number"
 
 /** The number by which the system knows a socket, where that is known. */
 export const descriptorOf = (socket: Net.Socket): number | undefined => {
@@ -221,6 +232,7 @@ const probes = {
   sharedReadMemory: canShareReadMemory,
   // of these each handle is asked
   unsent: () => true,
+  libuv: () => true,
   behindTheEnd: () => true,
   // what stands on an engine reads and writes as on a socket
   directTls: () => has("write") && has("read") && isEngineAsExpected(),

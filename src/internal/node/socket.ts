@@ -4,10 +4,12 @@ import type * as Net from "node:net"
 import { Readable } from "node:stream"
 import type { ConnectionInfo, Failure, Handler } from "../../Transport.ts"
 import * as Bytes from "../base/bytes.ts"
+import { nextTurn } from "../runtime/turn.ts"
 import { readPart } from "../base/memory.ts"
 import { DuplexTransport } from "../transport/duplex.ts"
 import { toFailure } from "../transport/failure.ts"
 import { finToEnd } from "../transport/finToEnd.ts"
+import { peerReset } from "../transport/resetToLoss.ts"
 import * as NodeInternals from "./nodeInternals.ts"
 import * as SharedReadMemory from "./sharedReadMemory.ts"
 
@@ -78,6 +80,12 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   /** The system has yet to take what was written last. */
   protected holding = false
   protected writeFailed = false
+  /** The output is to be ended once the system has taken everything. */
+  private endIsDue = false
+  /** A write may have met a reset, of which the system speaks no more. */
+  private mayBeReset = false
+  /** The end of the input waits for the answer to a write, which may have met a reset. */
+  private endInDoubt = false
   /** The system has said so, behind what it had reported as the end. */
   private wasReset = false
   /** Reads in a row that brought few bytes. */
@@ -94,7 +102,7 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   constructor(socket: Net.Socket, info: ConnectionInfo) {
     super(socket, info)
     if (readsDirectly) socket.push = push
-    if (!writesDirectly) NodeInternals.hearWriteFailures(socket, (error) => this.failWriting(error))
+    if (!writesDirectly) NodeInternals.hearWriteFailures(socket, (error, later) => this.failWriting(error, later))
   }
 
   // One listener for all sockets, which finds the transport of its own: the functions, and what they would close over,
@@ -167,21 +175,50 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
 
   private written(error: Error | null | undefined): void {
     // what cannot be sent is never taken
-    if (error !== null && error !== undefined) return this.failWriting(error)
+    if (error !== null && error !== undefined) return this.failWriting(error, this.holding)
     if (this.writeFailed) return
     this.writing = false
     // a socket that is gone calls as if all were well; what became of it is told with its close
     if (!this.holding || this.duplex.destroyed) return
     this.holding = false
+    this.endBelieved()
+    if (this.endIsDue) super.end()
     this.handler.onDrain()
   }
 
-  protected failWriting(error: Error): void {
+  override inputEnded(): void {
+    if (!this.holding || this.endInDoubt || this.safeToLetGo || NodeInternals.isLibuv(this.duplex)) {
+      return super.inputEnded()
+    }
+    this.endInDoubt = true
+    // the answer comes in the same turn, and it may come last
+    nextTurn(() => this.endBelieved())
+  }
+
+  private endBelieved(): void {
+    if (!this.endInDoubt) return
+    this.endInDoubt = false
+    super.inputEnded()
+  }
+
+  override end(): void {
+    // elsewhere the end overtakes what is on its way past the stream
+    if (this.holding && writesDirectly && !NodeInternals.isLibuv(this.duplex)) this.endIsDue = true
+    else super.end()
+  }
+
+  /** `later`: not within the call that wrote. */
+  protected failWriting(error: Error, later = false): void {
     // what has closed says itself why
     if (this.writeFailed || this.duplex.destroyed) return
     this.writeFailed = true
     this.failure = toFailure(error)
     const failure: Failure = this.failure
+    // What tries a failed write again is told of a reset by the first attempt, and by the second of a broken pipe. Over a
+    // path no end is in doubt: what the peer has sent was all there when it left.
+    const { duplex, safeToLetGo } = this
+    this.mayBeReset = later && failure.kind === "BrokenPipe" && !safeToLetGo && !NodeInternals.isLibuv(duplex)
+    if (this.endIsDue) super.end()
     // possibly from within `write`, and the handler must not be called from there
     process.nextTick(() => {
       this.handler.onWriteFailure(failure)
@@ -194,6 +231,10 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     // A write was told of the reset, and so the read is not any more. (A peer that had left in good order before we wrote to
     // it is a broken pipe, and its end is one.)
     if (this.wasReset || (this.writeFailed && this.failure?.kind === "Reset")) return true
+    if (this.mayBeReset) {
+      this.failure = { ...peerReset, cause: this.failure?.cause }
+      return true
+    }
     const error = resetLooksLikeEnd ? behindTheEnd(this.duplex) : undefined
     if (error === undefined) return false
     // the system says it once

@@ -42,18 +42,58 @@ const handles = async (): Promise<Record<"tcp" | "pipe" | "engine", Anything>> =
 
 const socket = Net.Socket.prototype as Anything
 
+const hideQueues = async (): Promise<void> => {
+  const { tcp } = await handles()
+  takeAway(tcp, "writeQueueSize")
+  // not of engines as a kind, which refuse it
+  const own = TLSSocket.prototype as Anything
+  const { _wrapHandle } = own
+  own["_wrapHandle"] = function (this: unknown, ...args: Array<unknown>) {
+    return Object.defineProperty(_wrapHandle.apply(this, args), "writeQueueSize", { value: undefined })
+  }
+}
+
+/** As in Deno: the second attempt is told of a broken pipe, and a turn later. */
+const tryAgain = (): void => {
+  for (const name of ["_write", "_writev"]) {
+    const original = socket[name]
+    socket[name] = function (this: unknown, ...args: Array<any>) {
+      const callback = args.pop()
+      return original.call(this, ...args, (error: NodeJS.ErrnoException | null | undefined) => {
+        if (error?.code !== "ECONNRESET") return callback(error)
+        setImmediate(callback, Object.assign(new Error("write EPIPE"), { code: "EPIPE", syscall: "write" }))
+      })
+    }
+  }
+}
+
+/** As in Bun: what is written past the stream is sent in parts, and not to its end if the stream ends meanwhile. */
+const overtake = (): void => {
+  const { _write } = socket
+  const most = 65_536
+  socket["_write"] = function (this: Net.Socket, chunk: Uint8Array, encoding: string, callback: Function) {
+    if (chunk.length <= most) return _write.call(this, chunk, encoding, callback)
+    _write.call(this, chunk.subarray(0, most), encoding, (error: unknown) => {
+      if (error !== null && error !== undefined) callback(error)
+      else if (this.writableEnded) callback()
+      else setImmediate(() => (this as Anything)["_write"](chunk.subarray(most), encoding, callback))
+    })
+  }
+}
+
 /** What another make of Node may be like. */
 const doctors: Record<string, () => Promise<void>> = {
-  "handles do not say how much they hold": async () => {
-    const { tcp } = await handles()
-    takeAway(tcp, "writeQueueSize")
-    // not of engines as a kind, which refuse it
-    const own = TLSSocket.prototype as Anything
-    const { _wrapHandle } = own
-    own["_wrapHandle"] = function (this: unknown, ...args: Array<unknown>) {
-      return Object.defineProperty(_wrapHandle.apply(this, args), "writeQueueSize", { value: undefined })
-    }
+  "handles do not say how much they hold": hideQueues,
+  "a failed write is tried again": async () => {
+    await hideQueues()
+    tryAgain()
   },
+  "a failed write is tried again, and it does not look like it": async () => tryAgain(),
+  "the end overtakes a write": async () => {
+    await hideQueues()
+    overtake()
+  },
+  "the end overtakes a write, and it does not look like it": async () => overtake(),
   "engines take nothing as if it had been read": async () => takeAway((await handles()).engine, "receive"),
   "handles read into no memory of others": async () => takeAway((await handles()).tcp, "useUserBuffer"),
   "handles have no number": async () => takeAway((await handles()).tcp, "fd"),
@@ -128,6 +168,8 @@ const chosen = [
   "end is told once, behind everything, and the other direction goes on",
   "onClose is the last call, and comes once",
   "what is cut off is not told as complete",
+  "the end comes behind what the system has yet to take",
+  "a reset that a write meets first is never an end",
   "close hands over what was written, and is silent",
   "how bytes are cut changes nothing",
   "a mebibyte each way at once (trio L23, L24)",
@@ -145,7 +187,7 @@ for (const name of chosen) {
 
 /** Over a Unix socket there is no reset. */
 const applies = (kind: string, name: string): boolean =>
-  chosen.includes(name) && !(kind === "Unix" && /reset is never an end|before a loss/.test(name))
+  chosen.includes(name) && !(kind === "Unix" && /reset .*is never an end|before a loss/.test(name))
 
 const kinds = only === "" ? Object.keys(transports) : only.split(",")
 

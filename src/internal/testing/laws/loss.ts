@@ -105,9 +105,9 @@ const resetIsNoEnd = law(
         const writing = yield* meanwhile(Effect.andThen(a.writer.write(sent), a.writer.flush))
         const there = yield* arrived(b.reader, sent)
         if (first.includes("after")) yield* succeeds("writeEof", b.writer.writeEof)
-        yield* succeeds("abort", a.abort)
+        const poke = Effect.ignore(Effect.try(() => b.writer.writeUnsafe("x")))
         // in the same turn, before anybody has come to look
-        if (first.startsWith("a write")) yield* Effect.ignore(Effect.try(() => b.writer.writeUnsafe("x")))
+        yield* succeeds("abort", first.startsWith("a write") ? Effect.andThen(a.abort, poke) : a.abort)
         const ending = first.includes("writeEof") ? yield* meanwhile(b.writer.writeEof) : undefined
         const got = yield* succeeds("reading what was there", collect(b.reader))
         yield* holds(got.length >= there, `${there} bytes were buffered, ${got.length} could be read`)

@@ -26,6 +26,7 @@ import {
   succeeds
 } from "./law.ts"
 import { collect } from "./pieces.ts"
+import { lawsOfTransportEnding } from "./transportEnding.ts"
 import { law, type Observed, type TransportLaw } from "./transportLaw.ts"
 
 const arrives = (end: Observed, size: number) =>
@@ -392,5 +393,6 @@ export const transportLaws: ReadonlyArray<TransportLaw> = [
   aborting,
   cutOff,
   closing,
-  begunClose
+  begunClose,
+  ...lawsOfTransportEnding
 ]
