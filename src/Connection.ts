@@ -530,6 +530,8 @@ const open = (operation: string, options: OpenOptions): Effect.Effect<Connection
  *
  * A server that aborts looks like one that ends in good order: see `Connection.abort`.
  *
+ * Windows has named pipes instead, such as `\\.\pipe\app`. Any other path fails there with kind `Unsupported`.
+ *
  * @see {@link openConnection}, `Server.startUnixServer`
  *
  * @stability unstable

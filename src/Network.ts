@@ -38,7 +38,8 @@ export interface ConnectOptions {
   readonly port?: number | undefined
   /**
    * The path of a Unix socket to connect to. On Linux a leading `"\0"` names an abstract one. A relative path belongs
-   * to the directory in which connecting begins.
+   * to the directory in which connecting begins. On Windows it is the name of a pipe, such as `\\.\pipe\app`; any other
+   * fails with kind `Unsupported`.
    *
    * While the queue of the server is full, connecting is tried again until `connectTimeout`. The first wait is a
    * millisecond, and the longest a second.
@@ -101,7 +102,8 @@ export interface ListenOptions {
   readonly port?: number | undefined
   /**
    * The path of a Unix socket to listen on. On Linux a leading `"\0"` names an abstract one. A relative path belongs to
-   * the directory in which listening begins, also when it is removed at close.
+   * the directory in which listening begins, also when it is removed at close. On Windows it is the name of a pipe, such
+   * as `\\.\pipe\app`; any other fails with kind `Unsupported`.
    */
   readonly path?: string | undefined
   /**
@@ -114,7 +116,10 @@ export interface ListenOptions {
    * wait because of `maxConnections`. Default 511.
    */
   readonly backlog?: number | undefined
-  /** Whether several processes may listen on the same port, where the system supports it. Default `false`. */
+  /**
+   * Whether several processes may listen on the same port. Fails with kind `Unsupported` where the system does not
+   * distribute connections over them, such as on macOS and Windows. Default `false`.
+   */
   readonly reusePort?: boolean | undefined
   /** Whether a `node:cluster` worker keeps its port or path to itself. Default `false`: workers share it. */
   readonly exclusive?: boolean | undefined

@@ -352,6 +352,12 @@ export const startServer = <E, R>(
  * The system shows the bound name instead of the path: in a client's `getpeername`, in `ss -xl`, in `/proc/net/unix`.
  * The name is the path with a dot and eight more characters, or an arbitrary one where that would be too long.
  *
+ * Where a directory cannot have two names for a socket, the path itself is bound. `mode` then holds right after, and the
+ * path is removed in any case.
+ *
+ * Windows has no Unix sockets for Node: a path fails with `ListenFailed`, kind `Unsupported`. The name of a pipe, such as
+ * `\\.\pipe\app`, is listened on there as it is.
+ *
  * A client that is cut off by an abort sees a clean end: see `Connection.abort`.
  *
  * @see {@link startServer}, `Connection.openUnixConnection`

@@ -335,6 +335,7 @@ export const ConnectAttempt = Schema.Struct({
     "NotADirectory",
     "NotASocket",
     "PathTooLong",
+    "Unsupported",
     "Unknown"
   ]),
   code: Schema.optional(Schema.String),
@@ -375,6 +376,8 @@ export type ConnectAttempt = typeof ConnectAttempt.Type
  * - `NotASocket`: the path is something else, such as a file.
  * - `NotADirectory`: the path lies below something that is no directory.
  * - `PathTooLong`: the path has more bytes than the address of a socket: 108 on Linux, 104 elsewhere.
+ * - `Unsupported`: this system has no such socket. On Windows these are all paths but those of named pipes
+ *   (`\\.\pipe\…`). Elsewhere, but on Linux, they are abstract names.
  * - `AccessDenied`: this user may not connect to the path, or not look into its directory.
  * - `Timeout` with the attempt's code `EAGAIN`: the queue of the server was full all the time.
  *
@@ -413,6 +416,7 @@ export type ConnectFailed = Errors.ConnectFailed
  *   up first: then there is its `code`.
  * - `NotFound`: the directory of a Unix path does not exist.
  * - `NotASocket`, `NotADirectory`, `PathTooLong`: for a Unix path, as in `ConnectFailed`.
+ * - `Unsupported`: this system has no such Unix socket, as in `ConnectFailed`; or it cannot share a port (`reusePort`).
  * - `Tls`: this side of TLS cannot work, so every client would fail. A key, a certificate or a passphrase is wrong or
  *   missing, `ca` holds no certificate, or `minVersion` is above `maxVersion`. `code` is OpenSSL's, and the `cause`
  *   names the option.
@@ -434,6 +438,7 @@ export const ListenFailed = withSchema(Errors.ListenFailed, "ListenFailed", {
     "NotADirectory",
     "NotASocket",
     "PathTooLong",
+    "Unsupported",
     "Tls",
     "Unknown"
   ]),

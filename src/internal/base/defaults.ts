@@ -57,6 +57,15 @@ export const firstPauseMillis = 1
 /** Milliseconds. The longest of these pauses: a server that is busy for long is not asked more often. */
 export const maxPauseMillis = 1000
 
+/**
+ * How often a Unix path has to refuse on macOS, where a server whose queue is full does so as well, before nobody is taken to
+ * listen there.
+ */
+export const refusalsOfNobody = 5
+
+/** Milliseconds. The pause behind the first of these refusals; the next ones are twice as long each. */
+export const refusalPauseMillis = 10
+
 // ---------------------------------------------------------------------------
 // options of a server
 // ---------------------------------------------------------------------------

@@ -221,6 +221,7 @@ export interface ConnectAttempt {
     | "NotADirectory"
     | "NotASocket"
     | "PathTooLong"
+    | "Unsupported"
     | "Unknown"
   /** The system's own code, such as `ECONNREFUSED`, where there is one. */
   readonly code?: string | undefined
@@ -254,6 +255,7 @@ export class ListenFailed extends Data.TaggedError("ListenFailed")<{
     | "NotADirectory"
     | "NotASocket"
     | "PathTooLong"
+    | "Unsupported"
     | "Tls"
     | "Unknown"
   /** The address that was to be listened on, such as `*:7000` or the path of a Unix socket. */

@@ -44,9 +44,8 @@ const connectUnix = (
   const timeout = options.connectTimeout
   const failed = (attempt: ConnectAttempt) =>
     new ConnectFailed({ target: path, kind: attempt.kind, attempts: [attempt] })
-  if (NodeUnixPath.isTooLong(path)) {
-    return Effect.fail(failed(failedAttempt(path, "ENAMETOOLONG")))
-  }
+  if (NodeUnixPath.isUnsupported(path)) return Effect.fail(failed(failedAttempt(path, "ENOTSUP")))
+  if (NodeUnixPath.isTooLong(path)) return Effect.fail(failed(failedAttempt(path, "ENAMETOOLONG")))
   // what the queue was too full for, once that has happened
   const waiting: Array<ConnectAttempt> = []
   const place = Effect.try({

@@ -9,6 +9,7 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Fs from "node:fs"
+import type * as Net from "node:net"
 import * as Path from "node:path"
 import type { ListenFailed } from "../base/errors.ts"
 import type { Listen } from "../base/networkOptions.ts"
@@ -37,17 +38,19 @@ export const bindUnix = (
   bound: Array<Bound>
 ): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
+    if (NodeUnixPath.isUnsupported(path)) return yield* listenFailed(path, "ENOTSUP")
     if (NodeUnixPath.isTooLong(path)) return yield* listenFailed(path, "ENAMETOOLONG")
     const absolute = yield* NodeUnixPath.attempt(path, () => NodeUnixPath.absolute(path))
     const binding: Binding = { path, absolute, options, accept, bound }
     const shared = yield* isShared(options)
-    if (UnixSocket.isAbstract(path)) {
+    // of these the system itself sees that one server has the name, and that nothing is left of it
+    if (UnixSocket.isAbstract(path) || NodeUnixPath.isPipe(path)) {
       yield* listenAs(binding, path, shared)
       bound.push({ address: NodeAddress.unix(path), cleanup: nothing })
       return
     }
     yield* checkDirectory(binding)
-    yield* shared ? bindShared(binding) : bindOwn(binding)
+    yield* shared ? bindItself(binding, true) : bindOwn(binding)
   })
 
 /** Whether the primary process of a cluster listens for this one, and for others. */
@@ -84,22 +87,32 @@ const checkDirectory = ({ absolute, path }: Binding): Effect.Effect<void, Listen
 // ---------------------------------------------------------------------------
 
 const bindOwn = (binding: Binding): Effect.Effect<void, ListenFailed> =>
-  Effect.flatMap(listenAside(binding), (temporary) =>
-    Effect.ensuring(
+  Effect.gen(function* () {
+    const { server, temporary } = yield* listenAside(binding)
+    const taken = yield* Effect.ensuring(
       takePath(binding, temporary),
       Effect.sync(() => Fs.rmSync(temporary, { force: true }))
     )
-  )
+    if (taken) return
+    binding.accept.servers.delete(server)
+    server.close()
+    yield* bindItself(binding, false)
+  })
+
+interface Aside {
+  readonly server: Net.Server
+  readonly temporary: string
+}
 
 /** Listens beside the path, under a name of which nobody knows, and answers where that is. */
-const listenAside = (binding: Binding): Effect.Effect<string, ListenFailed> =>
+const listenAside = (binding: Binding): Effect.Effect<Aside, ListenFailed> =>
   Effect.gen(function* () {
     const base = Path.basename(binding.absolute)
     const directory = binding.absolute.slice(0, -base.length)
     let taken: ListenFailed | undefined
     for (const name of namesAside(base, roomBeside(binding.absolute, base))) {
       const listening = yield* Effect.result(listenAs(binding, directory + name, false))
-      if (Result.isSuccess(listening)) return directory + name
+      if (Result.isSuccess(listening)) return { server: listening.success, temporary: directory + name }
       if (listening.failure.code !== "EADDRINUSE") return yield* listening.failure
       taken = listening.failure
     }
@@ -108,7 +121,7 @@ const listenAside = (binding: Binding): Effect.Effect<string, ListenFailed> =>
 
 /** How many bytes a name may have in place of the last part of a path. */
 const roomBeside = (absolute: string, base: string): number =>
-  NodeUnixPath.longest - UnixSocket.sizeOf(NodeUnixPath.spelled(absolute)) + UnixSocket.sizeOf(base)
+  NodeUnixPath.longest() - UnixSocket.sizeOf(NodeUnixPath.spelled(absolute)) + UnixSocket.sizeOf(base)
 
 /** Names that a directory is unlikely to have, each of which is tried once. They begin as the path does, if they may. */
 function* namesAside(base: string, room: number): Generator<string> {
@@ -120,25 +133,33 @@ function* namesAside(base: string, room: number): Generator<string> {
   for (const name of `~+=@%,^-_${NodeUnixPath.random(1)}${NodeUnixPath.letters}`) if (name !== base) yield name
 }
 
-/** Gives what listens under a name of its own the path, if nobody listens there. */
-const takePath = (binding: Binding, temporary: string): Effect.Effect<void, ListenFailed> =>
+/**
+ * Gives what listens under a name of its own the path, if nobody listens there. `false`: nothing has two names here, and
+ * the path was left alone.
+ */
+const takePath = (binding: Binding, temporary: string): Effect.Effect<boolean, ListenFailed> =>
   Effect.gen(function* () {
     const { mode } = binding.options
     if (mode !== undefined) yield* NodeUnixPath.attempt(binding.path, () => Fs.chmodSync(temporary, mode))
     for (let round = 0; round < maxPathRounds; round++) {
-      if (yield* NodeUnixPath.attempt(binding.path, () => linked(binding, temporary))) return
+      const outcome = yield* NodeUnixPath.attempt(binding.path, () => linked(binding, temporary))
+      if (outcome !== "in use") return outcome === "linked"
       yield* clearStalePath(binding)
     }
     return yield* listenFailed(binding.path, "EADDRINUSE")
   })
 
-/** Whether nothing had the path. */
-const linked = ({ absolute, bound, options, path }: Binding, temporary: string): boolean => {
+/** What a system says whose directory cannot have a second name for a socket: by its kind, or by that of its disk. */
+const unlinkable = new Set(["EPERM", "ENOTSUP", "ENOSYS"])
+
+const linked = ({ absolute, bound, options, path }: Binding, temporary: string): "linked" | "in use" | "unlinkable" => {
   const identity = Fs.lstatSync(temporary)
   try {
     Fs.linkSync(temporary, absolute)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false
+    const { code = "" } = error as NodeJS.ErrnoException
+    if (code === "EEXIST") return "in use"
+    if (unlinkable.has(code)) return "unlinkable"
     throw error
   }
   bound.push({
@@ -154,22 +175,22 @@ const linked = ({ absolute, bound, options, path }: Binding, temporary: string):
             }
           }
   })
-  return true
+  return "linked"
 }
 
 // ---------------------------------------------------------------------------
-// a path that the workers of a cluster share
+// a path that is bound itself: one that the workers of a cluster share, and where nothing can have two names
 // ---------------------------------------------------------------------------
 
 /**
- * The primary process listens on the path itself, for the first worker that asks, and lets the others share it: it tells
- * them apart by their paths. It removes the path once the last of them has stopped.
+ * `shared`: the primary process listens on the path, for the first worker that asks, and lets the others share it: it tells
+ * them apart by their paths. It removes the path once the last of them has stopped. Otherwise this process does.
  */
-const bindShared = (binding: Binding): Effect.Effect<void, ListenFailed> =>
+const bindItself = (binding: Binding, shared: boolean): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
     const { absolute, bound, options, path } = binding
     for (let round = 0; round < maxPathRounds; round++) {
-      const listening = yield* Effect.result(listenAs(binding, absolute, true))
+      const listening = yield* Effect.result(listenAs(binding, absolute, shared))
       if (Result.isSuccess(listening)) {
         const { mode } = options
         if (mode !== undefined) yield* NodeUnixPath.attempt(path, () => Fs.chmodSync(absolute, mode))

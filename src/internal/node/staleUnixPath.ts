@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
+import { refusalPauseMillis, refusalsOfNobody } from "../base/defaults.ts"
 import type { ListenFailed } from "../base/errors.ts"
 import { listenFailed, toListenFailed } from "../transport/failure.ts"
 import * as NodeUnixPath from "./unixPath.ts"
@@ -23,7 +24,7 @@ export const clearStalePath = ({ absolute, path }: PathOfSocket): Effect.Effect<
     if (there === undefined) return
     if (!there.isSocket())
       return yield* listenFailed(path, NodeUnixPath.isOccupied(absolute) ? "ENOTSOCK" : "EADDRINUSE")
-    const error = yield* probe(absolute)
+    const error = yield* probeUntilSure(absolute)
     switch (error?.code) {
       case "ENOENT":
         return
@@ -36,6 +37,19 @@ export const clearStalePath = ({ absolute, path }: PathOfSocket): Effect.Effect<
         return yield* listenFailed(path, "EADDRINUSE", error)
       default:
         return yield* toListenFailed(path, error)
+    }
+  })
+
+/**
+ * Linux refuses where nobody listens, and only there. Other systems also do while the queue of a server is full: nobody is
+ * taken to listen there only after several refusals.
+ */
+const probeUntilSure = (absolute: string): Effect.Effect<NodeJS.ErrnoException | undefined> =>
+  Effect.gen(function* () {
+    for (let refusals = 1, pause = refusalPauseMillis; ; refusals++, pause *= 2) {
+      const error = yield* probe(absolute)
+      if (error?.code !== "ECONNREFUSED" || NodeUnixPath.isLinux() || refusals === refusalsOfNobody) return error
+      yield* Effect.sleep(pause)
     }
   })
 

@@ -6,20 +6,33 @@ import type { ListenFailed } from "../base/errors.ts"
 import * as UnixSocket from "../base/unixSocket.ts"
 import { toListenFailed } from "../transport/failure.ts"
 
-/** What a socket address has room for, in bytes. The name of a pipe on Windows is none. */
-export const longest =
-  ({ android: UnixSocket.longestOnLinux, linux: UnixSocket.longestOnLinux, win32: Infinity } as Record<string, number>)[
-    process.platform
-  ] ?? 104
+/** Android is one. */
+export const isLinux = (): boolean => process.platform === "linux" || process.platform === "android"
 
-export const isTooLong = (path: string): boolean => UnixSocket.sizeOf(path) > longest
+/**
+ * Whether it is the name of a pipe of Windows, which is in no directory, is gone with the process that listens on it, and
+ * has no bound that paths have.
+ */
+export const isPipe = (path: string): boolean =>
+  process.platform === "win32" && /^[\\/]{2}[.?][\\/]pipe[\\/]/i.test(path)
+
+/** Whether this system has no such socket. Only Linux has abstract ones, and Node has none on Windows: pipes alone. */
+export const isUnsupported = (path: string): boolean => {
+  if (process.platform === "win32") return !isPipe(path)
+  return UnixSocket.isAbstract(path) && !isLinux()
+}
+
+/** What a socket address has room for, in bytes. */
+export const longest = (): number => (isLinux() ? UnixSocket.longestOnLinux : UnixSocket.longestElsewhere)
+
+export const isTooLong = (path: string): boolean => !isPipe(path) && UnixSocket.sizeOf(path) > longest()
 
 /**
  * The same path for as long as the process lives, wherever it goes. It is not normalised: what `..` leads to behind a
  * symbolic link is for the system to say. Throws where a relative path leads nowhere, the working directory being gone.
  */
 export const absolute = (path: string): string =>
-  UnixSocket.isAbstract(path) || Path.isAbsolute(path) ? path : `${process.cwd()}/${path}`
+  UnixSocket.isAbstract(path) || isPipe(path) || Path.isAbsolute(path) ? path : `${process.cwd()}/${path}`
 
 /** An absolute path as a socket call can be told of it now: one that is too long may still be short from here. */
 export const spelled = (absolute: string): string => {

@@ -17,7 +17,7 @@ export const processExit = "ERR_PROCESS_EXIT"
 
 const meanings: Record<string, Meaning> = {
   ECONNRESET: { lost: "Reset", connecting: "Reset" },
-  ECONNABORTED: { lost: "Reset" },
+  ECONNABORTED: { lost: "Reset", connecting: "Reset" },
   EPIPE: { lost: "BrokenPipe" },
   ERR_STREAM_DESTROYED: { lost: "BrokenPipe" },
   ERR_STREAM_WRITE_AFTER_END: { lost: "BrokenPipe" },
@@ -36,7 +36,8 @@ const meanings: Record<string, Meaning> = {
   ENOENT: { connecting: "NotFound", listening: "NotFound" },
   ENOTDIR: { connecting: "NotADirectory", listening: "NotADirectory" },
   ENOTSOCK: { connecting: "NotASocket", listening: "NotASocket" },
-  ENAMETOOLONG: { connecting: "PathTooLong", listening: "PathTooLong" }
+  ENAMETOOLONG: { connecting: "PathTooLong", listening: "PathTooLong" },
+  ENOTSUP: { connecting: "Unsupported", listening: "Unsupported" }
 }
 
 const meaningOf = (code: string | undefined): Meaning => (code === undefined ? undefined : meanings[code]) ?? {}
