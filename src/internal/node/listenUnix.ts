@@ -189,6 +189,7 @@ const linked = ({ absolute, bound, options, path }: Binding, temporary: string):
 const bindItself = (binding: Binding, shared: boolean): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
     const { absolute, bound, options, path } = binding
+    let inUse: ListenFailed | undefined
     for (let round = 0; round < maxPathRounds; round++) {
       const listening = yield* Effect.result(listenAs(binding, absolute, shared))
       if (Result.isSuccess(listening)) {
@@ -198,7 +199,12 @@ const bindItself = (binding: Binding, shared: boolean): Effect.Effect<void, List
         return
       }
       if (listening.failure.code !== "EADDRINUSE") return yield* listening.failure
-      yield* clearStalePath(binding)
+      if (inUse !== undefined) return yield* inUse
+      const cleared = yield* Effect.result(clearStalePath(binding))
+      if (Result.isSuccess(cleared)) continue
+      // another worker may have cleared it before this one came to look: the primary listens for both then
+      if (!shared || cleared.failure.kind !== "AddressInUse") return yield* cleared.failure
+      inUse = cleared.failure
     }
     return yield* listenFailed(path, "EADDRINUSE")
   })
