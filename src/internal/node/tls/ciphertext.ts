@@ -8,9 +8,10 @@
  * TLS; what lies behind that one is no TLS, and is kept. The end and the loss of
  * the transport wait behind the bytes that arrived before.
  *
- * It never ends, closes or aborts the transport on its own: the engine's end is
- * the transport's end, unless the session goes on in plain text, and everything
- * else is for the owner of both.
+ * It never ends, closes or aborts the transport on its own: all of that is for the
+ * owner of both. Engines differ in when they call a write done, whether they end
+ * the stream below behind their own end, and whether they let go of it at the
+ * peer's. So what has been sent is known here: it is what the transport has taken.
  */
 import { Duplex } from "node:stream"
 import type * as NodeTls from "node:tls"
@@ -49,6 +50,8 @@ export interface Ciphertext {
   flow(): void
   /** Nobody is told of anything any more, and what the engine still says goes nowhere. */
   forget(): void
+  /** What the engine takes for its socket is gone, and the engine with it. */
+  abandon(): void
   /** To be called in the very call in which the engine says that the handshake is done. */
   secured(engine: NodeTls.TLSSocket, options: Tls.CommonOptions): Transport
 }
@@ -71,8 +74,8 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   tlsEnded = false
   /** Whether what the engine says of a piece is known only once the turn is over: each piece has one of its own. */
   turnForEach = false
-  /** Whether the end of the engine's output leaves the transport's open: the session goes on in plain text. */
-  keepTransport = false
+  /** Whether the end of the engine's output is the transport's: it is not before the owner has said so, nor if it goes on in plain text. */
+  endsTransport = false
 
   /** What arrived and was not given yet, and where in the first of it the next record goes on. */
   private readonly queue: Array<Uint8Array> = []
@@ -93,6 +96,8 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   private isReleased = false
   private discarding = false
   private sent: ((error?: Error | null) => void) | undefined = undefined
+  /** What is to be done once the transport has taken everything. */
+  private readonly whenTaken: Array<() => void> = []
 
   constructor(transport: Transport, leftover: ReadonlyArray<Uint8Array>, stoppable = true) {
     super({ allowHalfOpen: true, decodeStrings: true })
@@ -123,7 +128,7 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   onDrain(): void {
     const sent = this.sent
     this.sent = undefined
-    sent?.()
+    if (sent !== undefined) this.handedOver(sent)
   }
 
   onWriteFailure(failure: Failure): void {
@@ -193,6 +198,36 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
     if (kept.length > 0 && this.position > 0) kept[0] = kept[0]!.subarray(this.position)
     this.position = 0
     return kept
+  }
+
+  /** Does something once the transport has taken all that the engine has said by then. */
+  afterAll(task: () => void): void {
+    if (this.writableLength === 0) task()
+    else this.whenTaken.push(task)
+  }
+
+  /**
+   * To be called once the engine has ended its output. Ends that of the stream, which not every engine does, behind all
+   * that the engine has still to say, and then that of the transport, if it is to be ended.
+   */
+  finish(then: () => void): void {
+    const finished = () => {
+      if (this.endsTransport) this.endTransport()
+      then()
+    }
+    if (this.writableFinished) return finished()
+    if (this.writableEnded) return void this.once("finish", finished)
+    this.afterAll(() =>
+      // its last word may follow what was sent before it
+      setImmediate(() => {
+        if (this.writableLength > 0) this.finish(then)
+        else this.end(finished)
+      })
+    )
+  }
+
+  private endTransport(): void {
+    if (!this.isReleased) this.transport.end()
   }
 
   // ------------------------------------------------------------------------
@@ -314,13 +349,27 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   }
 
   private send(chunks: ReadonlyArray<Uint8Array>, callback: (error?: Error | null) => void): void {
-    if (this.isReleased || this.failure !== undefined) callback()
-    else if (this.transport.write(chunks)) callback()
+    if (this.isReleased || this.failure !== undefined || this.transport.write(chunks)) this.handedOver(callback)
     else this.sent = callback
   }
 
-  override _final(callback: (error?: Error | null) => void): void {
-    if (!this.keepTransport && !this.isReleased) this.transport.end()
+  private handedOver(callback: (error?: Error | null) => void): void {
     callback()
+    if (this.whenTaken.length === 0 || this.writableLength > 0) return
+    for (const task of this.whenTaken.splice(0)) task()
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    if (this.endsTransport) this.endTransport()
+    callback()
+  }
+
+  // Nor does the engine say when it is over: what it has said may still wait.
+  override destroy(): this {
+    return this
+  }
+
+  abandon(): void {
+    super.destroy()
   }
 }

@@ -189,20 +189,35 @@ class TlsTransport implements Transport {
   // ------------------------------------------------------------------------
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
-    const { socket } = this
+    const { ciphertext, socket } = this
+    // some engines end their output at the peer's end, and take what is written behind it for sent
+    if (ciphertext.writableEnded) {
+      process.nextTick(() => this.handler.onWriteFailure({ kind: "BrokenPipe", cause: hasEnded() }))
+      return false
+    }
     const last = chunks.length - 1
     if (last > 0) socket.cork()
     for (let i = 0; i < last; i++) socket.write(chunks[i]!)
     socket.write(chunks[last]!, (error) => {
-      // what could not be sent was not handed over
-      if ((error === null || error === undefined) && this.ciphertext.failure === undefined) this.handler.onDrain()
+      if (error !== null && error !== undefined) return
+      // what an engine calls done may have gone no further than the ciphertext
+      if (ciphertext.writableLength === 0) this.handedOver()
+      else ciphertext.afterAll(() => this.handedOver())
     })
     if (last > 0) socket.uncork()
     return false
   }
 
+  private handedOver(): void {
+    // what could not be sent was not
+    if (this.ciphertext.failure === undefined) this.handler.onDrain()
+  }
+
   end(): void {
-    if (!this.over && !this.socket.writableEnded) this.socket.end()
+    const { ciphertext, socket } = this
+    if (this.over || ciphertext.endsTransport) return
+    ciphertext.endsTransport = true
+    socket.end(() => ciphertext.finish(nothing))
   }
 
   // ------------------------------------------------------------------------
@@ -216,21 +231,24 @@ class TlsTransport implements Transport {
     this.ending = true
     this.handler = nobody
     const { transport } = ciphertext
+    const isSaid = socket.writableFinished || socket.destroyed
     let timer: ReturnType<typeof setTimeout> | undefined = undefined
-    const done = () => {
-      if (timer !== undefined) clearTimeout(timer)
-      timer = undefined
-      socket.off("finish", done)
+    let done = false
+    const letGo = () => {
+      if (done) return
+      done = true
+      clearTimeout(timer)
       this.letGo()
       transport.close(unread)
     }
-    if (socket.writableFinished || socket.destroyed) return done()
+    if (isSaid && (ciphertext.writableFinished || ciphertext.failure !== undefined)) return letGo()
     // the close_notify has yet to go out, and the peer may not read: from here on nobody listens to what it says
-    timer = setTimeout(done, Defaults.lingerMillis)
-    ciphertext.listener = { onLeft: () => ciphertext.transportClosed && done() }
+    timer = setTimeout(letGo, Defaults.lingerMillis)
+    ciphertext.listener = { onLeft: () => ciphertext.transportClosed && letGo() }
     ciphertext.discard()
-    socket.on("finish", done)
-    this.socket.end()
+    ciphertext.endsTransport = true
+    if (isSaid) ciphertext.finish(letGo)
+    else socket.end(() => ciphertext.finish(letGo))
   }
 
   abort(): void {
@@ -293,7 +311,8 @@ class TlsTransport implements Transport {
         socket.destroy()
         resume(Effect.succeed({ transport, leftover: () => [...late, ...ciphertext.takeKept()] }))
       }
-      ciphertext.keepTransport = true
+      // the session goes on in plain text
+      ciphertext.endsTransport = false
       this.handler = {
         onData: (bytes) => {
           late.push(bytes)
@@ -314,14 +333,20 @@ class TlsTransport implements Transport {
         }
       }
       ciphertext.flow()
-      socket.end(() => {
-        said = true
-        check()
-      })
+      socket.end(() =>
+        ciphertext.finish(() => {
+          said = true
+          check()
+        })
+      )
       return Effect.sync(() => this.abort())
     })
   }
 }
+
+const nothing = (): void => {}
+
+const hasEnded = (): Error => new Error("the TLS engine has ended its output with the peer's")
 
 const tooMuch = (): Error =>
   new Error(`stopTls: the peer sent more than ${Defaults.maxBeforeStop} bytes before it agreed to end TLS`)

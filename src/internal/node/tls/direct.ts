@@ -85,6 +85,10 @@ export class DirectCiphertext implements Ciphertext, Handler {
     this.ahead.length = 0
   }
 
+  abandon(): void {
+    this.stream.destroy()
+  }
+
   secured(engine: NodeTls.TLSSocket, options: Tls.CommonOptions): Transport {
     this.forget()
     return new DirectTlsTransport(engine, this.transport, options)

@@ -304,8 +304,7 @@ const handshake = (
           opening?.handshakeFailed(side, transport.info, Option.getOrUndefined(Exit.findErrorOption(exit)))
           ciphertext.forget()
           transport.abort()
-          // and with it the engine above
-          ciphertext.stream.destroy()
+          ciphertext.abandon()
         })
       )
     )
