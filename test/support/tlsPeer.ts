@@ -93,6 +93,8 @@ export class TlsPeer {
     wire.socket.on("end", () => engineSide.push(null))
     wire.socket.on("close", () => engineSide.destroy())
     this.tls = makeEngine(engineSide)
+    // not every engine does it itself, behind its last word
+    this.tls.on("finish", () => setImmediate(() => engineSide.end()))
     this.secure = new SecurePeer(this)
   }
 

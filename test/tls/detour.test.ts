@@ -8,10 +8,13 @@ import { NodeNetwork } from "effect-byte-streams"
 import { TLSSocket } from "node:tls"
 import { CiphertextStream } from "../../src/internal/node/tls/ciphertext.ts"
 import { hasNow } from "../../src/internal/node/nodeInternals.ts"
-import { text } from "../support/bytes.ts"
+import { pattern, text } from "../support/bytes.ts"
 import { onPartOfNode } from "../support/nodeParts.ts"
+import { assertBytes } from "../support/assertBytes.ts"
+import { endsBehindFaults, streamsBelow } from "../support/otherEngines.ts"
+import { turns } from "../support/wait.ts"
 import { connectTls, serveTls, tlsPair } from "../support/tlsPair.ts"
-import { connectTlsPeer } from "../support/tlsPeer.ts"
+import { connectTlsPeer, facing } from "../support/tlsPeer.ts"
 
 interface Engines {
   _wrapHandle(...args: ReadonlyArray<unknown>): { readonly _parent: object }
@@ -21,6 +24,8 @@ interface Engines {
 const takeAway = (of: "engine" | "socket", member: string) => {
   const engines = TLSSocket.prototype as unknown as Engines
   const { _wrapHandle } = engines
+  // where engines have no such handles nothing has to be taken away
+  if (typeof _wrapHandle !== "function") return
   vi.spyOn(engines, "_wrapHandle").mockImplementation(function (this: Engines, ...args) {
     const handle = _wrapHandle.apply(this, args)
     Object.defineProperty(of === "engine" ? handle : handle._parent, member, { value: undefined })
@@ -91,6 +96,69 @@ describe("without it TLS is as good", () => {
       yield* Scope.close(scope, Exit.fail("it went wrong"))
       assert.strictEqual((yield* Fiber.join(reading))._tag, "ConnectionLost")
       assert.strictEqual((yield* Effect.flip(client.reader.read(1)))._tag, "ClosedStream")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+})
+
+describe("an engine of another make", () => {
+  const stoppable = { server: { stoppable: true }, client: { stoppable: true } }
+
+  it.live.each(["client", "server"] as const)(
+    "that ends its input behind a fault has not heard the peer's end, as a %s",
+    (side) =>
+      Effect.gen(function* () {
+        endsBehindFaults()
+        const { connection, peer } = yield* facing(side, { tls: { stoppable: true } })
+        peer.wire.socket.write("\x17\x03\x03\x00\x20 this is nothing that was encrypted")
+        const error = yield* Effect.flip(connection.reader.read(1))
+        assert.strictEqual(error._tag, "TlsFailed")
+      }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("that ends its output at the peer's end does not end the connection's, and what is written fails", () =>
+    Effect.gen(function* () {
+      const streams = streamsBelow()
+      const { client, peer } = yield* tlsPair(stoppable)
+      yield* client.writer.writeEof
+      assert.strictEqual((yield* peer.reader.read(1)).length, 0)
+      for (const stream of streams) stream.end()
+      const error = yield* Effect.flip(Effect.andThen(peer.writer.write("too late"), peer.writer.flush))
+      assert(error._tag === "ConnectionLost" && error.kind === "BrokenPipe", String(error))
+      const reading = yield* Effect.forkChild(client.reader.read(1), { startImmediately: true })
+      yield* turns(20)
+      assert.isUndefined(reading.pollUnsafe(), "the output goes on")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("that ends its output at the peer's end leaves both sides to close in good order", () =>
+    Effect.gen(function* () {
+      const streams = streamsBelow()
+      const { client, peer } = yield* tlsPair(stoppable)
+      yield* client.writer.writeEof
+      assert.strictEqual((yield* peer.reader.read(1)).length, 0)
+      for (const stream of streams) stream.end()
+      assert.strictEqual((yield* peer.writer.close)._tag, "Graceful")
+      assert.strictEqual((yield* client.writer.close)._tag, "Graceful")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("that lets go of the stream below loses nothing of what waits there", () =>
+    Effect.gen(function* () {
+      const streams = streamsBelow()
+      const { client, peer } = yield* tlsPair(stoppable)
+      const sent = pattern(1_000_000)
+      const writing = yield* Effect.forkChild(
+        Effect.gen(function* () {
+          yield* client.writer.write(sent)
+          yield* client.writer.writeEof
+          return yield* client.writer.close
+        }),
+        { startImmediately: true }
+      )
+      yield* turns(5)
+      for (const stream of streams) stream.destroy()
+      assertBytes(yield* peer.reader.readAll({ maxBytes: "unbounded" }), sent)
+      assert.strictEqual((yield* Fiber.join(writing))._tag, "Graceful")
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })

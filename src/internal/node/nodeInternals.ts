@@ -161,9 +161,12 @@ export const readsAlready = (started: number): boolean => getSystemErrorName(sta
 
 /** Whether the engine said what it found wrong with the peer's certificate, and what that is. */
 export const verificationOf = (engine: NodeTls.TLSSocket): { readonly error: Error | undefined } | undefined => {
-  const { ssl } = engine as { readonly ssl?: { verifyError?(): Error | null } | null }
+  const { ssl } = engine as { readonly ssl?: { verifyError?(): unknown } | null }
   if (!has("verify") || typeof ssl?.verifyError !== "function") return undefined
-  return { error: ssl.verifyError() ?? undefined }
+  const wrong = ssl.verifyError()
+  // engines of another make say the code, which is empty where nothing is wrong
+  if (wrong === null || wrong === undefined || wrong === "") return { error: undefined }
+  return { error: wrong instanceof Error ? wrong : Object.assign(new Error(String(wrong)), { code: String(wrong) }) }
 }
 
 // ---------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class TlsTransport implements Transport {
     // of the end of the transport.)
     if (has("decrypt")) {
       socket.push = (chunk: Uint8Array | null): boolean => {
-        if (chunk === null) this.notified = true
+        if (chunk === null) this.inputEnded()
         else this.decrypted.push(chunk)
         return true
       }
@@ -108,9 +108,14 @@ class TlsTransport implements Transport {
       said()
     })
     socket.on("end", () => {
-      this.notified = true
+      this.inputEnded()
       said()
     })
+  }
+
+  /** The engine reads no more: for the peer's close_notify, unless it has found something wrong. */
+  private inputEnded(): void {
+    if (this.fault === undefined) this.notified = true
   }
 
   attach(handler: Handler): void {
@@ -168,10 +173,8 @@ class TlsTransport implements Transport {
     if (this.over) return
     const failure = toFailure(error)
     const { handler } = this
-    this.letGo()
-    this.ending = true
-    // behind the alert that the engine has sent
-    this.ciphertext.transport.close()
+    // behind the alert, which some engines send only now
+    setImmediate(this.letGoBehindAll())
     handler.onClose({ ...failure, tls: tlsKindOf(failure.code) })
   }
 
@@ -227,28 +230,40 @@ class TlsTransport implements Transport {
   close(unread?: boolean): void {
     if (this.over) return
     const { ciphertext, socket } = this
+    const isSaid = socket.writableFinished || socket.destroyed
+    if (isSaid && (ciphertext.writableFinished || ciphertext.failure !== undefined)) {
+      this.ending = true
+      this.letGo()
+      return ciphertext.transport.close(unread)
+    }
+    // the close_notify has yet to go out
+    const letGo = this.letGoBehindAll(unread)
+    ciphertext.endsTransport = true
+    if (isSaid) ciphertext.finish(letGo)
+    else socket.end(() => ciphertext.finish(letGo))
+  }
+
+  /**
+   * Nobody is told of anything any more, and what arrives is thrown away. Answers what lets go of the transport in good
+   * order, once it has taken all that the engine has said: in bounded time, since the peer may not read.
+   */
+  private letGoBehindAll(unread?: boolean): () => void {
+    const { ciphertext } = this
     this.over = true
     this.ending = true
     this.handler = nobody
-    const { transport } = ciphertext
-    const isSaid = socket.writableFinished || socket.destroyed
-    let timer: ReturnType<typeof setTimeout> | undefined = undefined
     let done = false
     const letGo = () => {
       if (done) return
       done = true
       clearTimeout(timer)
       this.letGo()
-      transport.close(unread)
+      ciphertext.transport.close(unread)
     }
-    if (isSaid && (ciphertext.writableFinished || ciphertext.failure !== undefined)) return letGo()
-    // the close_notify has yet to go out, and the peer may not read: from here on nobody listens to what it says
-    timer = setTimeout(letGo, Defaults.lingerMillis)
+    const timer = setTimeout(letGo, Defaults.lingerMillis)
     ciphertext.listener = { onLeft: () => ciphertext.transportClosed && letGo() }
     ciphertext.discard()
-    ciphertext.endsTransport = true
-    if (isSaid) ciphertext.finish(letGo)
-    else socket.end(() => ciphertext.finish(letGo))
+    return () => ciphertext.afterAll(letGo)
   }
 
   abort(): void {

@@ -1,0 +1,54 @@
+/** Node's TLS engine, made to treat the stream below as the engines of other runtimes do. */
+import { Duplex } from "node:stream"
+import { TLSSocket } from "node:tls"
+import { vi } from "@effect/vitest"
+import { CiphertextStream } from "../../src/internal/node/tls/ciphertext.ts"
+
+/** What a stream of any kind does. */
+const { end, write } = Duplex.prototype as unknown as Record<"end" | "write", (this: Duplex, ...args: Args) => any>
+
+type Args = ReadonlyArray<unknown>
+
+const callbackOf = (args: Args): (() => void) | undefined =>
+  typeof args.at(-1) === "function" ? (args.at(-1) as () => void) : undefined
+
+/** A write is done as soon as the stream below has it, although that stream may have sent nothing of it: as Bun's. */
+export const callsWritesDone = () =>
+  vi.spyOn(CiphertextStream.prototype, "write").mockImplementation(function (this: Duplex, ...args: Args) {
+    const done = callbackOf(args)
+    if (done !== undefined) setImmediate(done)
+    return write.call(this, args[0])
+  } as never)
+
+/** The stream below is never ended by the engine, whose own end is over all the same: as Deno's. */
+export const neverEnds = () => {
+  const asked = new WeakSet<Duplex>()
+  return vi.spyOn(CiphertextStream.prototype, "end").mockImplementation(function (this: Duplex, ...args: Args) {
+    // the engine asks first
+    if (asked.has(this)) return end.apply(this, [...args])
+    asked.add(this)
+    callbackOf(args)?.()
+    return this
+  } as never)
+}
+
+/** The streams on which engines stand from now on. */
+export const streamsBelow = (): ReadonlyArray<CiphertextStream> => {
+  const streams: Array<CiphertextStream> = []
+  const { write } = CiphertextStream.prototype
+  vi.spyOn(CiphertextStream.prototype, "write").mockImplementation(function (this: CiphertextStream, ...args: Args) {
+    if (!streams.includes(this)) streams.push(this)
+    return write.apply(this, args as never)
+  } as never)
+  return streams
+}
+
+/** What is wrong with what arrives is followed by the end of the input, as if the peer had said that it ends: as Bun's. */
+export const endsBehindFaults = () => {
+  const { emit } = TLSSocket.prototype
+  return vi.spyOn(TLSSocket.prototype, "emit").mockImplementation(function (this: TLSSocket, ...args: Args) {
+    const heard = emit.apply(this, args as never)
+    if (args[0] === "_tlsError") this.push(null)
+    return heard
+  } as never)
+}
