@@ -38,7 +38,10 @@ export const makeServer = (
 ): Net.Server => {
   const info = unixPath === undefined ? undefined : { local: NodeAddress.unix(unixPath), remote: undefined }
   let local: ReturnType<typeof NodeAddress.ofEveryConnection>
-  const server = Net.createServer({ ...socketOptions(options), pauseOnConnect: true }, (socket) => {
+  const shared = socketOptions(options)
+  const server = Net.createServer({ ...shared, pauseOnConnect: true }, (socket) => {
+    // not every runtime hands on what the server was told (Deno 2.9 does not); where it has, this finds nothing to do
+    if (shared.keepAlive) socket.setKeepAlive(true, shared.keepAliveInitialDelay)
     accept.onTransport(new TcpTransport(socket, info ?? NodeAddress.infoOf(socket, local), loadTls))
   }).on("error", (error) => {
     // before it listens, `start` is told as well
