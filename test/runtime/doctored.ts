@@ -3,7 +3,8 @@
  * that edits Effect's modules as they are loaded. Answers what was lost.
  */
 import type { Effect, Exit as ExitType, Fiber, Scheduler } from "effect"
-import { registerHooks } from "node:module"
+import { readFileSync } from "node:fs"
+import * as Module from "node:module"
 import { parentPort, workerData } from "node:worker_threads"
 
 /** A text in a module, and what stands there instead. */
@@ -24,20 +25,53 @@ export interface Result {
 const { edits } = workerData as { readonly edits: ReadonlyArray<Edit> }
 const found = new Set<Edit>()
 
-registerHooks({
-  load(url, context, nextLoad) {
-    const loaded = nextLoad(url, context)
-    const applicable = edits.filter(({ file }) => url.endsWith(file))
-    if (applicable.length === 0) return loaded
-    let source =
-      typeof loaded.source === "string" ? loaded.source : new TextDecoder().decode(loaded.source as Uint8Array)
-    for (const edit of applicable) {
-      if (source.includes(edit.find)) found.add(edit)
-      source = source.replaceAll(edit.find, edit.replace)
-    }
-    return { ...loaded, source }
+/** What stands in a module after the edits of it; nothing if there is none. */
+const edit = (file: string, read: () => string): string | undefined => {
+  const applicable = edits.filter((edit) => file.endsWith(edit.file))
+  if (applicable.length === 0) return undefined
+  let source = read()
+  for (const edit of applicable) {
+    if (source.includes(edit.find)) found.add(edit)
+    source = source.replaceAll(edit.find, edit.replace)
   }
-})
+  return source
+}
+
+/** What Bun has in the place of Node's hooks. */
+interface Bun {
+  plugin(plugin: {
+    readonly name: string
+    setup(build: {
+      onLoad(
+        which: { readonly filter: RegExp },
+        load: (module: { readonly path: string }) => { readonly contents: string; readonly loader: "js" | "ts" }
+      ): void
+    }): void
+  }): void
+}
+const { Bun } = globalThis as { readonly Bun?: Bun }
+
+if (Bun === undefined) {
+  Module.registerHooks({
+    load(url, context, nextLoad) {
+      const loaded = nextLoad(url, context)
+      const source = edit(url, () =>
+        typeof loaded.source === "string" ? loaded.source : new TextDecoder().decode(loaded.source as Uint8Array)
+      )
+      return source === undefined ? loaded : { ...loaded, source }
+    }
+  })
+} else if (edits.length > 0) {
+  const filter = new RegExp(`(${edits.map(({ file }) => file.replaceAll(".", "\\.")).join("|")})$`)
+  Bun.plugin({
+    name: "doctored",
+    setup: (build) =>
+      build.onLoad({ filter }, ({ path }) => ({
+        contents: edit(path, () => readFileSync(path, "utf8"))!,
+        loader: path.endsWith(".ts") ? "ts" : "js"
+      }))
+  })
+}
 
 // behind the hooks, and one by one: the barrel takes seconds on a busy machine
 const Effects = await import("effect/Effect")

@@ -19,7 +19,7 @@ const everywhere = (find: string, replace: string): ReadonlyArray<Edit> =>
 const unguarded: Edit = {
   file: "/src/internal/runtime/effectInternals.ts",
   find: "const doubt = findDoubt()",
-  replace: "const doubt = undefined as string | undefined"
+  replace: "const doubt = undefined"
 }
 
 const runWith = (edits: ReadonlyArray<Edit>, env: Record<string, string> = {}): Effect.Effect<Result> =>
