@@ -7,6 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Connection, type Network, NodeNetwork, openConnection, type Server, startServer } from "effect-byte-streams"
 import { Deferred, Effect, Fiber, type Scope } from "effect"
 import * as Net from "node:net"
+import { nextPoll } from "../../src/internal/runtime/turn.ts"
 import { pattern, text } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { clog } from "../support/clog.ts"
@@ -394,9 +395,9 @@ const whileStanding = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
       const turn = () => {
         if (!stands) return
         stall(bound + 50)
-        setImmediate(turn)
+        nextPoll(turn)
       }
-      setImmediate(turn)
+      nextPoll(turn)
       return () => void (stands = false)
     }),
     () => effect,

@@ -1,5 +1,6 @@
 /** Waiting for what a test expects, never longer than a test may take. */
 import { Effect } from "effect"
+import { nextPoll } from "../../src/internal/runtime/turn.ts"
 
 /** Longer than anything here takes on a busy machine, shorter than the time a test has. */
 const patience = 8000
@@ -51,6 +52,6 @@ export const eventuallyEffect = <E, R>(
 export const turns = (count = 5): Effect.Effect<void> =>
   Effect.gen(function* () {
     for (let i = 0; i < count; i++) {
-      yield* Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
+      yield* Effect.callback<void>((resume) => nextPoll(() => resume(Effect.void)))
     }
   })

@@ -16,7 +16,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { nextTurn } from "./turn.ts"
+import { nextPoll } from "./turn.ts"
 import { maxRounds, maxStalls, stallMillis } from "../base/defaults.ts"
 
 /** The clock of those who have not been given another. */
@@ -43,7 +43,7 @@ export const stall = (due: number, rang: number): number => (rang - due >= stall
 const turnsOfARound = 5
 
 /** Does something once what has come by now was read, and what can be sent was sent. `next` does something in the next turn. */
-export const afterRound = (task: () => void, next = nextTurn): void => {
+export const afterRound = (task: () => void, next = nextPoll): void => {
   let left = turnsOfARound
   const turn = (): void => {
     if (--left === 0) task()
