@@ -8,11 +8,15 @@
  *
  * The command of the package is one more such file, in `dist/internal`, where nobody can import it.
  *
+ * What browsers load a bundler has made, and bundlers leave out whole modules that nobody uses. So `dist/browser`
+ * has each module in a file of its own. Parts of Node's are exchanged there for what `internal/browser` has in their place.
+ *
  * Usage: npm run compile, which also has TypeScript write the declarations.
  */
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { dirname, isAbsolute, join, resolve } from "node:path"
+import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path"
 import { type ChunkingContext, rolldown } from "rolldown"
+import { transformSync } from "rolldown/utils"
 
 const root = resolve(import.meta.dirname, "..")
 const src = join(root, "src")
@@ -84,11 +88,47 @@ const write = (file: string, content: string): void => {
 }
 
 const written = new Set<string>()
+/** What is Node's, and what browsers get for it. */
+const exchanged: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    "NodeNetwork.ts": "./internal/browser/NodeNetwork.ts",
+    "internal/node/tls/handshake.ts": "../../browser/handshake.ts"
+  }).map(([module, replacement]) => [join(src, module), `export * from "${replacement}"\n`])
+)
+
+/** A module and those that it loads, at once or later, each in a file of its own. */
+const writeForBrowsers = (module: string): void => {
+  const name = relative(src, module).slice(0, -".ts".length)
+  const path = join(dist, "browser", `${name}.js`)
+  if (written.has(path)) return
+  written.add(path)
+  const source = exchanged.get(module) ?? readFileSync(module, "utf8")
+  const { code, errors, map } = transformSync(module, source, {
+    lang: "ts",
+    sourcemap: !exchanged.has(module),
+    target: "es2024",
+    typescript: { rewriteImportExtensions: true }
+  })
+  if (errors.length > 0) throw new Error(`${name}: ${errors.map(({ message }) => message).join("\n")}`)
+  if (map === undefined || map === null) write(path, code)
+  else {
+    write(path, `${code}//# sourceMappingURL=${basename(path)}.map\n`)
+    // the sources are in the package, and need not be in the map as well
+    const shipped = { file: basename(path), sources: [relative(dirname(path), module)], sourcesContent: undefined }
+    write(`${path}.map`, JSON.stringify({ ...map, ...shipped }))
+    written.add(`${path}.map`)
+  }
+  for (const [, specifier] of code.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)"(\.[^"]+)\.js"/g)) {
+    writeForBrowsers(join(dirname(module), `${specifier!}.ts`))
+  }
+}
+
 for (const item of output) {
   const path = join(dist, item.fileName)
   written.add(path)
   write(path, item.type === "chunk" ? item.code : String(item.source))
 }
+for (const module of publicModules) writeForBrowsers(join(src, module))
 for (const old of globSync("**/*.{js,js.map}", { cwd: dist })) {
   if (!written.has(join(dist, old))) rmSync(join(dist, old))
 }

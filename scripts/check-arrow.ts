@@ -24,6 +24,7 @@ const before: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
   ["session", ["contracts", "base", "runtime", "frame", "read", "write", "transport"]],
   ["server", ["contracts", "base", "runtime", "frame", "read", "write", "transport", "session"]],
   ["node", ["contracts", "base", "runtime", "connect", "transport"]],
+  ["browser", ["contracts", "base", "transport"]],
   ["exchange", ["contracts", "base", "runtime", "frame", "read", "write", "transport", "session", "server"]],
   ["cluster", ["contracts", "base", "session", "server"]],
   ["observe", ["contracts", "base", "runtime"]],

@@ -10,7 +10,7 @@
  *
  * Usage: npm run check:package
  */
-import { deepStrictEqual, match } from "node:assert/strict"
+import { deepStrictEqual, match, ok } from "node:assert/strict"
 import { execFileSync } from "node:child_process"
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -87,7 +87,7 @@ const loadedBy = (file: string, loaded = new Set<string>()): ReadonlySet<string>
   }
   return loaded
 }
-const entries = [...published, "internal/command/main"]
+const entries = [...published, "internal/command/main", ...published.map((module) => `browser/${module}`)]
 const bundles = new Set(entries.flatMap((module) => [...loadedBy(`dist/${module}.js`)]))
 
 const expected = [
@@ -131,11 +131,19 @@ try {
   match(exec(workplace, process.execPath, join("out", "program.mjs")), /hello/)
   exec(workplace, process.execPath, join("out", "modules.mjs"))
 
-  const internal = modules
-    .filter(isInternal)
-    .map((module) => `await rejects(import("${name}/${module}"), { code: "ERR_PACKAGE_PATH_NOT_EXPORTED" })`)
+  // what browsers get in the place of others, nobody imports by a name of its own
+  const internal = [...modules.filter(isInternal), ...published.map((module) => `browser/${module}`)].map(
+    (module) => `await rejects(import("${name}/${module}"), { code: "ERR_PACKAGE_PATH_NOT_EXPORTED" })`
+  )
   writeFileSync(join(workplace, "internal.mjs"), [`import { rejects } from "node:assert"`, ...internal].join("\n"))
   exec(workplace, process.execPath, "internal.mjs")
+
+  for (const module of published) {
+    const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+    const pattern = module === "index" ? "." : module.startsWith("testing/") ? "./testing/*" : "./*"
+    const file = exports[pattern].browser.replace("*", module.replace("testing/", ""))
+    ok(bundles.has(file.slice("./".length)), `${module} for browsers: ${file} is in the package`)
+  }
 
   writeFileSync(join(workplace, "transcript.jsonl"), transcript)
   const command = join(workplace, "node_modules", ".bin", name)

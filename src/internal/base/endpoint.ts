@@ -1,10 +1,15 @@
 /** Addresses to connect to and to listen on, as text. */
 import * as NetAddress from "effect/net/NetAddress"
+import type { ListenOptions } from "../../Network.ts"
 import type { ConnectionInfo } from "../../Transport.ts"
 
 /** As people write it. `undefined` is all interfaces. */
 export const label = (host: string | undefined, port: number): string =>
   host?.includes(":") === true ? `[${host}]:${port}` : `${host ?? "*"}:${port}`
+
+/** All that a server is to listen on. */
+export const listening = ({ host = "", path, port }: ListenOptions): string =>
+  path ?? (typeof host === "string" ? [host] : host).map((one) => label(one === "" ? undefined : one, port!)).join(", ")
 
 const peers = new WeakMap<ConnectionInfo, string>()
 

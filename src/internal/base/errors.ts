@@ -312,7 +312,9 @@ const tlsFailure = ({ cause, code, kind, operation, peer }: TlsFailed): string =
     case "Truncated":
       return `the connection ${peer === undefined ? "" : `to ${peer} `}was cut without a close_notify`
     case "Unsupported":
-      return operation === "stopTls" ? "there is no TLS that could be ended" : "this transport cannot begin TLS"
+      return operation === "stopTls"
+        ? "there is no TLS that could be ended"
+        : detailed("this transport cannot begin TLS", code, cause)
   }
 }
 

@@ -17,7 +17,7 @@ export interface Upgrade {
 /** One side of TLS, over transports that nobody is attached to. A transport is aborted unless it succeeds. */
 export type Secure = (transport: Transport, upgrade?: Upgrade) => Effect.Effect<Transport, TlsFailed>
 
-interface TlsEngine {
+export interface TlsEngine {
   /** The client's side of one connection to `host`. Fails where the options cannot work with any server. */
   client(operation: string, options: Tls.ClientOptions, host: string | undefined): Effect.Effect<Secure, TlsFailed>
   /** The server's side of all connections of a listener. */

@@ -155,14 +155,8 @@ const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Se
 export const listening = (options: ListenOptions, tls: Tls.ServerOptions): Effect.Effect<Secure, ListenFailed> =>
   Effect.mapError(
     server("startServer", tls),
-    (cause) => new ListenFailed({ kind: "Tls", address: addressOf(options), code: cause.code, cause })
+    (cause) => new ListenFailed({ kind: "Tls", address: Endpoint.listening(options), code: cause.code, cause })
   )
-
-const addressOf = ({ host = "", path, port }: ListenOptions): string =>
-  path ??
-  (typeof host === "string" ? [host] : host)
-    .map((one) => Endpoint.label(one === "" ? undefined : one, port!))
-    .join(", ")
 
 /** An upgrade of a connection to `host`, if that is known. The transport is aborted unless it succeeds. */
 export const startTls = (
