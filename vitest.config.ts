@@ -21,6 +21,7 @@ export const long = [
   "test/testing/lawsOfPeers.test.ts",
   "test/testing/lawsOfWorkers.test.ts",
   "test/testing/hostLaws.test.ts",
+  "test/testing/lawsInBrowser.test.ts",
   "test/tls/lawsOfVariants.test.ts"
 ]
 

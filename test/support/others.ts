@@ -3,48 +3,33 @@ import { NodeSink, NodeStream } from "@effect/platform-node"
 import { Cause, Deferred, Effect, PlatformError, type Scope, Sink } from "effect"
 import { ChildProcessSpawner } from "effect/process"
 import { PassThrough } from "node:stream"
-import * as Connection from "../../src/Connection.ts"
 import { exitTimeout } from "../../src/internal/base/defaults.ts"
 import { open as processTransport } from "../../src/internal/transport/process.ts"
 import { toTransport as webTransport } from "../../src/internal/transport/webStreams.ts"
 import * as StreamLaws from "../../src/testing/StreamLaws.ts"
 import type { Subject } from "./laws.ts"
-import type { WebStreams } from "./webStreams.ts"
+import * as WebStreams from "./webStreams.ts"
 
 // ---------------------------------------------------------------------------
 // streams of the Web
 // ---------------------------------------------------------------------------
 
 /** Two ends that are made of two one-way pipes. */
-export const overPipes = (name: string, pipe: () => WebStreams): Subject => {
-  const ends = Effect.sync(() => {
-    const [there, back] = [pipe(), pipe()]
+export const overPipes = (name: string, pipe: () => WebStreams.WebStreams): Subject => ({
+  name,
+  transports: Effect.sync(() => {
+    const { left, right } = WebStreams.crossed(pipe)
     return {
-      left: { readable: back.readable, writable: there.writable },
-      right: { readable: there.readable, writable: back.writable }
-    }
-  })
-  return {
-    name,
-    transports: Effect.map(ends, ({ left, right }) => ({
       left: webTransport(left.readable, left.writable),
       right: webTransport(right.readable, right.writable)
-    })),
-    pair: (options) =>
-      Effect.flatMap(ends, ({ left, right }) =>
-        Effect.all({ left: Connection.fromWebStreams(left, options), right: Connection.fromWebStreams(right, options) })
-      )
-  }
-}
+    }
+  }),
+  pair: (options) => WebStreams.overPipes(pipe)(options)
+})
 
-/** Two connections, each of which is made two streams, and a connection again. */
 export const thereAndBack = <E>(name: string, pair: StreamLaws.MakePair<E>): Subject => ({
   name,
-  pair: (options) => {
-    const again = (connection: Connection.Connection) =>
-      Effect.flatMap(Connection.toWebStreams(connection), (streams) => Connection.fromWebStreams(streams, options))
-    return Effect.flatMap(pair(options), ({ left, right }) => Effect.all({ left: again(left), right: again(right) }))
-  }
+  pair: (options) => WebStreams.thereAndBack(pair)(options)
 })
 
 export const noRoom = "a TransformStream without room takes nothing before somebody reads"

@@ -21,6 +21,7 @@ interface Needed {
 const ofPostgres = { package: "postgresql", directories: ["/usr/lib/postgresql/*/bin"] }
 
 const list = {
+  chromium: { package: "chromium" },
   curl: { package: "curl" },
   exim4: { package: "exim4-daemon-light" },
   h2load: { package: "nghttp2-client" },
