@@ -25,7 +25,8 @@ import { Budget } from "./internal/session/budget.ts"
  * - Above `limit` unread bytes in total, every connection is held back that has more than `limit` divided by the number
  *   of connections with unread bytes.
  * - Above `1.25 * limit` all others are held back as well. Bytes on their way then still arrive: at most one chunk for
- *   each connection (64 KiB over TCP). So the total never exceeds `1.25 * limit` and one chunk for each connection.
+ *   each connection. So the total never exceeds `1.25 * limit` and one chunk for each connection. Over TCP a chunk has
+ *   at most 64 KiB on Node and Deno, and 512 KiB on Bun.
  * - A held-back connection goes on once there is room, in the order in which they began to wait.
  * - No connection starves. A held-back connection has something to read, and a read that waits for more is never held
  *   back.

@@ -2,6 +2,8 @@
  * Addresses and names, of those who listen and of those who connect: which are listened on, what they look like to
  * programs, and what a look-up that fails is called.
  */
+import * as NodeAddress from "../../src/internal/node/address.ts"
+import { codeOf, toAttempt, toListenFailed } from "../../src/internal/transport/failure.ts"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Fiber, type Layer, Logger, References } from "effect"
 import {
@@ -476,4 +478,24 @@ describe("a client whose own address is the one that it connects to", () => {
       assert.strictEqual(text(yield* reader.readLine), `${host}:${server.port}\n`)
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
+})
+
+describe("what cannot be bound to, and only EINVAL is said of it", () => {
+  const invalid = Object.assign(new Error("bind EINVAL"), { code: "EINVAL" })
+  const codeFor = (host: string | undefined, error: Error = invalid) => codeOf(NodeAddress.bindFailure(error, host))
+
+  it("an address that this machine does not have is one that it does not have", () => {
+    for (const host of ["198.51.100.7", "2001:db8::7"]) assert.strictEqual(codeFor(host), "EADDRNOTAVAIL")
+    const failed = toListenFailed("198.51.100.7:1", NodeAddress.bindFailure(invalid, "198.51.100.7"))
+    assert.strictEqual(failed.kind, "AddressNotAvailable")
+    assert.strictEqual((failed.cause as Error).cause, invalid)
+    const attempt = toAttempt("127.0.0.1:1", NodeAddress.bindFailure(invalid, "198.51.100.7"))
+    assert.strictEqual(attempt.kind, "Unreachable")
+  })
+
+  it("of an address that this machine has, of none, and of a path it is something else", () => {
+    for (const host of ["127.0.0.1", undefined, "/run/a.sock"]) assert.strictEqual(codeFor(host), "EINVAL")
+    const inUse = Object.assign(new Error("bind EADDRINUSE"), { code: "EADDRINUSE" })
+    assert.strictEqual(codeFor("198.51.100.7", inUse), "EADDRINUSE")
+  })
 })

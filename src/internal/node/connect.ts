@@ -71,13 +71,10 @@ const connectUnix = (
       })
     )
   return Effect.flatMap(place, (absolute) =>
-    Effect.mapError(knock(absolute, firstPauseMillis), (attempt) =>
-      failed(
-        attempt.kind === "Refused" && NodeUnixPath.isOccupied(absolute)
-          ? { ...attempt, ...failedAttempt(path, "ENOTSOCK") }
-          : attempt
-      )
-    )
+    Effect.mapError(knock(absolute, firstPauseMillis), (attempt) => {
+      const code = attempt.kind === "Refused" ? NodeUnixPath.refusedBy(absolute) : undefined
+      return failed(code === undefined ? attempt : { ...attempt, ...failedAttempt(path, code) })
+    })
   ).pipe(
     Deadline.timeoutOrElse({
       duration: timeout,
@@ -159,8 +156,18 @@ export const socketOptions = ({ keepAlive, noDelay }: Pick<NetworkOptions.Connec
     : { keepAlive: true, keepAliveInitialDelay: keepAlive === true ? 0 : Duration.toMillis(keepAlive) })
 })
 
+/** What `socketOptions` says and is not heard everywhere: servers of Deno know no `keepAlive`, and sockets of Bun all begin with `noDelay`. */
+export const setOptions = (
+  socket: Net.Socket,
+  { keepAlive, keepAliveInitialDelay, noDelay }: ReturnType<typeof socketOptions>
+): void => {
+  // one that takes it to be off already would not tell the system
+  if (!noDelay) socket.setNoDelay(true).setNoDelay(false)
+  if (keepAlive === true) socket.setKeepAlive(true, keepAliveInitialDelay)
+}
+
 const open = (
-  options: Net.NetConnectOpts & { readonly allowHalfOpen: boolean },
+  options: Net.NetConnectOpts & ReturnType<typeof socketOptions>,
   address: string
 ): Effect.Effect<Net.Socket, ConnectAttempt> =>
   Effect.flatMap(Effect.service(Pending), (pending) =>
@@ -183,6 +190,7 @@ const open = (
           socket.resetAndDestroy()
           return resume(Effect.fail({ ...failedAttempt(address, "ECONNREFUSED"), cause: itself(address) }))
         }
+        setOptions(socket, options)
         // nothing may be read, and no error thrown, before there is a transport
         socket.pause()
         pending?.add(giveUp)
@@ -190,7 +198,8 @@ const open = (
       }
       const onError = (error: Error) => {
         forget()
-        resume(Effect.fail(toAttempt(address, error)))
+        const { localAddress } = options as Net.TcpNetConnectOpts
+        resume(Effect.fail(toAttempt(address, NodeAddress.bindFailure(error, localAddress))))
       }
       socket.on("connect", onConnect)
       socket.on("error", onError)

@@ -8,7 +8,7 @@ import { toFailure, toListenFailed } from "../transport/failure.ts"
 import type { ListenFailed } from "../base/errors.ts"
 import type { Listen } from "../base/networkOptions.ts"
 import * as NodeAddress from "./address.ts"
-import { socketOptions } from "./connect.ts"
+import { setOptions, socketOptions } from "./connect.ts"
 import { TcpTransport } from "./tcp.ts"
 import { loadTls } from "./tls/load.ts"
 
@@ -38,10 +38,9 @@ export const makeServer = (
 ): Net.Server => {
   const info = unixPath === undefined ? undefined : { local: NodeAddress.unix(unixPath), remote: undefined }
   let local: ReturnType<typeof NodeAddress.ofEveryConnection>
-  const shared = socketOptions(options)
-  const server = Net.createServer({ ...shared, pauseOnConnect: true }, (socket) => {
-    // not every runtime hands on what the server was told (Deno 2.9 does not); where it has, this finds nothing to do
-    if (shared.keepAlive) socket.setKeepAlive(true, shared.keepAliveInitialDelay)
+  const ofSockets = socketOptions(options)
+  const server = Net.createServer({ ...ofSockets, pauseOnConnect: true }, (socket) => {
+    setOptions(socket, ofSockets)
     accept.onTransport(new TcpTransport(socket, info ?? NodeAddress.infoOf(socket, local), loadTls))
   }).on("error", (error) => {
     // before it listens, `start` is told as well
@@ -59,7 +58,16 @@ export const makeServer = (
  * go. One that is asked for it nevertheless never answers.
  */
 export const isOnItsOwn = (options: Pick<Net.ListenOptions, "exclusive">): boolean =>
-  options.exclusive === true || !process.connected
+  options.exclusive === true || !hasPrimary()
+
+const hasPrimary = (): boolean => {
+  try {
+    return process.connected
+  } catch {
+    // a thread of such a process may not ask, and listens for itself
+    return false
+  }
+}
 
 /** Resolves once the server listens; closes it if that fails, or is given up. */
 export const start = (
@@ -74,7 +82,7 @@ export const start = (
     }
     const onError = (error: Error) => {
       server.off("listening", onListening)
-      resume(Effect.fail(toListenFailed(label, error)))
+      resume(Effect.fail(toListenFailed(label, NodeAddress.bindFailure(error, options.host))))
     }
     server.once("listening", onListening)
     server.once("error", onError)

@@ -23,7 +23,7 @@ export const clearStalePath = ({ absolute, path }: PathOfSocket): Effect.Effect<
     const there = yield* NodeUnixPath.attempt(path, () => Fs.lstatSync(absolute, { throwIfNoEntry: false }))
     if (there === undefined) return
     if (!there.isSocket())
-      return yield* listenFailed(path, NodeUnixPath.isOccupied(absolute) ? "ENOTSOCK" : "EADDRINUSE")
+      return yield* listenFailed(path, NodeUnixPath.refusedBy(absolute) === "ENOTSOCK" ? "ENOTSOCK" : "EADDRINUSE")
     const error = yield* probeUntilSure(absolute)
     switch (error?.code) {
       case "ENOENT":
@@ -42,16 +42,22 @@ export const clearStalePath = ({ absolute, path }: PathOfSocket): Effect.Effect<
 
 /**
  * Linux refuses where nobody listens, and only there. Other systems also do while the queue of a server is full: nobody is
- * taken to listen there only after several refusals.
+ * taken to listen there only after several refusals. Some runtimes say so of everything that fails (Bun).
  */
 const probeUntilSure = (absolute: string): Effect.Effect<NodeJS.ErrnoException | undefined> =>
   Effect.gen(function* () {
     for (let refusals = 1, pause = refusalPauseMillis; ; refusals++, pause *= 2) {
       const error = yield* probe(absolute)
-      if (error?.code !== "ECONNREFUSED" || NodeUnixPath.isLinux() || refusals === refusalsOfNobody) return error
+      if (error?.code !== "ECONNREFUSED" || refusals === refusalsOfNobody) return error
+      if (NodeUnixPath.isLinux() && (yield* tellsFailuresApart)) return error
       yield* Effect.sleep(pause)
     }
   })
+
+/** Whether a refusal is the system's own word: of this path it has another. */
+const tellsFailuresApart = Effect.suspend(() =>
+  Effect.map(probe("/dev/null/socket"), (error) => error?.code === "ENOTDIR")
+)
 
 /** Connects and leaves. Answers what it met, if it could not. */
 const probe = (absolute: string): Effect.Effect<NodeJS.ErrnoException | undefined> =>

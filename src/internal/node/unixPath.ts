@@ -4,7 +4,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import type { ListenFailed } from "../base/errors.ts"
 import * as UnixSocket from "../base/unixSocket.ts"
-import { toListenFailed } from "../transport/failure.ts"
+import { codeOf, toListenFailed } from "../transport/failure.ts"
 
 /** Android is one. */
 export const isLinux = (): boolean => process.platform === "linux" || process.platform === "android"
@@ -41,14 +41,19 @@ export const spelled = (absolute: string): string => {
   return absolute.startsWith(here) ? absolute.slice(here.length) : absolute
 }
 
-/** Whether there is something that is no socket. Linux refuses to connect to it, as it does where nobody listens. */
-export const isOccupied = (path: string): boolean => {
+/** What a path says of a refusal, as a code, if it says anything. */
+export const refusedBy = (path: string): string | undefined => {
   try {
-    return Fs.statSync(path, { throwIfNoEntry: false })?.isSocket() === false
-  } catch {
-    return false
+    // Linux refuses to connect to what is no socket, as it does where nobody listens
+    return Fs.statSync(path).isSocket() ? undefined : "ENOTSOCK"
+  } catch (error) {
+    // some say of all that fails that it was refused (Bun)
+    const code = codeOf(error)
+    return code !== undefined && atPath.has(code) ? code : undefined
   }
 }
+
+const atPath = new Set(["ENOENT", "ENOTDIR", "EACCES"])
 
 /** What a system call did at a path, or why it could not. */
 export const attempt = <A>(path: string, run: () => A): Effect.Effect<A, ListenFailed> =>

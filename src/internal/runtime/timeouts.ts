@@ -41,7 +41,8 @@ export interface Timeouts {
    * The longest time in which the system takes none of the output: the peer has stopped reading. The connection is reset
    * then, also when nobody waits in `write`, `drain` or `flush`. Default: no limit.
    *
-   * Over TLS, and over transports that cannot tell progress, a piece of output of up to 256 KiB counts as a whole.
+   * Over TLS, and over transports that cannot tell progress, a piece of output of up to 256 KiB counts as a whole. On Bun
+   * and Deno all transports are such: their sockets do not say how much of it the system has yet to take.
    */
   readonly write?: Duration.Input | undefined
   /**
