@@ -228,11 +228,13 @@ describe("where a socket cannot have two names", () => {
         const path = join(directory, "s")
         const { linkSync } = Fs
         const before = held()
+        let links = 0
         yield* leaveStale(path)
         yield* Effect.scoped(
           Effect.gen(function* () {
             yield* replaced(Fs, {
               linkSync: () => {
+                links++
                 throw failure(code)
               }
             })
@@ -247,6 +249,7 @@ describe("where a socket cannot have two names", () => {
         )
         assert.deepStrictEqual(readdirSync(directory), [])
         yield* backTo(before)
+        assert.isAbove(links, 0)
         assert.strictEqual(Fs.linkSync, linkSync)
       }).pipe(Effect.provide(NodeNetwork.layer))
     )

@@ -48,11 +48,13 @@ const overDeno = (name: string, streamsOf: (conn: Conn) => Pick<Conn, "readable"
     )
 })
 
-const noReset = { "a reset is never an end, whoever hears of it first": "an abort of these streams is no reset" }
+const isNoReset = "an abort of these streams is no reset"
+const noReset = { "a reset is never an end, whoever hears of it first": isNoReset }
 const rounds = {
   "what came while the event loop stood still is in time":
-    "Deno reads in rounds of its own, behind the one that is waited for"
+    "not always: Deno reads in rounds of its own, behind the one that is waited for"
 }
+const noResetOfTransports = { "a reset that a write meets first is never an end": isNoReset }
 const wholeIsClosed =
   "the end of either of Deno's streams closes the connection (https://github.com/denoland/deno/issues/22258)"
 const halvesApart = "Deno's writable is not told that the connection broke"
@@ -61,7 +63,8 @@ checkLaws([
   {
     ...overDeno("connections of Deno's, as streams whose halves end apart", halfOpen),
     cannot: noReset,
-    except: rounds
+    except: rounds,
+    transportsCannot: noResetOfTransports
   },
   {
     ...overDeno("connections of Deno's, as they are", (conn) => conn),
@@ -74,6 +77,8 @@ checkLaws([
       "a wait that is given up, wherever, changes nothing": wholeIsClosed
     },
     transportsCannot: {
+      ...noResetOfTransports,
+      "the end comes behind what the system has yet to take": wholeIsClosed,
       "end is told once, behind everything, and the other direction goes on": wholeIsClosed,
       "onClose is the last call, and comes once": wholeIsClosed,
       "what is over before attach is told after it": halvesApart,

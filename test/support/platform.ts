@@ -5,9 +5,13 @@ import { Effect } from "effect"
 export const onPlatform = (platform: NodeJS.Platform) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const own = Object.getOwnPropertyDescriptor(process, "platform")!
-      Object.defineProperty(process, "platform", { ...own, value: platform })
+      const own = Object.getOwnPropertyDescriptor(process, "platform")
+      Object.defineProperty(process, "platform", { configurable: true, enumerable: true, value: platform })
       return own
     }),
-    (own) => Effect.sync(() => Object.defineProperty(process, "platform", own))
+    (own) =>
+      Effect.sync(() => {
+        if (own === undefined) Reflect.deleteProperty(process, "platform")
+        else Object.defineProperty(process, "platform", own)
+      })
   )
