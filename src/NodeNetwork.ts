@@ -2,6 +2,7 @@
  * The `Network` service on Node: TCP and Unix sockets of `node:net`, TLS of `node:tls`.
  *
  * This is the only public module that needs Node. A program depends on `Network`, and is given this layer at its edge.
+ * What bundlers take in its place for a browser dies where it is asked for a socket.
  *
  * @see `Network` for the service, `TestNetwork` for a network in memory.
  *

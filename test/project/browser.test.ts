@@ -5,7 +5,7 @@ import { existsSync, globSync } from "node:fs"
 import { join, resolve } from "node:path"
 import * as Substitute from "../../src/internal/browser/NodeNetwork.ts"
 import * as NodeNetwork from "../../src/NodeNetwork.ts"
-import { bundlers } from "../support/browser.ts"
+import { bundlers } from "../support/bundlers.ts"
 
 const dist = resolve(import.meta.dirname, "../../dist")
 const src = resolve(import.meta.dirname, "../../src")

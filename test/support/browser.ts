@@ -1,102 +1,10 @@
-/** A program in a browser: bundled by those that people bundle with, and run in Chromium. */
+/** A program in a browser, which here is Chromium. */
 import { Deferred, Effect, type Scope } from "effect"
-import * as Esbuild from "esbuild"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
-import { join, resolve } from "node:path"
-import { rolldown } from "rolldown"
 import { start } from "./program.ts"
 import { temporaryDirectory } from "./temporary.ts"
 import { within } from "./wait.ts"
-
-const root = resolve(import.meta.dirname, "../..")
-const name = "effect-byte-streams"
-
-/** Support of tests names the sources. What is bundled is what users get of the package. */
-const toPackage = (specifier: string): string | undefined => {
-  const module = /^(?:\.\.\/)+src\/((?:testing\/)?\w+)\.ts$/.exec(specifier)?.[1]
-  return module === undefined ? undefined : module === "index" ? name : `${name}/${module}`
-}
-
-/** What a bundle is made of: a file of this project, or the code of a module. */
-interface Entry {
-  readonly file?: string
-  readonly code?: string
-  /** Whether Effect is left out. */
-  readonly withoutEffect?: boolean
-}
-
-interface Bundle {
-  /** The bundle, in one piece. */
-  readonly code: string
-  /** What it has left to be loaded by whoever runs it. */
-  readonly imports: ReadonlyArray<string>
-}
-
-const withEsbuild = async ({ code, file, withoutEffect = false }: Entry): Promise<Bundle> => {
-  const { metafile, outputFiles } = await Esbuild.build({
-    ...(file === undefined ? { stdin: { contents: code!, resolveDir: root } } : { entryPoints: [file] }),
-    absWorkingDir: root,
-    bundle: true,
-    external: withoutEffect ? ["effect/*"] : [],
-    format: "esm",
-    logLevel: "silent",
-    metafile: true,
-    outdir: root,
-    platform: "browser",
-    plugins: [
-      {
-        name: "to package",
-        setup: (build) =>
-          build.onResolve({ filter: /\/src\// }, ({ importer, kind, path }) => {
-            const module = toPackage(path)
-            return module === undefined ? undefined : build.resolve(module, { importer, kind, resolveDir: root })
-          })
-      }
-    ],
-    // without the paths that lead the package's name to its sources
-    tsconfigRaw: {},
-    write: false
-  })
-  return {
-    code: outputFiles[0]!.text,
-    imports: Object.values(metafile.outputs).flatMap(({ imports }) => imports.map(({ path }) => path))
-  }
-}
-
-const virtual = join(root, "entry.js")
-
-const withRolldown = async ({ code, file = virtual, withoutEffect = false }: Entry): Promise<Bundle> => {
-  await using bundle = await rolldown({
-    cwd: root,
-    external: (id) => withoutEffect && id.startsWith("effect/"),
-    input: file,
-    logLevel: "silent",
-    platform: "browser",
-    plugins: [
-      {
-        name: "to package",
-        resolveId(specifier, importer) {
-          if (specifier === virtual) return virtual
-          const module = toPackage(specifier)
-          return module === undefined ? undefined : this.resolve(module, importer)
-        },
-        load: (id) => (id === virtual ? code : undefined)
-      }
-    ],
-    tsconfig: false
-  })
-  const { output } = await bundle.generate({ codeSplitting: false, format: "es" })
-  const [{ dynamicImports, fileName, imports, ...chunk }] = output
-  // what is loaded later is in the same file
-  return { code: chunk.code, imports: [...imports, ...dynamicImports].filter((file) => file !== fileName) }
-}
-
-/** The bundlers. A module that a browser cannot have fails them, or is left in `imports`. */
-export const bundlers: Readonly<Record<"esbuild" | "rolldown", (entry: Entry) => Promise<Bundle>>> = {
-  esbuild: withEsbuild,
-  rolldown: withRolldown
-}
 
 /** What was found of one subject. */
 export interface Found {

@@ -6,8 +6,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { existsSync } from "node:fs"
 import { join, resolve } from "node:path"
-import { bundlers, inChromium } from "../support/browser.ts"
+import { inChromium } from "../support/browser.ts"
 import { subjects } from "../support/browserSubjects.ts"
+import { bundlers } from "../support/bundlers.ts"
 import { needs } from "../support/peers.ts"
 
 const dist = resolve(import.meta.dirname, "../../dist")

@@ -8,8 +8,8 @@ const noSockets = (operation: string): Effect.Effect<never> =>
   Effect.suspend(() =>
     Effect.die(
       new Error(
-        `${operation}: a browser has no sockets, and NodeNetwork none to give; Connection.fromWebStreams and ` +
-          "Connection.fromSocket make a connection of what a browser has"
+        `${operation}: NodeNetwork has no sockets in a browser, and a bundler has chosen what is for browsers (its ` +
+          'condition "browser"); Connection.fromWebStreams makes a connection of what a browser has'
       )
     )
   )
