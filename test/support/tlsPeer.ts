@@ -6,7 +6,7 @@ import * as NodeTls from "node:tls"
 import { authority, certificates } from "./certificates.ts"
 import { connectRaw, RawPeer, serveRaw } from "./rawPeer.ts"
 import { connectTls, serveTls } from "./tlsPair.ts"
-import { eventually, within } from "./wait.ts"
+import { eventually, turns, within } from "./wait.ts"
 
 /** What the engine takes for a socket. */
 class Wire extends Duplex {
@@ -25,6 +25,11 @@ class Wire extends Duplex {
   override _final(callback: (error?: Error | null) => void): void {
     if (!this.peer.keepOpen) this.peer.wire.socket.end()
     callback()
+  }
+  // not every engine has said its last word before it lets go
+  override destroy(error?: Error): this {
+    setImmediate(() => super.destroy(error))
+    return this
   }
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     if (!this.peer.keepOpen) this.peer.wire.socket.destroy()
@@ -141,7 +146,9 @@ export class TlsPeer {
     return within(
       "the engine says that it ends",
       Effect.callback<Buffer>((resume) => {
-        this.tls.end(() => resume(Effect.sync(() => Buffer.concat(this.held!.splice(0)))))
+        const words = Effect.sync(() => Buffer.concat(this.held!.splice(0)))
+        // not every engine has said its last word by then
+        this.tls.end(() => resume(Effect.andThen(turns(3), words)))
       })
     )
   })
