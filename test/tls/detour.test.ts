@@ -4,10 +4,11 @@
  */
 import { afterEach, assert, describe, it, vi } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
-import { NodeNetwork } from "effect-byte-streams"
+import { NodeNetwork, type Tls } from "effect-byte-streams"
 import { TLSSocket } from "node:tls"
 import { CiphertextStream } from "../../src/internal/node/tls/ciphertext.ts"
 import { hasNow } from "../../src/internal/node/nodeInternals.ts"
+import { authority, certificates } from "../support/certificates.ts"
 import { pattern, text } from "../support/bytes.ts"
 import { onPartOfNode } from "../support/nodeParts.ts"
 import { assertBytes } from "../support/assertBytes.ts"
@@ -75,6 +76,30 @@ describe("without it TLS is as good", () => {
       assert.strictEqual((yield* client.writer.close)._tag, "Graceful")
       assert.strictEqual((yield* peer.reader.read(1)).length, 0)
       assert.isAbove(written.mock.calls.length, 0)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("and an identity is chosen by the name that the client asks for, whoever asks for none", () =>
+    Effect.gen(function* () {
+      takeAway("engine", "writeQueueSize")
+      const alpha = yield* Effect.promise(() =>
+        authority.issue({ name: "alpha", names: ["alpha.test"], usage: "server" })
+      )
+      const asked: Array<string | undefined> = []
+      const server = yield* serveTls({
+        identity: (name) =>
+          Effect.sync(() => {
+            asked.push(name)
+            return name === "alpha.test" ? alpha.identity : certificates.server.identity
+          })
+      })
+      const subjectFor = (tls: Tls.ClientOptions) =>
+        Effect.map(connectTls(server.port, tls), (client) => client.info.tls?.peerCertificate?.subject)
+      assert.strictEqual(yield* subjectFor({ serverName: "alpha.test" }), "CN=alpha")
+      assert.strictEqual((yield* server.accept).info.tls?.serverName, "alpha.test")
+      assert.strictEqual(yield* subjectFor({ serverName: "localhost" }), "CN=localhost")
+      assert.strictEqual(yield* subjectFor({}), "CN=localhost")
+      assert.deepStrictEqual(asked, [undefined, "alpha.test", undefined, "localhost", undefined])
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 

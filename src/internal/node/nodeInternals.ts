@@ -14,6 +14,7 @@
 | `behindTheEnd` | `fd` of a socket's handle | a reset that libuv before 1.52 calls the end is known as a reset | it is the end that libuv calls it |
  * | `directTls` | the handles of engines and of the sockets below: `reading`, `readStart` (and its `EALREADY`), `readStop`, `receive`, `writeQueueSize`, `_parent`, `getpeername`; `_read` and `_final` of a socket | TLS right on a socket, which costs half as much | the engine is fed with a stream (`tls/detour`) |
  * | `decrypt` | what an engine decrypts is given to its `push` | the last record of TLS is known in the call that decrypts it | the events `data` and `end`, one record a turn |
+ * | `sni` | an engine made as Node's are, which asks for the context of a name | an identity is chosen by the engine | the name is looked for in the client's first message (`tls/clientHello`) |
  * | `verify` | `ssl.verifyError` of an engine | a server knows why a client's certificate is not accepted | `authorized` and `authorizationError`; a certificate of which they say nothing is not accepted |
  *
  * The event `_tlsError` needs no probe: it is heard beside `error`, which says the same where Node's private one does not
@@ -240,6 +241,7 @@ const probes = {
   // what stands on an engine reads and writes as on a socket
   directTls: () => has("write") && has("read") && isEngineAsExpected(),
   decrypt: canReadDirectly,
+  sni: isEngineAsExpected,
   verify: () => true
 }
 

@@ -13,10 +13,12 @@
  * the stream below behind their own end, and whether they let go of it at the
  * peer's. So what has been sent is known here: it is what the transport has taken.
  */
+import * as Effect from "effect/Effect"
 import { Duplex } from "node:stream"
 import type * as NodeTls from "node:tls"
 import type * as Tls from "../../../Tls.ts"
 import type { Failure, Handler, Transport } from "../../../Transport.ts"
+import { nameAskedIn } from "./clientHello.ts"
 
 /** The length of a TLS record's header: type, version, length. */
 const headerBytes = 5
@@ -44,6 +46,8 @@ export interface Ciphertext {
   readonly failure: Failure | undefined
   /** How many bytes have arrived. */
   readonly heard: number
+  /** The name that a client asks for, from what it says before there is an engine. Absent where that cannot be seen. */
+  readonly nameAsked?: Effect.Effect<string | undefined>
   /** To be called in the very call in which the engine is made. */
   engage(engine: NodeTls.TLSSocket): void
   /** From now on the engine gets what arrives; not from within this call. */
@@ -84,6 +88,8 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   private headerGiven = 0
   private recordLeft = 0
 
+  /** Looks at what has arrived, before anything is given. Answers whether it has seen enough. */
+  private look: (() => boolean) | undefined = undefined
   private flowing = false
   private giving = false
   /** The turn of the last piece is not over. */
@@ -114,6 +120,7 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
     this.heard += bytes.length
     if (this.discarding || bytes.length === 0) return
     this.queue.push(bytes)
+    if (this.look !== undefined && !this.look()) return
     this.give()
   }
 
@@ -152,6 +159,20 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   // ------------------------------------------------------------------------
   // what the owner calls
   // ------------------------------------------------------------------------
+
+  readonly nameAsked: Effect.Effect<string | undefined> = Effect.callback((resume) => {
+    this.look = () => {
+      const asked = nameAskedIn(this.queue)
+      if (asked === undefined) return false
+      this.look = undefined
+      resume(Effect.succeed(asked.name))
+      return true
+    }
+    if (!this.look()) this.resumeTransport()
+    return Effect.sync(() => {
+      this.look = undefined
+    })
+  })
 
   engage(): void {}
 

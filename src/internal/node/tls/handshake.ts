@@ -17,7 +17,7 @@ import { toFailure } from "../../transport/failure.ts"
 import type { Secure, Upgrade } from "../../transport/tlsEngine.ts"
 import { toHostName } from "../../base/hostName.ts"
 import type { Ciphertext } from "./ciphertext.ts"
-import { canBeDirect } from "../nodeInternals.ts"
+import { canBeDirect, has } from "../nodeInternals.ts"
 import { DirectCiphertext } from "./direct.ts"
 import { clientContext, ServerContexts, Unusable } from "./secureContext.ts"
 import { TcpTransport } from "../tcp.ts"
@@ -134,22 +134,56 @@ const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Se
       handshake(operation, "server", transport, options, upgrade, (ciphertext) =>
         typeof identity !== "function"
           ? Effect.sync(() => serverEngine(ciphertext, options, own!, undefined))
-          : Effect.contextWith((services: Context.Context<never>) =>
-              Effect.map(identity(undefined), (first) =>
-                serverEngine(ciphertext, options, contexts.of(first), (name) =>
-                  // suspended: not every version of Node survives what is thrown in its call
-                  Effect.runForkWith(services)(
-                    Effect.map(
-                      Effect.suspend(() => identity(name)),
-                      (one) => contexts.of(one)
+          : Effect.flatMap(identity(undefined), (first) =>
+              ciphertext.nameAsked === undefined || has("sni")
+                ? asking(ciphertext, options, contexts, identity, first)
+                : Effect.flatMap(ciphertext.nameAsked, (asked) =>
+                    Effect.map(chosen(identity, nameAskedFor(asked), first, contexts), (context) =>
+                      serverEngine(ciphertext, options, context, undefined)
                     )
                   )
-                )
-              )
             )
       )
     )
   })
+
+/** An engine that asks for the identity itself, once it knows the name. */
+const asking = (
+  ciphertext: Ciphertext,
+  options: Tls.ServerOptions,
+  contexts: ServerContexts,
+  identity: Choose,
+  first: Tls.Identity
+): Effect.Effect<Engine> =>
+  Effect.contextWith((services: Context.Context<never>) =>
+    Effect.sync(() =>
+      serverEngine(ciphertext, options, contexts.of(first), (name) =>
+        // suspended: not every version of Node survives what is thrown in its call
+        Effect.runForkWith(services)(
+          Effect.map(
+            Effect.suspend(() => identity(name)),
+            (one) => contexts.of(one)
+          )
+        )
+      )
+    )
+  )
+
+type Choose = Extract<Tls.ServerOptions["identity"], (...args: never) => unknown>
+
+/** The context for a name, where the engine does not ask for it. Those that ask for nothing get that of the first. */
+const chosen = (
+  identity: Choose,
+  name: string | undefined,
+  first: Tls.Identity,
+  contexts: ServerContexts
+): Effect.Effect<NodeTls.SecureContext> =>
+  name === undefined
+    ? Effect.sync(() => contexts.of(first))
+    : Effect.suspend(() => identity(name)).pipe(
+        Effect.map((one) => contexts.of(one)),
+        Effect.catchDefect((defect) => Effect.die(new NoIdentity(name, defect)))
+      )
 
 /** The server's side of all connections of a listener. */
 export const listening = (options: ListenOptions, tls: Tls.ServerOptions): Effect.Effect<Secure, ListenFailed> =>

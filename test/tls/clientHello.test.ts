@@ -1,0 +1,67 @@
+/** The name in what a TLS client says first, which is looked at before there is an engine. */
+import { assert, describe, it } from "@effect/vitest"
+import { connect } from "node:tls"
+import { Duplex } from "node:stream"
+import * as fc from "fast-check"
+import { nameAskedIn } from "../../src/internal/node/tls/clientHello.ts"
+
+/** What an engine says first. */
+const helloOf = (servername?: string): Promise<Buffer> =>
+  new Promise((resolve) => {
+    const stream = new Duplex({
+      read: () => {},
+      write: (chunk: Buffer, _encoding, callback) => {
+        resolve(chunk)
+        callback()
+      }
+    })
+    connect({ socket: stream, ...(servername === undefined ? undefined : { servername }) }).on("error", () => {})
+  })
+
+/** The same message in records of so many bytes. */
+const inRecordsOf = (size: number, hello: Buffer): Buffer => {
+  const message = hello.subarray(5)
+  const records: Array<Buffer> = []
+  for (let at = 0; at < message.length; at += size) {
+    const part = message.subarray(at, at + size)
+    records.push(Buffer.from([22, 3, 1, part.length >> 8, part.length & 255]), part)
+  }
+  return Buffer.concat(records)
+}
+
+describe("the name in a client's first message", () => {
+  it("is found once all of it has come, however it was cut", async () => {
+    const hello = await helloOf("alpha.test")
+    for (let at = 0; at < hello.length; at++) {
+      assert.isUndefined(nameAskedIn([hello.subarray(0, at)]), `at ${at}`)
+      assert.deepStrictEqual(nameAskedIn([hello.subarray(0, at), hello.subarray(at)]), { name: "alpha.test" })
+    }
+  })
+
+  it("is found in records of any size, and whatever follows", async () => {
+    const hello = await helloOf("alpha.test")
+    for (const size of [1, 2, 3, 5, 100, 10_000]) {
+      const records = inRecordsOf(size, hello)
+      assert.deepStrictEqual(nameAskedIn([records]), { name: "alpha.test" })
+      assert.deepStrictEqual(nameAskedIn([records, Buffer.from([20, 3, 3, 0, 1, 1])]), { name: "alpha.test" })
+      assert.isUndefined(nameAskedIn([records.subarray(0, -1)]))
+    }
+  })
+
+  it("is none where none is asked for", async () => {
+    assert.deepStrictEqual(nameAskedIn([await helloOf()]), { name: undefined })
+  })
+
+  it("is none in what is no such message, and nothing throws", async () => {
+    const hello = await helloOf("alpha.test")
+    assert.deepStrictEqual(nameAskedIn([Buffer.from("GET / HTTP/1.1\r\n\r\n")]), { name: undefined })
+    fc.assert(
+      fc.property(fc.nat(hello.length - 1), fc.nat(255), (at, byte) => {
+        const changed = Buffer.from(hello)
+        changed[at] = byte
+        const asked = nameAskedIn([changed])
+        return asked === undefined || asked.name === undefined || typeof asked.name === "string"
+      })
+    )
+  })
+})
