@@ -134,56 +134,42 @@ const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Se
       handshake(operation, "server", transport, options, upgrade, (ciphertext) =>
         typeof identity !== "function"
           ? Effect.sync(() => serverEngine(ciphertext, options, own!, undefined))
-          : Effect.flatMap(identity(undefined), (first) =>
-              ciphertext.nameAsked === undefined || has("sni")
-                ? asking(ciphertext, options, contexts, identity, first)
-                : Effect.flatMap(ciphertext.nameAsked, (asked) =>
-                    Effect.map(chosen(identity, nameAskedFor(asked), first, contexts), (context) =>
-                      serverEngine(ciphertext, options, context, undefined)
+          : Effect.contextWith((services: Context.Context<never>) =>
+              Effect.flatMap(identity(undefined), (first) => {
+                const own = contexts.of(first)
+                const choose = (name: string) =>
+                  // suspended: not every version of Node survives what is thrown in its call
+                  Effect.runForkWith(services)(
+                    Effect.map(
+                      Effect.suspend(() => identity(name)),
+                      (one) => contexts.of(one)
                     )
                   )
+                return ciphertext.nameAsked === undefined || has("sni")
+                  ? Effect.sync(() => serverEngine(ciphertext, options, own, choose))
+                  : Effect.flatMap(ciphertext.nameAsked, (asked) => {
+                      const name = nameAskedFor(asked)
+                      return Effect.map(name === undefined ? Effect.succeed(own) : chosen(name, choose), (context) =>
+                        serverEngine(ciphertext, options, context, undefined)
+                      )
+                    })
+              })
             )
       )
     )
   })
 
-/** An engine that asks for the identity itself, once it knows the name. */
-const asking = (
-  ciphertext: Ciphertext,
-  options: Tls.ServerOptions,
-  contexts: ServerContexts,
-  identity: Choose,
-  first: Tls.Identity
-): Effect.Effect<Engine> =>
-  Effect.contextWith((services: Context.Context<never>) =>
-    Effect.sync(() =>
-      serverEngine(ciphertext, options, contexts.of(first), (name) =>
-        // suspended: not every version of Node survives what is thrown in its call
-        Effect.runForkWith(services)(
-          Effect.map(
-            Effect.suspend(() => identity(name)),
-            (one) => contexts.of(one)
-          )
-        )
-      )
+type Choose = (name: string) => Fiber.Fiber<NodeTls.SecureContext>
+
+/** What is chosen for a name, where the engine does not ask. It is not waited for once nobody wants it. */
+const chosen = (name: string, choose: Choose): Effect.Effect<NodeTls.SecureContext> =>
+  Effect.callback((resume) => {
+    const fiber = choose(name)
+    fiber.addObserver((exit) =>
+      resume(Exit.isSuccess(exit) ? exit : Effect.die(new NoIdentity(name, Cause.squash(exit.cause))))
     )
-  )
-
-type Choose = Extract<Tls.ServerOptions["identity"], (...args: never) => unknown>
-
-/** The context for a name, where the engine does not ask for it. Those that ask for nothing get that of the first. */
-const chosen = (
-  identity: Choose,
-  name: string | undefined,
-  first: Tls.Identity,
-  contexts: ServerContexts
-): Effect.Effect<NodeTls.SecureContext> =>
-  name === undefined
-    ? Effect.sync(() => contexts.of(first))
-    : Effect.suspend(() => identity(name)).pipe(
-        Effect.map((one) => contexts.of(one)),
-        Effect.catchDefect((defect) => Effect.die(new NoIdentity(name, defect)))
-      )
+    return Effect.sync(() => fiber.interruptUnsafe())
+  })
 
 /** The server's side of all connections of a listener. */
 export const listening = (options: ListenOptions, tls: Tls.ServerOptions): Effect.Effect<Secure, ListenFailed> =>
@@ -213,7 +199,7 @@ const serverEngine = (
   ciphertext: Ciphertext,
   options: Tls.ServerOptions,
   secureContext: NodeTls.SecureContext,
-  choose: ((name: string) => Fiber.Fiber<NodeTls.SecureContext>) | undefined
+  choose: Choose | undefined
 ): Engine => {
   const clientCertificate = options.clientCertificate ?? "none"
   const socket = new NodeTls.TLSSocket(ciphertext.stream, {
