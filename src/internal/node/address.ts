@@ -6,6 +6,8 @@ import { networkInterfaces } from "node:os"
 import type { ConnectionInfo } from "../../Transport.ts"
 import * as Endpoint from "../base/endpoint.ts"
 import { codeOf } from "../transport/failure.ts"
+import type { Place } from "../transport/duplex.ts"
+import { peerOf } from "./nodeInternals.ts"
 
 /** How the system spells an IPv4 address on a socket of IPv6. */
 const mapped = "::ffff:"
@@ -55,8 +57,28 @@ export const bindFailure = (error: unknown, host: string | undefined): unknown =
         code: "EADDRNOTAVAIL"
       })
 
-/** Captured while the socket is open; Node forgets it at close. */
-export const infoOf = (socket: Net.Socket, local?: NetAddress.InetAddress): ConnectionInfo => ({
-  local: local ?? inet(socket.localAddress, socket.localPort),
-  remote: inet(socket.remoteAddress, socket.remotePort)
-})
+/** Where a socket is. The system is asked while the socket is open; what it said is made sense of when somebody asks. */
+export class SocketPlace implements Place {
+  private known: ConnectionInfo | undefined = undefined
+  private readonly local: NetAddress.InetAddress | Net.Socket["localAddress"]
+  private readonly localPort: number | undefined
+  private readonly remote: string | undefined
+  private readonly remotePort: number | undefined
+
+  /** `local`: the address of this end, where that is known. */
+  constructor(socket: Net.Socket, local?: NetAddress.InetAddress) {
+    this.local = local ?? socket.localAddress
+    this.localPort = local === undefined ? socket.localPort : undefined
+    const { address, port } = peerOf(socket)
+    this.remote = address
+    this.remotePort = port
+  }
+
+  get info(): ConnectionInfo {
+    const { local } = this
+    return (this.known ??= {
+      local: typeof local === "object" ? local : inet(local, this.localPort),
+      remote: inet(this.remote, this.remotePort)
+    })
+  }
+}

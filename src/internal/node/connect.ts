@@ -81,7 +81,9 @@ const connectUnix = (
       progress: steps.progress,
       orElse: () => Effect.fail(connectTimedOut({ target: path, host: path, attempts: waiting, timeout }))
     }),
-    Effect.map((socket) => new TcpTransport(socket, { local: undefined, remote: NodeAddress.unix(path) }, loadTls))
+    Effect.map(
+      (socket) => new TcpTransport(socket, { info: { local: undefined, remote: NodeAddress.unix(path) } }, loadTls)
+    )
   )
 }
 
@@ -144,7 +146,7 @@ const connectTcp = (
       progress: steps.progress,
       orElse: () => Effect.fail(connectTimedOut({ target, host, attempts: Array.from(attempts.values()), timeout }))
     }),
-    Effect.map((socket) => new TcpTransport(socket, NodeAddress.infoOf(socket), loadTls, host))
+    Effect.map((socket) => new TcpTransport(socket, new NodeAddress.SocketPlace(socket), loadTls, host))
   )
 }
 

@@ -36,12 +36,12 @@ export const makeServer = (
   accept: Accept,
   unixPath: string | undefined
 ): Net.Server => {
-  const info = unixPath === undefined ? undefined : { local: NodeAddress.unix(unixPath), remote: undefined }
+  const place = unixPath === undefined ? undefined : { info: { local: NodeAddress.unix(unixPath), remote: undefined } }
   let local: ReturnType<typeof NodeAddress.ofEveryConnection>
   const ofSockets = socketOptions(options)
   const server = Net.createServer({ ...ofSockets, pauseOnConnect: true }, (socket) => {
     setOptions(socket, ofSockets)
-    accept.onTransport(new TcpTransport(socket, info ?? NodeAddress.infoOf(socket, local), loadTls))
+    accept.onTransport(new TcpTransport(socket, place ?? new NodeAddress.SocketPlace(socket, local), loadTls))
   }).on("error", (error) => {
     // before it listens, `start` is told as well
     if (server.listening) accept.onAcceptError?.(toFailure(error))

@@ -11,7 +11,8 @@
  * | `sharedReadMemory` | what the option `onread` sets on a socket, and `useUserBuffer` of its handle | all sockets read into one memory | memory of each read's own |
  * | `unsent` | `writeQueueSize` of a socket's handle | a peer that takes little at a time is told from one that takes nothing | such a peer counts as one that takes nothing |
  * | `libuv` | the same member, the mark of a handle that is libuv's own: of all that it is given it makes one queue, and of a failed write it passes on what the system said first | the end of the output follows what the system has yet to take by itself, and the code of a failed write is believed | the end is held back until the system has taken everything; a broken pipe that is told later than within the call may be a reset (a write was tried again), and over TCP an end behind it counts as one |
-| `behindTheEnd` | `fd` of a socket's handle | a reset that libuv before 1.52 calls the end is known as a reset | it is the end that libuv calls it |
+ * | `peerName` | `getpeername` of a socket's handle | the peer's address costs no object and no names of fields for each connection | `remoteAddress` and `remotePort` |
+ * | `behindTheEnd` | `fd` of a socket's handle | a reset that libuv before 1.52 calls the end is known as a reset | it is the end that libuv calls it |
  * | `directTls` | the handles of engines and of the sockets below: `reading`, `readStart` (and its `EALREADY`), `readStop`, `receive`, `writeQueueSize`, `_parent`, `getpeername`; `_read` and `_final` of a socket | TLS right on a socket, which costs half as much | the engine is fed with a stream (`tls/detour`) |
  * | `decrypt` | what an engine decrypts is given to its `push` | the last record of TLS is known in the call that decrypts it | the events `data` and `end`, one record a turn |
  * | `sni` | an engine made as Node's are, which asks for the context of a name | an identity is chosen by the engine | the name is looked for in the client's first message (`tls/clientHello`) |
@@ -151,6 +152,21 @@ export const unsentOf = (socket: Net.Socket): number | undefined => {
 export const isLibuv = (socket: Net.Socket): boolean =>
   has("libuv") && typeof handleOf(socket)?.writeQueueSize === "number"
 
+/** Where the system says a peer is. Its fields are there from the start: they are set once for every connection. */
+const peerName = { address: undefined as string | undefined, family: undefined, port: undefined as number | undefined }
+
+/** Where the peer of a socket is: good until the next question. `undefined`: the system does not know. */
+export const peerOf = (
+  socket: Net.Socket
+): { readonly address?: string | undefined; readonly port?: number | undefined } => {
+  const handle = has("peerName") ? handleOf(socket) : undefined
+  if (typeof handle?.getpeername !== "function") return { address: socket.remoteAddress, port: socket.remotePort }
+  peerName.address = undefined
+  peerName.port = undefined
+  handle.getpeername(peerName)
+  return peerName
+}
+
 /** The number by which the system knows a socket, where that is known. */
 export const descriptorOf = (socket: Net.Socket): number | undefined => {
   const fd = has("behindTheEnd") ? handleOf(socket)?.fd : undefined
@@ -237,6 +253,7 @@ const probes = {
   // of these each handle is asked
   unsent: () => true,
   libuv: () => true,
+  peerName: () => true,
   behindTheEnd: () => true,
   // what stands on an engine reads and writes as on a socket
   directTls: () => has("write") && has("read") && isEngineAsExpected(),

@@ -2,11 +2,11 @@
 import * as Fs from "node:fs"
 import type * as Net from "node:net"
 import { Readable } from "node:stream"
-import type { ConnectionInfo, Failure, Handler } from "../../Transport.ts"
+import type { Failure, Handler } from "../../Transport.ts"
 import * as Bytes from "../base/bytes.ts"
 import { nextTurn } from "../runtime/turn.ts"
 import { readPart } from "../base/memory.ts"
-import { DuplexTransport } from "../transport/duplex.ts"
+import { DuplexTransport, type Place } from "../transport/duplex.ts"
 import { toFailure } from "../transport/failure.ts"
 import { finToEnd } from "../transport/finToEnd.ts"
 import { peerReset } from "../transport/resetToLoss.ts"
@@ -62,7 +62,7 @@ const fewBytes = 1024
 const manyReads = 16
 
 const writesDirectly = NodeInternals.has("write")
-const readsDirectly = NodeInternals.has("read")
+export const readsDirectly = NodeInternals.has("read")
 const { pushToStream, writeDirectly, writeManyDirectly } = NodeInternals
 
 function push(this: Net.Socket, chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
@@ -75,7 +75,7 @@ function onRead(this: Net.Socket, size: number): boolean {
 
 export class NodeTransport extends DuplexTransport<Net.Socket> {
   /** Reads go straight to the handler. */
-  private flowing = false
+  protected flowing = false
   private writing = false
   /** The system has yet to take what was written last. */
   protected holding = false
@@ -92,6 +92,8 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   private smallReads = 0
   /** What the socket calls with each write, made with the first. */
   private onWritten: ((error?: Error | null) => void) | undefined = undefined
+  /** What the stream says is listened to. */
+  private hears = false
 
   // The stream machinery on top of a socket keeps queues of its own, in both directions, and pays for each read and each
   // write with a turn of `process.nextTick`. It is left out where there is nothing for it to do: what the socket reads is
@@ -99,8 +101,8 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   // called in the end. So a write also learns at once whether the system took it, and a failed one does not tear down the
   // reading half, in which bytes may still lie that arrived before the peer reset the connection. Where Node's sockets are
   // not made like that, what they read is told by `data`, and what is to be sent goes through the stream.
-  constructor(socket: Net.Socket, info: ConnectionInfo) {
-    super(socket, info)
+  constructor(socket: Net.Socket, place: Place) {
+    super(socket, place)
     if (readsDirectly) socket.push = push
     if (!writesDirectly) NodeInternals.hearWriteFailures(socket, (error, later) => this.failWriting(error, later))
   }
@@ -113,16 +115,31 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   }
 
   protected override listen(): void {
+    this.duplex.on("close", onClose)
+    if (!this.hearsLate) this.hear()
+  }
+
+  /** Whether the stream is listened to only once it has been given something: nothing can have been read before. */
+  protected get hearsLate(): boolean {
+    return false
+  }
+
+  /** Listens to what the stream was given, and says later. */
+  private hear(): void {
+    if (this.hears) return
+    this.hears = true
     this.duplex.on("data", onData)
     this.duplex.on("end", onEnd)
-    this.duplex.on("close", onClose)
   }
 
   /** The socket has read, or has come to its end. */
   pushed(chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
     const socket = this.duplex
     // a paused stream keeps what still comes, and says when the socket has to stop
-    if (chunk === null || !this.flowing || socket.readableLength > 0) return pushToStream.call(socket, chunk, encoding)
+    if (chunk === null || !this.flowing || socket.readableLength > 0) {
+      this.hear()
+      return pushToStream.call(socket, chunk, encoding)
+    }
     if (chunk.length > fewBytes) this.smallReads = 0
     else if (++this.smallReads === manyReads) this.lend()
     this.arrived(chunk)

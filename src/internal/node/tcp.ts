@@ -3,11 +3,11 @@ import * as Effect from "effect/Effect"
 import type { TlsFailed } from "../../StreamError.ts"
 import type { StartTlsOptions } from "../../Tls.ts"
 import type * as Net from "node:net"
-import type { ConnectionInfo, Handler, Transport } from "../../Transport.ts"
-import { nobody } from "../transport/duplex.ts"
+import type { Handler, Transport } from "../../Transport.ts"
+import { nobody, type Place } from "../transport/duplex.ts"
 import type { LoadTls } from "../transport/tlsEngine.ts"
 import { unsentOf } from "./nodeInternals.ts"
-import { NodeTransport } from "./socket.ts"
+import { NodeTransport, readsDirectly } from "./socket.ts"
 
 export class TcpTransport extends NodeTransport {
   /** Whom this connected to, by name. */
@@ -19,8 +19,8 @@ export class TcpTransport extends NodeTransport {
 
   private readonly loadTls: LoadTls
 
-  constructor(socket: Net.Socket, info: ConnectionInfo, loadTls: LoadTls, host?: string) {
-    super(socket, info)
+  constructor(socket: Net.Socket, place: Place, loadTls: LoadTls, host?: string) {
+    super(socket, place)
     this.loadTls = loadTls
     this.host = host
   }
@@ -38,6 +38,21 @@ export class TcpTransport extends NodeTransport {
     const { meanwhile } = this
     this.meanwhile = undefined
     if (meanwhile !== undefined) for (const bytes of meanwhile) handler.onData(bytes)
+  }
+
+  // what is accepted, or was connected, is paused until there is a transport
+  protected override get hearsLate(): boolean {
+    return readsDirectly
+  }
+
+  override pushed(chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
+    const { socket } = this
+    if (chunk === null && this.flowing && socket.readableLength === 0 && this.engine === undefined) {
+      // now, and not when the stream says so: a connection that ends with its peer has no more use for the stream
+      this.inputEnded()
+      if (socket.destroyed) return false
+    }
+    return super.pushed(chunk, encoding)
   }
 
   override lend(): void {

@@ -9,6 +9,7 @@ import type { Connection } from "../../Connection.ts"
 import type { HandlerFailure } from "../../Server.ts"
 import type { TlsFailed } from "../../StreamError.ts"
 import type { ConnectionInfo, Failure, Transport } from "../../Transport.ts"
+import type { Member } from "../base/members.ts"
 import { numberOf, Teller } from "../base/observing.ts"
 import * as Services from "../base/tags.ts"
 import { SessionConnection } from "../session/connection.ts"
@@ -25,7 +26,7 @@ const waiting = { side: "server", waiting: true } as const
 export type Handler<E, R> = (connection: Connection) => Effect.Effect<unknown, E, R>
 
 /** One client, from accept to the end of its handler. */
-interface Client {
+interface Client extends Member<Client> {
   readonly connection: SessionConnection
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** Whether a shutdown has cut it off. */
@@ -105,7 +106,7 @@ export class Clients<E, R> {
 
   private connect(transport: Transport, inUse: boolean): Client {
     const connection = new SessionConnection(transport, this.sessionOptions, this.context, inUse ? served : waiting)
-    return { connection, fiber: undefined, aborted: false }
+    return { connection, fiber: undefined, aborted: false, place: undefined, before: undefined, after: undefined }
   }
 
   /** A place is the client's from now on. */

@@ -6,14 +6,18 @@
  * may have asked for something and read on; but it comes after all that are there for sure, and is the first to go where
  * room is needed.
  */
+import { type Member, Members } from "../base/members.ts"
 import type { SessionConnection } from "../session/connection.ts"
 import type { Closed } from "../session/closing.ts"
 
-interface Client {
+interface Client<C> extends Member<C> {
   readonly connection: SessionConnection
 }
 
-class Waiting<C extends Client> {
+class Waiting<C extends Client<C>> implements Member<Waiting<C>> {
+  place: Members<any> | undefined = undefined
+  before: Waiting<C> | undefined = undefined
+  after: Waiting<C> | undefined = undefined
   readonly client: C
   /** Begins to serve it, soon, and in the async context in which it was accepted. */
   readonly admit: () => void
@@ -29,21 +33,21 @@ class Waiting<C extends Client> {
   }
 }
 
-export class Places<C extends Client> {
+export class Places<C extends Client<C>> {
   /** Those who have a place: their handler runs, or their connection is being closed. */
-  readonly active = new Set<C>()
+  readonly active = new Members<C>()
   /** How many were turned away. */
   rejected = 0
   private readonly maxConnections: number
   /** How many may wait. */
   private readonly maxWaiting: number
   /** Those who wait, in the order in which they came. */
-  private readonly present = new Set<Waiting<C>>()
+  private readonly present = new Members<Waiting<C>>()
   /**
    * Those who have ended their output, or whose connection is lost behind something that they said, in the order in which
    * that happened.
    */
-  private readonly departed = new Set<Waiting<C>>()
+  private readonly departed = new Members<Waiting<C>>()
 
   constructor(maxConnections: number, maxWaiting: number) {
     this.maxConnections = maxConnections
@@ -68,7 +72,7 @@ export class Places<C extends Client> {
   leave(client: C, enter: (client: C) => void): void {
     this.active.delete(client)
     while (this.free) {
-      const next = first(this.present) ?? first(this.departed)
+      const next = this.present.first ?? this.departed.first
       if (next === undefined) return
       this.remove(next)
       enter(next.client)
@@ -96,7 +100,7 @@ export class Places<C extends Client> {
       this.rejected++
       return false
     }
-    if (this.present.size + this.departed.size >= this.maxWaiting) this.drop(first(this.departed)!)
+    if (this.present.size + this.departed.size >= this.maxWaiting) this.drop(this.departed.first!)
     return true
   }
 
@@ -129,5 +133,3 @@ export class Places<C extends Client> {
     waiting.client.connection.session.onClosed(undefined)
   }
 }
-
-const first = <A>(set: Set<A>): A | undefined => set.values().next().value

@@ -31,7 +31,7 @@ interface Ending {
 
 /** Those whom a server serves. */
 interface Served {
-  readonly places: { readonly active: ReadonlySet<Ending>; clear(): void }
+  readonly places: { readonly active: Iterable<Ending>; clear(): void }
   /** Opens when the shutdown begins. */
   readonly draining: Latch.Latch
   /** Open while no handler runs. */

@@ -63,8 +63,15 @@ export const holdProcess = (stream: object, held: boolean): void => {
   else unref?.call(stream)
 }
 
-export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Transport, InputOwner {
+/** Where a connection is, which costs something to say: it is said when somebody asks. */
+export interface Place {
   readonly info: ConnectionInfo
+}
+
+const nowhere: Place = { info: { local: undefined, remote: undefined } }
+
+export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Transport, InputOwner {
+  private readonly place: Place
   protected readonly duplex: D
   protected handler: Handler = nobody
   protected readEnded = false
@@ -77,12 +84,16 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   /** Set once this side has closed: nobody else hears of it then. */
   protected linger: Linger | undefined = undefined
 
-  constructor(duplex: D, info: ConnectionInfo = { local: undefined, remote: undefined }) {
+  constructor(duplex: D, place = nowhere) {
     this.duplex = duplex
-    this.info = info
+    this.place = place
     // from the start: a stream may break before anyone attaches
     this.listenForErrors()
     keepHalfOpen(duplex)
+  }
+
+  get info(): ConnectionInfo {
+    return this.place.info
   }
 
   protected listenForErrors(): void {

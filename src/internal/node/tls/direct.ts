@@ -110,7 +110,7 @@ class DirectTlsTransport extends NodeTransport {
   private readonly read: Net.Socket["_read"]
 
   constructor(engine: NodeTls.TLSSocket, below: TcpTransport, options: Tls.CommonOptions) {
-    super(engine, { ...below.info, tls: tlsInfo(engine) })
+    super(engine, { info: { ...below.info, tls: tlsInfo(engine) } })
     this.below = below
     this.lenient = options.allowTruncation === true
     // Nothing may be read before there is somebody to read it: a connection that breaks takes with it what was read ahead.
