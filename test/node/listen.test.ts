@@ -130,7 +130,7 @@ describe("options of listening", () => {
         "  if (held === 8) return tell()",
         "  const timer = setTimeout(tell, 300)",
         "  const connected = () => { clearTimeout(timer); held++; next() }",
-        "  require('node:net').connect(process.argv[1], '127.0.0.1', connected)",
+        "  require('node:net').connect(process.argv.at(-1), '127.0.0.1', connected)",
         "}",
         "next()"
       ].join("\n")

@@ -236,7 +236,7 @@ describe("what is lent", () => {
     }
     const [one, other] = [read(), read()]
     assert.strictEqual(one.buffer, other.buffer)
-    assert.throws(() => structuredClone(one, { transfer: [one.buffer as ArrayBuffer] }), /transfer/i)
+    assert.throws(() => structuredClone(one, { transfer: [one.buffer as ArrayBuffer] }))
     assert.strictEqual(text(other), "abc")
     assert.strictEqual(text(read()), "abc")
   })
