@@ -1,7 +1,7 @@
 /** Bundles for browsers, by those that people bundle with. */
 import * as Esbuild from "esbuild"
 import { join, resolve } from "node:path"
-import { rolldown } from "rolldown"
+import { type OutputOptions, rolldown, type RolldownOutput } from "rolldown"
 
 const root = resolve(import.meta.dirname, "../..")
 const name = "effect-byte-streams"
@@ -60,8 +60,11 @@ const withEsbuild = async ({ code, file, withoutEffect = false }: Entry): Promis
 
 const virtual = join(root, "entry.js")
 
-const start = ({ code, file = virtual, withoutEffect = false }: Entry) =>
-  rolldown({
+const generated = async (
+  { code, file = virtual, withoutEffect = false }: Entry,
+  options: OutputOptions
+): Promise<RolldownOutput> => {
+  const bundle = await rolldown({
     cwd: root,
     external: (id) => withoutEffect && id.startsWith("effect/"),
     input: file,
@@ -80,10 +83,15 @@ const start = ({ code, file = virtual, withoutEffect = false }: Entry) =>
     ],
     tsconfig: false
   })
+  try {
+    return await bundle.generate({ ...options, format: "es" })
+  } finally {
+    await bundle.close()
+  }
+}
 
 const withRolldown = async (entry: Entry): Promise<Bundle> => {
-  await using bundle = await start(entry)
-  const { output } = await bundle.generate({ codeSplitting: false, format: "es" })
+  const { output } = await generated(entry, { codeSplitting: false })
   const [{ code, dynamicImports, fileName, imports }] = output
   // what is loaded later is in the same file
   return { code, imports: [...imports, ...dynamicImports].filter((file) => file !== fileName) }
@@ -93,8 +101,7 @@ const withRolldown = async (entry: Entry): Promise<Bundle> => {
 export const shipped = async (
   entry: Entry
 ): Promise<{ readonly atOnce: ReadonlyArray<string>; readonly all: ReadonlyArray<string> }> => {
-  await using bundle = await start(entry)
-  const { output } = await bundle.generate({ format: "es", minify: true })
+  const { output } = await generated(entry, { minify: true })
   const chunks = new Map(output.flatMap((item) => (item.type === "chunk" ? [[item.fileName, item] as const] : [])))
   const atOnce = new Set<string>()
   const load = (file: string): void => {
