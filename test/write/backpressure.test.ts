@@ -80,6 +80,41 @@ describe("rank 2: a program that never drains", () => {
   )
 })
 
+describe("connections that send without end", () => {
+  const block = pattern(65536)
+  const total = 128 * block.length
+  // a share, and the write that used it up
+  const share = 3 * block.length
+
+  for (const [name, drains] of [
+    ["write", false],
+    ["write and drain", true]
+  ] as const) {
+    it.live(`take turns, while the system takes everything at once: ${name}`, () =>
+      Effect.gen(function* () {
+        const sent = [0, 0, 0]
+        let apart = 0
+        const sender = (index: number) =>
+          Effect.gen(function* () {
+            const { transport, writer } = yield* fake()
+            transport.onWrite = (chunks) => {
+              for (const chunk of chunks) sent[index]! += chunk.length
+              // one that is done is overtaken by nobody
+              if (sent.every((size) => size < total)) apart = Math.max(apart, Math.max(...sent) - Math.min(...sent))
+            }
+            while (sent[index]! < total) {
+              yield* writer.write(block)
+              if (drains) yield* writer.drain
+            }
+          })
+        yield* Effect.all([sender(0), sender(1), sender(2)], { concurrency: "unbounded" })
+        assert.isAtLeast(apart, 2 * block.length, "they did not send side by side")
+        assert.isAtMost(apart, share)
+      })
+    )
+  }
+})
+
 describe("no wait is for ever", () => {
   for (const name of ["write", "writeAll", "drain", "flush", "writeEof"] as const) {
     it.effect(`${name} goes on also when the room comes just before it waits`, () =>

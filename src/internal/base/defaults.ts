@@ -104,8 +104,11 @@ export const eagerBytes = 65536
 /** Bytes. One call sends no more, so that a slow peer shows progress often enough to be told from a dead one. */
 export const maxInFlight = 262144
 
-/** Bytes. One connection sends no more in a turn of the event loop: then others have theirs. */
-export const maxInTurn = 1048576
+/**
+ * Bytes. A connection that has sent more in a turn of the event loop waits for the next one: then others have theirs. Few
+ * enough for what many connections send to be read while the processor's caches still have it.
+ */
+export const maxInTurn = 131072
 
 // ---------------------------------------------------------------------------
 // reading
