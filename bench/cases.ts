@@ -49,6 +49,15 @@ const bulk = (pattern: "upload" | "download", connections: number): Case => ({
   size: 64 * kib
 })
 
+const connecting = (id: string, service: Service): Case => ({
+  id,
+  title: `connect, request, close, ${service === "raw" ? "" : `${service}, `}64 B, ${on(8)}`,
+  service,
+  pattern: "connect",
+  connections: 8,
+  size: 64
+})
+
 const overTls = (one: Case): Case => ({ ...one, id: `tls-${one.id}`, title: `TLS: ${one.title}`, tls: true })
 
 export const cases: ReadonlyArray<Case> = [
@@ -70,14 +79,9 @@ export const cases: ReadonlyArray<Case> = [
   bulk("upload", 8),
   bulk("download", 1),
   bulk("download", 8),
-  {
-    id: "connect",
-    title: `connect, request, close, 64 B, ${on(8)}`,
-    service: "raw",
-    pattern: "connect",
-    connections: 8,
-    size: 64
-  },
+  bulk("download", 32),
+  connecting("connect", "raw"),
+  connecting("connect-line", "line"),
   ...[
     exchange("raw", 64, 1),
     exchange("raw", 64, 64),
@@ -85,7 +89,8 @@ export const cases: ReadonlyArray<Case> = [
     bulk("upload", 1),
     bulk("upload", 8),
     bulk("download", 1),
-    bulk("download", 8)
+    bulk("download", 8),
+    bulk("download", 32)
   ].map(overTls)
 ]
 

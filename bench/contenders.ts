@@ -11,6 +11,8 @@ export interface Contender {
   readonly arguments?: ReadonlyArray<string>
   /** What it can be asked to do; everything, unless it says so. */
   readonly services?: ReadonlyArray<Service>
+  /** In which cases it is of interest; in all, unless it says so. */
+  readonly cases?: RegExp
   /** From how many bytes a message on it has anything of its own to show; from the first, unless it says so. */
   readonly from?: number
   /** Whether it speaks TLS where it is asked to. */
@@ -40,6 +42,22 @@ const all: ReadonlyArray<Contender> = [
     from: 16384,
     tls: true
   },
+  {
+    id: "streams-gen",
+    title: "effect-byte-streams, Effect.gen",
+    server: "effectByteStreams.ts",
+    arguments: ["--gen"],
+    services: ["raw", "line"],
+    cases: /^connect|^exchange-\w+-64-/
+  },
+  {
+    id: "streams-drain",
+    title: "effect-byte-streams, drain",
+    server: "effectByteStreams.ts",
+    arguments: ["--drain"],
+    services: ["source"],
+    tls: true
+  },
   { id: "net-loaded", title: "node:net, Effect loaded", server: "nodeNetLoaded.ts", tls: true },
   { id: "readline", title: "node:readline", server: "nodeReadline.ts", services: ["line"] },
   { id: "socket", title: "effect/socket", server: "effectSocket.ts" },
@@ -54,10 +72,23 @@ export const observers: ReadonlyArray<Available> = [
   { id: "transcript", title: "with a recording Wiretap", arguments: ["--transcript"] }
 ].map((one) => ({ ...one, server: "effectByteStreams.ts", runtime: { kind: "node" } }))
 
+/** Servers between a client and another server, each of which passes on the bytes of the other; compared with the first. */
+export const relays: ReadonlyArray<Available> = [
+  { id: "relay-by-hand", title: "a.pipe(b) by hand", server: "nodeNetRelay.ts", arguments: [] },
+  { id: "relay", title: "Connection.relay", server: "effectByteStreamsRelay.ts", arguments: ["--relay"] },
+  { id: "relay-read", title: "read, write", server: "effectByteStreamsRelay.ts", arguments: ["--read"] },
+  {
+    id: "relay-read-into",
+    title: "readInto, write, flush",
+    server: "effectByteStreamsRelay.ts",
+    arguments: ["--read-into"]
+  }
+].map((one) => ({ ...one, tls: true, runtime: { kind: "node" } }))
+
 /** Where a contender stands among the others; whoever is none, behind them. */
 export const placeOf = (id: string): number => {
-  const place = [...all, ...observers].findIndex((one) => one.id === id)
-  return place === -1 ? all.length + observers.length : place
+  const place = [...all, ...observers, ...relays].findIndex((one) => one.id === id)
+  return place === -1 ? all.length + observers.length + relays.length : place
 }
 
 /** The interpreter itself rather than a launcher in front of it, or nothing where there is none with these modules. */
@@ -86,5 +117,8 @@ export const available = (): ReadonlyArray<Available> =>
     return executable === undefined ? [] : [{ ...one, runtime: { kind: "python", executable } }]
   })
 
-export const offers = (one: Contender, { service, size, tls }: Case): boolean =>
-  (one.services?.includes(service) ?? true) && size >= (one.from ?? 0) && (tls !== true || one.tls === true)
+export const offers = (one: Contender, { id, service, size, tls }: Case): boolean =>
+  (one.cases?.test(id) ?? true) &&
+  (one.services?.includes(service) ?? true) &&
+  size >= (one.from ?? 0) &&
+  (tls !== true || one.tls === true)

@@ -14,6 +14,8 @@ export interface Entry {
   /** Microseconds of processor time that the server, and the load generator, took for one operation. */
   readonly serverMicros?: number | undefined
   readonly loadMicros?: number | undefined
+  /** Milliseconds: the median, over the rounds, of what all requests but the slowest hundredth took at most. */
+  readonly p99?: number | undefined
   /** Operations a second, where the figure is another. */
   readonly perSecond?: number | undefined
   /** How much of their cores server and load generator used, from 0 to 1. */

@@ -22,6 +22,7 @@ import * as Mqtt from "./suites/mqtt.ts"
 import * as Network from "./suites/network.ts"
 import * as Observed from "./suites/observed.ts"
 import * as Postgres from "./suites/postgres.ts"
+import * as Relay from "./suites/relay.ts"
 import * as Redis from "./suites/redis.ts"
 import * as Rpc from "./suites/rpc.ts"
 import * as Smtp from "./suites/smtp.ts"
@@ -61,6 +62,7 @@ const run = async (): Promise<void> => {
   }
   await Network.run(contenders, options, onResult)
   await Observed.run(options, onResult)
+  await Relay.run(options, onResult)
   await Memory.run(contenders, options, onResult)
   await StartUp.run(contenders, options, onResult)
   await InProcess.run(options, onResult)
@@ -101,7 +103,7 @@ if (help) console.log(usage)
 else if (list) {
   console.log(`cases: ${cases.map(({ id }) => id).join(" ")}`)
   console.log(
-    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Http.names.join(" ")} ${Http2.names.join(" ")} ${Mqtt.names.join(" ")} ${Postgres.names.join(" ")} ${Redis.names.join(" ")} ${Rpc.names.join(" ")} ${Smtp.names.join(" ")} ${Observed.names.join(" ")}`
+    `       memory-untouched memory-used start-up ${InProcess.names.join(" ")} calls-redis-64 ${Http.names.join(" ")} ${Http2.names.join(" ")} ${Mqtt.names.join(" ")} ${Postgres.names.join(" ")} ${Redis.names.join(" ")} ${Rpc.names.join(" ")} ${Smtp.names.join(" ")} ${Observed.names.join(" ")} ${Relay.names.join(" ")}`
   )
   console.log("       growth-read-exactly growth-line growth-connections")
   console.log(

@@ -23,9 +23,10 @@ const targets: ReadonlyArray<Target> = [
   { cases: /^pipeline-line-256$/, of: "ratio", atLeast: 1 },
   { cases: /^pipeline-frame-64$/, of: "ratio", atLeast: 1.3 },
   { cases: /^bulk-in-/, of: "loadedRatio", atLeast: 0.95 },
-  { cases: /^bulk-out-/, of: "ratio", atLeast: 0.95 },
-  { cases: /^connect$/, of: "ratio", atLeast: 0.8 },
+  { cases: /^bulk-out-/, of: "ratio", atLeast: 1.3 },
+  { cases: /^connect/, of: "ratio", atLeast: 0.9 },
   { cases: /^tls-/, of: "ratio", atLeast: 0.9 },
+  { cases: /^relay-/, by: ["relay"], of: "ratio", atLeast: 1 },
   { cases: /^observed-/, by: ["telemetry"], of: "ratio", atLeast: 0.97 },
   // what the system has handed out; the heap alone, without the parts in native memory, is shown beside it
   { cases: /^memory-\w+-rss$/, of: "ratio", atMost: 1.3 },

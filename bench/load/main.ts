@@ -32,6 +32,8 @@ export interface Sample {
   /** Seconds of processor time that the server and the load generator took meanwhile, where the system tells. */
   readonly serverCpu: number | undefined
   readonly loadCpu: number | undefined
+  /** Milliseconds that all requests but the slowest hundredth took at most, where there are requests. */
+  readonly p99: number | undefined
 }
 
 export type Reply = { readonly ok: true; readonly sample?: Sample } | { readonly ok: false; readonly error: string }
@@ -59,6 +61,7 @@ let kept: Array<Peer> = []
 const work = async (order: Order & { _tag: "Work" }, onError: (error: Error) => void): Promise<Sample> => {
   const running = await start(order.case, order.port, onError)
   await sleep(order.ramp)
+  running.latencies?.clear()
   const before = { done: running.done(), server: cpuTime(order.pid), load: cpuTime("self"), at: performance.now() }
   await sleep(order.millis)
   const seconds = (performance.now() - before.at) / 1000
@@ -66,7 +69,8 @@ const work = async (order: Order & { _tag: "Work" }, onError: (error: Error) => 
     done: running.done() - before.done,
     seconds,
     serverCpu: difference(before.server, cpuTime(order.pid)),
-    loadCpu: difference(before.load, cpuTime("self"))
+    loadCpu: difference(before.load, cpuTime("self")),
+    p99: running.latencies?.percentile(99)
   }
   await running.stop()
   return sample

@@ -6,6 +6,7 @@
  */
 import { TLSSocket } from "node:tls"
 import type { Case } from "../cases.ts"
+import { Latencies } from "./latencies.ts"
 import { connect, connectAll, disconnect, type Peer } from "./connection.ts"
 import { length, message } from "./messages.ts"
 
@@ -15,6 +16,8 @@ export interface Work {
   readonly done: () => number
   /** Starts nothing new, and resolves once everything has ended. */
   readonly stop: () => Promise<void>
+  /** How long each request took, where one waits for its answer. */
+  readonly latencies?: Latencies
 }
 
 export const start = async (one: Case, port: number, onError: (error: Error) => void): Promise<Work> => {
@@ -22,7 +25,7 @@ export const start = async (one: Case, port: number, onError: (error: Error) => 
   const peers = await connectAll(port, one.connections, one.tls === true, onError)
   const works = { exchange, pipeline, upload, download }[one.pattern](one, peers)
   return {
-    done: works.done,
+    ...works,
     stop: async () => {
       await works.stop()
       await Promise.all(peers.map(disconnect))
@@ -53,21 +56,27 @@ const send = ({ socket }: Peer, bytes: Uint8Array): void => {
 const exchange = (one: Case, peers: ReadonlyArray<Peer>): Work => {
   const bytes = message(one.service, one.size)
   const end = countdown(peers.length)
+  const latencies = new Latencies()
   let stopping = false
   let done = 0
   for (const peer of peers) {
     let missing = bytes.length
+    let asked = performance.now()
     peer.onBytes = (received) => {
       missing -= received.length
       if (missing > 0) return
       missing = bytes.length
       done++
+      const now = performance.now()
+      latencies.add(now - asked)
+      asked = now
       if (stopping) end.one()
       else send(peer, bytes)
     }
     send(peer, bytes)
   }
   return {
+    latencies,
     done: () => done,
     stop: () => {
       stopping = true
@@ -186,11 +195,13 @@ const download = (_: Case, peers: ReadonlyArray<Peer>): Work => {
 const reconnecting = (one: Case, port: number, onError: (error: Error) => void): Work => {
   const bytes = message(one.service, one.size)
   const end = countdown(one.connections)
+  const latencies = new Latencies()
   let stopping = false
   let done = 0
   const next = (): void => {
     if (stopping) return end.one()
     let missing = bytes.length
+    const asked = performance.now()
     // one message needs no noDelay, and a close that nobody waits for costs less than it costs the server
     const peer = connect(port, false, false, onError)
     peer.onBytes = (received) => {
@@ -198,12 +209,14 @@ const reconnecting = (one: Case, port: number, onError: (error: Error) => void):
       if (missing > 0) return
       peer.socket.destroy()
       done++
+      latencies.add(performance.now() - asked)
       next()
     }
     peer.socket.write(bytes)
   }
   for (let i = 0; i < one.connections; i++) next()
   return {
+    latencies,
     done: () => done,
     stop: () => {
       stopping = true

@@ -52,13 +52,14 @@ const ratios = (results: ReadonlyArray<Result>): string => {
 /** One row a contender: figures as they are, and where the time went. */
 export const details = (results: ReadonlyArray<Result>): string =>
   table(
-    ["case", "contender", "median", "spread", "server µs/op", "load µs/op", "server busy", "load busy"],
+    ["case", "contender", "median", "spread", "p99 ms", "server µs/op", "load µs/op", "server busy", "load busy"],
     results.flatMap((result) =>
       result.entries.map((entry: Entry) => [
         result.title,
         entry.title,
         `${number(entry.median)} ${result.unit}`,
         percent(spread(entry.rounds)),
+        entry.p99 === undefined ? "" : number(entry.p99),
         entry.serverMicros === undefined ? "" : number(entry.serverMicros),
         entry.loadMicros === undefined ? "" : number(entry.loadMicros),
         entry.serverBusy === undefined ? "" : percent(entry.serverBusy),
@@ -117,6 +118,7 @@ const groups: ReadonlyArray<{
   { title: "Memory and start-up", of: /^(memory|start-up)/, less: "Less is better here." },
   { title: "In one process", of: /^in-process/ },
   { title: "Observed", of: /^observed-/ },
+  { title: "Relays", of: /^relay-/ },
   { title: "Protocols", of: /^protocols-/, less: "Less processor time is better.", show: protocols }
 ]
 
@@ -127,7 +129,7 @@ const misses = (results: ReadonlyArray<Result>): string => {
 }
 
 /** Groups that take minutes by themselves, and are measured anew without the others. */
-const apart: ReadonlyArray<string> = ["Observed", "Protocols"]
+const apart: ReadonlyArray<string> = ["Observed", "Relays", "Protocols"]
 
 /** The page, with these results in place of those that it had in the groups that stand apart. */
 export const withGroups = (page: string, results: ReadonlyArray<Result>, how: string): string => {
@@ -175,7 +177,7 @@ export const page = (
       "means of `node:net` by hand in a process that has loaded the same modules and uses none of them.",
     summary(report),
     "## Details",
-    "`spread` is the range of the middle half of the rounds. µs/op is processor time for one message, or for 64 KiB of " +
+    "`spread` is the range of the middle half of the rounds; p99 is what all requests of a round but the slowest hundredth take at most. µs/op is processor time for one message, or for 64 KiB of " +
       "bulk. Where the load generator is busy all the time and the server is not, the server is faster than its figure.",
     details(report.results)
   ].join("\n\n")}\n`

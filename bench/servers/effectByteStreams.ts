@@ -90,15 +90,53 @@ const source = Effect.fnUntraced(
   Effect.catchTag("IncompleteRead", () => Effect.void)
 )
 
+/** With `--drain`: as one writes it who waits for room as asyncio's programs do. */
+const sourceDrain = Effect.fnUntraced(
+  function* ({ reader, writer }: Connection) {
+    while (true) {
+      let left = readLength(yield* reader.readExactly(8))
+      for (; left >= block.length; left -= block.length) {
+        yield* writer.write(block)
+        yield* writer.drain
+      }
+      yield* writer.write(block.subarray(0, left))
+      yield* writer.drain
+    }
+  },
+  Effect.catchTag("IncompleteRead", () => Effect.void)
+)
+
+// With `--gen`: in the style of the README, whose generator function is a new one for each connection.
+
+const rawGen = ({ reader, writer }: Connection) =>
+  Effect.gen(function* () {
+    for (let bytes = yield* reader.read(65536); bytes.length > 0; bytes = yield* reader.read(65536)) {
+      yield* writer.write(bytes)
+    }
+  })
+
+const lineGen = ({ reader, writer }: Connection) =>
+  Effect.gen(function* () {
+    const next = reader.readLineWith({ end: "required" })
+    for (let bytes = yield* next; bytes.length > 0; bytes = yield* next) yield* writer.write(bytes)
+  })
+
 const services = { raw, line, frame, sink, source }
 const servicesInto = { raw: rawInto, sink: sinkInto }
+const servicesGen = { raw: rawGen, line: lineGen }
+const servicesDrain = { source: sourceDrain }
 
 const program = Effect.gen(function* () {
   const tls =
     identity === undefined ? undefined : { identity: { cert: identity.cert, key: Redacted.make(identity.key) } }
   const server = yield* Server.startServer(
     { host: "127.0.0.1", port: 0, tls },
-    { ...services, ...(argv.includes("--read-into") ? servicesInto : undefined) }[service]
+    {
+      ...services,
+      ...(argv.includes("--read-into") ? servicesInto : undefined),
+      ...(argv.includes("--gen") ? servicesGen : undefined),
+      ...(argv.includes("--drain") ? servicesDrain : undefined)
+    }[service]
   )
   announce(server.port)
   return yield* Effect.never

@@ -102,6 +102,7 @@ export const evaluate = (one: Case, measured: ReadonlyArray<Measured>, against: 
         loadedRatio: loaded === undefined ? undefined : medianRatio(rounds[index]!, loaded),
         serverMicros: micros(({ serverCpu }) => serverCpu),
         loadMicros: micros(({ loadCpu }) => loadCpu),
+        p99: known(samples.map(({ p99 }) => p99)),
         serverBusy: known(samples.map(({ seconds, serverCpu }) => quotient(serverCpu, seconds))),
         loadBusy: known(samples.map(({ loadCpu, seconds }) => quotient(loadCpu, seconds)))
       }

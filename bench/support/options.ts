@@ -38,7 +38,7 @@ export const usage = `Usage: npm run bench -- [options]
   --rounds N           rounds a case
   --millis N           milliseconds a server is worked in a round
   --node-flags A,...   starts all servers of Node with these flags, to try settings: --max-semi-space-size=32,...
-  --keep               puts the tables of protocols and observed into bench/results.md, where they were run
+  --keep               puts the tables of protocols, observed and relays into bench/results.md, where they were run
   --details            prints processor time and load of each contender too
   --list               names cases and contenders
   --help               this

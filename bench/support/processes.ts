@@ -75,10 +75,15 @@ export class ServerProcess {
   private readonly lines: Interface
   port = 0
 
-  private constructor(title: string, command: ReadonlyArray<string>, certificate: Certificate | undefined) {
+  private constructor(
+    title: string,
+    command: ReadonlyArray<string>,
+    certificate: Certificate | undefined,
+    core: string
+  ) {
     this.title = title
     this.startedAt = performance.now()
-    const [file, args] = onCore(serverCore, command)
+    const [file, args] = onCore(core, command)
     const environment = certificate === undefined ? undefined : { [certificateVariable]: JSON.stringify(certificate) }
     this.child = spawn(file, args, {
       stdio: ["pipe", "pipe", "inherit"],
@@ -94,14 +99,20 @@ export class ServerProcess {
     one: Available,
     service: Service,
     nodeOptions: ReadonlyArray<string> = [],
-    certificate?: Certificate
+    certificate?: Certificate,
+    beside: "servers" | "load" = "servers"
   ): Promise<ServerProcess> {
     const { arguments: more = [], runtime, server } = one
     const command =
       runtime.kind === "node"
         ? [process.execPath, ...nodeOptions, join(built, "servers", server.replace(/\.ts$/, ".js")), service, ...more]
         : [runtime.executable, join(sources, "servers", server), service, ...more]
-    const started = new ServerProcess(`${one.id} ${service}`, command, certificate)
+    const started = new ServerProcess(
+      `${one.id} ${service}`,
+      command,
+      certificate,
+      beside === "load" ? loadCore : serverCore
+    )
     started.port = Number(await started.line("listening"))
     return started
   }

@@ -5,6 +5,9 @@ declare const gc: (() => void) | undefined
 /** The service that this process was started to offer. */
 export const service = process.argv[2] as Service
 
+/** The port of the server that a relay connects to. */
+export const upstream = Number(process.argv.find((one) => one.startsWith("--upstream="))?.slice("--upstream=".length))
+
 const certificate = process.env[certificateVariable]
 
 /** What the server shows of itself, where it is to speak TLS. */
