@@ -8,7 +8,7 @@ import * as fc from "fast-check"
 import { assertBytes } from "../support/assertBytes.ts"
 import { bytes } from "../support/bytes.ts"
 import { concat, fake } from "../support/fakeTransport.ts"
-import { start, startAll, waits } from "../support/fibers.ts"
+import { start, waits } from "../support/fibers.ts"
 import { forAll } from "../support/property.ts"
 import { turns } from "../support/wait.ts"
 
@@ -76,15 +76,19 @@ it.live("Eio fuzz_buf_write: the bytes that come out are those that went in", ()
               writer.writeUnsafe(view)
               break
             }
-            case "several":
+            case "several": {
               written.push(...operation.parts.map(bytes))
               // waits where the marks say so, and goes out behind everything before it all the same
-              yield* startAll([writer.writeAll(operation.parts)])
+              const fiber = yield* start(writer.writeAll(operation.parts))
               if (yield* Effect.map(writer.buffered, (buffered) => buffered > 0)) {
                 transport.accept()
                 transport.drainAll()
               }
+              // it waits for another turn, where the share of this one was used up
+              if (waits(fiber)) yield* turns(1)
+              assert.isFalse(waits(fiber))
               break
+            }
             case "yield":
               yield* turns(1)
               break
