@@ -221,5 +221,15 @@ export const exceptions: ReadonlyArray<Exception> = [
     tests: ["what keeps a resolver from finding an address is not said of the host > a DNS server that is not there"],
     reason:
       "dns.Resolver says ETIMEOUT of a server that refuses, and not ECONNREFUSED; either is no word about the host"
+  },
+  {
+    on: ["bun", "deno"],
+    kind: "fails",
+    file: "test/transport/unsent.test.ts",
+    tests: [
+      "Transport.unsent > TCP: becomes less while the peer reads a little, before the write is done",
+      "Transport.unsent > Unix: becomes less while the peer reads a little, before the write is done"
+    ],
+    reason: "handles do not say how many bytes the system has yet to take (writeQueueSize)"
   }
 ]
