@@ -14,10 +14,9 @@ import * as Faults from "effect-byte-streams/testing/Faults"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Effect, Exit, Fiber, Layer, Metric, Scope, Tracer } from "effect"
 import * as fc from "fast-check"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import { authority, certificates, stranger } from "../support/certificates.ts"
 import { deathOf } from "../support/exits.ts"
+import { collectGarbage } from "../support/garbage.ts"
 import { type Measured, measured } from "../support/measured.ts"
 import { forAll } from "../support/property.ts"
 import { closedPort } from "../support/rawPeer.ts"
@@ -485,12 +484,6 @@ describe("the layer", () => {
 // memory
 // ---------------------------------------------------------------------------
 
-/** The garbage collector of this process, which only shows itself where it is asked to. */
-const collectGarbage: Effect.Effect<void> = Effect.sync(() => {
-  setFlagsFromString("--expose-gc")
-  runInNewContext("gc")()
-})
-
 describe("memory", () => {
   it.live(
     "nothing is kept of a connection that has ended, of a client that failed, or of one that was turned away",
@@ -547,7 +540,7 @@ describe("memory", () => {
           // those of the one that stays, and what ended last may still be at hand somewhere
           yield* eventuallyEffect(
             () => `${left()} of ${seen.length} are still there`,
-            Effect.map(collectGarbage, () => left() <= 12)
+            Effect.map(Effect.sync(collectGarbage), () => left() <= 12)
           )
         })
         yield* program.pipe(Effect.scoped, Effect.provide(Layer.merge(NodeNetwork.layer, telemetry)))

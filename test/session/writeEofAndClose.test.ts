@@ -3,11 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { NodeNetwork, openConnection, openUnixConnection, startServer } from "effect-byte-streams"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { fake, fakeOfScope } from "../support/fakeTransport.ts"
 import { start, waits } from "../support/fibers.ts"
+import { collectGarbage } from "../support/garbage.ts"
 import { connectRaw, serveRaw } from "../support/rawPeer.ts"
 import { socketPath } from "../support/temporary.ts"
 import { eventuallyEffect, turns, within } from "../support/wait.ts"
@@ -226,8 +225,6 @@ describe("section 9: write_eof, close, abort, wait_closed", () => {
 
   it.live("row 9.9: the scope decides how long a connection lives, never the garbage collector", () =>
     Effect.gen(function* () {
-      setFlagsFromString("--expose-gc")
-      const gc = runInNewContext("gc") as () => void
       const handlerEnded = yield* Deferred.make<void>()
       const keep = yield* Deferred.make<void>()
       let collectable: WeakRef<object> | undefined
@@ -254,7 +251,7 @@ describe("section 9: write_eof, close, abort, wait_closed", () => {
         yield* eventuallyEffect(
           "the collector has been here",
           Effect.sync(() => {
-            gc()
+            collectGarbage()
             return collectable!.deref() === undefined
           })
         )
