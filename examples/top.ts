@@ -179,7 +179,7 @@ const echo = Effect.fnUntraced(
       const line = yield* reader.readLineText
       if (Option.isNone(line)) return
       if (line.value.startsWith("slow")) yield* Effect.sleep("200 millis")
-      yield* writer.write(line.value.startsWith("much") ? "much ".repeat(1_000_000) : `${line.value}\n`)
+      yield* writer.write(line.value.startsWith("much") ? "much ".repeat(4_000_000) : `${line.value}\n`)
     }
   },
   Effect.catchTag(["ConnectionLost", "IncompleteRead", "ClosedStream"], () => Effect.void)

@@ -93,7 +93,7 @@ const parts: ReadonlyArray<ReadonlyArray<string>> =
       : [["examples/", "test/project/examples.test.ts", "test/testing/laws.test.ts", "test/tls/laws.test.ts"]]
 
 /** How long one part may take, in milliseconds. */
-const bound = (values.whole ? 30 : 5) * 60_000
+const bound = (values.whole ? 30 : 10) * 60_000
 
 const scratch = mkdtempSync(join(tmpdir(), "runtimes-"))
 

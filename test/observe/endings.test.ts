@@ -130,7 +130,7 @@ const timedOut = (kind: string) => [`TimedOut ${kind}`, "Failed StreamTimeout", 
 /** Reads to the end, whatever that is. */
 const untilGone: Handler = (connection) => Effect.exit(readAll(connection))
 
-const bulk = pattern(4_000_000)
+const bulk = pattern(16_000_000)
 /** More than systems keep on the way. */
 const tooMuch = pattern(20_000_000)
 

@@ -31,7 +31,7 @@ const serving = (name: string, ...args: ReadonlyArray<string>) =>
 
 /** Interrupts a program as ctrl-C does; answers its exit code. */
 const interrupt = (program: Program.Program) => {
-  program.child.kill("SIGINT")
+  program.signal("SIGINT")
   return eventually(`${program.name} ends`, () => program.exit)
 }
 

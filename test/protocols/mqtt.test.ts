@@ -53,7 +53,7 @@ const mosquitto = (more = "") =>
 /** Ends it as a restart of the service does: it writes down what it keeps. */
 const stop = (program: Program.Program) =>
   Effect.suspend(() => {
-    program.child.kill("SIGTERM")
+    program.signal("SIGTERM")
     return Effect.asVoid(program.succeeds)
   })
 

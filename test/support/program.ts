@@ -75,6 +75,11 @@ export class Program {
   /** Ends what it reads. */
   readonly endInput: Effect.Effect<void> = Effect.sync(() => void this.child.stdin!.end())
 
+  /** Sends it a signal. Not by way of the child: there Deno takes what it exits with, such as 130, for the signal that ended it. */
+  signal(name: "SIGINT" | "SIGTERM"): void {
+    process.kill(this.child.pid!, name)
+  }
+
   /** Kills it, and waits until it is gone. */
   readonly kill: Effect.Effect<void> = Effect.suspend(() => {
     // one that could not be started has nothing to end
