@@ -5,6 +5,7 @@
  * An exception is the last resort. What the library can do right by what it finds is mended, and so is a test that asks
  * for what only Node has without being about it.
  */
+import { exceptionsOfBun } from "./exceptionsOfBun.ts"
 import { exceptionsOfTls } from "./exceptionsOfTls.ts"
 import type { Runtime } from "./names.ts"
 
@@ -35,6 +36,7 @@ export type Exception = Common &
 
 export const exceptions: ReadonlyArray<Exception> = [
   ...exceptionsOfTls,
+  ...exceptionsOfBun,
   {
     on: ["node-22", "node-26", "bun", "deno"],
     kind: "left out",

@@ -7,6 +7,7 @@ import { type Connection, NodeNetwork, startUnixServer } from "effect-byte-strea
 import { Cause, Data, Effect } from "effect"
 import { pattern } from "../support/bytes.ts"
 import { backTo, held } from "../support/descriptors.ts"
+import { largestRead } from "../support/largestRead.ts"
 import { socketPath } from "../support/temporary.ts"
 import { eventuallyEffect, within } from "../support/wait.ts"
 import { tcpAndTls } from "../support/tcpAndTls.ts"
@@ -209,7 +210,7 @@ for (const { connectRaw, kind, startServer } of tcpAndTls) {
           )
           yield* Effect.sleep(50)
           // twice the limit, and what one read of the system brings
-          assert.isAtMost(yield* connection!.reader.buffered, 2 * limit + 65536)
+          assert.isAtMost(yield* connection!.reader.buffered, 2 * limit + largestRead)
           yield* server.shutdown({ gracePeriod: 0 })
         }).pipe(Effect.provide(NodeNetwork.layer))
       )

@@ -16,6 +16,7 @@ import { onFakeNetwork } from "../support/fakeNetwork.ts"
 import type { FakeTransport } from "../support/fakeTransport.ts"
 import { start, waits } from "../support/fibers.ts"
 import { everyKind } from "../support/kinds.ts"
+import { largestRead } from "../support/largestRead.ts"
 import { forAll } from "../support/property.ts"
 import type { RawPeer } from "../support/rawPeer.ts"
 import { eventuallyEffect } from "../support/wait.ts"
@@ -143,7 +144,7 @@ for (const { kind, rawClient, serve } of everyKind) {
         const was = yield* Deferred.await(buffered)
         assert.isAbove(was, 2 * limit)
         // and the chunk that came with the last of it
-        assert.isAtMost(was, 2 * limit + 65_536)
+        assert.isAtMost(was, 2 * limit + largestRead)
       }).pipe(Effect.provide([NodeNetwork.layer, BufferBudget.layer({ bytes: 1_000_000_000 })]))
     )
 

@@ -7,6 +7,7 @@ import { pattern, text } from "../support/bytes.ts"
 import { type Faked, fake } from "../support/fakeTransport.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
 import { flowTold } from "../support/handFed.ts"
+import { largestRead } from "../support/largestRead.ts"
 import { forAll } from "../support/property.ts"
 import { connectRaw } from "../support/rawPeer.ts"
 import { eventuallyEffect } from "../support/wait.ts"
@@ -203,8 +204,8 @@ describe("budget", () => {
         Effect.provide(NodeNetwork.layer),
         Effect.scoped
       )
-      // 64 KiB is what Node reads at a time
-      assert.isAtMost(largest, limit * 1.25 + 15 * 65536)
+      // and what each read of the system brought
+      assert.isAtMost(largest, limit * 1.25 + 15 * largestRead)
       assert.strictEqual(yield* budget.used, 0)
     })
   )

@@ -83,6 +83,7 @@ export class TlsPeer {
   /** What arrived while it was. */
   plainText = ""
   private held: Array<Buffer> | undefined = undefined
+  private isSecured = false
 
   constructor(wire: RawPeer, makeEngine: (stream: Duplex) => NodeTls.TLSSocket, begin?: Begin) {
     const from = begin?.from ?? 0
@@ -98,6 +99,7 @@ export class TlsPeer {
     wire.socket.on("end", () => engineSide.push(null))
     wire.socket.on("close", () => engineSide.destroy())
     this.tls = makeEngine(engineSide)
+    for (const event of ["secure", "secureConnect"]) this.tls.once(event, () => (this.isSecured = true))
     // not every engine does it itself, behind its last word
     this.tls.on("finish", () => setImmediate(() => engineSide.end()))
     this.secure = new SecurePeer(this)
@@ -153,13 +155,10 @@ export class TlsPeer {
     )
   })
 
-  /** The handshake is over on this side. */
+  /** The handshake is over on this side, and what came right behind it may have ended the connection since. */
   readonly secured: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.asVoid(eventually("the peer's handshake is done", () => this.tls.getProtocol() !== null && this.ready))
+    Effect.asVoid(eventually("the peer's handshake is done", () => this.isSecured))
   )
-  private get ready(): boolean {
-    return (this.tls as unknown as { readonly _secureEstablished: boolean })._secureEstablished
-  }
 }
 
 const clientEngine = (options: NodeTls.ConnectionOptions | undefined) => (stream: Duplex) =>
