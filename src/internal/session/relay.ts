@@ -2,7 +2,12 @@
 import * as Effect from "effect/Effect"
 import type { Connection, Relayed } from "../../Connection.ts"
 import type { ReadError, WriteError } from "../../StreamError.ts"
-import { blockBytes } from "../base/defaults.ts"
+import { blockBytes, copiedBytes } from "../base/defaults.ts"
+import { notNow, Operation } from "../runtime/operation.ts"
+
+/** The answer of an operation that has it at hand, without a step of Effect's loop. */
+const atOnce = <A, E>(effect: Effect.Effect<A, E>): A | typeof notNow =>
+  effect instanceof Operation ? (effect as Operation<A, E>).tryNow() : notNow
 
 /** Passes on the bytes of `from`, and its end. */
 const oneWay = (
@@ -10,30 +15,27 @@ const oneWay = (
   to: Connection,
   count: (bytes: number) => void
 ): Effect.Effect<void, ReadError | WriteError> =>
-  Effect.uninterruptibleMask((restore) => {
-    const block = new Uint8Array(blockBytes)
-    // between the read and the write nobody may interrupt: the bytes in the block would be nobody's
-    const passOn = (size: number): Effect.Effect<void, ReadError | WriteError> => {
-      if (size === 0) return restore(to.writer.writeEof)
-      const bytes = block.subarray(0, size)
-      return restore(to.writer.write(bytes)).pipe(
-        // a write that is interrupted has taken nothing
-        Effect.onInterrupt(() => Effect.ignore(from.reader.unread(bytes))),
-        Effect.andThen(
-          Effect.suspend(() => {
-            count(size)
-            // it keeps a view of the block
-            return restore(to.writer.flush)
-          })
-        ),
-        Effect.andThen(next)
-      )
-    }
-    const next: Effect.Effect<void, ReadError | WriteError> = Effect.suspend(() =>
-      Effect.flatMap(restore(from.reader.readInto(block)), passOn)
-    )
-    return next
-  })
+  // between the read and the write nobody may interrupt: the bytes in the block would be nobody's
+  Effect.uninterruptibleMask(
+    Effect.fnUntraced(function* (restore) {
+      const block = new Uint8Array(blockBytes)
+      while (true) {
+        const read = from.reader.readInto(block)
+        const now = atOnce(read)
+        const size = now === notNow ? yield* restore(read) : now
+        if (size === 0) return yield* restore(to.writer.writeEof)
+        const bytes = block.subarray(0, size)
+        const write = to.writer.write(bytes)
+        if (atOnce(write) === notNow) {
+          // a write that is interrupted has taken nothing
+          yield* Effect.onInterrupt(restore(write), () => Effect.ignore(from.reader.unread(bytes)))
+        }
+        count(size)
+        // of what is longer it keeps a view
+        if (size > copiedBytes) yield* restore(to.writer.flush)
+      }
+    })
+  )
 
 export const relay = (a: Connection, b: Connection): Effect.Effect<Relayed, ReadError | WriteError> =>
   Effect.suspend(() => {
