@@ -22,7 +22,7 @@ Scheduler.MixedScheduler.prototype.shouldYield = function (fiber) {
   return shouldYield.call(this, fiber)
 }
 
-const { fromTransport } = await import("effect-byte-streams/Connection")
+const { fromTransport, relay } = await import("effect-byte-streams/Connection")
 const Exchange = await import("effect-byte-streams/Exchange")
 const Frame = await import("effect-byte-streams/Frame")
 
@@ -180,6 +180,23 @@ const paths: Record<string, () => Promise<Path>> = {
         })
       )
     }),
+
+  "relay of 64 B": async () => {
+    const piece = text(64)
+    const behind = new Handfed()
+    const transport = await connected((a) => Effect.flatMap(fromTransport(behind), (b) => relay(a, b)))
+    let passed = 0
+    behind.onWritten = (size) => (passed += size)
+    return async () => {
+      passed = 0
+      for (let i = 0; i < messages; i++) {
+        transport.handler!.onData(piece)
+        // it is sent at the end of the turn
+        await Promise.resolve()
+      }
+      if (passed !== messages * piece.length) throw new Error(`${passed} bytes were passed on`)
+    }
+  },
 
   "call of an exchange": () =>
     asking((connection, transport) => {
