@@ -3,13 +3,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import type * as Option from "effect/Option"
-import type { IncompleteRead, LimitOverrun, ReadError } from "../../StreamError.ts"
+import type { ClosedStream, IncompleteRead, LimitOverrun, ReadError } from "../../StreamError.ts"
 import type { LineError, LineOptions, LineResult, StreamReader, UntilOptions } from "../../StreamReader.ts"
 import type { Decoder } from "../../Frame.ts"
 import * as Argument from "../base/argument.ts"
 import { of } from "../frame/node.ts"
-import { ended } from "./end.ts"
-import type { ReadBuffer } from "./readBuffer.ts"
+import { type Ended, ended, type Open } from "./end.ts"
+import { type Feeder, ReadBuffer } from "./readBuffer.ts"
 import type { Source } from "./readOperation.ts"
 import * as ReadFrames from "./frames.ts"
 import { ReadAll } from "./reads/all.ts"
@@ -25,7 +25,7 @@ import * as Separator from "./separator.ts"
 const maxHeaderBytes = 16
 
 export class BufferReader implements StreamReader, Source {
-  readonly buffer: ReadBuffer
+  buffer: ReadBuffer
   readonly bound: number | undefined
   // A loop asks for the same again and again: what it needs is made once. No read keeps anything to itself but what it asks for.
   private line: Line.ReadLine | undefined = undefined
@@ -191,6 +191,22 @@ export class BufferReader implements StreamReader, Source {
     return Effect.sync(() => this.buffer.size)
   }
 
+  /** The stream is closed, and all there is to say of it is that: what it was made of is let go. */
+  letGo(): void {
+    const { buffer } = this
+    const { end } = buffer
+    if (end._tag !== "closed" || end.before._tag === "lost" || buffer.operation !== undefined) return
+    this.buffer = closedLike(buffer.limit, end.before, end.reason)
+    this.line = undefined
+    this.lineOption = undefined
+    this.lineText = undefined
+    this.some = undefined
+    this.header = undefined
+    this.body = undefined
+    this.frame = undefined
+    this.frames = undefined
+  }
+
   toJSON() {
     const { buffer } = this
     buffer.absorb()
@@ -240,6 +256,22 @@ export class BufferReader implements StreamReader, Source {
     const { limit } = Argument.record(operation, "options", options)
     return limit === undefined ? this.buffer.limit : Argument.limit(operation, limit)
   }
+}
+
+const nobody: Feeder = { pause: () => {}, resume: () => {} }
+
+/** One that was closed, and nobody reads from: the one that was asked for last. */
+let closed: ReadBuffer | undefined = undefined
+
+/** A buffer that is closed like many others: it answers every read with the same. */
+const closedLike = (limit: number, before: Open | Ended, reason: ClosedStream["reason"]): ReadBuffer => {
+  if (closed?.limit === limit && closed.end._tag === "closed") {
+    if (closed.end.before === before && closed.end.reason === reason) return closed
+  }
+  closed = new ReadBuffer(limit, nobody)
+  closed.end = before
+  closed.close(reason)
+  return closed
 }
 
 /** The operation, or the effect that dies of its wrong argument. */

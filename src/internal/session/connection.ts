@@ -61,6 +61,17 @@ export class SessionConnection implements Connection {
     return endWith(this.session, exit, this.options.onScopeFailure)
   }
 
+  /**
+   * It is over, and is not used any more, as far as is known. Its reader and its writer let go of it. The function of a
+   * generator has them: it is a class of its own to the engine, which the collector of young objects takes for alive, with
+   * all that can be reached from it.
+   */
+  letGo(): void {
+    if (!this.session.endedInOrder) return
+    this.reader.letGo()
+    this.writer.letGo()
+  }
+
   startTls(options: StartTlsOptions): Effect.Effect<Connection, TlsFailed | WriteError, Scope.Scope> {
     return Upgrade.startTls(this.session, options, this.renew)
   }

@@ -362,6 +362,11 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     return this.over
   }
 
+  /** Whether this is all there was of a connection, and it has ended in good order: nothing more can become of it. */
+  get endedInOrder(): boolean {
+    return this.closing.outcome === graceful && this.successor === undefined && this.writes.broken === undefined
+  }
+
   /** Drop what is unsent, reset, and fail everybody who uses the streams. */
   get abort(): Effect.Effect<void> {
     return Effect.suspend(() => {

@@ -9,7 +9,7 @@ import type { EncodeFailed, WriteError } from "../../StreamError.ts"
 import type { CloseOutcome, StreamWriter } from "../../StreamWriter.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
-import type { WriteBuffer } from "./writeBuffer.ts"
+import { type Output, WriteBuffer } from "./writeBuffer.ts"
 import { checkedChunks, Drain, Flush, Write, WriteAll, WriteEof, WriteFrames } from "./writes.ts"
 
 /** The session of a writer, as far as the writer is concerned: where it writes to, and how to end that. */
@@ -24,13 +24,24 @@ export interface WriterSession {
 }
 
 export class SessionWriter implements StreamWriter {
-  private readonly session: WriterSession
-  private readonly buffer: WriteBuffer
+  private session: WriterSession
+  private buffer: WriteBuffer
   private drainage: Drain | undefined = undefined
+  /** How many bytes were written to the buffer that was let go. */
+  private before = 0
 
   constructor(session: WriterSession) {
     this.session = session
     this.buffer = session.writes
+  }
+
+  /** All was sent, and the session has ended in good order: what it was made of is let go. */
+  letGo(): void {
+    const { accepted, highWaterMark, lowWaterMark } = this.buffer
+    this.before += accepted
+    this.session = closedLike(highWaterMark, lowWaterMark)
+    this.buffer = this.session.writes
+    this.drainage = undefined
   }
 
   get highWaterMark(): number {
@@ -96,12 +107,12 @@ export class SessionWriter implements StreamWriter {
 
   /** How many bytes were written so far. */
   get position(): number {
-    return this.buffer.accepted
+    return this.before + this.buffer.accepted
   }
 
   /** Whether nothing that was written from a position on has left this process, nor will, once the connection is reset. */
   holdsFrom(position: number): boolean {
-    return position >= this.buffer.accepted - this.buffer.pending
+    return position >= this.before + this.buffer.accepted - this.buffer.pending
   }
 
   /** Throws what a write would fail with. */
@@ -150,6 +161,28 @@ export class SessionWriter implements StreamWriter {
   [NodeInspectSymbol]() {
     return this.toJSON()
   }
+}
+
+class ClosedSession implements WriterSession {
+  readonly writes: WriteBuffer
+  readonly close: Effect.Effect<CloseOutcome> = Effect.succeed({ _tag: "Graceful" })
+  readonly abort: Effect.Effect<void> = Effect.void
+  readonly isClosing = true
+
+  constructor(highWaterMark: number, lowWaterMark: number) {
+    const nobody: Output = { write: () => true, ended: () => {}, failed: () => {} }
+    this.writes = new WriteBuffer({ highWaterMark, lowWaterMark }, nobody, undefined)
+    this.writes.end("Closed")
+  }
+}
+
+/** One that has ended, and nobody writes to: the one that was asked for last. */
+let closed: ClosedSession | undefined = undefined
+
+/** A session that has ended in good order, like many others. */
+const closedLike = (highWaterMark: number, lowWaterMark: number): ClosedSession => {
+  if (closed?.writes.highWaterMark === highWaterMark && closed.writes.lowWaterMark === lowWaterMark) return closed
+  return (closed = new ClosedSession(highWaterMark, lowWaterMark))
 }
 
 const frames = <A>(buffer: WriteBuffer, operation: string, frame: Encoder<A>, values: Iterable<A>) =>
