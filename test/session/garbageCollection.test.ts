@@ -15,7 +15,14 @@ describe("rank 26 while the garbage collector runs", () => {
         handlerThatDoesNothing: { early: false, count: 1, ended: true },
         connectionThatIsDropped: { early: false, ended: true },
         readerAlone: { text: "for whoever still listens\n" },
-        closedOnesAreCollected: { left: 0 }
+        closedOnesAreCollected: { left: 0 },
+        endedOnesAreLetGo: {
+          kept: 20,
+          left: 0,
+          said: [
+            "readLine: this side has closed the stream, write: this side has closed the stream, false, true, Graceful"
+          ]
+        }
       })
     })
   )

@@ -126,6 +126,46 @@ const closedOnesAreCollected = Effect.gen(function* () {
   return { left }
 }).pipe(Effect.scoped)
 
+/** What a reader and a writer say that were kept beyond the end of their connection, which they do not keep alive. */
+const endedOnesAreLetGo = Effect.gen(function* () {
+  const kept: Array<Pick<Connection.Connection, "reader" | "writer">> = []
+  const references: Array<WeakRef<object>> = []
+  const server = yield* startServer({ host, port: 0 }, (connection) => {
+    const { reader, writer } = connection
+    kept.push({ reader, writer })
+    // what has the socket
+    references.push(new WeakRef(Reflect.get(connection, "session") as object))
+    return Effect.gen(function* () {
+      for (let line = yield* reader.readLine; line.length > 0; line = yield* reader.readLine) yield* writer.write(line)
+    })
+  })
+  for (let i = 0; i < 20; i++) {
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const { reader, writer } = yield* openConnection({ host, port: server.port })
+        yield* writer.write("hello\n")
+        yield* reader.readLine
+      })
+    )
+  }
+  let left = references.length
+  for (let i = 0; i < 20 && left > 0; i++) {
+    yield* collectGarbage
+    left = references.filter((reference) => reference.deref() !== undefined).length
+  }
+  const said = new Set<string>()
+  for (const { reader, writer } of kept) {
+    const read = yield* Effect.flip(reader.readLine)
+    const written = yield* Effect.flip(writer.write("too late"))
+    const atEof = yield* reader.atEof
+    const isClosing = yield* writer.isClosing
+    yield* writer.writeEof
+    const { _tag } = yield* writer.close
+    said.add(`${read.message}, ${written.message}, ${String(atEof)}, ${String(isClosing)}, ${_tag}`)
+  }
+  return { kept: kept.length, left, said: [...said] }
+}).pipe(Effect.scoped)
+
 const program = Effect.gen(function* () {
   console.log(
     JSON.stringify({
@@ -133,7 +173,8 @@ const program = Effect.gen(function* () {
       handlerThatDoesNothing: yield* handlerThatDoesNothing,
       connectionThatIsDropped: yield* connectionThatIsDropped,
       readerAlone: yield* readerAlone,
-      closedOnesAreCollected: yield* closedOnesAreCollected
+      closedOnesAreCollected: yield* closedOnesAreCollected,
+      endedOnesAreLetGo: yield* endedOnesAreLetGo
     })
   )
 })
