@@ -228,7 +228,7 @@ for (const { client, kind, reset, serve, toRaw } of everyKind) {
             Effect.repeat({ while: () => !peer.closed })
           )
         )
-        assert.oneOf(peer.error?.code, ["ECONNRESET", "EPIPE"])
+        assert.oneOf(peer.error?.code, ["ECONNRESET", "EPIPE", "ERR_SOCKET_CLOSED"])
       }).pipe(Effect.provide(NodeNetwork.layer))
     )
 

@@ -107,7 +107,7 @@ export class TlsPeer {
 
   outgoing(chunk: Buffer): void {
     if (this.held !== undefined) this.held.push(chunk)
-    else if (!this.wire.socket.destroyed) this.wire.socket.write(chunk)
+    else if (this.wire.socket.writable) this.wire.socket.write(chunk)
   }
 
   /** Stops reading from the wire. */

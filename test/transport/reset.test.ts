@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
 import { type Connection, NodeNetwork } from "effect-byte-streams"
+import type { Duplex } from "node:stream"
 import { assertBytes } from "../support/assertBytes.ts"
 import { pattern } from "../support/bytes.ts"
 import { type Leaving, type LeavingPeer, leavingWays } from "../support/leaving.ts"
@@ -12,7 +13,7 @@ import { onPartOfNode } from "../support/nodeParts.ts"
 import { serveRaw } from "../support/rawPeer.ts"
 import { connectTls } from "../support/tlsPair.ts"
 import { facing, type Side, tlsServerOn } from "../support/tlsPeer.ts"
-import { turns, within } from "../support/wait.ts"
+import { eventuallyEffect, turns, within } from "../support/wait.ts"
 
 const sides: ReadonlyArray<Side> = ["client", "server"]
 
@@ -470,6 +471,34 @@ for (const leaving of leavingWays) {
       )
     }
   })
+}
+
+// As Bun's sockets do, where the peer has left and was written to.
+for (const { how, failure, isLost } of [
+  { how: "a broken pipe behind the end leaves it an end", failure: "EPIPE", isLost: false },
+  { how: "a failure in place of the end is none", failure: "ECONNRESET", isLost: true }
+]) {
+  it.live(`a socket that reads on while it is paused: ${how}`, () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* leavingWays[0]!.facing("client", { connection: { limit: 100 } })
+      peer.say(few)
+      yield* eventuallyEffect(
+        "the connection is paused",
+        Effect.map(connection.reader.buffered, (buffered) => buffered === few.length)
+      )
+      const { session } = connection as unknown as { readonly session: { readonly transport: { duplex: Duplex } } }
+      const { duplex } = session.transport
+      assert.isTrue(duplex.isPaused())
+      duplex.push(many)
+      if (!isLost) duplex.push(null)
+      duplex.destroy(Object.assign(new Error(`read ${failure}`), { code: failure }))
+      yield* turns()
+      const { bytes, error } = yield* readOut(connection)
+      assertBytes(bytes, Buffer.concat([few, many]))
+      assert.strictEqual(error?._tag, isLost ? "ConnectionLost" : undefined)
+      assert.strictEqual(yield* connection.reader.atEof, !isLost)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
 }
 
 // What the system has taken the engine still has to be told of, which looks as if nobody had taken it.

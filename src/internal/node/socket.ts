@@ -88,6 +88,8 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   private endInDoubt = false
   /** The system has said so, behind what it had reported as the end. */
   private wasReset = false
+  /** The socket has read the end of the input, which its stream may have yet to say. */
+  private endIsRead = false
   /** Reads in a row that brought few bytes. */
   private smallReads = 0
   /** What the socket calls with each write, made with the first. */
@@ -137,6 +139,8 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     const socket = this.duplex
     // a paused stream keeps what still comes, and says when the socket has to stop
     if (chunk === null || !this.flowing || socket.readableLength > 0) {
+      // one that is destroyed may say it of itself
+      if (chunk === null && !socket.destroyed) this.endIsRead = true
       this.hear()
       return pushToStream.call(socket, chunk, encoding)
     }
@@ -180,6 +184,8 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
     const socket = this.duplex
     let chunk: Uint8Array | null
     while ((chunk = socket.read()) !== null) this.handler.onData(chunk)
+    // some sockets read on while their stream is paused, to the end and to the failure behind it
+    if (this.endIsRead) this.inputEnded()
   }
 
   override attach(handler: Handler): void {

@@ -19,6 +19,9 @@ const meanings: Record<string, Meaning> = {
   ECONNRESET: { lost: "Reset", connecting: "Reset" },
   ECONNABORTED: { lost: "Reset", connecting: "Reset" },
   EPIPE: { lost: "BrokenPipe" },
+  // what some runtimes say where they have let go of the socket (Bun)
+  EBADF: { lost: "BrokenPipe" },
+  ERR_SOCKET_CLOSED: { lost: "BrokenPipe" },
   ERR_STREAM_DESTROYED: { lost: "BrokenPipe" },
   ERR_STREAM_WRITE_AFTER_END: { lost: "BrokenPipe" },
   ESHUTDOWN: { lost: "BrokenPipe" },
