@@ -112,6 +112,45 @@ export const exceptionsOfTls: ReadonlyArray<Exception> = [
   {
     on: ["bun"],
     kind: "fails",
+    file: "test/tls/interruption.test.ts",
+    tests: [
+      "stopTls that is interrupted > leaves nothing behind and loses nothing, before every step, for a client",
+      "stopTls that is interrupted > leaves nothing behind and loses nothing, in every turn of the event loop, for a client",
+      "stopTls that is interrupted > leaves nothing behind and loses nothing, before every step, for a server",
+      "stopTls that is interrupted > leaves nothing behind and loses nothing, in every turn of the event loop, for a server"
+    ],
+    reason:
+      "Bun's engine over a stream answers the peer's close_notify at once and is over: nothing can be sent behind it, by us or by the peers of these tests, which have the same engine",
+    issue: "https://github.com/oven-sh/bun/pull/43198"
+  },
+  {
+    on: ["bun"],
+    kind: "fails",
+    file: "test/tls/startTls.test.ts",
+    tests: [
+      "with a way back > scopes > a handler that fails after the upgrade cuts it off",
+      "for good > scopes > a handler that fails after the upgrade cuts it off"
+    ],
+    reason:
+      "Bun's own engine, which is the peer here, says that TLS has ended in good order where the stream below it is destroyed"
+  },
+  {
+    on: ["bun"],
+    kind: "fails",
+    file: "test/tls/laws.test.ts",
+    tests: [
+      "laws over TLS > streams: TLS made by startTls > half-close: x, then the end, and the other direction goes on (trio L26, L29)",
+      "laws over TLS > streams: TLS made by startTls > the answer to a half-close is whole, however late it is read",
+      "laws over TLS > transports: TLS with a way back > end is told once, behind everything, and the other direction goes on",
+      "laws over TLS > transports: TLS with a way back > the end comes behind what the system has yet to take"
+    ],
+    reason:
+      "Bun's engine over a stream answers the peer's close_notify at once and is over: nothing can be sent behind it, by us or by the peers of these tests, which have the same engine",
+    issue: "https://github.com/oven-sh/bun/pull/43198"
+  },
+  {
+    on: ["bun"],
+    kind: "fails",
     file: "test/tls/identity.test.ts",
     tests: [
       "a server that cannot speak TLS > does not start with the key of another certificate, says why, and leaves nothing bound",

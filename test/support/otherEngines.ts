@@ -2,6 +2,7 @@
 import { Duplex } from "node:stream"
 import { TLSSocket } from "node:tls"
 import { vi } from "@effect/vitest"
+import { verificationOf } from "../../src/internal/node/nodeInternals.ts"
 import { CiphertextStream } from "../../src/internal/node/tls/ciphertext.ts"
 
 /** What a stream of any kind does. */
@@ -50,5 +51,17 @@ export const endsBehindFaults = () => {
     const heard = emit.apply(this, args as never)
     if (args[0] === "_tlsError") this.push(null)
     return heard
+  } as never)
+}
+
+/** A server's engine fails by itself for a client's certificate, which it names before: as Bun's. */
+export const refusesClients = () => {
+  const { emit } = TLSSocket.prototype
+  return vi.spyOn(TLSSocket.prototype, "emit").mockImplementation(function (this: TLSSocket, ...args: Args) {
+    const error = args[0] === "secure" ? verificationOf(this)?.error : undefined
+    if (error === undefined) return emit.apply(this, args as never)
+    this.authorizationError = error
+    const failure = Object.assign(new Error(error.message), { code: "ERR_SSL_TLSV1_ALERT_UNKNOWN" })
+    return emit.apply(this, ["error", failure] as never)
   } as never)
 }

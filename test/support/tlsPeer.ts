@@ -91,15 +91,19 @@ export class TlsPeer {
     if (begin?.hold === true) this.hold()
     const engineSide = new Wire(this)
     engineSide.on("error", () => {})
-    if (wire.received.length > from) engineSide.push(wire.received.subarray(from))
     wire.socket.on("data", (chunk: Buffer) => {
       if (this.plain) this.plainText += chunk.toString("latin1")
       else if (!engineSide.push(chunk)) wire.socket.pause()
     })
     wire.socket.on("end", () => engineSide.push(null))
     wire.socket.on("close", () => engineSide.destroy())
+    const arrived = wire.received.subarray(from)
     this.tls = makeEngine(engineSide)
     for (const event of ["secure", "secureConnect"]) this.tls.once(event, () => (this.isSecured = true))
+    // not every engine can be given something before the turn in which it is made is over
+    if (arrived.length > 0) process.nextTick(() => engineSide.push(arrived))
+    // nor lets go of what it holds where nobody says that it is over
+    if (wire.socket.destroyed) engineSide.destroy()
     // not every engine does it itself, behind its last word
     this.tls.on("finish", () => setImmediate(() => engineSide.end()))
     this.secure = new SecurePeer(this)
@@ -107,6 +111,7 @@ export class TlsPeer {
 
   outgoing(chunk: Buffer): void {
     if (this.held !== undefined) this.held.push(chunk)
+    // some engines answer the end of TLS whatever has become of the wire
     else if (this.wire.socket.writable) this.wire.socket.write(chunk)
   }
 

@@ -12,7 +12,7 @@ import { authority, certificates } from "../support/certificates.ts"
 import { pattern, text } from "../support/bytes.ts"
 import { onPartOfNode } from "../support/nodeParts.ts"
 import { assertBytes } from "../support/assertBytes.ts"
-import { endsBehindFaults, streamsBelow } from "../support/otherEngines.ts"
+import { endsBehindFaults, refusesClients, streamsBelow } from "../support/otherEngines.ts"
 import { turns } from "../support/wait.ts"
 import { connectTls, serveTls, tlsPair } from "../support/tlsPair.ts"
 import { connectTlsPeer, facing } from "../support/tlsPeer.ts"
@@ -138,6 +138,16 @@ describe("an engine of another make", () => {
         const error = yield* Effect.flip(connection.reader.read(1))
         assert.strictEqual(error._tag, "TlsFailed")
       }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("that refuses a client's certificate by itself fails for the certificate", () =>
+    Effect.gen(function* () {
+      refusesClients()
+      const server = yield* serveTls({ clientCertificate: "require", stoppable: true })
+      yield* Effect.exit(connectTls(server.port, { identity: certificates.strangeClient.identity }))
+      const error = yield* server.failure
+      assert.strictEqual(error.kind, "Certificate")
+    }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
   it.live("that ends its output at the peer's end does not end the connection's, and what is written fails", () =>

@@ -3,7 +3,7 @@
  * Either nothing has happened yet, and the connection goes on as it was, or it is reset; nothing is left behind, and no
  * byte is lost or repeated.
  */
-import { assert, describe, it } from "@effect/vitest"
+import { afterEach, assert, describe, it, vi } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scheduler, Scope } from "effect"
 import { type Connection, NodeNetwork, type Tls } from "effect-byte-streams"
 import { text } from "../support/bytes.ts"
@@ -11,10 +11,11 @@ import { authority, certificates } from "../support/certificates.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { start } from "../support/fibers.ts"
 import { interruptBefore } from "../support/interruptBefore.ts"
+import { streamsBelow } from "../support/otherEngines.ts"
 import { plainFacing } from "../support/plainPair.ts"
 import type { RawPeer } from "../support/rawPeer.ts"
 import { facing, type Side, tlsClientOn, type TlsPeer, tlsServerOn } from "../support/tlsPeer.ts"
-import { eventuallyEffect, turns, within } from "../support/wait.ts"
+import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
 const sides: ReadonlyArray<Side> = ["client", "server"]
 
@@ -151,6 +152,37 @@ describe("startTls that is interrupted", () => {
       }
     }
   }
+})
+
+describe("an upgrade that nobody takes over", () => {
+  afterEach(() => {
+    vi.restoreAllMocks()
+  })
+
+  /** Not every runtime forgets an engine that is not told that it is over. */
+  it.live.each(sides)(
+    "lets go of the engine, whether the handshake was over or not, for a %s",
+    (side) =>
+      Effect.gen(function* () {
+        const streams = streamsBelow()
+        const once = (point: number) =>
+          Effect.gen(function* () {
+            const { connection: old, peer: raw } = yield* plainFacing(side)
+            const makePeer = side === "client" ? tlsServerOn : tlsClientOn
+            if (side === "client") yield* start(Effect.map(raw.awaitBytes(1), () => makePeer(raw)))
+            else makePeer(raw)
+            const exit = yield* interruptIn(interruptBefore, point, old.startTls(as(side, true)))
+            if (Exit.isSuccess(exit)) return true
+            yield* eventually(`interrupted at ${point}: the engine is gone`, () =>
+              streams.every(({ destroyed }) => destroyed)
+            )
+            return false
+          })
+        yield* throughout(once)
+        assert.isAbove(streams.length, 2)
+      }).pipe(Effect.provide(NodeNetwork.layer), Effect.scoped),
+    60_000
+  )
 })
 
 describe("stopTls that is interrupted", () => {

@@ -60,6 +60,13 @@ export class TcpTransport extends NodeTransport {
     if (this.engine === undefined) super.lend()
   }
 
+  /** What encrypts goes with it: nobody may have taken it over yet. */
+  override abort(): void {
+    const above: Handler & { abandon?(): void } = this.handler
+    super.abort()
+    above.abandon?.()
+  }
+
   override close(unread?: boolean): void {
     if (!this.readEnded || this.holding || this.engine !== undefined) return super.close(unread)
     // Nothing is left that could arrive, and the system goes on sending what it was given, with the end of the output

@@ -98,10 +98,12 @@ const clientEngine = (
       if (socket.authorized) onSession(boundSession(wanted, session))
     })
   }
-  // the engine says first what it makes of the certificate, and then that it fails for it
-  const isRefusal = () => socket.authorizationError !== null && socket.authorizationError !== undefined
-  return { socket, ready: "secureConnect", verify: () => undefined, isRefusal }
+  return { socket, ready: "secureConnect", verify: () => undefined, isRefusal: () => isRefused(socket) }
 }
+
+/** The engine says first what it makes of the certificate, and then that it fails for it. */
+const isRefused = ({ authorizationError }: NodeTls.TLSSocket): boolean =>
+  authorizationError !== null && authorizationError !== undefined
 
 /**
  * A client that resumes a session is shown no certificate, and so checks no name. A session is good for the server that it
@@ -228,8 +230,9 @@ const serverEngine = (
   return {
     socket,
     ready: "secure",
-    isRefusal: () => false,
-    // the engine only notes what is wrong with a client's certificate; whether it matters is for us to say
+    // Bun's fails by itself, as those of clients do
+    isRefusal: () => clientCertificate === "require" && isRefused(socket),
+    // Node's only notes what is wrong with a client's certificate; whether it matters is for us to say
     verify: () => {
       // a resumed session without a certificate has nothing wrong with it either
       const error =
