@@ -19,7 +19,8 @@ export default defineConfig({
     runner: "test/runtimes/runner.ts",
     reporters: ["default", new CountsReporter(), new RuntimeReporter()],
     passWithNoTests: true,
-    // Vitest talks to the processes that it forks by a channel that Bun does not have
-    ...(runtime === "bun" ? { pool: "threads" } : {})
+    // Vitest talks to the processes that it forks by a channel that Bun does not have; and threads share the descriptors that
+    // tests count
+    ...(runtime === "bun" ? { pool: "threads", fileParallelism: false } : {})
   }
 })

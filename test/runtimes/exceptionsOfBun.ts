@@ -66,7 +66,7 @@ export const exceptionsOfBun: ReadonlyArray<Exception> = [
   ...failing(
     {
       reason:
-        "a write that the system refuses within a call that Bun makes of itself is tried again behind it, and closes the socket with what was still to be read",
+        "what the system refused to send is sent again once the socket may be written to, which closes it with what was still to be read",
       issue: "https://github.com/oven-sh/bun/pull/43026"
     },
     {
