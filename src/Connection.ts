@@ -32,6 +32,7 @@ import { lazily } from "./internal/base/lazily.ts"
 import { acquire as acquireConnection, acquireClient, SessionConnection } from "./internal/session/connection.ts"
 import { checkedDuplex, DuplexTransport } from "./internal/transport/duplex.ts"
 import { checkedPair, PairTransport } from "./internal/transport/pair.ts"
+import { type Process, stdioOf } from "./internal/transport/stdio.ts"
 import type * as InternalClosing from "./internal/session/closing.ts"
 import * as Relay from "./internal/session/relay.ts"
 import { exitTimeout } from "./internal/base/defaults.ts"
@@ -845,13 +846,10 @@ export const stdio = (options?: Options): Effect.Effect<Connection, never, Scope
   acquire(
     "Connection.stdio",
     made(() => {
-      const { process } = globalThis as {
-        readonly process?: { readonly stdin?: ReadableLike; readonly stdout?: WritableLike }
-      }
-      if (process?.stdin === undefined || process.stdout === undefined) {
+      const streams = stdioOf((globalThis as { readonly process?: Process }).process)
+      if (streams === undefined)
         throw new Error("Connection.stdio: this runtime has no process.stdin and process.stdout")
-      }
-      return new PairTransport(checkedPair("Connection.stdio", { readable: process.stdin, writable: process.stdout }))
+      return new PairTransport(checkedPair("Connection.stdio", streams))
     }),
     options
   )

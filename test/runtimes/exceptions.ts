@@ -6,6 +6,7 @@
  * for what only Node has without being about it.
  */
 import { exceptionsOfBun } from "./exceptionsOfBun.ts"
+import { exceptionsOfDeno } from "./exceptionsOfDeno.ts"
 import { exceptionsOfTls } from "./exceptionsOfTls.ts"
 import type { Runtime } from "./names.ts"
 
@@ -94,6 +95,7 @@ export const exceptions: ReadonlyArray<Exception> = [
     issue: "https://github.com/oven-sh/bun/pull/43198"
   },
   ...exceptionsOfBun,
+  ...exceptionsOfDeno,
   {
     on: ["node-22", "node-26", "bun", "deno"],
     kind: "left out",

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url"
 import { text } from "../support/bytes.ts"
 import { onFakeNetwork } from "../support/fakeNetwork.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
-import { start as startProgram } from "../support/program.ts"
+import { forShell, start as startProgram } from "../support/program.ts"
 import { connectRaw } from "../support/rawPeer.ts"
 import { eventuallyEffect } from "../support/wait.ts"
 
@@ -205,7 +205,7 @@ describe("out of descriptors", () => {
   it.live("row 10.9, rank 28: serves on when there are some again, and spends no time on it meanwhile", () =>
     Effect.gen(function* () {
       const program = fileURLToPath(new URL("./programs/fewDescriptors.ts", import.meta.url))
-      const child = yield* startProgram("sh", ["-c", `ulimit -n 64 && exec "${process.execPath}" "${program}"`])
+      const child = yield* startProgram("sh", ["-c", `ulimit -n 64 && exec ${forShell(program)}`])
       const port = Number(yield* child.line)
       const peers = yield* Effect.forEach(Array.from({ length: 80 }), () => connectRaw(port), { concurrency: 8 })
       // some are served, those beyond the limit are not

@@ -46,7 +46,7 @@ describe("rank 1 a program that is told to stop", () => {
         yield* stalled.send("go\n")
 
         const signalled = performance.now()
-        child.child.kill(signal)
+        process.kill(child.child.pid!, signal)
         yield* refuses(port)
         yield* busy.send("go\n")
         yield* busy.awaitEnd
@@ -73,7 +73,7 @@ describe("rank 1 a program that is told to stop", () => {
         yield* last.send("3\ngo\n")
         yield* last.awaitEnd
         assert.strictEqual(last.text, "ready\nworking\nxxx")
-        child.child.kill(signal)
+        process.kill(child.child.pid!, signal)
         assert.strictEqual(yield* eventually("the program ends", () => child.exit, 5000), interrupted)
         yield* serveRaw({ at: port })
       })

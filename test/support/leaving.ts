@@ -1,6 +1,7 @@
 /**
  * Connections of this library with a bare peer that leaves, in good order or not, over everything that can tell the one
- * from the other. What the peer does goes to the system within the call, so that several things are there at once.
+ * from the other. What the peer does goes to the system within the call, so that several things are there at once; where
+ * sockets or engines take turns of their own, it waits for what was said before.
  */
 import { Effect, Fiber, type Scope } from "effect"
 import {
@@ -20,6 +21,8 @@ import { eventually, turns } from "./wait.ts"
 export class LeavingPeer {
   private readonly raw: RawPeer
   private readonly engine: TlsPeer | undefined
+  /** How many bytes the engine has sent at least once it has sent all that it was given. */
+  private due = 0
 
   constructor(raw: RawPeer, engine?: TlsPeer) {
     this.raw = raw
@@ -28,7 +31,21 @@ export class LeavingPeer {
 
   say(bytes: Uint8Array): void {
     if (this.engine === undefined) this.raw.socket.write(bytes)
-    else this.engine.tls.write(bytes)
+    else {
+      // encrypted it is more
+      this.due = Math.max(this.due, this.engine.sent) + bytes.length
+      this.engine.tls.write(bytes)
+    }
+  }
+  private get hasSaidAll(): boolean {
+    const { socket } = this.raw
+    return (
+      socket.destroyed || (socket.writableLength === 0 && (this.engine === undefined || this.engine.sent >= this.due))
+    )
+  }
+  private behindWords(act: () => void): void {
+    if (this.hasSaidAll) act()
+    else setImmediate(() => this.behindWords(act))
   }
   /** Reads nothing any more: what it is sent stays with the system. */
   deafen(): void {
@@ -46,11 +63,11 @@ export class LeavingPeer {
   }
   /** A reset. Unix sockets have none; there it is one to leave with something unread. */
   reset(): void {
-    Effect.runSync(this.raw.reset)
+    this.behindWords(() => Effect.runSync(this.raw.reset))
   }
   /** The end of the connection; that of TLS is not said. */
   finish(): void {
-    this.raw.socket.end()
+    this.behindWords(() => this.raw.socket.end())
   }
   /** The end, as a peer says it that means it well. */
   goodbye(): void {
@@ -126,9 +143,12 @@ const plain = (way: string, unix: boolean): Leaving => ({
   tls: false,
   unix,
   facing: (side, options = {}) =>
-    Effect.map(plainFacing(unix, side, options), ({ connection, peer: raw }) => {
+    Effect.gen(function* () {
+      const { connection, peer: raw } = yield* plainFacing(unix, side, options)
       const peer = new LeavingPeer(raw)
       const { atOnce } = options
+      // Deno's sockets send nothing within the call before they were polled
+      if ("Deno" in globalThis) yield* turns()
       if (atOnce !== undefined) {
         peer.say(atOnce.say)
         atOnce.act(peer)
@@ -147,8 +167,11 @@ const secured = (side: Side, version: string, raw: RawPeer, engine: TlsPeer, { a
   let tickets = 0
   engine.tls.on("session", () => tickets++)
   if (atOnce === undefined) {
-    const all = ofClient && version === "TLSv1.3" && !ticketsWait
-    return { peer, wait: all ? eventually("the peer has its tickets", () => tickets === 2) : engine.secured }
+    if (!ofClient || version !== "TLSv1.3" || ticketsWait) return { peer, wait: engine.secured }
+    // Deno's engines do not tell of theirs, which come together
+    const come = eventually("the peer has its tickets", () => engine.wire.received.length > engine.heard)
+    if ("Deno" in globalThis) return { peer, wait: Effect.andThen(engine.secured, Effect.andThen(come, turns())) }
+    return { peer, wait: eventually("the peer has its tickets", () => tickets === 2) }
   }
   // a client that speaks first in TLS 1.3 has been told everything then, and speaks last
   if (ofClient && version === "TLSv1.3") raw.socket.prependOnceListener("data", () => engine.hold())

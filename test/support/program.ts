@@ -150,3 +150,7 @@ export const start = (
 /** Runs a program to its end; answers what it printed. */
 export const run = (command: string, args: ReadonlyArray<string>, options?: Options): Effect.Effect<string> =>
   Effect.scoped(Effect.flatMap(start(command, args, options), (program) => program.succeeds))
+
+/** How a shell runs a program of ours on this runtime: what it starts has none of the permissions that Deno gives a child. */
+export const forShell = (program: string): string =>
+  `"${process.execPath}"${"Deno" in globalThis ? " run --allow-all" : ""} "${program}"`

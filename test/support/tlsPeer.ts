@@ -50,7 +50,10 @@ class SecurePeer extends RawPeer {
     this.stall = peer.stall
     this.unstall = peer.unstall
     // in as good an order as that of a socket that is closed: with a close_notify, whatever is still unread
-    this.vanish = Effect.sync(() => void peer.tls.end(() => socket.destroy()))
+    this.vanish = Effect.sync(() => {
+      peer.engineSide.once("finish", () => socket.destroy())
+      peer.tls.end()
+    })
   }
   override get localPort(): number | undefined {
     return this.wire.localPort
@@ -74,8 +77,14 @@ export class TlsPeer {
   /** The engine on it. */
   readonly secure: RawPeer
   readonly tls: NodeTls.TLSSocket
+  /** What the engine writes to. It ends behind the engine's last word. */
+  readonly engineSide: Duplex
   /** Whether the end of TLS leaves the bare socket open. */
   keepOpen = false
+  /** How many bytes the engine has sent, those that wait among them. */
+  sent = 0
+  /** How many bytes had come over the wire when it last sent some. */
+  heard = 0
   /** Whether nothing is read from the wire. */
   stalled = false
   /** Whether what arrives is kept from the engine. */
@@ -90,6 +99,7 @@ export class TlsPeer {
     this.wire = wire
     if (begin?.hold === true) this.hold()
     const engineSide = new Wire(this)
+    this.engineSide = engineSide
     engineSide.on("error", () => {})
     wire.socket.on("data", (chunk: Buffer) => {
       if (this.plain) this.plainText += chunk.toString("latin1")
@@ -110,6 +120,8 @@ export class TlsPeer {
   }
 
   outgoing(chunk: Buffer): void {
+    this.sent += chunk.length
+    this.heard = this.wire.received.length
     if (this.held !== undefined) this.held.push(chunk)
     // some engines answer the end of TLS whatever has become of the wire
     else if (this.wire.socket.writable) this.wire.socket.write(chunk)

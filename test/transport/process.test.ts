@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url"
 import { assertBytes } from "../support/assertBytes.ts"
 import { pattern, text } from "../support/bytes.ts"
 import { interruptBefore } from "../support/interruptBefore.ts"
-import { Program, start } from "../support/program.ts"
+import { forShell, Program, start } from "../support/program.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
@@ -412,7 +412,7 @@ describe.concurrent("a program on its standard input and output", () => {
 
   it.live("serves in a pipe of the shell as well", () =>
     Effect.gen(function* () {
-      const child = yield* start("sh", ["-c", `printf 'one\\ntwo\\n' | ${process.execPath} ${stdioProgram} echo | cat`])
+      const child = yield* start("sh", ["-c", `printf 'one\\ntwo\\n' | ${forShell(stdioProgram)} echo | cat`])
       assert.strictEqual(yield* child.line, "one")
       assert.strictEqual(yield* child.line, "two")
       assert.strictEqual(yield* child.succeeds, "one\ntwo\n")
