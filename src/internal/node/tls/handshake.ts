@@ -20,6 +20,7 @@ import type { Ciphertext } from "./ciphertext.ts"
 import { canBeDirect, has } from "../nodeInternals.ts"
 import { DirectCiphertext } from "./direct.ts"
 import { clientContext, ServerContexts, Unusable } from "./secureContext.ts"
+import { identityCheck } from "./serverIdentity.ts"
 import { TcpTransport } from "../tcp.ts"
 import { nameAskedFor, verificationError } from "./info.ts"
 import { Detour, handshakeTimeout } from "./detour.ts"
@@ -87,6 +88,7 @@ const clientEngine = (
     ...alpn(options),
     ...(session === undefined ? undefined : { session }),
     host: wanted.name,
+    ...identityCheck(wanted.name),
     ...(wanted.asked === undefined ? undefined : { servername: wanted.asked }),
     rejectUnauthorized: options.dangerouslyAcceptAnyCertificate !== true
   })
