@@ -1,10 +1,35 @@
 /** The other end of a connection without this library: a bare `node:net` socket, under the test's control. */
 import { Effect, type Scope } from "effect"
+import * as Fs from "node:fs"
 import * as Net from "node:net"
 import { eventually, within } from "./wait.ts"
 
 /** Where a socket listens: a TCP port of 127.0.0.1, a port of another host, or the path of a Unix socket. */
 export type At = number | string | { readonly host: string; readonly port: number }
+
+// Up to libuv 1.51 (Node 22) a reset that arrives together with data is reported as the end of the stream, and the system
+// still keeps it for the next read.
+const [uvMajor = 0, uvMinor = 0] = process.versions.uv.split(".").map(Number)
+const resetLooksLikeEnd = uvMajor === 1 && uvMinor < 52
+
+/** Has a socket break where what it is told is the end is a reset, as it does with every other libuv. */
+const knowResets = (socket: Net.Socket): void => {
+  const { push } = socket
+  socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
+    const { fd = -1 } = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle ?? {}
+    if (chunk === null && fd >= 0) {
+      try {
+        Fs.readSync(fd, new Uint8Array(1))
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EAGAIN") {
+          socket.destroy(error as Error)
+          return false
+        }
+      }
+    }
+    return push.call(socket, chunk, encoding)
+  }
+}
 
 export class RawPeer {
   readonly socket: Net.Socket
@@ -19,6 +44,7 @@ export class RawPeer {
 
   constructor(socket: Net.Socket) {
     this.socket = socket
+    if (resetLooksLikeEnd) knowResets(socket)
     socket.setNoDelay(true)
     socket.on("data", (chunk) => {
       this.chunks.push(chunk)
