@@ -63,11 +63,11 @@ describe("of another make", () => {
   const sockets = "TCP,Unix,TLS"
   const engines = "TLS,startTls"
   for (const [doctor, kinds, gone] of [
-    ["handles do not say how much they hold", "TCP,TLS,startTls", ["directTls"]],
-    ["engines take nothing as if it had been read", engines, ["directTls"]],
-    ["engines say nothing but errors", engines, ["directTls"]],
-    ["a failed write is tried again", "TCP", ["directTls"]],
-    ["the end overtakes a write", "TCP", ["directTls"]],
+    ["handles do not say how much they hold", "TCP,TLS,startTls", ["directTls", "sni"]],
+    ["engines take nothing as if it had been read", engines, ["directTls", "sni"]],
+    ["engines say nothing but errors", engines, ["directTls", "sni"]],
+    ["a failed write is tried again", "TCP", ["directTls", "sni"]],
+    ["the end overtakes a write", "TCP", ["directTls", "sni"]],
     ["handles read into no memory of others", sockets, []],
     ["handles have no number", "TCP,TLS", []],
     ["a write is answered later", sockets, ["write", "directTls"]],

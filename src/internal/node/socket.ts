@@ -210,9 +210,9 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   }
 
   override inputEnded(): void {
-    if (!this.holding || this.endInDoubt || this.safeToLetGo || NodeInternals.isLibuv(this.duplex)) {
-      return super.inputEnded()
-    }
+    // it may be said twice: as it is read, and by the stream
+    if (this.endInDoubt) return
+    if (!this.holding || this.safeToLetGo || NodeInternals.isLibuv(this.duplex)) return super.inputEnded()
     this.endInDoubt = true
     // the answer comes in the same turn, and it may come last
     nextTurn(() => this.endBelieved())
