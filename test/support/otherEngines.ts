@@ -33,6 +33,25 @@ export const neverEnds = () => {
   } as never)
 }
 
+/**
+ * An engine starts only in the tick behind the call in which it is made, as Deno's do: what it was given by then, for which
+ * those throw where nobody can catch it.
+ */
+export const startsLate = (): ReadonlyArray<Buffer> => {
+  const early: Array<Buffer> = []
+  const waiting = new WeakSet<Duplex>()
+  vi.spyOn(CiphertextStream.prototype, "engage").mockImplementation(function (this: Duplex) {
+    waiting.add(this)
+    process.nextTick(() => waiting.delete(this))
+  })
+  const { emit } = CiphertextStream.prototype
+  vi.spyOn(CiphertextStream.prototype, "emit").mockImplementation(function (this: Duplex, ...args: Args) {
+    if (args[0] === "data" && waiting.has(this)) early.push(args[1] as Buffer)
+    return emit.apply(this, args as never)
+  } as never)
+  return early
+}
+
 /** The streams on which engines stand from now on. */
 export const streamsBelow = (): ReadonlyArray<CiphertextStream> => {
   const streams: Array<CiphertextStream> = []

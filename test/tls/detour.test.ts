@@ -8,12 +8,14 @@ import { NodeNetwork, type Tls } from "effect-byte-streams"
 import { TLSSocket } from "node:tls"
 import { CiphertextStream } from "../../src/internal/node/tls/ciphertext.ts"
 import { hasNow } from "../../src/internal/node/nodeInternals.ts"
+import { startTls } from "../../src/internal/node/tls/handshake.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { pattern, text } from "../support/bytes.ts"
 import { onPartOfNode } from "../support/nodeParts.ts"
 import { assertBytes } from "../support/assertBytes.ts"
-import { endsBehindFaults, refusesClients, streamsBelow } from "../support/otherEngines.ts"
-import { turns } from "../support/wait.ts"
+import { FakeTransport } from "../support/fakeTransport.ts"
+import { endsBehindFaults, refusesClients, startsLate, streamsBelow } from "../support/otherEngines.ts"
+import { turns, within } from "../support/wait.ts"
 import { connectTls, serveTls, tlsPair } from "../support/tlsPair.ts"
 import { connectTlsPeer, facing } from "../support/tlsPeer.ts"
 
@@ -138,6 +140,30 @@ describe("an engine of another make", () => {
         const error = yield* Effect.flip(connection.reader.read(1))
         assert.strictEqual(error._tag, "TlsFailed")
       }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live.each(["what arrives", "what was read ahead"] as const)(
+    "that starts a tick behind the turn in which it is made is given nothing before: %s fails the handshake then",
+    (what) =>
+      Effect.gen(function* () {
+        const early = startsLate()
+        const transport = new FakeTransport()
+        const garbage = new TextEncoder().encode("MAIL FROM:<mallory@test>\r\n")
+        const { flow } = CiphertextStream.prototype
+        const flowing = vi.spyOn(CiphertextStream.prototype, "flow").mockImplementation(function (
+          this: CiphertextStream
+        ) {
+          flow.call(this)
+          if (what === "what arrives") transport.push(garbage)
+        })
+        const leftover = what === "what was read ahead" ? [garbage] : []
+        const { identity } = certificates.server
+        const upgrading = startTls(transport, { side: "server", identity }, undefined, { leftover })
+        const error = yield* within("the upgrade fails", Effect.flip(upgrading))
+        assert.strictEqual(error.kind, "Handshake")
+        assert.isAbove(flowing.mock.calls.length, 0)
+        assert.deepStrictEqual(early, [])
+      })
   )
 
   it.live("that refuses a client's certificate by itself fails for the certificate", () =>

@@ -91,6 +91,8 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   /** Looks at what has arrived, before anything is given. Answers whether it has seen enough. */
   private look: (() => boolean) | undefined = undefined
   private flowing = false
+  /** Whether the engine has had the tick in which it starts. */
+  private started = false
   private giving = false
   /** The turn of the last piece is not over. */
   private turnGoesOn = false
@@ -181,8 +183,13 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   /** From now on the engine gets what arrives; not from within this call. */
   flow(): void {
     if (this.flowing) return
-    this.flowing = true
-    process.nextTick(() => this.give())
+    // Not every engine starts before the tick behind the call in which it is made, nor survives that it finds wrong then
+    // what it was given by then. Ours is behind that one.
+    this.flowing = this.started
+    process.nextTick(() => {
+      if (!this.started) this.flowing = this.started = true
+      this.give()
+    })
   }
 
   /** The engine gets nothing more until `flow`. */
