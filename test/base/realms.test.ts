@@ -3,8 +3,16 @@
  * `instanceof`. They are bytes wherever bytes are taken, and nothing else is.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted, Stream } from "effect"
-import { Connection, NodeNetwork, openConnection, startServer, StreamReader, StreamWriter } from "effect-byte-streams"
+import { Deferred, Effect, Redacted, Stream } from "effect"
+import {
+  Connection,
+  NodeNetwork,
+  openConnection,
+  startServer,
+  StreamError,
+  StreamReader,
+  StreamWriter
+} from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Duplex, duplexPair } from "node:stream"
 import { createContext, runInContext } from "node:vm"
@@ -139,25 +147,20 @@ describe("bytes of another realm are taken by the writer", () => {
       return expected
     })
 
-  const reaches = (from: Connection.Connection, to: StreamReader.StreamReader) =>
+  const all = (reader: StreamReader.StreamReader) => reader.readAll({ maxBytes: 10_000_000 })
+
+  const reaches = <E>(from: Connection.Connection, to: Effect.Effect<Uint8Array, E>) =>
     Effect.gen(function* () {
-      const [expected, arrived] = yield* Effect.all([writeAll(from.writer), to.readAll({ maxBytes: 10_000_000 })], {
-        concurrency: "unbounded"
-      })
+      const [expected, arrived] = yield* Effect.all([writeAll(from.writer), to], { concurrency: "unbounded" })
       assert.isTrue(text(arrived) === expected, "what arrived is what was written")
     })
 
   for (const { client, kind, serve } of everyKind) {
     it.live(`over ${kind}`, () =>
       Effect.gen(function* () {
-        const { at } = yield* serve(({ reader, writer }) =>
-          Effect.gen(function* () {
-            const arrived = yield* reader.readAll({ maxBytes: 10_000_000 })
-            yield* writer.write(arrived)
-          })
-        )
-        const connection = yield* client(at)
-        yield* reaches(connection, connection.reader)
+        const arrived = yield* Deferred.make<Uint8Array, StreamError.ReadError | StreamError.LimitOverrun>()
+        const { at } = yield* serve(({ reader }) => Deferred.into(all(reader), arrived))
+        yield* reaches(yield* client(at), Deferred.await(arrived))
       }).pipe(Effect.provide(NodeNetwork.layer))
     )
   }
@@ -167,25 +170,25 @@ describe("bytes of another realm are taken by the writer", () => {
       const [one, other] = duplexPair()
       const a = yield* Connection.fromDuplex(one)
       const b = yield* Connection.fromDuplex(other)
-      yield* reaches(a, b.reader)
+      yield* reaches(a, all(b.reader))
     })
   )
 
   it.live("over an Effect socket", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ host: "127.0.0.1", port: 0 }, ({ reader, writer }) =>
-        Effect.flatMap(reader.readAll({ maxBytes: 10_000_000 }), (all) => writer.write(all))
+        Effect.flatMap(all(reader), (arrived) => writer.write(arrived))
       )
       const inner = yield* openConnection({ host: "127.0.0.1", port: server.port })
       const connection = yield* Connection.fromSocket(Connection.toSocket(inner))
-      yield* reaches(connection, connection.reader)
+      yield* reaches(connection, all(connection.reader))
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
   it.live("in memory", () =>
     Effect.gen(function* () {
       const { left, right } = yield* TestNetwork.pair()
-      yield* reaches(left, right.reader)
+      yield* reaches(left, all(right.reader))
     })
   )
 
