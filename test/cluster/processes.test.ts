@@ -71,10 +71,10 @@ describe("three runners over PostgreSQL and mutual TLS", needs("initdb", "postgr
       Effect.gen(function* () {
         const cluster = yield* startRunners(program)
         const { host, program: runner } = cluster.runners[0]!
-        runner.child.kill("SIGSTOP")
+        runner.signal("SIGSTOP")
         const silence = yield* cluster.silence
         assert.isBelow(silence, bound)
-        runner.child.kill("SIGCONT")
+        runner.signal("SIGCONT")
         yield* cluster.takesPart(host)
         yield* nothingIsMissing(cluster, { SIGSTOP: silence })
       }).pipe(Effect.scoped),

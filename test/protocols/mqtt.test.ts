@@ -186,10 +186,10 @@ describe("with mosquitto", () => {
       let opened = 0
       const counted = Effect.tap(open, () => Effect.sync(() => opened++))
       const me = yield* client(counted, "me", { a: 2 }, { cleanSession: false, keepAlive: 1 })
-      yield* Effect.sync(() => running.child.kill("SIGSTOP"))
+      yield* Effect.sync(() => running.signal("SIGSTOP"))
       const publishing = yield* start(me.publish(message("a", "x", 2)))
       yield* within("another connection", Effect.repeat(Effect.sleep(5), { while: () => opened < 2 }))
-      yield* Effect.sync(() => running.child.kill("SIGCONT"))
+      yield* Effect.sync(() => running.signal("SIGCONT"))
       yield* within("it is accepted", Fiber.join(publishing))
       assert.deepStrictEqual(yield* within("it comes", texts(me.messages("a"), 1)), ["x"])
     })

@@ -49,7 +49,7 @@ for (const { kind, path, secured } of places) {
             const calls = yield* client({ ...where, tls: secured ? tls : undefined })
             assert.strictEqual(yield* within("an answer", calls.echo({ text: "hello" })), "hello")
 
-            server.child.kill("SIGSTOP")
+            server.signal("SIGSTOP")
             const flying = yield* Effect.forEach(Array.from({ length: 20 }), () =>
               Effect.forkChild(Effect.exit(calls.echo({ text: "x".repeat(500_000) })), { startImmediately: true })
             )

@@ -75,8 +75,11 @@ export class Program {
   /** Ends what it reads. */
   readonly endInput: Effect.Effect<void> = Effect.sync(() => void this.child.stdin!.end())
 
-  /** Sends it a signal. Not by way of the child: there Deno takes what it exits with, such as 130, for the signal that ended it. */
-  signal(name: "SIGINT" | "SIGTERM"): void {
+  /**
+   * Sends it a signal. Not by way of the child: there Deno takes what it exits with, such as 130, for the signal that ended
+   * it, and sends no second signal behind the first.
+   */
+  signal(name: "SIGINT" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): void {
     process.kill(this.child.pid!, name)
   }
 
