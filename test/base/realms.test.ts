@@ -9,7 +9,7 @@ import {
   NodeNetwork,
   openConnection,
   startServer,
-  StreamError,
+  type StreamError,
   StreamReader,
   StreamWriter
 } from "effect-byte-streams"

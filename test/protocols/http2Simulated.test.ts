@@ -96,7 +96,7 @@ describe("over a network that breaks", () => {
   it.effect("answers are those of their requests, what is safe to retry was not acted on, and limits are kept to", () =>
     Effect.gen(function* () {
       const seen = { answered: 0, failed: 0, safe: 0, left: 0 }
-      yield* forAll(
+      const all = yield* forAll(
         scenario,
         ({ goAway, requests, streams, window, ...options }: Scenario) =>
           TestNetwork.simulate(
@@ -197,7 +197,7 @@ describe("over a network that breaks", () => {
           ),
         { numRuns: 150 }
       )
-      if (process.env.PROPERTY_RUNS === undefined) {
+      if (all) {
         assert.isAbove(seen.answered, 150)
         assert.isAbove(seen.failed, 100)
         assert.isAbove(seen.safe, 60)
@@ -1084,7 +1084,7 @@ describe("bad input", () => {
         })
         .map(({ flags, payload, stream, type }) => framed(type, flags, stream, payload))
       let failed = 0
-      yield* forAll(
+      const all = yield* forAll(
         fc.record({
           said: fc.array(any, { minLength: 1, maxLength: 12 }),
           chunking: fc.constantFrom<TestNetwork.Chunking>("asIs", "oneByte", "halves")
@@ -1101,7 +1101,7 @@ describe("bad input", () => {
           }),
         { numRuns: 300 }
       )
-      if (process.env.PROPERTY_RUNS === undefined) assert.isAbove(failed, 50)
+      if (all) assert.isAbove(failed, 50)
     })
   )
 })

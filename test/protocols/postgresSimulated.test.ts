@@ -129,11 +129,12 @@ const run = ({
 describe("the queries of many fibers, some of whom leave", () => {
   it.live("nobody is given, or hit by, what is another's, however slow a cancel is", () =>
     Effect.gen(function* () {
-      yield* forAll(scenarioOf(fc.constant([])), run, { numRuns: 150, interruptAfterTimeLimit: 10_000 })
+      const all = yield* forAll(scenarioOf(fc.constant([])), run, { numRuns: 150, interruptAfterTimeLimit: 10_000 })
+      assert.strictEqual(counts.lost, 0)
+      if (!all) return
       assert.isAbove(counts.answered, 100)
       assert.isAbove(counts.left, 30)
       assert.isAbove(counts.cancelled, 20)
-      assert.strictEqual(counts.lost, 0)
       assert.isAbove(counts.repeated, 30)
       assert.isAbove(counts.forgotten, 8)
     })
@@ -148,8 +149,8 @@ describe("the queries of many fibers, some of whom leave", () => {
         maxFaults: 3,
         kinds: ["Reset", "Fin", "Vanish", "Stall", "Refuse"]
       }) as fc.Arbitrary<Faults.Script>
-      yield* forAll(scenarioOf(faults), run, { numRuns: 150, interruptAfterTimeLimit: 10_000 })
-      assert.isAbove(counts.lost, 30)
+      const all = yield* forAll(scenarioOf(faults), run, { numRuns: 150, interruptAfterTimeLimit: 10_000 })
+      if (all) assert.isAbove(counts.lost, 30)
     })
   )
 })

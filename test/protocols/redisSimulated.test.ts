@@ -70,7 +70,7 @@ describe("the client, over a network that breaks", () => {
           }) as fc.Arbitrary<Faults.Script>,
           pauses: fc.array(fc.integer({ min: 0, max: 50 }), { minLength: 4, maxLength: 16 })
         })
-        yield* forAll(
+        const all = yield* forAll(
           scenario,
           ({ faults, fromClient, fromServer, latency, pauses, seed }) => {
             const program = Effect.gen(function* () {
@@ -130,7 +130,7 @@ describe("the client, over a network that breaks", () => {
           },
           { numRuns: 60 }
         )
-        if (process.env.PROPERTY_RUNS === undefined) {
+        if (all) {
           assert.isAbove(seen.lost, 15)
           assert.isAbove(seen.answered, 450)
           assert.isAbove(seen.connections, 65)
