@@ -76,18 +76,26 @@ export class Program {
   readonly endInput: Effect.Effect<void> = Effect.sync(() => void this.child.stdin!.end())
 
   /**
-   * Sends it a signal. Not by way of the child: there Deno takes what it exits with, such as 130, for the signal that ended
-   * it, and sends no second signal behind the first.
+   * Sends it a signal, if it has not ended. Not by way of the child: there Deno takes what it exits with, such as 130, for
+   * the signal that ended it, sends no second signal behind the first, and ends its input before either, so that it may say
+   * goodbye before it is killed.
    */
-  signal(name: "SIGINT" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): void {
-    process.kill(this.child.pid!, name)
+  signal(name: "SIGINT" | "SIGTERM" | "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
+    const { exitCode, pid, signalCode } = this.child
+    if (exitCode !== null || signalCode !== null) return
+    try {
+      process.kill(pid!, name)
+    } catch (error) {
+      // it has ended just now
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error
+    }
   }
 
   /** Kills it, and waits until it is gone. */
   readonly kill: Effect.Effect<void> = Effect.suspend(() => {
     // one that could not be started has nothing to end
     if (this.exit !== undefined || this.child.pid === undefined) return Effect.void
-    this.child.kill("SIGKILL")
+    this.signal("SIGKILL")
     return Effect.asVoid(this.eventually("is gone", () => this.exit !== undefined))
   })
 
