@@ -7,7 +7,8 @@ import { join } from "node:path"
 /** A directory of the test's own, removed with all that is in it. Short: the path of a Unix socket has 108 bytes. */
 export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "ebs-"))),
-  (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+  // again if a program that was killed has just put something into it
+  (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }))
 )
 
 /** A path for a Unix socket that does not exist yet. */
