@@ -141,6 +141,21 @@ describe("the pipes of a process", () => {
     })
   )
 
+  it.live("an abort is no error of theirs: where a runtime watches them, nobody could hear it", () =>
+    Effect.gen(function* () {
+      const child = yield* run("cat")
+      const heard: Array<unknown> = []
+      for (const stream of [child.stdout, child.stdin]) {
+        stream.on("error", (error) => heard.push(error)).on("close", () => heard.push("close"))
+      }
+      const { abort, writer } = yield* over(child)
+      yield* writer.write(pattern(1000))
+      yield* abort
+      yield* eventually("both have closed", () => heard.filter((event) => event === "close").length === 2)
+      assert.deepStrictEqual(heard, ["close", "close"])
+    })
+  )
+
   it.live("it is killed: what it had said is read, and then the end", () =>
     Effect.gen(function* () {
       const child = yield* run("cat")

@@ -42,16 +42,22 @@ export const destroyQuietly = (stream: ReadableLike | WritableLike, error?: Erro
 
 /** The reader of the other end must not take a stream that was cut off for complete. Never throws. */
 export const breakOff = (stream: ReadableLike | WritableLike): void => {
-  const { resetAndDestroy, writableEnded, writableFinished } = stream as Partial<WritableLike> & {
-    resetAndDestroy?(): unknown
-  }
-  try {
-    // a socket that is about to end its output would never close
-    if (typeof resetAndDestroy === "function" && (writableEnded !== true || writableFinished === true)) {
-      resetAndDestroy.call(stream)
+  const { connecting, pending, remoteAddress, resetAndDestroy, writableEnded, writableFinished } =
+    stream as Partial<WritableLike> & {
+      readonly connecting?: boolean
+      readonly pending?: boolean
+      readonly remoteAddress?: string
+      resetAndDestroy?(): unknown
     }
+  // A socket that is none of TCP is a pipe, of which the other end hears no error. On Deno, where it is one of a child
+  // process, an error ends this process: nobody can hear it.
+  if (pending !== undefined && connecting !== true && remoteAddress === undefined) return destroyQuietly(stream)
+  // one that is about to end its output would never close
+  const ending = writableEnded === true && writableFinished !== true
+  try {
+    if (typeof resetAndDestroy === "function" && !ending) resetAndDestroy.call(stream)
   } catch {
-    // only one of TCP can do it
+    // it is gone
   }
   destroyQuietly(stream, new Error("this side has aborted the connection"))
 }
