@@ -75,6 +75,8 @@ interface Manner {
   readonly sent: Uint8Array
   /** What this side says may reach a peer that has closed already. */
   readonly crosses?: boolean
+  /** The socket may read ahead of its reader, to the end and to the failure behind it. */
+  readonly readsAhead?: boolean
   /** What the peer does at once, behind what it sends, and then nothing else happens. */
   readonly atOnce?: (peer: LeavingPeer) => void
   /** What this side does as soon as there is a connection. */
@@ -336,6 +338,7 @@ const departures = (leave: (peer: LeavingPeer) => void): ReadonlyArray<Manner> =
   },
   {
     how: "is gone, and told of this side's end behind what it is written, while nobody reads",
+    readsAhead: true,
     limit: 100,
     sent: many,
     act: (connection, peer) =>
@@ -375,6 +378,8 @@ const meet = (
     if (act !== undefined) yield* act(connection, peer)
     return connection
   })
+
+const ofTheRead = onPartOfNode("read", "an end that was read ahead, and not told, is told as the failure behind it")
 
 for (const leaving of leavingWays) {
   const { tls, unix, way } = leaving
@@ -452,22 +457,25 @@ for (const leaving of leavingWays) {
     for (const manner of departures((peer) => peer.finish())) {
       // which on a Unix socket is a reset
       if (unix && manner.crosses === true) continue
-      it.live(`${manner.how}: what it sent is read, and then that it was cut, or the end where that is allowed`, () =>
-        Effect.gen(function* () {
-          for (const side of sides) {
-            for (const allowTruncation of [false, true]) {
-              yield* Effect.scoped(
-                Effect.gen(function* () {
-                  const connection = yield* meet(leaving, side, manner, allowTruncation)
-                  const { bytes, error } = yield* readOut(connection)
-                  assertBytes(bytes, manner.sent)
-                  if (allowTruncation) assert.strictEqual(error, undefined)
-                  else assert(error?._tag === "TlsFailed" && error.kind === "Truncated", `${error ?? "a clean end"}`)
-                })
-              )
+      it.live(
+        `${manner.how}: what it sent is read, and then that it was cut, or the end where that is allowed`,
+        () =>
+          Effect.gen(function* () {
+            for (const side of sides) {
+              for (const allowTruncation of [false, true]) {
+                yield* Effect.scoped(
+                  Effect.gen(function* () {
+                    const connection = yield* meet(leaving, side, manner, allowTruncation)
+                    const { bytes, error } = yield* readOut(connection)
+                    assertBytes(bytes, manner.sent)
+                    if (allowTruncation) assert.strictEqual(error, undefined)
+                    else assert(error?._tag === "TlsFailed" && error.kind === "Truncated", `${error ?? "a clean end"}`)
+                  })
+                )
+              }
             }
-          }
-        }).pipe(Effect.provide(NodeNetwork.layer))
+          }).pipe(Effect.provide(NodeNetwork.layer)),
+        manner.readsAhead === true ? ofTheRead : {}
       )
     }
   })
@@ -478,26 +486,29 @@ for (const { how, failure, isLost } of [
   { how: "a broken pipe behind the end leaves it an end", failure: "EPIPE", isLost: false },
   { how: "a failure in place of the end is none", failure: "ECONNRESET", isLost: true }
 ]) {
-  it.live(`a socket that reads on while it is paused: ${how}`, () =>
-    Effect.gen(function* () {
-      const { connection, peer } = yield* leavingWays[0]!.facing("client", { connection: { limit: 100 } })
-      peer.say(few)
-      yield* eventuallyEffect(
-        "the connection is paused",
-        Effect.map(connection.reader.buffered, (buffered) => buffered === few.length)
-      )
-      const { session } = connection as unknown as { readonly session: { readonly transport: { duplex: Duplex } } }
-      const { duplex } = session.transport
-      assert.isTrue(duplex.isPaused())
-      duplex.push(many)
-      if (!isLost) duplex.push(null)
-      duplex.destroy(Object.assign(new Error(`read ${failure}`), { code: failure }))
-      yield* turns()
-      const { bytes, error } = yield* readOut(connection)
-      assertBytes(bytes, Buffer.concat([few, many]))
-      assert.strictEqual(error?._tag, isLost ? "ConnectionLost" : undefined)
-      assert.strictEqual(yield* connection.reader.atEof, !isLost)
-    }).pipe(Effect.provide(NodeNetwork.layer))
+  it.live(
+    `a socket that reads on while it is paused: ${how}`,
+    () =>
+      Effect.gen(function* () {
+        const { connection, peer } = yield* leavingWays[0]!.facing("client", { connection: { limit: 100 } })
+        peer.say(few)
+        yield* eventuallyEffect(
+          "the connection is paused",
+          Effect.map(connection.reader.buffered, (buffered) => buffered === few.length)
+        )
+        const { session } = connection as unknown as { readonly session: { readonly transport: { duplex: Duplex } } }
+        const { duplex } = session.transport
+        assert.isTrue(duplex.isPaused())
+        duplex.push(many)
+        if (!isLost) duplex.push(null)
+        duplex.destroy(Object.assign(new Error(`read ${failure}`), { code: failure }))
+        yield* turns()
+        const { bytes, error } = yield* readOut(connection)
+        assertBytes(bytes, Buffer.concat([few, many]))
+        assert.strictEqual(error?._tag, isLost ? "ConnectionLost" : undefined)
+        assert.strictEqual(yield* connection.reader.atEof, !isLost)
+      }).pipe(Effect.provide(NodeNetwork.layer)),
+    isLost ? {} : ofTheRead
   )
 }
 

@@ -7,7 +7,7 @@
  * | part | private | what for | without it |
  * | --- | --- | --- | --- |
  * | `write` | calling `_write` and `_writev` of a socket | a write learns at once whether the system took it, and a failed one leaves the input open | the stream's own `write`, which says so a turn later; it is not told of a failure (`hearWriteFailures`) |
- * | `read` | what a socket reads is given to its `push` | what is read passes no queue of Node's | the event `data` |
+ * | `read` | what a socket reads is given to its `push` | what is read passes no queue of Node's, and an end that was read ahead is known | the events `data` and `end`; an end that was read ahead, and not told, is told as the failure behind it, as a loss |
  * | `sharedReadMemory` | what the option `onread` sets on a socket, and `useUserBuffer` of its handle | all sockets read into one memory | memory of each read's own |
  * | `unsent` | `writeQueueSize` of a socket's handle | a peer that takes little at a time is told from one that takes nothing | such a peer counts as one that takes nothing |
  * | `libuv` | the same member, the mark of a handle that is libuv's own: of all that it is given it makes one queue, and of a failed write it passes on what the system said first | the end of the output follows what the system has yet to take by itself, and the code of a failed write is believed | the end is held back until the system has taken everything; a broken pipe that is told later than within the call may be a reset (a write was tried again), and over TCP an end behind it counts as one |
