@@ -36,14 +36,16 @@ const broken = <L extends { readonly name: string }>(
 export const checkLaws = (subjects: ReadonlyArray<Subject>): void => {
   // most of what the laws do is wait
   vi.setConfig({ maxConcurrency: 8, testTimeout: 120_000 })
+  // and they share one event loop, of which some take many turns
+  const patience = "1 minute"
   for (const { cannot = {}, except, name, pair, transports, transportsCannot = {}, transportsExcept } of subjects) {
     describe.concurrent(`ranks 39, 43: laws of streams: ${name}`, () => {
-      StreamLaws.suite(it, pair, { except: { ...except, ...cannot } })
+      StreamLaws.suite(it, pair, { except: { ...except, ...cannot }, patience })
       broken(StreamLaws.all, cannot, (law) => law.check(pair))
     })
     if (transports === undefined) continue
     describe.concurrent(`ranks 39, 43: laws of transports: ${name}`, () => {
-      StreamLaws.transportSuite(it, transports, { except: { ...transportsExcept, ...transportsCannot } })
+      StreamLaws.transportSuite(it, transports, { except: { ...transportsExcept, ...transportsCannot }, patience })
       broken(StreamLaws.transport, transportsCannot, (law) => law.check(transports))
     })
   }

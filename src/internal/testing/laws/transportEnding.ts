@@ -19,10 +19,10 @@ import { law, type Observed, type TransportLaw } from "./transportLaw.ts"
 /** Writes until the system takes no more for now. Answers all of it. */
 const writeUntilHeld = (end: Observed) =>
   Effect.gen(function* () {
-    const block = pattern(1_000_000)
     const blocks: Array<Uint8Array> = []
-    // systems take more and more, up to a point
-    while (blocks.length < 100) {
+    // systems take more and more, up to a point; networks in memory take little, and piece by piece
+    for (let size = 64_000; blocks.length < 100; size = Math.min(size * 2, 1_000_000)) {
+      const block = pattern(size)
       blocks.push(block)
       const writing = yield* meanwhile(end.write(block))
       if (waits(writing)) yield* aWhile
