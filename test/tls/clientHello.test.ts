@@ -3,7 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { connect } from "node:tls"
 import { Duplex } from "node:stream"
 import * as fc from "fast-check"
-import { nameAskedIn } from "../../src/internal/node/tls/clientHello.ts"
+import { type Asked, ClientHello } from "../../src/internal/node/tls/clientHello.ts"
+
+const nameAskedIn = (arrived: ReadonlyArray<Uint8Array>): Asked | undefined => new ClientHello().add(arrived)
 
 /** What an engine says first. */
 const helloOf = (servername?: string): Promise<Buffer> =>
@@ -46,6 +48,17 @@ describe("the name in a client's first message", () => {
       assert.deepStrictEqual(nameAskedIn([records, Buffer.from([20, 3, 3, 0, 1, 1])]), { name: "alpha.test" })
       assert.isUndefined(nameAskedIn([records.subarray(0, -1)]))
     }
+  })
+
+  it("is found as it comes, byte by byte, in records of one byte each", async () => {
+    const hello = new ClientHello()
+    const records = inRecordsOf(1, await helloOf("alpha.test"))
+    for (const byte of records.subarray(0, -1)) assert.isUndefined(hello.add([Buffer.of(byte)]))
+    assert.deepStrictEqual(hello.add([records.subarray(-1)]), { name: "alpha.test" })
+  })
+
+  it("is not waited for behind a record that holds nothing, which none of a handshake may", () => {
+    assert.deepStrictEqual(nameAskedIn([Buffer.from([22, 3, 1, 0, 0])]), { name: undefined })
   })
 
   it("is none where none is asked for", async () => {

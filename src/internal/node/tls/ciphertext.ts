@@ -18,7 +18,7 @@ import { Duplex } from "node:stream"
 import type * as NodeTls from "node:tls"
 import type * as Tls from "../../../Tls.ts"
 import type { Failure, Handler, Transport } from "../../../Transport.ts"
-import { nameAskedIn } from "./clientHello.ts"
+import { ClientHello } from "./clientHello.ts"
 
 /** The length of a TLS record's header: type, version, length. */
 const headerBytes = 5
@@ -88,8 +88,8 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   private headerGiven = 0
   private recordLeft = 0
 
-  /** Looks at what has arrived, before anything is given. Answers whether it has seen enough. */
-  private look: (() => boolean) | undefined = undefined
+  /** Looks at what arrives, before anything is given. Answers whether it has seen enough. */
+  private look: ((arrived: ReadonlyArray<Uint8Array>) => boolean) | undefined = undefined
   private flowing = false
   /** Whether the engine has had the tick in which it starts. */
   private started = false
@@ -122,7 +122,7 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
     this.heard += bytes.length
     if (this.discarding || bytes.length === 0) return
     this.queue.push(bytes)
-    if (this.look !== undefined && !this.look()) return
+    if (this.look !== undefined && !this.look([bytes])) return
     this.give()
   }
 
@@ -163,14 +163,15 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   // ------------------------------------------------------------------------
 
   readonly nameAsked: Effect.Effect<string | undefined> = Effect.callback((resume) => {
-    this.look = () => {
-      const asked = nameAskedIn(this.queue)
+    const hello = new ClientHello()
+    this.look = (arrived) => {
+      const asked = hello.add(arrived)
       if (asked === undefined) return false
       this.look = undefined
       resume(Effect.succeed(asked.name))
       return true
     }
-    if (!this.look()) this.resumeTransport()
+    if (!this.look(this.queue)) this.resumeTransport()
     return Effect.sync(() => {
       this.look = undefined
     })
@@ -183,11 +184,11 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   /** From now on the engine gets what arrives; not from within this call. */
   flow(): void {
     if (this.flowing) return
-    // Not every engine starts before the tick behind the call in which it is made, nor survives that it finds wrong then
-    // what it was given by then. Ours is behind that one.
-    this.flowing = this.started
+    this.flowing = true
     process.nextTick(() => {
-      if (!this.started) this.flowing = this.started = true
+      // Not every engine starts before the tick behind the call in which it is made, nor survives that it finds wrong then
+      // what it was given by then. Ours is behind that one.
+      this.started = true
       this.give()
     })
   }
@@ -262,11 +263,16 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   // from the transport to the engine
   // ------------------------------------------------------------------------
 
+  /** Whether the engine may have what has arrived. */
+  private get open(): boolean {
+    return this.flowing && this.started
+  }
+
   private give(): void {
     if (this.isReleased) return this.pauseTransport()
     if (this.giving || this.turnGoesOn) return
     this.giving = true
-    while (this.flowing && !this.tlsEnded && this.queue.length > 0 && !this.turnGoesOn) {
+    while (this.open && !this.tlsEnded && this.queue.length > 0 && !this.turnGoesOn) {
       const piece = this.nextPiece()
       this.emit("data", piece)
       this.listener.onGiven?.()
@@ -276,7 +282,7 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
     // the listener may have let go
     if (this.isReleased) return
     if (this.queue.length > 0) this.pauseTransport()
-    else if (this.flowing) this.resumeTransport()
+    else if (this.open) this.resumeTransport()
     if (!this.turnGoesOn) this.tellEnd()
   }
 
@@ -326,7 +332,7 @@ export abstract class CiphertextStream extends Duplex implements Ciphertext, Han
   /** Tells of the transport's end and loss, once there is nothing in front of them. */
   private tellEnd(): void {
     const behind = this.queue.length > 0 && !this.tlsEnded
-    if (!this.transportEnded || behind || !this.flowing) return
+    if (!this.transportEnded || behind || !this.open) return
     // an error that the engine has found in what it was given is told of in the next tick, and comes first
     process.nextTick(() => {
       if (!this.endTold) {

@@ -20,24 +20,60 @@ const messageHeader = 4
 /** Looked at no further: the longest that engines take is shorter. */
 const maxHello = 131_072
 
-/** What has come of the client's first message. `undefined`: not all of it has. */
-export const nameAskedIn = (arrived: ReadonlyArray<Uint8Array>): Asked | undefined => {
-  const bytes = Buffer.concat(arrived)
-  if (bytes.length > maxHello) return none
-  const parts: Array<Buffer> = []
-  for (let at = 0; at < bytes.length && bytes[at] === handshakeRecord;) {
-    const start = at + recordHeader
-    if (start > bytes.length) break
-    at = start + bytes.readUInt16BE(at + 3)
-    parts.push(bytes.subarray(start, at))
+/** What a client says first, as it comes. Each byte is looked at once, however small the pieces are. */
+export class ClientHello {
+  private heard = 0
+  /** What has come of the header of a record, and how much of the record is still to come behind that. */
+  private readonly header: Array<number> = []
+  private recordLeft = 0
+  /** What the records have of the message, and the header of that. */
+  private readonly parts: Array<Uint8Array> = []
+  private readonly start: Array<number> = []
+  private size = 0
+
+  /** More has come. `undefined`: not all of the message has. To be asked until there is an answer. */
+  add(arrived: ReadonlyArray<Uint8Array>): Asked | undefined {
+    for (const bytes of arrived) {
+      this.heard += bytes.length
+      const asked = this.heard > maxHello ? none : this.look(bytes)
+      if (asked !== undefined) return asked
+    }
+    return undefined
   }
-  if (bytes.length > 0 && bytes[0] !== handshakeRecord) return none
-  const message = Buffer.concat(parts)
-  if (message.length > 0 && message[0] !== clientHello) return none
-  if (message.length < messageHeader) return undefined
-  const end = messageHeader + message.readUIntBE(1, 3)
-  if (end > maxHello) return none
-  return message.length < end ? undefined : { name: nameIn(message.subarray(messageHeader, end)) }
+
+  private look(bytes: Uint8Array): Asked | undefined {
+    for (let at = 0; at < bytes.length;) {
+      if (this.header.length < recordHeader) {
+        this.header.push(bytes[at++]!)
+        const [type, , , high, low] = this.header
+        if (type !== handshakeRecord) return none
+        if (low !== undefined) this.recordLeft = high! * 256 + low
+        // which no record of a handshake may be
+        if (low !== undefined && this.recordLeft === 0) return none
+        continue
+      }
+      const part = bytes.subarray(at, at + this.recordLeft)
+      at += part.length
+      this.recordLeft -= part.length
+      if (this.recordLeft === 0) this.header.length = 0
+      const asked = this.take(part)
+      if (asked !== undefined) return asked
+    }
+    return undefined
+  }
+
+  private take(part: Uint8Array): Asked | undefined {
+    const { parts, start } = this
+    parts.push(part)
+    this.size += part.length
+    if (start.length < messageHeader) start.push(...part.subarray(0, messageHeader - start.length))
+    const [type, high = 0, middle = 0, low = 0] = start
+    if (type !== clientHello) return none
+    if (start.length < messageHeader) return undefined
+    const end = messageHeader + high * 65_536 + middle * 256 + low
+    if (end > maxHello) return none
+    return this.size < end ? undefined : { name: nameIn(Buffer.concat(parts).subarray(messageHeader, end)) }
+  }
 }
 
 const nameIn = (hello: Buffer): string | undefined => {
