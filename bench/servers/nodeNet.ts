@@ -1,6 +1,7 @@
 /** `node:net` and `node:tls` by hand, as a good Node developer writes it: answers corked, reading paused while the peer does not read. */
-import * as Net from "node:net"
-import { announce, identity, service } from "./support/announce.ts"
+import type * as Net from "node:net"
+import { service } from "./support/announce.ts"
+import { listenByHand } from "./support/byHand.ts"
 import { block, readFrameLength, readLength, Receipt } from "./support/service.ts"
 
 const nothing = Buffer.alloc(0)
@@ -116,11 +117,4 @@ const onConnection = (socket: Net.Socket): void => {
   socket.on("error", () => socket.destroy())
 }
 
-const options = { allowHalfOpen: true, noDelay: true }
-const server =
-  identity === undefined
-    ? Net.createServer(options, onConnection)
-    : // what does not speak TLS does not load it
-      (await import("node:tls")).createServer({ ...options, ...identity }, onConnection)
-
-server.listen(0, "127.0.0.1", () => announce((server.address() as Net.AddressInfo).port))
+await listenByHand(onConnection)

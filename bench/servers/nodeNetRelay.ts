@@ -1,6 +1,7 @@
 /** A relay as it is written by hand: what one socket reads is piped to the other, both ways. */
 import * as Net from "node:net"
-import { announce, identity, upstream } from "./support/announce.ts"
+import { upstream } from "./support/announce.ts"
+import { listenByHand } from "./support/byHand.ts"
 
 const onConnection = (a: Net.Socket): void => {
   const b = Net.connect({ host: "127.0.0.1", port: upstream, noDelay: true, allowHalfOpen: true })
@@ -10,11 +11,4 @@ const onConnection = (a: Net.Socket): void => {
   b.on("error", () => a.destroy())
 }
 
-const options = { allowHalfOpen: true, noDelay: true }
-const server =
-  identity === undefined
-    ? Net.createServer(options, onConnection)
-    : // what does not speak TLS does not load it
-      (await import("node:tls")).createServer({ ...options, ...identity }, onConnection)
-
-server.listen(0, "127.0.0.1", () => announce((server.address() as Net.AddressInfo).port))
+await listenByHand(onConnection)

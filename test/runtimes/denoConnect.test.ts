@@ -2,10 +2,8 @@
  * The laws of a byte stream, over connections of Deno's (`Deno.connect`). Deno alone has them: this file is run by
  * `npm run test:runtimes`.
  */
-import { Deferred, Effect } from "effect"
-import { Connection, Network, NodeNetwork, type Transport } from "effect-byte-streams"
-import { toTransport as webTransport } from "../../src/internal/transport/webStreams.ts"
 import { type DenoConn, halfOpen } from "../support/denoStreams.ts"
+import { overForeignSockets } from "../support/foreignSockets.ts"
 import { checkLaws, type Subject } from "../support/laws.ts"
 
 interface Conn extends DenoConn {
@@ -17,36 +15,8 @@ const { Deno } = globalThis as unknown as {
   readonly Deno: { connect(to: { readonly hostname: string; readonly port: number }): Promise<Conn> }
 }
 
-const hostname = "127.0.0.1"
-
-/** A connection of Deno's, and the one that a server of ours accepts from it. */
-const ends = Effect.gen(function* () {
-  const accepted = yield* Deferred.make<Transport.Transport>()
-  const network = yield* Network.Network
-  const listener = yield* network.listen({ host: hostname, port: 0 }, (transport) =>
-    Deferred.doneUnsafe(accepted, Effect.succeed(transport))
-  )
-  const [address] = listener.addresses
-  if (address._tag === "UnixPathAddress") return yield* Effect.die("no port")
-  const { port } = address
-  const conn = yield* Effect.promise(() => Deno.connect({ hostname, port }))
-  return { conn, accepted: yield* Deferred.await(accepted) }
-}).pipe(Effect.provide(NodeNetwork.layer))
-
-const overDeno = (name: string, streamsOf: (conn: Conn) => Pick<Conn, "readable" | "writable">): Subject => ({
-  name,
-  transports: Effect.map(ends, ({ accepted, conn }) => {
-    const { readable, writable } = streamsOf(conn)
-    return { left: webTransport(readable, writable), right: accepted }
-  }),
-  pair: (options) =>
-    Effect.flatMap(ends, ({ accepted, conn }) =>
-      Effect.all({
-        left: Connection.fromWebStreams(streamsOf(conn), options),
-        right: Connection.fromTransport(accepted, options)
-      })
-    )
-})
+const overDeno = (name: string, streamsOf: (conn: Conn) => Pick<Conn, "readable" | "writable">): Subject =>
+  overForeignSockets(name, async (address) => streamsOf(await Deno.connect(address)))
 
 const isNoReset = "an abort of these streams is no reset"
 const noReset = { "a reset is never an end, whoever hears of it first": isNoReset }

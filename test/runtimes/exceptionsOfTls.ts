@@ -251,7 +251,7 @@ export const exceptionsOfTls: ReadonlyArray<Exception> = [
       "Bun says UNABLE_TO_VERIFY_LEAF_SIGNATURE of a certificate that vouches for itself, where OpenSSL says DEPTH_ZERO_SELF_SIGNED_CERT"
   },
   {
-    on: ["bun"],
+    on: ["bun", "deno"],
     kind: "fails",
     file: "test/tls/names.test.ts",
     tests: [
@@ -262,7 +262,8 @@ export const exceptionsOfTls: ReadonlyArray<Exception> = [
       "the name that a server is asked for > is told to identity in one spelling, whatever the client sends: faß.example",
       "the name that a server is asked for > is in info in the same spelling where one identity is for all"
     ],
-    reason: "Bun's own client, which is the peer here, sends no name that is not ASCII, and takes no address for one"
+    reason:
+      "the runtime's own client, which is the peer here, sends no name that is not ASCII, and takes no address for one"
   },
   {
     on: ["deno"],
@@ -461,20 +462,6 @@ export const exceptionsOfTls: ReadonlyArray<Exception> = [
     ],
     reason: "Deno's engine gives out no sessions and takes none",
     issue: "https://github.com/denoland/deno/issues/30305"
-  },
-  {
-    on: ["deno"],
-    kind: "fails",
-    file: "test/tls/names.test.ts",
-    tests: [
-      "the name that a server is asked for > is told to identity in one spelling, whatever the client sends: münchen.example",
-      "the name that a server is asked for > is told to identity in one spelling, whatever the client sends: MÜNCHEN.Example.",
-      "the name that a server is asked for > is told to identity in one spelling, whatever the client sends: www。example．test",
-      "the name that a server is asked for > is told to identity in one spelling, whatever the client sends: ファイル.example",
-      "the name that a server is asked for > is told to identity in one spelling, whatever the client sends: faß.example",
-      "the name that a server is asked for > is in info in the same spelling where one identity is for all"
-    ],
-    reason: "Deno's own client, which is the peer here, sends no name that is not ASCII, and takes no address for one"
   },
   {
     on: ["deno"],
