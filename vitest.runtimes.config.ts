@@ -16,6 +16,9 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, ...leftOutWhole(exceptionsOf(exceptions, runtime))],
     // the script has built what the tests start
     globalSetup: [],
+    // the other runtimes are slower at some things, and are run at night beside others
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     runner: "test/runtimes/runner.ts",
     reporters: ["default", new CountsReporter(), new RuntimeReporter()],
     passWithNoTests: true,
