@@ -19,6 +19,10 @@ server.listen({ ...workerData.where, backlog: 1 }, () => {
 const deaf = (where: ListenOptions, at: (port: number) => At) =>
   Effect.gen(function* () {
     const gate = new Int32Array(new SharedArrayBuffer(4))
+    const hear = Effect.sync(() => {
+      Atomics.store(gate, 0, 1)
+      Atomics.notify(gate, 0)
+    })
     const { port } = yield* Effect.acquireRelease(
       within(
         "the deaf server listens",
@@ -28,15 +32,16 @@ const deaf = (where: ListenOptions, at: (port: number) => At) =>
           worker.once("error", (error) => resume(Effect.die(error)))
         })
       ),
-      ({ worker }) => Effect.promise(() => worker.terminate())
+      // not every runtime can end a thread that waits
+      ({ worker }) =>
+        Effect.andThen(
+          hear,
+          Effect.promise(() => worker.terminate())
+        )
     )
     // a backlog of 1 lets two in
     yield* connectRaw(at(port))
     yield* connectRaw(at(port))
-    const hear = Effect.sync(() => {
-      Atomics.store(gate, 0, 1)
-      Atomics.notify(gate, 0)
-    })
     return { port, hear }
   })
 

@@ -1,6 +1,7 @@
 /**
  * Runs the laws over every kind of connection of Node's in a process in which private parts of Node are left alone (by the
- * environment), or are not as they should be (the first argument); over those kinds that the second argument names. Prints which parts it uses, and what broke.
+ * environment), or are not as they should be (the first argument); over those kinds that the second argument names, which
+ * may be "none". Prints which parts it uses, and what broke.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -189,7 +190,7 @@ for (const name of chosen) {
 const applies = (kind: string, name: string): boolean =>
   chosen.includes(name) && !(kind === "Unix" && /reset .*is never an end|before a loss/.test(name))
 
-const kinds = only === "" ? Object.keys(transports) : only.split(",")
+const kinds = only === "" ? Object.keys(transports) : only === "none" ? [] : only.split(",")
 
 const checks = (kinds as ReadonlyArray<keyof typeof transports>).flatMap((kind) => {
   const made: Effect.Effect<StreamLawsModule.Transports, unknown, Network.Network | Scope.Scope> = transports[kind]
