@@ -30,6 +30,7 @@ import type * as Socket from "effect/socket/Socket"
 import * as Argument from "./internal/base/argument.ts"
 import { lazily } from "./internal/base/lazily.ts"
 import { acquire as acquireConnection, acquireClient, SessionConnection } from "./internal/session/connection.ts"
+import { Surroundings } from "./internal/session/surroundings.ts"
 import { checkedDuplex, DuplexTransport } from "./internal/transport/duplex.ts"
 import { checkedPair, PairTransport } from "./internal/transport/pair.ts"
 import { type Process, stdioOf } from "./internal/transport/stdio.ts"
@@ -454,7 +455,10 @@ const acquire = <E, R>(
 ): Effect.Effect<Connection, E, R | Scope.Scope> =>
   Effect.contextWith((services: Context.Context<never>) => {
     const options = SessionOptions.resolve(operation, input === undefined ? {} : input)
-    return acquireConnection(transport, (transport) => new SessionConnection(transport, options, services, ofNoSide))
+    return acquireConnection(
+      transport,
+      (transport) => new SessionConnection(transport, options, new Surroundings(services), ofNoSide)
+    )
   })
 
 const ofNoSide = { side: undefined } as const

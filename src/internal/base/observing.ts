@@ -18,6 +18,9 @@ export const Observer: Context.Reference<Observer | undefined> = Context.Referen
   defaultValue: (): Observer | undefined => undefined
 })
 
+/** Whether there is an observer. */
+export const isObserved = (services: Context.Context<never>): boolean => Context.get(services, Observer) !== undefined
+
 let connections = 0
 
 /** The number of another connection. */

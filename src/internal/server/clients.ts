@@ -16,6 +16,7 @@ import { enter, publicOnly } from "../runtime/effectInternals.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
 import { SessionConnection } from "../session/connection.ts"
 import type { SessionOptions } from "../session/options.ts"
+import { Surroundings } from "../session/surroundings.ts"
 import * as HandlerExit from "./handlerExit.ts"
 import { ServerLog } from "./log.ts"
 import { Places } from "./maxConnections.ts"
@@ -85,6 +86,7 @@ export class Clients<E, R> {
   readonly teller: Teller | undefined
   private readonly handler: Handler<E, R>
   private readonly context: Context.Context<never>
+  private readonly surroundings: Surroundings
   private readonly sessionOptions: SessionOptions
   private readonly log: ServerLog
   private readonly onAcceptError: (failure: Failure) => Effect.Effect<void>
@@ -97,6 +99,7 @@ export class Clients<E, R> {
     this.places = new Places(options.maxConnections, options.maxWaiting)
     this.endsIdleReads = options.endsIdleReads
     this.context = Context.add(context, Draining, this.draining)
+    this.surroundings = new Surroundings(this.context)
     this.teller = Teller.of(context)
     const log = new ServerLog(this.context)
     this.log = log
@@ -139,12 +142,17 @@ export class Clients<E, R> {
   }
 
   private connect(transport: Transport, inUse: boolean): Client {
-    const connection = new SessionConnection(transport, this.sessionOptions, this.context, inUse ? served : waiting)
+    const connection = new SessionConnection(
+      transport,
+      this.sessionOptions,
+      this.surroundings,
+      inUse ? served : waiting
+    )
     return new Client(connection, this.handler as Handler<E, never>)
   }
 
   /** A place is the client's from now on. */
-  private enter(client: Client): void {
+  private readonly enter = (client: Client): void => {
     this.places.take(client)
     this.running++
     this.idle.closeUnsafe()
@@ -169,11 +177,12 @@ export class Clients<E, R> {
 
   private serve(client: Client): void {
     const { connection } = client
-    // added one by one, a context shares what fibers derive from it with the one it was made from; merged, it does not
+    // Added one by one, a context shares what fibers derive from it with the one it was made from; merged, it does not. The
+    // typed `add` makes objects of its arguments, for every connection.
     let context: Context.Context<any> = this.contextOf(connection)
-    context = Context.add(context, Services.Connection, connection)
-    context = Context.add(context, Services.StreamReader, connection.reader)
-    context = Context.add(context, Services.StreamWriter, connection.writer)
+    context = Context.addUnsafe(context, Services.Connection.key, connection)
+    context = Context.addUnsafe(context, Services.StreamReader.key, connection.reader)
+    context = Context.addUnsafe(context, Services.StreamWriter.key, connection.writer)
     const fiber = Effect.runForkWith(context)(client.served as Effect.Effect<unknown, E>)
     client.fiber = fiber
     fiber.addObserver((exit) => this.ended(client, exit))
@@ -201,7 +210,7 @@ export class Clients<E, R> {
 
   /** A connection is over: its place is free. */
   private left(client: Client): void {
-    this.places.leave(client, (next) => this.enter(next))
+    this.places.leave(client, this.enter)
   }
 
   private done(): void {

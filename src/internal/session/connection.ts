@@ -16,24 +16,25 @@ import { Session } from "./session.ts"
 import * as Upgrade from "./upgrade.ts"
 import type { Origin } from "./observed.ts"
 import type { SessionOptions } from "./options.ts"
+import { Surroundings } from "./surroundings.ts"
 import { BufferReader } from "../read/reader.ts"
 import { SessionWriter } from "../write/writer.ts"
 
 export class SessionConnection implements Connection {
   readonly session: Session
   private readonly options: SessionOptions
-  private readonly services: Context.Context<never>
+  private readonly surroundings: Surroundings
   readonly reader: BufferReader
   readonly writer: SessionWriter
 
   /**
-   * `services` are those of the program that opened the connection: timeouts go by its clock. They begin at once, unless
-   * the connection waits for its place.
+   * `surroundings` are those of the program that opened the connection: timeouts go by its clock. They begin at once,
+   * unless the connection waits for its place.
    */
-  constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>, origin: Origin) {
+  constructor(transport: Transport, options: SessionOptions, surroundings: Surroundings, origin: Origin) {
     this.options = options
-    this.services = services
-    this.session = new Session(transport, options, services, origin)
+    this.surroundings = surroundings
+    this.session = new Session(transport, options, surroundings, origin)
     this.reader = new BufferReader(this.session.reads)
     this.writer = new SessionWriter(this.session)
     if (!this.session.waiting) this.begin()
@@ -43,7 +44,7 @@ export class SessionConnection implements Connection {
   begin(): void {
     this.session.admit()
     const { timeouts } = this.options
-    if (timeouts !== undefined) this.session.watch(timeouts, this.services)
+    if (timeouts !== undefined) this.session.watch(timeouts, this.surroundings.services)
   }
 
   get info(): ConnectionInfo {
@@ -82,7 +83,7 @@ export class SessionConnection implements Connection {
 
   /** The connection that goes on over another transport. */
   private get renew(): (transport: Transport) => SessionConnection {
-    return (transport) => new SessionConnection(transport, this.options, this.services, this.session)
+    return (transport) => new SessionConnection(transport, this.options, this.surroundings, this.session)
   }
 
   toJSON() {
@@ -124,7 +125,10 @@ export const acquireClient = <E extends ConnectFailed | TlsFailed, R>(
 ): Effect.Effect<Connection, E, R | Scope.Scope> => {
   const teller = Teller.of(services)
   if (teller === undefined) {
-    return acquire(transport, (transport) => new SessionConnection(transport, options, services, client))
+    return acquire(
+      transport,
+      (transport) => new SessionConnection(transport, options, new Surroundings(services), client)
+    )
   }
   return Effect.uninterruptibleMask((restore) => {
     const opening = new Opening(teller, nextNumber())
@@ -133,7 +137,7 @@ export const acquireClient = <E extends ConnectFailed | TlsFailed, R>(
     let opened = false
     const acquired = acquire(Effect.provideService(transport, CurrentOpening, opening), (transport) => {
       opened = true
-      return new SessionConnection(transport, options, services, origin)
+      return new SessionConnection(transport, options, new Surroundings(services), origin)
     })
     opening.connecting(label)
     return Effect.onExit(restore(acquired), (exit) => {

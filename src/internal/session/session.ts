@@ -4,8 +4,7 @@
  * The session is the transport's handler, and passes on to readers and writers what it is told. The program (`close`,
  * `abort`, a scope), the peer or the clock ends the session, and that happens once: see `closing`.
  */
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { WriteError } from "../../StreamError.ts"
@@ -13,16 +12,15 @@ import { ConnectionLost, IncompleteRead, StreamTimeout, TlsFailed } from "../bas
 import type { ConnectionSnapshot, PauseReason } from "../../Observer.ts"
 import type { CloseOutcome } from "../../StreamWriter.ts"
 import type { Failure, Handler, Transport } from "../../Transport.ts"
-import type { Budget } from "./budget.ts"
 import * as Endpoint from "../base/endpoint.ts"
 import * as Observing from "../base/observing.ts"
-import { BufferBudget } from "../base/tags.ts"
 import { toFailure } from "../transport/failure.ts"
 import { type Feeder, ReadBuffer } from "../read/readBuffer.ts"
 import { type Closable, type Closed, Closing, graceful, peerEof, reset } from "./closing.ts"
 import { type Origin, type Pause, type Seen, snapshot, Told } from "./observed.ts"
 import type { SessionOptions } from "./options.ts"
-import * as Coarse from "../runtime/coarseClock.ts"
+import type { Surroundings } from "./surroundings.ts"
+import type { CoarseClock } from "../runtime/coarseClock.ts"
 import { type Bounds, Watchdog, type Watched } from "../runtime/timeouts.ts"
 import { type Output, WriteBuffer } from "../write/writeBuffer.ts"
 import type { WriterSession } from "../write/writer.ts"
@@ -36,7 +34,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   readonly side: "client" | "server" | undefined
   /** When the connection began. */
   readonly since: number
-  readonly clock: Coarse.CoarseClock
+  readonly clock: CoarseClock
   /** What is told of the connection, where it is observed. */
   readonly told: Told | undefined
   /** Whether it is a client that waits for a place in a server. */
@@ -61,22 +59,22 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   /** How many bytes came in the session before, and count there. */
   private replayed = 0
 
-  constructor(transport: Transport, options: SessionOptions, services: Context.Context<never>, origin: Origin) {
+  constructor(transport: Transport, options: SessionOptions, surroundings: Surroundings, origin: Origin) {
     this.transport = transport
-    const clock = Context.get(services, Clock.Clock)
-    this.clock = Coarse.of(clock)
+    this.clock = surroundings.coarseClock
     const opening = origin.opening ?? Observing.openingOf(transport)
     this.id = origin.id ?? opening?.id ?? Observing.nextNumber()
     this.side = origin.side
-    this.since = origin.since ?? clock.currentTimeMillisUnsafe()
+    this.since = origin.since ?? surroundings.clock.currentTimeMillisUnsafe()
     this.waiting = origin.waiting === true
     this.closing = new Closing(this, options.closeTimeout)
     this.reads = new ReadBuffer(options.limit, this)
     this.writes = new WriteBuffer(options, this, transport.atEndOfTurn?.bind(transport))
-    this.reads.backpressure.budget = Context.get(services, BufferBudget) as Budget | undefined
+    this.reads.backpressure.budget = surroundings.budget
     this.reads.clock = this.clock
     this.writes.clock = this.clock
-    this.told = origin.told ?? this.observe(services, opening?.teller)
+    this.told =
+      origin.told ?? (surroundings.observed ? this.observe(surroundings.services, opening?.teller) : undefined)
     this.reads.observed = this.told
     // a transport may deliver at once
     origin.handTo?.(this)

@@ -13,13 +13,16 @@ import { Sink } from "../frame/sink.ts"
 // a constant of this module, and no import: so the engine's compiled code knows the object
 const { slab } = Memory
 
+/** What nobody adds to. The first part comes in an array of its own, which has room for no other: most batches are one part. */
+const noParts: Array<Uint8Array> = []
+
 /** Messages are encoded with it, one at a time. */
 let frameSink: Sink | undefined = new Sink()
 
 export class Gather {
   /** Whether some of what is unsent may lie in memory of the caller's. */
   views = false
-  private readonly parts: Array<Uint8Array> = []
+  private parts = noParts
   /** The open part at the end of the slab: its memory, where it begins, and where it would go on. */
   private openMemory: Uint8Array<ArrayBuffer> | undefined = undefined
   private openStart = 0
@@ -41,7 +44,7 @@ export class Gather {
       if (this.openMemory === slab.memory) slab.used = this.openEnd
     } else {
       this.seal()
-      this.parts.push(Bytes.fixed(bytes))
+      this.add(Bytes.fixed(bytes))
       this.views = true
     }
   }
@@ -60,7 +63,7 @@ export class Gather {
     }
     const bytes = Bytes.encode(text)
     this.seal()
-    this.parts.push(bytes)
+    this.add(bytes)
     return bytes.length
   }
 
@@ -118,7 +121,7 @@ export class Gather {
     if (sink.isWhole && sink.bytes === memory && slab.memory === memory) this.openEnd = sink.at
     else {
       this.seal()
-      for (const part of sink.parts()) this.parts.push(part)
+      for (const part of sink.parts()) this.add(part)
     }
     frameSink = sink
     return size
@@ -145,10 +148,15 @@ export class Gather {
   private seal(): void {
     if (this.openMemory !== undefined) {
       if (this.openEnd > this.openStart) {
-        this.parts.push(slab.part(this.openMemory, this.openStart, this.openEnd - this.openStart))
+        this.add(slab.part(this.openMemory, this.openStart, this.openEnd - this.openStart))
       }
       this.openMemory = undefined
     }
+  }
+
+  private add(part: Uint8Array): void {
+    if (this.parts === noParts) this.parts = [part]
+    else this.parts.push(part)
   }
 
   // ------------------------------------------------------------------------
@@ -165,7 +173,8 @@ export class Gather {
   /** Everything. */
   takeAll(): ReadonlyArray<Uint8Array> {
     const { parts } = this
-    return parts.length === 1 ? [parts.pop()!] : parts.splice(0)
+    this.parts = noParts
+    return parts
   }
 
   /** The first `size` bytes; less only where memory is gone. */
@@ -198,7 +207,7 @@ export class Gather {
 
   /** Forgets what has not been taken. */
   drop(): void {
-    this.parts.length = 0
+    this.parts = noParts
     this.openMemory = undefined
   }
 }
