@@ -111,6 +111,13 @@ export const exceptions: ReadonlyArray<Exception> = [
     reason: "a minute of processes that are killed, which test:cluster runs"
   },
   {
+    on: ["node-22", "node-26", "bun", "deno"],
+    kind: "left out",
+    file: "test/testing/lawsInBrowser.test.ts",
+    tests: "all",
+    reason: "runs in Chromium, whatever runtime starts it; test:long runs it"
+  },
+  {
     on: ["node-22", "node-26", "bun"],
     kind: "left out",
     file: "test/runtimes/denoConnect.test.ts",
