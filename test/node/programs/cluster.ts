@@ -7,7 +7,7 @@
  * "stop 1" on its input makes a worker stop listening, "kill 1" kills it, and it prints "1 stopped" or "1 killed".
  */
 import { Effect, Exit, Scope } from "effect"
-import { NodeNetwork, type Server, startServer } from "effect-byte-streams"
+import { type Connection, NodeNetwork, type Server, startServer } from "effect-byte-streams"
 import cluster from "node:cluster"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
@@ -34,7 +34,10 @@ if (cluster.isPrimary) {
 } else {
   const scope = Scope.makeUnsafe()
   const where = path === "" ? { host: "127.0.0.1", port: 0 } : { path }
-  const started = startServer({ ...where, ...options }, ({ writer }) => writer.write(`${process.env.WORKER}\n`)).pipe(
+  // the client leaves first: one whose peer is gone before it has looked is not connected everywhere
+  const greet = ({ reader, writer }: Connection.Connection) =>
+    Effect.andThen(writer.write(`${process.env.WORKER}\n`), reader.readLine)
+  const started = startServer({ ...where, ...options }, greet).pipe(
     Scope.provide(scope),
     Effect.provide(NodeNetwork.layer),
     Effect.match({ onFailure: ({ kind }) => kind, onSuccess: () => "listens" })
