@@ -142,5 +142,34 @@ export const exceptionsOfBun: ReadonlyArray<Exception> = [
         "the event loop stands still while a connection is being opened, and the peer says nothing > connecting fails soon afterwards"
       ]
     }
-  )
+  ),
+  ...failing(
+    {
+      reason: "process.memoryUsage() does not count typed arrays before the garbage collector has looked",
+      issue: "https://github.com/oven-sh/bun/pull/34406"
+    },
+    { "test/testing/frameLaws.test.ts": ["frames that are no good > bounded: one that makes room for what is claimed"] }
+  ),
+  ...failing(
+    {
+      reason:
+        "the guard of unit tests is for the project's own Node: on Bun, what it puts into node:child_process and node:worker_threads is not seen by modules that import them by name, and Vitest has no processes"
+    },
+    {
+      "test/project/unit.test.ts": [
+        "npm run test:unit > fails a test that touches the world, whatever the test makes of it"
+      ]
+    }
+  ),
+  {
+    on: ["bun"],
+    kind: "left out",
+    file: "test/testing/lawsOfWorkers.test.ts",
+    tests: ["sockets of Workers with allowHalfOpen", "sockets of Workers"].map(
+      (subject) =>
+        `ranks 39, 43: laws of transports: ${subject} > cannot hold: a reset that a write meets first is never an end: an abort of these streams is no reset`
+    ),
+    reason:
+      "not always: where what the peer writes is there before the socket is closed, the system resets by itself, and the law holds"
+  }
 ]
