@@ -133,6 +133,70 @@ describe("relay", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
+  it.effect("pieces that a writer copies, and those of which it keeps a view, are passed on in their order", () =>
+    Effect.gen(function* () {
+      const { callee, caller, relay } = yield* relayed()
+      const sizes = [1, 4096, 4097, 60_000, 70_000, 3]
+      const all = pattern(sizes.reduce((sum, size) => sum + size))
+      const reading = yield* start(callee.reader.readExactly(all.length))
+      let at = 0
+      for (const size of sizes) {
+        yield* caller.writer.write(all.subarray(at, (at += size)))
+        yield* caller.writer.flush
+      }
+      assert.deepStrictEqual(yield* Fiber.join(reading), all)
+      yield* caller.writer.writeEof
+      yield* callee.writer.writeEof
+      assert.deepStrictEqual(yield* Fiber.join(relay), { forward: all.length, backward: 0 })
+    })
+  )
+
+  it.effect("one that is lost while it is given what has come resets the other", () =>
+    Effect.gen(function* () {
+      const { callee, caller, middle, relay } = yield* relayed()
+      yield* callee.abort
+      yield* caller.writer.write("into nothing")
+      assert.isTrue(Exit.isFailure(yield* Fiber.await(relay)))
+      assert.instanceOf(yield* Effect.flip(caller.reader.read(1)), StreamError.ConnectionLost)
+      for (const { writer } of middle) assert.isTrue(yield* writer.isClosing)
+    })
+  )
+
+  it.live("over sockets it may be interrupted at any time, and what it has passed on is followed by the rest", () =>
+    forAll(
+      fc.record({
+        sizes: fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 1, maxLength: 30 }),
+        after: fc.integer({ min: 0, max: 60 }),
+        highWaterMark: fc.constantFrom(undefined, 5000)
+      }),
+      ({ after, highWaterMark, sizes }) =>
+        Effect.gen(function* () {
+          const backend = yield* serveRaw({ halfOpen: true })
+          const proxy = yield* startServer({ host: "127.0.0.1", port: 0 }, (client) =>
+            Effect.gen(function* () {
+              const upstream = yield* openConnection({ host: "127.0.0.1", port: backend.port, highWaterMark })
+              const relay = yield* start(Connection.relay(client, upstream))
+              yield* turns(after)
+              yield* Fiber.interrupt(relay)
+              for (let bytes = yield* client.reader.read(9999); bytes.length > 0;) {
+                yield* upstream.writer.write(bytes)
+                bytes = yield* client.reader.read(9999)
+              }
+              if (!(yield* upstream.writer.isClosing)) yield* upstream.writer.writeEof
+            })
+          )
+          const client = yield* openConnection({ host: "127.0.0.1", port: proxy.port })
+          const peer = yield* backend.accept
+          const all = pattern(sizes.reduce((sum, size) => sum + size, 0))
+          let at = 0
+          for (const size of sizes) yield* client.writer.write(all.subarray(at, (at += size)))
+          yield* client.writer.writeEof
+          assert.isTrue((yield* peer.awaitBytes(all.length)).equals(all))
+        }).pipe(Effect.scoped),
+      { numRuns: 20 }
+    ).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
   it.live("over sockets: a client that resets is a reset for the backend", () =>
     Effect.gen(function* () {
       const backend = yield* serveRaw({ halfOpen: true })

@@ -60,6 +60,11 @@ export interface WaitingRead<A, E> {
   readonly target: Uint8Array | undefined
   /** Its answer, if that is made of these bytes alone, and of all of them; they come with none before them. */
   answerBy(bytes: Uint8Array): A | typeof notNow
+  /**
+   * Passes on what has come, with none before it, and waits for more, if it can. `lent`: the bytes may be looked at until
+   * this returns. Whether it did.
+   */
+  passOn(bytes: Uint8Array, lent: boolean): boolean
   /** How much may be buffered before the transport is paused, while it waits. */
   threshold(): number
   /** Whether `settle` would have a result now. Takes nothing. */
@@ -120,6 +125,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     // nobody knows how long it will lie there, and what it shares memory with does not count
     if (!this.awaited || this.segments.length > 0) return this.keep(Bytes.copy(bytes))
     const { count, target } = this.operation!
+    if (target !== undefined && this.passedOn(bytes, true)) return
     // all of it before anybody runs: the transport may be asked to read again meanwhile
     const size = target === undefined ? 0 : Math.min(count, target.length, bytes.length)
     if (target === undefined || size === 0) {
@@ -147,8 +153,17 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     if (operation === undefined || waiter === undefined) return false
     if (!waiter.waitsDirectly || this.queue.filled || this.segments.length > 0) return false
     const answer = operation.answerBy(bytes)
-    if (answer === notNow) return false
+    if (answer === notNow) return operation.target !== undefined && this.passedOn(bytes, false)
     this.finish(waiter, Exit.succeed(answer))
+    return true
+  }
+
+  /** Lets the read that waits pass on what has come, as if it had been answered with that, and had begun anew. */
+  private passedOn(bytes: Uint8Array, lent: boolean): boolean {
+    // who bounds waits or observes them is told of each
+    if (this.watchdog !== undefined || this.observed !== undefined || !this.waits) return false
+    if (!this.operation!.passOn(bytes, lent)) return false
+    if (this.clock !== undefined) this.waitingSince = this.clock.currentTimeMillisUnsafe()
     return true
   }
 

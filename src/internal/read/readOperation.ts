@@ -50,6 +50,9 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> implements Wai
   answerBy(_bytes: Uint8Array): A | typeof notNow {
     return notNow
   }
+  passOn(_bytes: Uint8Array, _lent: boolean): boolean {
+    return false
+  }
   threshold(): number {
     return 0
   }

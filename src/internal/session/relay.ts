@@ -2,12 +2,98 @@
 import * as Effect from "effect/Effect"
 import type { Connection, Relayed } from "../../Connection.ts"
 import type { ReadError, WriteError } from "../../StreamError.ts"
+import * as Bytes from "../base/bytes.ts"
 import { blockBytes, copiedBytes } from "../base/defaults.ts"
+import { BufferReader } from "../read/reader.ts"
+import { type Passage, ReadPassage } from "../read/reads/some.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
+import { SessionWriter } from "../write/writer.ts"
 
 /** The answer of an operation that has it at hand, without a step of Effect's loop. */
 const atOnce = <A, E>(effect: Effect.Effect<A, E>): A | typeof notNow =>
   effect instanceof Operation ? (effect as Operation<A, E>).tryNow() : notNow
+
+/** How bytes get from one connection to the other. */
+interface Way {
+  /** Reads some into the block, as `readInto`. */
+  readonly read: Effect.Effect<number, ReadError>
+  readonly block: Uint8Array
+  /** So much of the block was written. Whether all of it may be used again. */
+  written(size: number): boolean
+}
+
+/** By what every reader and every writer can do. */
+class Public implements Way {
+  readonly block = new Uint8Array(blockBytes)
+  private readonly from: Connection
+
+  constructor(from: Connection) {
+    this.from = from
+  }
+
+  get read() {
+    return this.from.reader.readInto(this.block)
+  }
+
+  written(size: number): boolean {
+    // of what is longer a writer keeps a view
+    return size <= copiedBytes
+  }
+}
+
+/**
+ * What comes while the reader waits, and the writer has room, is written in the very call that brings it. Only where there
+ * is no room, the fiber of the relay takes the bytes, and waits.
+ */
+class Direct implements Way, Passage {
+  private readonly reader: BufferReader
+  private readonly writer: SessionWriter
+  private readonly count: (bytes: number) => void
+  private memory: Uint8Array | undefined = undefined
+  /** Whether the system had yet to take some of the last long piece, when that was written. */
+  private held = false
+
+  constructor(reader: BufferReader, writer: SessionWriter, count: (bytes: number) => void) {
+    this.reader = reader
+    this.writer = writer
+    this.count = count
+  }
+
+  get block(): Uint8Array {
+    return (this.memory ??= new Uint8Array(blockBytes))
+  }
+
+  get read() {
+    return new ReadPassage(this.reader, this, blockBytes)
+  }
+
+  passOn(bytes: Uint8Array, lent: boolean): boolean {
+    const { writer } = this
+    if (!writer.hasRoom) return false
+    const size = bytes.length
+    // what is short is copied by the writer
+    if (size <= copiedBytes || !lent) writer.writeUnsafe(bytes)
+    else if (this.held || size > blockBytes) {
+      writer.writeUnsafe(Bytes.copy(bytes))
+      this.held = !writer.sendsAllNow()
+    } else {
+      const { block } = this
+      block.set(bytes)
+      writer.writeUnsafe(block.subarray(0, size))
+      this.written(size)
+    }
+    this.count(size)
+    return true
+  }
+
+  written(size: number): boolean {
+    if (size <= copiedBytes) return true
+    this.held = !this.writer.sendsAllNow()
+    // the writer keeps it, and there will be another one
+    if (this.held) this.memory = undefined
+    return true
+  }
+}
 
 /** Passes on the bytes of `from`, and its end. */
 const oneWay = (
@@ -18,21 +104,25 @@ const oneWay = (
   // between the read and the write nobody may interrupt: the bytes in the block would be nobody's
   Effect.uninterruptibleMask(
     Effect.fnUntraced(function* (restore) {
-      const block = new Uint8Array(blockBytes)
+      const { reader } = from
+      const { writer } = to
+      const way: Way =
+        reader instanceof BufferReader && writer instanceof SessionWriter
+          ? new Direct(reader, writer, count)
+          : new Public(from)
       while (true) {
-        const read = from.reader.readInto(block)
+        const { read } = way
         const now = atOnce(read)
         const size = now === notNow ? yield* restore(read) : now
-        if (size === 0) return yield* restore(to.writer.writeEof)
-        const bytes = block.subarray(0, size)
-        const write = to.writer.write(bytes)
+        if (size === 0) return yield* restore(writer.writeEof)
+        const bytes = way.block.subarray(0, size)
+        const write = writer.write(bytes)
         if (atOnce(write) === notNow) {
           // a write that is interrupted has taken nothing
-          yield* Effect.onInterrupt(restore(write), () => Effect.ignore(from.reader.unread(bytes)))
+          yield* Effect.onInterrupt(restore(write), () => Effect.ignore(reader.unread(bytes)))
         }
         count(size)
-        // of what is longer it keeps a view
-        if (size > copiedBytes) yield* restore(to.writer.flush)
+        if (!way.written(size)) yield* restore(writer.flush)
       }
     })
   )

@@ -69,6 +69,18 @@ export class SessionWriter implements StreamWriter {
     return !buffer.mustWait
   }
 
+  /** Whether what is written is accepted at once. */
+  get hasRoom(): boolean {
+    return this.buffer.open
+  }
+
+  /** Sends what is pending. Whether the system has taken all that was ever written. */
+  sendsAllNow(): boolean {
+    const { buffer } = this
+    buffer.flush()
+    return buffer.buffered === 0
+  }
+
   writeFrame<A>(frame: Encoder<A>, value: A): Effect.Effect<void, WriteError | EncodeFailed> {
     return frames(this.buffer, "writeFrame", frame, [value])
   }

@@ -89,6 +89,54 @@ export class ReadInto extends ReadOperation<number, ReadError> {
   }
 }
 
+/** Where bytes go that a read passes on. */
+export interface Passage {
+  /** The memory for what cannot be passed on at once. Another one, once some of it was given away. */
+  readonly block: Uint8Array
+  /** As `WaitingRead.passOn`. */
+  passOn(bytes: Uint8Array, lent: boolean): boolean
+}
+
+/** `readInto`, of what could not be passed on at once. What can be is, and the read goes on waiting. */
+export class ReadPassage extends ReadOperation<number, ReadError> {
+  declare private readonly passage: Passage
+  constructor(source: Source, passage: Passage, count: number) {
+    super(source, count)
+    this.passage = passage
+  }
+  get name() {
+    return "readInto"
+  }
+  override get framed() {
+    return false
+  }
+  override get target() {
+    return this.passage.block
+  }
+  override passOn(bytes: Uint8Array, lent: boolean): boolean {
+    return this.passage.passOn(bytes, lent)
+  }
+  tryNow(): number | typeof notNow {
+    const { buffer } = this
+    const held = buffer.segments.length
+    if (!buffer.idle || held === 0 || (held < this.count && held !== buffer.size)) return notNow
+    return this.take(held)
+  }
+  ready(): boolean {
+    return this.buffer.segments.length > 0 || this.over()
+  }
+  settle(): Exit.Exit<number, ReadError> | undefined {
+    const held = this.buffer.segments.length
+    if (held > 0) return Exit.succeed(this.take(held))
+    return this.broken() ?? (this.over() ? exitZero : undefined)
+  }
+  private take(held: number): number {
+    const size = Math.min(held, this.count)
+    this.buffer.takeInto(this.passage.block, size)
+    return size
+  }
+}
+
 /** `readOption`: `read`, with the end of the stream told apart from no bytes. */
 export class ReadOption extends ReadOperation<Option.Option<Uint8Array>, ReadError> {
   get name() {
