@@ -55,7 +55,7 @@ const relays: Effect.Effect<StreamLaws.Transports, unknown, Scope.Scope> = Effec
       forceKillAfter: "1 second"
     })
   )
-  return { left: yield* processTransport(handle, exitTimeout, 100), right: yield* Deferred.await(accepted) }
+  return { left: yield* processTransport(handle, exitTimeout, 500), right: yield* Deferred.await(accepted) }
 }).pipe(Effect.provide(NodeNetwork.layer))
 
 const peerGone = "writing to a peer that has closed fails before long, and goes on failing (trio L7, L8)"

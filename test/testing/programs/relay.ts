@@ -7,7 +7,8 @@ const port = Number(process.argv[2])
 
 const relay = Effect.gen(function* () {
   const inner = yield* Connection.stdio()
-  const outer = yield* Connection.openConnection({ host: "127.0.0.1", port })
+  // a connection that is given up while it opens has not begun, and has nothing to cut off
+  const outer = yield* Effect.uninterruptible(Connection.openConnection({ host: "127.0.0.1", port }))
   yield* Connection.relay(inner, outer)
 })
 
