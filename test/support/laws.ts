@@ -34,8 +34,8 @@ const broken = <L extends { readonly name: string }>(
 }
 
 export const checkLaws = (subjects: ReadonlyArray<Subject>): void => {
-  // most of what the laws do is wait
-  vi.setConfig({ maxConcurrency: 8, testTimeout: 120_000 })
+  // most of what the laws do is wait, each time within their patience; some start a process for each step
+  vi.setConfig({ maxConcurrency: 8, testTimeout: 300_000 })
   // and they share one event loop, of which some take many turns
   const patience = "1 minute"
   for (const { cannot = {}, except, name, pair, transports, transportsCannot = {}, transportsExcept } of subjects) {
