@@ -3,6 +3,11 @@ import { defineConfig } from "vitest/config"
 import { CountsReporter } from "../../../scripts/counts-reporter.ts"
 
 export default defineConfig({
-  // a channel to processes is not there on every runtime
-  test: { root: import.meta.dirname, include: ["bare.ts"], pool: "threads", reporters: [new CountsReporter()] }
+  test: {
+    root: import.meta.dirname,
+    include: ["bare.ts"],
+    // Bun has no channel to processes, and Deno does not let go of threads
+    pool: process.versions.bun === undefined ? "forks" : "threads",
+    reporters: [new CountsReporter()]
+  }
 })
