@@ -420,6 +420,8 @@ describe("the event loop stands still again and again while connections are bein
         const { reader } = yield* whileStanding(
           openConnection(where === undefined ? { path, ...options } : { ...where, port: peer.port, ...options })
         )
+        // the system takes a connection before the peer does
+        yield* eventually("the peer has it", () => peer.up === 1)
         peer.end()
         assert.strictEqual(text(yield* within("a line", reader.readLine)), "end\n")
       }).pipe(Effect.provide(NodeNetwork.layer))
