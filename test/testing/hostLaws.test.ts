@@ -1,5 +1,5 @@
 /** The laws of a byte stream between two hosts that are cut off from each other, and healed, again and again. */
-import { describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Network } from "effect-byte-streams"
 import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
@@ -56,8 +56,15 @@ const holds = (check: (onAbort: () => void) => Effect.Effect<void, StreamLaws.La
     )
   })
 
+/** What is cut off while the event loop stands still has not come by then. */
+const ofWhatHasCome = "what came while the event loop stood still is in time"
+
 describe.concurrent("two hosts that are cut off from each other again and again", () => {
-  for (const law of StreamLaws.all) {
+  assert.include(
+    StreamLaws.all.map(({ name }) => name),
+    ofWhatHasCome
+  )
+  for (const law of StreamLaws.all.filter(({ name }) => name !== ofWhatHasCome)) {
     it.live(`a law of streams: ${law.name}`, () =>
       holds((onAbort) => law.check(StreamLaws.fromTransports(transports(onAbort))))
     )
