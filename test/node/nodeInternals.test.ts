@@ -4,8 +4,12 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { vi } from "vitest"
 import { type Part, parts } from "../../src/internal/node/nodeInternals.ts"
 import { run } from "../support/program.ts"
+
+// each is a process, which uses one core
+vi.setConfig({ maxConcurrency: 2 })
 
 interface Outcome {
   readonly used: ReadonlyArray<Part>
@@ -23,14 +27,19 @@ const laws = (options: {
   const { doctor = "", kinds = "", without = "" } = options
   const args = [program, doctor, kinds]
   const env = { EFFECT_BYTE_STREAMS_PUBLIC_API: without }
-  return Effect.map(run(process.execPath, args, { env, patience: 60_000 }), (printed) => JSON.parse(printed) as Outcome)
+  return Effect.map(
+    run(process.execPath, args, { env, patience: 120_000 }),
+    (printed) => JSON.parse(printed) as Outcome
+  )
 }
 
-const timeout = 90_000
+const timeout = 150_000
+
+/** What is used where nothing is taken away. */
+const here = Effect.runSync(Effect.cached(laws({ kinds: "none" })))
 
 /** The parts that are there, and are not gone. */
-const stay = (gone: ReadonlySet<Part>) =>
-  Effect.map(laws({ kinds: "none" }), ({ used }) => used.filter((part) => !gone.has(part)))
+const stay = (gone: ReadonlySet<Part>) => Effect.map(here, ({ used }) => used.filter((part) => !gone.has(part)))
 
 /** What stands on another part goes with it. */
 const goneWith: Partial<Record<Part, ReadonlyArray<Part>>> = { write: ["directTls"], read: ["directTls"] }
@@ -42,7 +51,7 @@ it.live.runIf(isNode)("on Node every part is there", () =>
   })
 )
 
-describe("left alone", () => {
+describe.concurrent("left alone", () => {
   for (const [without, gone] of [
     ["write", ["write"]],
     ["read", ["read"]],
@@ -67,7 +76,7 @@ describe("left alone", () => {
   }
 })
 
-describe("of another make", () => {
+describe.concurrent("of another make", () => {
   const sockets = "TCP,Unix,TLS"
   const engines = "TLS,startTls"
   for (const [doctor, kinds, gone] of [
@@ -96,7 +105,7 @@ describe("of another make", () => {
   }
 })
 
-describe("of another make, and it does not look like it", () => {
+describe.concurrent("of another make, and it does not look like it", () => {
   for (const [doctor, law] of [
     ["a failed write is tried again", "a reset that a write meets first is never an end"],
     ["the end overtakes a write", "the end comes behind what the system has yet to take"]

@@ -213,6 +213,9 @@ const broken = await Effect.runPromise(
         Result.isSuccess(result) ? [] : [`${name}: ${String((result.failure as Error).message)}`]
       ),
     { concurrency: 24 }
+  ).pipe(
+    // they share one event loop
+    Effect.provideService(StreamLaws.patience, "1 minute")
   )
 )
 
