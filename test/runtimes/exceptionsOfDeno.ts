@@ -128,7 +128,7 @@ export const exceptionsOfDeno: ReadonlyArray<Exception> = [
     file: "test/testing/hostLaws.test.ts",
     tests: "all",
     reason:
-      "hosts in memory, whatever runs them: eight networks at a time that are cut every three milliseconds go fifty times slower than one on Deno, too slow for the patience of ten seconds (what waits in vain holds alone); and a cut that is due holds back what came while the event loop stood still, which is in time without cuts, in laws.test.ts"
+      "hosts in memory, whatever runs them: eight networks at a time that are cut every three milliseconds go fifty times slower than one on Deno, too slow for the patience that they have (what waits in vain holds alone); and a cut that is due holds back what came while the event loop stood still, which is in time without cuts, in laws.test.ts"
   },
   {
     on: ["deno"],
