@@ -8,7 +8,8 @@
  * `--whole` runs the whole suite. What cannot pass is in `test/runtimes/exceptions.ts`; the run fails where that list is
  * not true. The list, and a table of what passed, are printed at the end.
  */
-import { spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
 import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
@@ -97,18 +98,39 @@ const bound = (values.whole ? 30 : 10) * 60_000
 
 const scratch = mkdtempSync(join(tmpdir(), "runtimes-"))
 
-const run = (runtime: Runtime, { path }: Program, part: ReadonlyArray<string>): Report => {
+/** What runs now. It has a group of its own, so that whatever it has started can be ended with it. */
+let group: number | undefined
+const endGroup = (): void => {
+  try {
+    if (group !== undefined) process.kill(-group, "SIGKILL")
+  } catch {
+    // all of it has ended
+  }
+}
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    endGroup()
+    process.exit(1)
+  })
+}
+
+const run = async (runtime: Runtime, { path }: Program, part: ReadonlyArray<string>): Promise<Report> => {
   const report = join(scratch, `${runtime}.json`)
   rmSync(report, { force: true })
   const vitest = join(root, "node_modules/vitest/vitest.mjs")
   const args = [...programs[runtime].args, vitest, "run", "--config", "vitest.runtimes.config.ts", ...part]
-  const { signal, status } = spawnSync(path, args, {
+  const child = spawn(path, args, {
     cwd: root,
+    detached: true,
     env: { ...process.env, TEST_RUNTIME: runtime, RUNTIMES_REPORT: report },
-    killSignal: "SIGKILL",
-    stdio: "inherit",
-    timeout: bound
+    stdio: "inherit"
   })
+  group = child.pid
+  const timer = setTimeout(endGroup, bound)
+  const [status, signal] = await once(child, "exit")
+  clearTimeout(timer)
+  endGroup()
+  group = undefined
   try {
     return JSON.parse(readFileSync(report, "utf8"))
   } catch {
@@ -128,7 +150,8 @@ try {
     const program = programOf(runtime)
     const known = exceptionsOf(exceptions, runtime)
     console.log(`\n${runtime} ${program.version}`)
-    const reports = parts.map((part) => run(runtime, program, part))
+    const reports: Array<Report> = []
+    for (const part of parts) reports.push(await run(runtime, program, part))
     const report = {
       results: reports.flatMap(({ results }) => results),
       broken: reports.flatMap(({ broken }) => broken)
