@@ -124,24 +124,6 @@ export const exceptionsOfDeno: ReadonlyArray<Exception> = [
   },
   {
     on: ["deno"],
-    kind: "left out",
-    file: "test/testing/hostLaws.test.ts",
-    tests: "all",
-    reason:
-      "hosts in memory, whatever runs them: eight networks at a time that are cut every three milliseconds go fifty times slower than one on Deno, too slow for the patience that they have (what waits in vain holds alone); and a cut that is due holds back what came while the event loop stood still, which is in time without cuts, in laws.test.ts"
-  },
-  {
-    on: ["deno"],
-    kind: "left out",
-    file: "test/testing/lawsOfPeers.test.ts",
-    tests: [
-      "ranks 39, 43: laws of streams: processes of Effect's > a read that is interrupted, wherever, loses nothing and repeats nothing"
-    ],
-    reason:
-      "it holds, and starts two processes for each step: beside other tests that takes more than the two minutes that it has"
-  },
-  {
-    on: ["deno"],
     kind: "fails",
     file: "test/project/unit.test.ts",
     tests: ["npm run test:unit > fails a test that touches the world, whatever the test makes of it"],
