@@ -124,6 +124,15 @@ export const exceptionsOfDeno: ReadonlyArray<Exception> = [
   },
   {
     on: ["deno"],
+    kind: "left out",
+    file: "test/cluster/simulatedSeeds.test.ts",
+    // those over mutual TLS; that no message is missing with them holds
+    tests: [9, 30].map((seed) => `the same seed gives the same timeline, ids aside > seed ${seed}`),
+    reason:
+      "not always: Deno's TLS engine passes on what it has decrypted in rounds of its own, and what two connections bring in the same millisecond may change places"
+  },
+  {
+    on: ["deno"],
     kind: "fails",
     file: "test/project/unit.test.ts",
     tests: ["npm run test:unit > fails a test that touches the world, whatever the test makes of it"],
