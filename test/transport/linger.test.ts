@@ -77,7 +77,8 @@ for (const kind of kinds) {
         const closed = performance.now()
         yield* child.succeeds
         const took = performance.now() - closed
-        assert.isBelow(took, lingerMillis / 2, "the process stayed")
+        // one that stays does so to the end of that time
+        assert.isBelow(took, lingerMillis * 0.8, "the process stayed")
         yield* peer.awaitEnd
         assert.strictEqual(peer.text, "x".repeat(11))
         assert.strictEqual(peer.error, undefined)
