@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { eventually } from "./wait.ts"
 
 export interface Held {
-  /** Sockets among the open file descriptors. */
+  /** Sockets of which there is a file descriptor. */
   readonly sockets: number
   /** Handles of sockets, servers and pipes that keep the event loop alive. */
   readonly handles: number
@@ -12,18 +12,21 @@ export interface Held {
 
 const networkHandles = new Set(["TCPSocketWrap", "TCPServerWrap", "PipeWrap", "PipeServerWrap", "TLSWrap"])
 
-/** The open sockets, by the number that the system gave them. */
+/**
+ * The open sockets, by the number that the system gave them: each once, though there may be several descriptors of it.
+ * Deno's runtime has a pair of its own for signals, and another descriptor of that for each of its threads.
+ */
 const openSockets = (): ReadonlyArray<string> => {
-  const found: Array<string> = []
+  const found = new Set<string>()
   for (const fd of readdirSync("/proc/self/fd")) {
     try {
       const link = readlinkSync(`/proc/self/fd/${fd}`)
-      if (link.startsWith("socket:")) found.push(link.slice("socket:[".length, -1))
+      if (link.startsWith("socket:")) found.add(link.slice("socket:[".length, -1))
     } catch {
       // closed in between, such as that of the listing itself
     }
   }
-  return found
+  return [...found]
 }
 
 /** What the system says of sockets: their lines in its tables, or that they are in none. */
