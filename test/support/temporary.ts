@@ -1,14 +1,15 @@
 /** Files that a test makes. */
 import { Effect, type Scope } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
+import { rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
 /** A directory of the test's own, removed with all that is in it. Short: the path of a Unix socket has 108 bytes. */
 export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "ebs-"))),
-  // again if a program that was killed has just put something into it
-  (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }))
+  // again if a program that was killed, or one that it had started, has just put something into it
+  (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }))
 )
 
 /** A path for a Unix socket that does not exist yet. */
