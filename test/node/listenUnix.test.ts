@@ -28,6 +28,7 @@ import Fs, {
 } from "node:fs"
 import { syncBuiltinESMExports } from "node:module"
 import { dirname, join } from "node:path"
+import { clearStalePath, whatLiesAt } from "../../src/internal/node/staleUnixPath.ts"
 import { text } from "../support/bytes.ts"
 import { deafUnixServer } from "../support/deafServer.ts"
 import { backTo, held } from "../support/descriptors.ts"
@@ -314,6 +315,23 @@ describe("rank 25 the path before the start", () => {
       yield* hear
       assert.strictEqual(yield* greetingOf(path), "at last\n")
     }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("rank 25 what took the path since is left alone, though it has yet to listen", () =>
+    Effect.gen(function* () {
+      const path = yield* socketPath()
+      const place = { path, absolute: path }
+      yield* leaveStale(path)
+      const before = yield* whatLiesAt(place)
+      rmSync(path)
+      // one that is bound, and nothing more, refuses as one does that was left behind; it may have the same number
+      yield* leaveStale(path)
+      yield* clearStalePath(place, { there: before })
+      yield* clearStalePath(place, { there: undefined })
+      assert.isTrue(existsSync(path))
+      yield* clearStalePath(place, { there: yield* whatLiesAt(place) })
+      assert.isFalse(existsSync(path))
+    })
   )
 
   it.live("rank 25 who takes a stale path at the same moment keeps it", () =>

@@ -16,7 +16,7 @@ import type { Listen } from "../base/networkOptions.ts"
 import * as NodeAddress from "./address.ts"
 import { type Accept, type Bound, isOnItsOwn, makeServer, nothing, start } from "./listener.ts"
 import { listenFailed } from "../transport/failure.ts"
-import { clearStalePath, removePath } from "./staleUnixPath.ts"
+import { clearStalePath, removePath, whatLiesAt } from "./staleUnixPath.ts"
 import * as NodeUnixPath from "./unixPath.ts"
 import * as UnixSocket from "../base/unixSocket.ts"
 import { maxPathRounds } from "../base/defaults.ts"
@@ -191,6 +191,7 @@ const bindItself = (binding: Binding, shared: boolean): Effect.Effect<void, List
     const { absolute, bound, options, path } = binding
     let inUse: ListenFailed | undefined
     for (let round = 0; round < maxPathRounds; round++) {
+      const there = yield* whatLiesAt(binding)
       const listening = yield* Effect.result(listenAs(binding, absolute, shared))
       if (Result.isSuccess(listening)) {
         const { mode } = options
@@ -200,7 +201,8 @@ const bindItself = (binding: Binding, shared: boolean): Effect.Effect<void, List
       }
       if (listening.failure.code !== "EADDRINUSE") return yield* listening.failure
       if (inUse !== undefined) return yield* inUse
-      const cleared = yield* Effect.result(clearStalePath(binding))
+      // what was bound since may be another worker's, for which the primary has yet to listen
+      const cleared = yield* Effect.result(clearStalePath(binding, { there }))
       if (Result.isSuccess(cleared)) continue
       // another worker may have cleared it before this one came to look: the primary listens for both then
       if (!shared || cleared.failure.kind !== "AddressInUse") return yield* cleared.failure

@@ -17,11 +17,22 @@ interface PathOfSocket {
   readonly absolute: string
 }
 
-/** Makes room at a path where nobody listens. Fails where somebody does, or where it is not ours to make room. */
-export const clearStalePath = ({ absolute, path }: PathOfSocket): Effect.Effect<void, ListenFailed> =>
+/** What lies at a path, if anything does. */
+export const whatLiesAt = ({ absolute, path }: PathOfSocket): Effect.Effect<Fs.Stats | undefined, ListenFailed> =>
+  NodeUnixPath.attempt(path, () => Fs.lstatSync(absolute, { throwIfNoEntry: false }))
+
+/**
+ * Makes room at a path where nobody listens. Fails where somebody does, or where it is not ours to make room. With `before`
+ * it leaves alone what was not there then: whoever took the path since may be about to listen.
+ */
+export const clearStalePath = (
+  place: PathOfSocket,
+  before?: { readonly there: Fs.Stats | undefined }
+): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
-    const there = yield* NodeUnixPath.attempt(path, () => Fs.lstatSync(absolute, { throwIfNoEntry: false }))
-    if (there === undefined) return
+    const { absolute, path } = place
+    const there = yield* whatLiesAt(place)
+    if (there === undefined || (before !== undefined && !isUntouched(before.there, there))) return
     if (!there.isSocket())
       return yield* listenFailed(path, NodeUnixPath.refusedBy(absolute) === "ENOTSOCK" ? "ENOTSOCK" : "EADDRINUSE")
     const error = yield* probeUntilSure(absolute)
@@ -29,7 +40,10 @@ export const clearStalePath = ({ absolute, path }: PathOfSocket): Effect.Effect<
       case "ENOENT":
         return
       case "ECONNREFUSED":
-        return yield* NodeUnixPath.attempt(path, () => removePath(absolute, there))
+        return yield* NodeUnixPath.attempt(path, () => {
+          // Somebody may have removed it meanwhile, and taken the path: some systems give the next one the same number.
+          if (isUntouched(there, Fs.lstatSync(absolute, { throwIfNoEntry: false }))) removePath(absolute, there)
+        })
       // Somebody listens, has no room for one more in the queue, or is no stream.
       case undefined:
       case "EAGAIN":
@@ -71,9 +85,17 @@ const probe = (absolute: string): Effect.Effect<NodeJS.ErrnoException | undefine
     return Effect.sync(() => socket.destroy())
   })
 
+/** Whether it is the same, as far as its numbers say. */
+const isSame = (was: Fs.Stats | undefined, now: Fs.Stats | undefined): boolean =>
+  was !== undefined && now !== undefined && now.dev === was.dev && now.ino === was.ino
+
+/** Whether it is the same, and nothing was done to it. */
+const isUntouched = (was: Fs.Stats | undefined, now: Fs.Stats | undefined): boolean =>
+  isSame(was, now) && was?.ctimeMs === now?.ctimeMs
+
 /** Removes a path, if it still is what it was. */
 export const removePath = (path: string, was: Fs.Stats): void => {
-  const same = (now: Fs.Stats | undefined) => now !== undefined && now.dev === was.dev && now.ino === was.ino
+  const same = (now: Fs.Stats | undefined) => isSame(was, now)
   if (!same(Fs.lstatSync(path, { throwIfNoEntry: false }))) return
   // Somebody else may take the path at any moment. What lies aside stays what it is while it is looked at.
   const aside = `${path}.${NodeUnixPath.random(NodeUnixPath.suffixLength)}`
