@@ -89,9 +89,9 @@ const probe = (absolute: string): Effect.Effect<NodeJS.ErrnoException | undefine
 const isSame = (was: Fs.Stats | undefined, now: Fs.Stats | undefined): boolean =>
   was !== undefined && now !== undefined && now.dev === was.dev && now.ino === was.ino
 
-/** Whether it is the same, and nothing was done to it. */
+/** Whether it is the same, and nothing was done to it. Deno tells the time of a change in whole seconds only. */
 const isUntouched = (was: Fs.Stats | undefined, now: Fs.Stats | undefined): boolean =>
-  isSame(was, now) && was?.ctimeMs === now?.ctimeMs
+  isSame(was, now) && was?.ctimeMs === now?.ctimeMs && was?.mtimeMs === now?.mtimeMs
 
 /** Removes a path, if it still is what it was. */
 export const removePath = (path: string, was: Fs.Stats): void => {
