@@ -176,14 +176,20 @@ const script = fc.array(
  */
 const numbered = (steps: ReadonlyArray<Step>): ReadonlyArray<Step> => {
   let made = 0
+  // those whose rows are there: what came with an id that was freed would be in front of its time
+  let taken: Array<number> = []
   const requests: Array<number> = []
-  const idOf = (wish: number) => (wish % 5 === 0 && made > 0 ? 1 + (wish % made) : ++made)
+  const another = () => {
+    taken.push(++made)
+    return made
+  }
+  const idOf = (wish: number) => (wish % 5 === 0 && taken.length > 0 ? taken[wish % taken.length]! : another())
   const of = (wish: number) => requests[wish % Math.max(1, requests.length)] ?? 999
   const number = (step: Step): Step => {
     switch (step.do) {
       case "request": {
         // SQLite, and no other, drops a request with a key whose id is taken
-        const id = step.key === null ? idOf(step.id) : ++made
+        const id = step.key === null ? idOf(step.id) : another()
         requests.push(id)
         return { ...step, id }
       }
@@ -199,8 +205,15 @@ const numbered = (steps: ReadonlyArray<Step>): ReadonlyArray<Step> => {
       case "allReplies":
       case "resetRequests":
         return { ...step, ids: step.ids.map(of) }
-      case "transaction":
-        return { ...step, steps: step.steps.map(number) }
+      case "clearAddress":
+        taken = []
+        return step
+      case "transaction": {
+        const before = [...taken]
+        const numbers = step.steps.map(number)
+        if (step.fails) taken = before
+        return { ...step, steps: numbers }
+      }
       default:
         return step
     }
