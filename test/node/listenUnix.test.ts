@@ -326,10 +326,10 @@ describe("rank 25 the path before the start", () => {
       rmSync(path)
       // one that is bound, and nothing more, refuses as one does that was left behind; it may have the same number
       yield* leaveStale(path)
-      yield* clearStalePath(place, { there: before })
-      yield* clearStalePath(place, { there: undefined })
+      yield* clearStalePath(place, before)
+      yield* clearStalePath(place, undefined)
       assert.isTrue(existsSync(path))
-      yield* clearStalePath(place, { there: yield* whatLiesAt(place) })
+      yield* clearStalePath(place, yield* whatLiesAt(place))
       assert.isFalse(existsSync(path))
     })
   )

@@ -179,39 +179,5 @@ export const exceptionsOfBun: ReadonlyArray<Exception> = [
         "the pipes of a process > an abort is no error of theirs: where a runtime watches them, nobody could hear it"
       ]
     }
-  ),
-  {
-    on: ["bun"],
-    kind: "left out",
-    file: "test/testing/lawsOfPeers.test.ts",
-    tests: [
-      ...[
-        "any bytes-like value goes (trio L3)",
-        "small buffers carry everything",
-        "a line of the limit is a line, one byte more is not",
-        "what was written before a close arrives, then the end (trio L12, L25)",
-        "a close that nobody waits for any more still closes (trio L15)",
-        "whatever those do who are woken by a close, it goes on",
-        "half-close: x, then the end, and the other direction goes on (trio L26, L29)",
-        "the answer to a half-close is whole, however late it is read",
-        "after writeEof writing is over, and writeEof may be repeated (trio L27, L28)",
-        "the end of a session is seen by those who do not read",
-        "reading what is there makes room for what comes",
-        "a reader that pauses holds the writer back, and nothing is lost",
-        "many may wait to write and to drain (unlike trio L19, L20, L30)",
-        "stopping and going on, again and again, loses nothing",
-        "a read that was given up leaves everything as it was (trio L16)"
-      ].map((law) => `ranks 39, 43: laws of streams: standard input and output > ${law}`),
-      ...[
-        "what is over before attach is told after it",
-        "end is told once, behind everything, and the other direction goes on",
-        "what is cut off is not told as complete",
-        "close hands over what was written, and is silent",
-        "a close that has begun is not undone by the end of a scope",
-        "the end comes behind what the system has yet to take"
-      ].map((law) => `ranks 39, 43: laws of transports: standard input and output > ${law}`)
-    ],
-    reason:
-      "process.stdout.end() leaves the descriptor open, and another that Bun keeps of it: each of these would wait for an end that comes with that of the process"
-  }
+  )
 ]

@@ -142,9 +142,10 @@ const takePath = (binding: Binding, temporary: string): Effect.Effect<boolean, L
     const { mode } = binding.options
     if (mode !== undefined) yield* NodeUnixPath.attempt(binding.path, () => Fs.chmodSync(temporary, mode))
     for (let round = 0; round < maxPathRounds; round++) {
+      const before = yield* whatLiesAt(binding)
       const outcome = yield* NodeUnixPath.attempt(binding.path, () => linked(binding, temporary))
       if (outcome !== "in use") return outcome === "linked"
-      yield* clearStalePath(binding)
+      yield* clearStalePath(binding, before)
     }
     return yield* listenFailed(binding.path, "EADDRINUSE")
   })
@@ -191,7 +192,7 @@ const bindItself = (binding: Binding, shared: boolean): Effect.Effect<void, List
     const { absolute, bound, options, path } = binding
     let inUse: ListenFailed | undefined
     for (let round = 0; round < maxPathRounds; round++) {
-      const there = yield* whatLiesAt(binding)
+      const before = yield* whatLiesAt(binding)
       const listening = yield* Effect.result(listenAs(binding, absolute, shared))
       if (Result.isSuccess(listening)) {
         const { mode } = options
@@ -202,7 +203,7 @@ const bindItself = (binding: Binding, shared: boolean): Effect.Effect<void, List
       if (listening.failure.code !== "EADDRINUSE") return yield* listening.failure
       if (inUse !== undefined) return yield* inUse
       // what was bound since may be another worker's, for which the primary has yet to listen
-      const cleared = yield* Effect.result(clearStalePath(binding, { there }))
+      const cleared = yield* Effect.result(clearStalePath(binding, before))
       if (Result.isSuccess(cleared)) continue
       // another worker may have cleared it before this one came to look: the primary listens for both then
       if (!shared || cleared.failure.kind !== "AddressInUse") return yield* cleared.failure

@@ -22,17 +22,14 @@ export const whatLiesAt = ({ absolute, path }: PathOfSocket): Effect.Effect<Fs.S
   NodeUnixPath.attempt(path, () => Fs.lstatSync(absolute, { throwIfNoEntry: false }))
 
 /**
- * Makes room at a path where nobody listens. Fails where somebody does, or where it is not ours to make room. With `before`
- * it leaves alone what was not there then: whoever took the path since may be about to listen.
+ * Makes room at a path where nobody listens. Fails where somebody does, or where it is not ours to make room. Only what lay
+ * there before it was taken in vain goes: whoever took it since may be about to listen.
  */
-export const clearStalePath = (
-  place: PathOfSocket,
-  before?: { readonly there: Fs.Stats | undefined }
-): Effect.Effect<void, ListenFailed> =>
+export const clearStalePath = (place: PathOfSocket, before: Fs.Stats | undefined): Effect.Effect<void, ListenFailed> =>
   Effect.gen(function* () {
     const { absolute, path } = place
     const there = yield* whatLiesAt(place)
-    if (there === undefined || (before !== undefined && !isUntouched(before.there, there))) return
+    if (there === undefined || !isUntouched(before, there)) return
     if (!there.isSocket())
       return yield* listenFailed(path, NodeUnixPath.refusedBy(absolute) === "ENOTSOCK" ? "ENOTSOCK" : "EADDRINUSE")
     const error = yield* probeUntilSure(absolute)
