@@ -64,7 +64,7 @@ class Direct implements Way, Passage {
   }
 
   get read() {
-    return new ReadPassage(this.reader, this, blockBytes)
+    return new ReadPassage(this.reader, this)
   }
 
   passOn(bytes: Uint8Array, lent: boolean): boolean {

@@ -46,7 +46,7 @@ export class Read extends ReadOperation<Uint8Array, ReadError> {
 
 /** `readInto`: `read`, into memory of the caller's. */
 export class ReadInto extends ReadOperation<number, ReadError> {
-  declare private readonly memory: Uint8Array
+  declare protected memory: Uint8Array
   constructor(source: Source, memory: Uint8Array) {
     super(source, memory.length)
     this.memory = memory
@@ -98,42 +98,17 @@ export interface Passage {
 }
 
 /** `readInto`, of what could not be passed on at once. What can be is, and the read goes on waiting. */
-export class ReadPassage extends ReadOperation<number, ReadError> {
+export class ReadPassage extends ReadInto {
   declare private readonly passage: Passage
-  constructor(source: Source, passage: Passage, count: number) {
-    super(source, count)
+  constructor(source: Source, passage: Passage) {
+    super(source, passage.block)
     this.passage = passage
   }
-  get name() {
-    return "readInto"
-  }
-  override get framed() {
-    return false
-  }
-  override get target() {
-    return this.passage.block
-  }
   override passOn(bytes: Uint8Array, lent: boolean): boolean {
-    return this.passage.passOn(bytes, lent)
-  }
-  tryNow(): number | typeof notNow {
-    const { buffer } = this
-    const held = buffer.segments.length
-    if (!buffer.idle || held === 0 || (held < this.count && held !== buffer.size)) return notNow
-    return this.take(held)
-  }
-  ready(): boolean {
-    return this.buffer.segments.length > 0 || this.over()
-  }
-  settle(): Exit.Exit<number, ReadError> | undefined {
-    const held = this.buffer.segments.length
-    if (held > 0) return Exit.succeed(this.take(held))
-    return this.broken() ?? (this.over() ? exitZero : undefined)
-  }
-  private take(held: number): number {
-    const size = Math.min(held, this.count)
-    this.buffer.takeInto(this.passage.block, size)
-    return size
+    const { passage } = this
+    const passed = passage.passOn(bytes, lent)
+    this.memory = passage.block
+    return passed
   }
 }
 
