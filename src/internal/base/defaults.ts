@@ -148,6 +148,9 @@ export const maxOverLimit = 1.25
 /** Bytes. The slab into which the small writes of all connections are copied: as much as is sent without waiting. */
 export const slabBytes = 65536
 
+/** Slabs. So many are kept that were full, and of which the system has taken everything. */
+export const maxSpareSlabs = 16
+
 /** Bytes. A message finds so much room in the slab, or a fresh slab is taken: most messages fit. */
 export const frameRoom = 1024
 

@@ -6,7 +6,7 @@
  * - The read memory is what sockets read into that lend what they read: each read writes over the one before.
  */
 import * as Bytes from "./bytes.ts"
-import { maxPooled, poolBytes, readBytes, slabBytes } from "./defaults.ts"
+import { maxPooled, maxSpareSlabs, poolBytes, readBytes, slabBytes } from "./defaults.ts"
 
 // ---------------------------------------------------------------------------
 // the slab
@@ -14,7 +14,7 @@ import { maxPooled, poolBytes, readBytes, slabBytes } from "./defaults.ts"
 
 /**
  * Connections fill it from the front. It is used again from the front once the system has taken everything in it; a full
- * slab is left to its users, and a fresh one takes its place.
+ * slab is left to its users, and another one takes its place: one whose users have left, or a fresh one.
  */
 class Slab {
   memory: Uint8Array<ArrayBuffer> = Bytes.allocate(slabBytes)
@@ -22,6 +22,10 @@ class Slab {
   used = 0
   /** How many connections have something in it that the system has not taken. */
   private users = 0
+  /** The same of slabs that were left to their users. */
+  private readonly usersOf = new WeakMap<Uint8Array, number>()
+  /** Those whose users have left. */
+  private readonly spare: Array<Uint8Array<ArrayBuffer>> = []
 
   // The part that was cut last: answers of one length, each taken at once, lie in the same place.
   private lastPart: Uint8Array = Bytes.empty
@@ -32,7 +36,8 @@ class Slab {
   makeRoom(size: number): void {
     if (this.users === 0) this.used = 0
     if (this.used + size <= slabBytes) return
-    this.memory = Bytes.allocate(slabBytes)
+    this.usersOf.set(this.memory, this.users)
+    this.memory = this.spare.pop() ?? Bytes.allocate(slabBytes)
     this.used = 0
     this.users = 0
   }
@@ -44,8 +49,15 @@ class Slab {
   }
 
   /** The system has taken all that this connection had in there. */
-  leave(memory: Uint8Array | undefined): void {
+  leave(memory: Uint8Array<ArrayBuffer> | undefined): void {
     if (memory === this.memory) this.users--
+    else if (memory !== undefined) this.leaveFull(memory)
+  }
+
+  private leaveFull(memory: Uint8Array<ArrayBuffer>): void {
+    const users = this.usersOf.get(memory)! - 1
+    this.usersOf.set(memory, users)
+    if (users === 0 && this.spare.length < maxSpareSlabs) this.spare.push(memory)
   }
 
   /** The system has what was written last: the next small write finds the same, warm memory. */

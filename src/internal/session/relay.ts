@@ -2,7 +2,6 @@
 import * as Effect from "effect/Effect"
 import type { Connection, Relayed } from "../../Connection.ts"
 import type { ReadError, WriteError } from "../../StreamError.ts"
-import * as Bytes from "../base/bytes.ts"
 import { blockBytes, copiedBytes } from "../base/defaults.ts"
 import { BufferReader } from "../read/reader.ts"
 import { type Passage, ReadPassage } from "../read/reads/some.ts"
@@ -18,40 +17,48 @@ interface Way {
   /** Reads some into the block, as `readInto`. */
   readonly read: Effect.Effect<number, ReadError>
   readonly block: Uint8Array
-  /** So much of the block was written. Whether all of it may be used again. */
-  written(size: number): boolean
+  /** Writes a part of the block. */
+  write(bytes: Uint8Array): Effect.Effect<void, WriteError>
+  /** So much of the block was written: whether the writer may have kept a view of it. */
+  keeps(size: number): boolean
 }
 
 /** By what every reader and every writer can do. */
 class Public implements Way {
   readonly block = new Uint8Array(blockBytes)
   private readonly from: Connection
+  private readonly to: Connection
 
-  constructor(from: Connection) {
+  constructor(from: Connection, to: Connection) {
     this.from = from
+    this.to = to
   }
 
   get read() {
     return this.from.reader.readInto(this.block)
   }
 
-  written(size: number): boolean {
-    // of what is longer a writer keeps a view
-    return size <= copiedBytes
+  write(bytes: Uint8Array) {
+    return this.to.writer.write(bytes)
+  }
+
+  keeps(size: number): boolean {
+    return size > copiedBytes
   }
 }
 
 /**
  * What comes while the reader waits, and the writer has room, is written in the very call that brings it. Only where there
  * is no room, the fiber of the relay takes the bytes, and waits.
+ *
+ * The writer copies what it is given. So pieces that come together lie behind one another, and are sent as one, and no
+ * memory is allocated for them.
  */
 class Direct implements Way, Passage {
   private readonly reader: BufferReader
   private readonly writer: SessionWriter
   private readonly count: (bytes: number) => void
   private memory: Uint8Array | undefined = undefined
-  /** Whether the system had yet to take some of the last long piece, when that was written. */
-  private held = false
 
   constructor(reader: BufferReader, writer: SessionWriter, count: (bytes: number) => void) {
     this.reader = reader
@@ -67,30 +74,20 @@ class Direct implements Way, Passage {
     return new ReadPassage(this.reader, this)
   }
 
+  write(bytes: Uint8Array) {
+    return this.writer.writeCopy(bytes)
+  }
+
+  keeps(): boolean {
+    return false
+  }
+
   passOn(bytes: Uint8Array, lent: boolean): boolean {
     const { writer } = this
     if (!writer.hasRoom) return false
-    const size = bytes.length
-    // what is short is copied by the writer
-    if (size <= copiedBytes || !lent) writer.writeUnsafe(bytes)
-    else if (this.held || size > blockBytes) {
-      writer.writeUnsafe(Bytes.copy(bytes))
-      this.held = !writer.sendsAllNow()
-    } else {
-      const { block } = this
-      block.set(bytes)
-      writer.writeUnsafe(block.subarray(0, size))
-      this.written(size)
-    }
-    this.count(size)
-    return true
-  }
-
-  written(size: number): boolean {
-    if (size <= copiedBytes) return true
-    this.held = !this.writer.sendsAllNow()
-    // the writer keeps it, and there will be another one
-    if (this.held) this.memory = undefined
+    if (lent) writer.writeCopyUnsafe(bytes)
+    else writer.writeUnsafe(bytes)
+    this.count(bytes.length)
     return true
   }
 }
@@ -109,20 +106,20 @@ const oneWay = (
       const way: Way =
         reader instanceof BufferReader && writer instanceof SessionWriter
           ? new Direct(reader, writer, count)
-          : new Public(from)
+          : new Public(from, to)
       while (true) {
         const { read } = way
         const now = atOnce(read)
         const size = now === notNow ? yield* restore(read) : now
         if (size === 0) return yield* restore(writer.writeEof)
         const bytes = way.block.subarray(0, size)
-        const write = writer.write(bytes)
+        const write = way.write(bytes)
         if (atOnce(write) === notNow) {
           // a write that is interrupted has taken nothing
           yield* Effect.onInterrupt(restore(write), () => Effect.ignore(reader.unread(bytes)))
         }
         count(size)
-        if (!way.written(size)) yield* restore(writer.flush)
+        if (way.keeps(size)) yield* restore(writer.flush)
       }
     })
   )

@@ -29,6 +29,8 @@ export class Gather {
   private openEnd = 0
   /** The last slab in which there is something that the system has not taken. */
   private usedMemory: Uint8Array<ArrayBuffer> | undefined = undefined
+  /** Others. */
+  private usedBefore: Array<Uint8Array<ArrayBuffer>> | undefined = undefined
 
   // ------------------------------------------------------------------------
   // placing
@@ -138,7 +140,10 @@ export class Gather {
   private open(size: number): number {
     this.seal()
     slab.makeRoom(size)
-    if (this.usedMemory !== slab.memory) this.usedMemory = slab.enter()
+    if (this.usedMemory !== slab.memory) {
+      if (this.usedMemory !== undefined) (this.usedBefore ??= []).push(this.usedMemory)
+      this.usedMemory = slab.enter()
+    }
     this.openMemory = slab.memory
     this.openStart = slab.used
     this.openEnd = slab.used
@@ -203,6 +208,9 @@ export class Gather {
     this.views = false
     slab.leave(this.usedMemory)
     this.usedMemory = undefined
+    if (this.usedBefore === undefined) return
+    for (const memory of this.usedBefore) slab.leave(memory)
+    this.usedBefore = undefined
   }
 
   /** Forgets what has not been taken. */

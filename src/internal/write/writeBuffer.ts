@@ -7,7 +7,8 @@
  */
 import type { ClosedStream, WriteError } from "../../StreamError.ts"
 import type { Transport } from "../../Transport.ts"
-import { copiedBytes, eagerBytes, maxInFlight } from "../base/defaults.ts"
+import * as Bytes from "../base/bytes.ts"
+import { copiedBytes, eagerBytes, maxInFlight, slabBytes } from "../base/defaults.ts"
 import type { Node } from "../frame/node.ts"
 import type { CoarseClock } from "../runtime/coarseClock.ts"
 import type { Watchdog } from "../runtime/timeouts.ts"
@@ -111,6 +112,14 @@ export class WriteBuffer implements Sender {
   append(bytes: Uint8Array): void {
     this.gather.place(bytes)
     if (bytes.length > 0) this.count(bytes.length)
+  }
+
+  /** `append`, of memory that is the caller's again once this returns. */
+  appendCopy(bytes: Uint8Array): void {
+    const size = bytes.length
+    if (size > slabBytes) return this.append(Bytes.copy(bytes))
+    this.gather.placeRun([bytes], size)
+    if (size > 0) this.count(size)
   }
 
   appendText(text: string): void {

@@ -10,7 +10,7 @@ import type { CloseOutcome, StreamWriter } from "../../StreamWriter.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 import { type Output, WriteBuffer } from "./writeBuffer.ts"
-import { checkedChunks, Drain, Flush, Write, WriteAll, WriteEof, WriteFrames } from "./writes.ts"
+import { checkedChunks, Drain, Flush, Write, WriteAll, WriteCopy, WriteEof, WriteFrames } from "./writes.ts"
 
 /** The session of a writer, as far as the writer is concerned: where it writes to, and how to end that. */
 export interface WriterSession {
@@ -57,6 +57,11 @@ export class SessionWriter implements StreamWriter {
     return bytes === undefined ? Effect.die(wrongData("write", data)) : new Write(this.buffer, bytes)
   }
 
+  /** `write`, of memory that is the caller's again once it is accepted. */
+  writeCopy(bytes: Uint8Array) {
+    return new WriteCopy(this.buffer, bytes)
+  }
+
   writeAll(chunks: Iterable<Uint8Array | string>) {
     return new WriteAll(this.buffer, chunks)
   }
@@ -69,16 +74,15 @@ export class SessionWriter implements StreamWriter {
     return !buffer.mustWait
   }
 
+  /** The same without waiting. */
+  writeCopyUnsafe(bytes: Uint8Array): void {
+    this.check("writeUnsafe")
+    this.buffer.appendCopy(bytes)
+  }
+
   /** Whether what is written is accepted at once. */
   get hasRoom(): boolean {
     return this.buffer.open
-  }
-
-  /** Sends what is pending. Whether the system has taken all that was ever written. */
-  sendsAllNow(): boolean {
-    const { buffer } = this
-    buffer.flush()
-    return buffer.buffered === 0
   }
 
   writeFrame<A>(frame: Encoder<A>, value: A): Effect.Effect<void, WriteError | EncodeFailed> {

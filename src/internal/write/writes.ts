@@ -171,6 +171,14 @@ export class Write extends Accepting {
   }
 }
 
+/** `write`, of memory that is the caller's again once it is accepted. */
+export class WriteCopy extends Write {
+  declare readonly data: Uint8Array
+  protected override accept(): void {
+    this.buffer.appendCopy(this.data)
+  }
+}
+
 /** `writeAll` */
 export class WriteAll extends Accepting {
   get name() {

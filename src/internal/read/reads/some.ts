@@ -46,7 +46,7 @@ export class Read extends ReadOperation<Uint8Array, ReadError> {
 
 /** `readInto`: `read`, into memory of the caller's. */
 export class ReadInto extends ReadOperation<number, ReadError> {
-  declare protected memory: Uint8Array
+  declare private readonly memory: Uint8Array
   constructor(source: Source, memory: Uint8Array) {
     super(source, memory.length)
     this.memory = memory
@@ -91,7 +91,7 @@ export class ReadInto extends ReadOperation<number, ReadError> {
 
 /** Where bytes go that a read passes on. */
 export interface Passage {
-  /** The memory for what cannot be passed on at once. Another one, once some of it was given away. */
+  /** The memory for what cannot be passed on at once. */
   readonly block: Uint8Array
   /** As `WaitingRead.passOn`. */
   passOn(bytes: Uint8Array, lent: boolean): boolean
@@ -105,10 +105,7 @@ export class ReadPassage extends ReadInto {
     this.passage = passage
   }
   override passOn(bytes: Uint8Array, lent: boolean): boolean {
-    const { passage } = this
-    const passed = passage.passOn(bytes, lent)
-    this.memory = passage.block
-    return passed
+    return this.passage.passOn(bytes, lent)
   }
 }
 
