@@ -60,21 +60,32 @@ const run = async (): Promise<void> => {
     growths.push(growth)
     console.log(growth.id)
   }
-  await Network.run(contenders, options, onResult)
-  await Observed.run(options, onResult)
-  await Relay.run(options, onResult)
-  await Memory.run(contenders, options, onResult)
-  await StartUp.run(contenders, options, onResult)
-  await InProcess.run(options, onResult)
-  await Calls.run(options, onResult)
-  await Http.run(options, onResult)
-  await Http2.run(options, onResult)
-  await Mqtt.run(options, onResult)
-  await Postgres.run(options, onResult)
-  await Redis.run(options, onResult)
-  await Rpc.run(options, onResult)
-  await Smtp.run(options, onResult)
-  await GrowthSuite.run(contenders, options, onGrowth)
+  const suites: ReadonlyArray<() => Promise<void>> = [
+    () => Network.run(contenders, options, onResult),
+    () => Observed.run(options, onResult),
+    () => Relay.run(options, onResult),
+    () => Memory.run(contenders, options, onResult),
+    () => StartUp.run(contenders, options, onResult),
+    () => InProcess.run(options, onResult),
+    () => Calls.run(options, onResult),
+    () => Http.run(options, onResult),
+    () => Http2.run(options, onResult),
+    () => Mqtt.run(options, onResult),
+    () => Postgres.run(options, onResult),
+    () => Redis.run(options, onResult),
+    () => Rpc.run(options, onResult),
+    () => Smtp.run(options, onResult),
+    () => GrowthSuite.run(contenders, options, onGrowth)
+  ]
+  for (const suite of suites) {
+    try {
+      await suite()
+    } catch (error) {
+      // what others took long to measure is not thrown away for it
+      console.error(error)
+      process.exitCode = 1
+    }
+  }
 
   const report = { results, growths }
   console.log(`\n${summary(report)}\n`)
