@@ -1,7 +1,7 @@
 /**
  * Memory that connections share. This module owns all of it, and the others ask for their part.
  *
- * - The slab holds what connections have written in small pieces, until the system has taken it.
+ * - The slab holds what connections have written in small pieces, and what relays pass on, until the system has taken it.
  * - The pool holds small copies of what has arrived, for as long as anybody keeps one of them.
  * - The read memory is what sockets read into that lend what they read: each read writes over the one before.
  */

@@ -51,14 +51,14 @@ class Public implements Way {
  * What comes while the reader waits, and the writer has room, is written in the very call that brings it. Only where there
  * is no room, the fiber of the relay takes the bytes, and waits.
  *
- * The writer copies what it is given. So pieces that come together lie behind one another, and are sent as one, and no
- * memory is allocated for them.
+ * What is lent, or lies in the block, is copied by the writer. So pieces that come together lie behind one another and are
+ * sent as one, and no memory is allocated for them.
  */
 class Direct implements Way, Passage {
+  readonly block = new Uint8Array(blockBytes)
   private readonly reader: BufferReader
   private readonly writer: SessionWriter
   private readonly count: (bytes: number) => void
-  private memory: Uint8Array | undefined = undefined
 
   constructor(reader: BufferReader, writer: SessionWriter, count: (bytes: number) => void) {
     this.reader = reader
@@ -66,12 +66,8 @@ class Direct implements Way, Passage {
     this.count = count
   }
 
-  get block(): Uint8Array {
-    return (this.memory ??= new Uint8Array(blockBytes))
-  }
-
   get read() {
-    return new ReadPassage(this.reader, this)
+    return new ReadPassage(this.reader, this.block, this)
   }
 
   write(bytes: Uint8Array) {

@@ -114,12 +114,12 @@ export class WriteBuffer implements Sender {
     if (bytes.length > 0) this.count(bytes.length)
   }
 
-  /** `append`, of memory that is the caller's again once this returns. */
+  /** `append`, of some bytes in memory that is the caller's again once this returns. */
   appendCopy(bytes: Uint8Array): void {
     const size = bytes.length
     if (size > slabBytes) return this.append(Bytes.copy(bytes))
     this.gather.placeRun([bytes], size)
-    if (size > 0) this.count(size)
+    this.count(size)
   }
 
   appendText(text: string): void {

@@ -91,8 +91,6 @@ export class ReadInto extends ReadOperation<number, ReadError> {
 
 /** Where bytes go that a read passes on. */
 export interface Passage {
-  /** The memory for what cannot be passed on at once. */
-  readonly block: Uint8Array
   /** As `WaitingRead.passOn`. */
   passOn(bytes: Uint8Array, lent: boolean): boolean
 }
@@ -100,8 +98,8 @@ export interface Passage {
 /** `readInto`, of what could not be passed on at once. What can be is, and the read goes on waiting. */
 export class ReadPassage extends ReadInto {
   declare private readonly passage: Passage
-  constructor(source: Source, passage: Passage) {
-    super(source, passage.block)
+  constructor(source: Source, memory: Uint8Array, passage: Passage) {
+    super(source, memory)
     this.passage = passage
   }
   override passOn(bytes: Uint8Array, lent: boolean): boolean {
