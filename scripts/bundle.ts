@@ -68,6 +68,8 @@ const { output } = await bundle.generate({
   dir: dist,
   format: "es",
   sourcemap: true,
+  // those that bundlers read; the others are in the sources, which are shipped, and would be read at each start
+  comments: { annotation: true, jsdoc: false, legal: false },
   entryFileNames: "[name].js",
   chunkFileNames: "internal/[name].js",
   codeSplitting: {
@@ -80,6 +82,13 @@ const { output } = await bundle.generate({
   }
 })
 await bundle.close()
+
+/**
+ * The engine keeps a source as one byte a character where that is enough for all. What is more is in texts: nothing
+ * else is left but annotations.
+ */
+const narrowed = (code: string): string =>
+  code.replace(/[^\t\n\r -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
 
 const write = (file: string, content: string): void => {
   if (existsSync(file) && readFileSync(file, "utf8") === content) return
@@ -126,7 +135,7 @@ const writeForBrowsers = (module: string): void => {
 for (const item of output) {
   const path = join(dist, item.fileName)
   written.add(path)
-  write(path, item.type === "chunk" ? item.code : String(item.source))
+  write(path, item.type === "chunk" ? narrowed(item.code) : String(item.source))
 }
 for (const module of publicModules) writeForBrowsers(join(src, module))
 for (const old of globSync("**/*.{js,js.map}", { cwd: dist })) {

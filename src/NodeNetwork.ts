@@ -10,7 +10,6 @@
  * @since 0.1.0
  */
 import * as Layer from "effect/Layer"
-import * as Dns from "node:dns/promises"
 import * as Argument from "./internal/base/argument.ts"
 import { connect } from "./internal/node/connect.ts"
 import { listen } from "./internal/node/listen.ts"
@@ -34,10 +33,12 @@ export interface Options {
   readonly lookup?: Lookup | undefined
 }
 
-const systemLookup: Lookup = (host) =>
-  Dns.lookup(host, { all: true, order: "verbatim" }).then((found) =>
-    found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }))
-  )
+const systemLookup: Lookup = async (host) => {
+  // loaded with the first name: most servers and many clients have none
+  const { lookup } = await import("node:dns/promises")
+  const found = await lookup(host, { all: true, order: "verbatim" })
+  return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }))
+}
 
 /**
  * The network service, as a value.

@@ -26,7 +26,6 @@
  * `_readableState.decoder` the first bytes of a character whose others never came.
  */
 import * as Net from "node:net"
-import { getSystemErrorName } from "node:util"
 import type * as NodeTls from "node:tls"
 import * as PublicApi from "../base/publicApi.ts"
 
@@ -174,7 +173,9 @@ export const descriptorOf = (socket: Net.Socket): number | undefined => {
 }
 
 /** Whether a socket that is told to read says that it does so already. */
-export const readsAlready = (started: number): boolean => getSystemErrorName(started) === "EALREADY"
+export const readsAlready = (started: number): boolean =>
+  // loaded by those who need it
+  process.getBuiltinModule("node:util").getSystemErrorName(started) === "EALREADY"
 
 /** Whether the engine said what it found wrong with the peer's certificate, and what that is. */
 export const verificationOf = (engine: NodeTls.TLSSocket): { readonly error: Error | undefined } | undefined => {
