@@ -77,6 +77,7 @@ const run = async (): Promise<void> => {
     () => Smtp.run(options, onResult),
     () => GrowthSuite.run(contenders, options, onGrowth)
   ]
+  let failed = 0
   for (const suite of suites) {
     try {
       await suite()
@@ -84,6 +85,7 @@ const run = async (): Promise<void> => {
       // what others took long to measure is not thrown away for it
       console.error(error)
       process.exitCode = 1
+      failed++
     }
   }
 
@@ -104,7 +106,8 @@ const run = async (): Promise<void> => {
     return
   }
   const { draw } = await import("./report/chart.ts")
-  const how = `${options.rounds} rounds of ${options.millis} ms each, over ${options.starts} start${options.starts === 1 ? "" : "s"} of every process${options.quick ? " (a quick run: rough)" : ""}, ${seconds} s in all.`
+  const missing = failed === 0 ? "" : ` Incomplete: of ${suites.length} suites ${failed} failed.`
+  const how = `${options.rounds} rounds of ${options.millis} ms each, over ${options.starts} start${options.starts === 1 ? "" : "s"} of every process${options.quick ? " (a quick run: rough)" : ""}, ${seconds} s in all.${missing}`
   writeFileSync(join(import.meta.dirname, "results.svg"), draw(report))
   writeFileSync(join(import.meta.dirname, "results.md"), page(report, machine, how, "results.svg"))
   console.log(`Took ${seconds} s. Written: bench/results.md, bench/results.svg`)
