@@ -14,7 +14,7 @@ import { plainFacing } from "../support/plainPair.ts"
 import { connectRaw, type RawPeer } from "../support/rawPeer.ts"
 import { host } from "../support/tlsPair.ts"
 import { tlsClientOn, tlsServerOn } from "../support/tlsPeer.ts"
-import { eventually, turns, within } from "../support/wait.ts"
+import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
 // what can be ended again takes another way through the engine
 for (const stoppable of [true, false]) {
@@ -235,6 +235,36 @@ for (const stoppable of [true, false]) {
           const secure = yield* within("the upgrade", Fiber.join(upgrading))
           peer.tls.write("first words\n")
           assert.strictEqual(text(yield* secure.reader.readLine), "first words\n")
+        }).pipe(Effect.provide(NodeNetwork.layer))
+      )
+
+      it.live("is heard in the order in which it came, where a full reader left the end of it with the socket", () =>
+        Effect.gen(function* () {
+          for (const limit of [8, 16, 64]) {
+            const { connection, peer: raw } = yield* plainFacing("server", { limit })
+            const { hello, peer } = yield* holdingClient(raw)
+            yield* raw.send(line)
+            yield* eventuallyEffect(
+              "the line is there",
+              Effect.map(connection.reader.buffered, (size) => size === line.length)
+            )
+            // one piece fills the reader, and the others stay with the socket
+            for (const [from, to] of [
+              [0, 3],
+              [3, 150],
+              [150, 300],
+              [300, hello.length]
+            ] as const) {
+              yield* raw.send(hello.subarray(from, to))
+              yield* turns(5)
+            }
+            assert.strictEqual(text(yield* connection.reader.readUntil("\n", { limit: line.length })), line)
+            const upgrading = yield* Effect.forkChild(connection.startTls({ ...asServer, leftover: "feedTls" }))
+            peer.unhold()
+            const secure = yield* within("the upgrade", Fiber.join(upgrading))
+            peer.tls.write("first words\n")
+            assert.strictEqual(text(yield* secure.reader.readExactly(12)), "first words\n")
+          }
         }).pipe(Effect.provide(NodeNetwork.layer))
       )
 
