@@ -147,8 +147,29 @@ describe("what a shutdown says", () => {
           assert.isFalse(waits(fiber))
           assert.deepStrictEqual(yield* Fiber.join(fiber), { completed: 0, aborted: 1 })
         }
-        // nobody was left for this one
-        assert.deepStrictEqual(yield* server.shutdown(), { completed: 0, aborted: 0 })
+        // nobody is left for this one
+        assert.deepStrictEqual(yield* server.shutdown(), { completed: 0, aborted: 1 })
+      })
+    )
+  )
+
+  it.effect("counts whom the first call found, also for those who ask when some of them have ended", () =>
+    onFakeNetwork((network) =>
+      Effect.gen(function* () {
+        const server = yield* startServer({ host, port: 0 }, ({ reader }) => reader.readLine)
+        const clients = [network.accept(), network.accept(), network.accept()]
+        const first = yield* start(server.shutdown({ gracePeriod: "1 hour" }))
+        clients[0]!.push("done\n")
+        yield* TestClock.adjust(1)
+        assert.strictEqual(yield* server.connections, 2)
+        const given = yield* start(server.shutdown({ gracePeriod: "1 hour" }))
+        yield* Fiber.interrupt(given)
+        const second = yield* start(server.shutdown({ gracePeriod: "1 second" }))
+        yield* TestClock.adjust("1 second")
+        for (const fiber of [first, second]) {
+          assert.deepStrictEqual(yield* Fiber.join(fiber), { completed: 1, aborted: 2 })
+        }
+        assert.deepStrictEqual(yield* server.shutdown(), { completed: 1, aborted: 2 })
       })
     )
   )

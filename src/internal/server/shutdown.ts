@@ -40,30 +40,41 @@ interface Served {
   readonly ends: number
   /** Whether reads that wait for an item end with the shutdown. */
   readonly endsIdleReads: boolean
+  /** Those whom the first call found, until there is a report. */
+  found: ReadonlyArray<Ending> | undefined
+  /** What all calls report. */
+  report: ShutdownReport | undefined
   /** Nothing more is to come. */
   finish(): void
 }
 
 export const shutdown = (served: Served, gracePeriod: Duration.Input): Effect.Effect<ShutdownReport> =>
   Effect.suspend(() => {
-    const before = Array.from(served.places.active)
+    const left = Array.from(served.places.active)
+    if (served.report === undefined) served.found ??= left
     served.draining.openUnsafe()
-    if (served.endsIdleReads) for (const { connection } of before) connection.session.endIdleReads()
+    if (served.endsIdleReads) for (const { connection } of left) connection.session.endIdleReads()
     served.places.clear()
     const how = {
       progress: Deadline.growing(() => served.ends),
       // all of them are of one network
-      next: before[0]?.connection.session.atEndOfTurn
+      next: left[0]?.connection.session.atEndOfTurn
     }
     return Deadline.timeoutOption(served.idle.await, gracePeriod, how).pipe(
       Effect.andThen(abortHandlers(served)),
       Effect.map(() => {
         served.finish()
-        const aborted = before.filter((client) => client.aborted).length
-        return { completed: before.length - aborted, aborted }
+        return (served.report ??= reportOf(served))
       })
     )
   })
+
+const reportOf = (served: Served): ShutdownReport => {
+  const { found = [] } = served
+  served.found = undefined
+  const aborted = found.filter((client) => client.aborted).length
+  return { completed: found.length - aborted, aborted }
+}
 
 const abortHandlers = (served: Served): Effect.Effect<void> => {
   const abort = Effect.suspend(() => {
