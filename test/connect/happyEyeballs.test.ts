@@ -3,15 +3,17 @@
  * in virtual time and without sockets, then with real ones behind a resolver of the test's own.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { NodeNetwork, openConnection } from "effect-byte-streams"
-import { Clock, Effect, Exit, Fiber } from "effect"
+import { NodeNetwork, openConnection, startServer } from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { Clock, Effect, Exit, Fiber, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
 import { connect, interleave } from "../../src/internal/connect/happyEyeballs.ts"
 import { text } from "../support/bytes.ts"
 import { deafServer } from "../support/deafServer.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { closedPort, serveRaw } from "../support/rawPeer.ts"
-import { within } from "../support/wait.ts"
+import { eventuallyEffect, within } from "../support/wait.ts"
+import { Restless } from "../support/yieldingSchedulers.ts"
 
 // ---------------------------------------------------------------------------
 // virtual time
@@ -284,6 +286,41 @@ describe("happy eyeballs with real sockets", () => {
       // the loser may have been given up before it came so far as to be accepted
       for (const loser of lost.peers) yield* loser.awaitClosed
     }).pipe(Effect.provide(networkOf("127.0.0.1", "127.0.0.2")))
+  )
+
+  it.live("rank 24 all answer at once: one is kept, and no other is left, wherever its fiber was", () =>
+    Effect.gen(function* () {
+      const peers = yield* serveRaw({ at: { host: "0.0.0.0", port: 0 } })
+      for (let seed = 1; seed <= 100; seed++) {
+        const before = held()
+        yield* openConnection({ host: "several.test", port: peers.port, attemptDelay: 0 }).pipe(
+          Effect.scoped,
+          Effect.provideService(Scheduler.Scheduler, new Restless(seed))
+        )
+        yield* backTo(before)
+      }
+    }).pipe(Effect.provide(networkOf("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")))
+  )
+
+  it.live("rank 24 all answer at once on a network in memory: one is kept, and no other is left", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ port: 7000 }, ({ reader }) => Effect.exit(reader.readAll({ maxBytes: 1 })))
+      for (let seed = 1; seed <= 100; seed++) {
+        yield* openConnection({ host: "several.test", port: 7000, attemptDelay: 0 }).pipe(
+          Effect.scoped,
+          Effect.provideService(Scheduler.Scheduler, new Restless(seed))
+        )
+        yield* eventuallyEffect(
+          "nobody is left",
+          Effect.map(server.connections, (count) => count === 0)
+        )
+      }
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        TestNetwork.layerWith({ hosts: { "several.test": ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"] } })
+      )
+    )
   )
 
   it.live("rank 24 the first answers in time: the second is never tried", () =>

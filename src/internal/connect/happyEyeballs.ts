@@ -32,26 +32,29 @@ export const mostTelling = (attempts: ReadonlyArray<ConnectAttempt>): ConnectAtt
  * Tries addresses until one succeeds. `release` is given every success that
  * does not win, and the winner if nobody waits for it any more. Fails with all
  * failures, in the order of the addresses. `onFailure` hears of each as it comes.
+ *
+ * An attempt that succeeds in a callback says so there, by `opened`: it may be given up before its next step.
  */
 export const connect = <A, T, E>(options: {
   readonly addresses: ReadonlyArray<A>
   readonly delay: Duration.Input
-  readonly attempt: (address: A) => Effect.Effect<T, E>
+  readonly attempt: (address: A, opened: (value: T) => void) => Effect.Effect<T, E>
   readonly release: (value: T) => void
   readonly onAttempt?: (address: A) => void
   readonly onFailure?: (address: A, error: E) => void
 }): Effect.Effect<T, ReadonlyArray<E>> =>
   Effect.suspend(() => {
     const opened = new Set<T>()
+    const note = (value: T) => void opened.add(value)
     const failures: Array<E | undefined> = options.addresses.map(() => undefined)
 
     const from = (index: number): Effect.Effect<T, void> => {
       const address = options.addresses[index]!
       const attempt = Effect.suspend(() => {
         options.onAttempt?.(address)
-        return options.attempt(address)
+        return options.attempt(address, note)
       }).pipe(
-        Effect.tap((value) => Effect.sync(() => opened.add(value))),
+        Effect.tap((value) => Effect.sync(() => note(value))),
         Effect.mapError((error) => {
           failures[index] = error
           options.onFailure?.(address, error)

@@ -104,7 +104,7 @@ const connectTcp = (
     new ConnectFailed({ target, kind, attempts: Array.from(attempts.values()) })
 
   const local = options.localAddress
-  const attempt = (resolved: Resolved): Effect.Effect<Net.Socket, ConnectAttempt> =>
+  const attempt = (resolved: Resolved, opened: Opened): Effect.Effect<Net.Socket, ConnectAttempt> =>
     open(
       {
         host: resolved.address,
@@ -114,7 +114,8 @@ const connectTcp = (
         ...(local?.port === undefined ? undefined : { localPort: local.port }),
         ...socketOptions(options)
       },
-      label(resolved)
+      label(resolved),
+      opened
     )
 
   const steps = new Deadline.Steps()
@@ -168,9 +169,13 @@ export const setOptions = (
   if (keepAlive === true) socket.setKeepAlive(true, keepAliveInitialDelay)
 }
 
+/** Is told of a socket in the very call in which it connects. */
+type Opened = (socket: Net.Socket) => void
+
 const open = (
   options: Net.NetConnectOpts & ReturnType<typeof socketOptions>,
-  address: string
+  address: string,
+  opened?: Opened
 ): Effect.Effect<Net.Socket, ConnectAttempt> =>
   Effect.flatMap(Effect.service(Pending), (pending) =>
     Effect.callback<Net.Socket, ConnectAttempt>((resume) => {
@@ -196,6 +201,7 @@ const open = (
         // nothing may be read, and no error thrown, before there is a transport
         socket.pause()
         pending?.add(giveUp)
+        opened?.(socket)
         resume(Effect.succeed(socket))
       }
       const onError = (error: Error) => {

@@ -137,7 +137,7 @@ export class MemoryNetwork {
     }
     const onFull = () => void (waiting[0] = queueIsFull(path))
     opening?.attemptStarted(path)
-    return this.attempt(from, number, { _tag: "Unix", path }, path, () => info, onFull).pipe(
+    return this.attempt(from, number, { _tag: "Unix", path }, path, () => info, { onFull }).pipe(
       Effect.mapError((attempt) => {
         opening?.attemptFailed(attempt)
         return failed(attempt)
@@ -185,13 +185,16 @@ export class MemoryNetwork {
         addresses.map((address) => ({ address, family: address.includes(":") ? 6 : 4 }))
       ),
       delay: options.attemptDelay,
-      attempt: ({ address }) =>
-        this.attempt(from, number, { _tag: "Inet", address: Endpoint.canonical(address), port }, label(address), () => {
+      attempt: ({ address }, opened: (end: LinkEnd) => void) => {
+        const target = { _tag: "Inet", address: Endpoint.canonical(address), port } as const
+        const info = () => {
           const server = Endpoint.canonicalInet(address, port)
-          const own = local?.host ?? from.machine.addressTo(Endpoint.canonical(address))
+          const own = local?.host ?? from.machine.addressTo(target.address)
           const client = Endpoint.canonicalInet(own, local?.port || this.clientPort++)
           return { client: { local: client, remote: server }, server: { local: server, remote: client } }
-        }),
+        }
+        return this.attempt(from, number, target, label(address), info, { opened })
+      },
       release: (transport) => transport.abort(),
       onAttempt: ({ address }) => {
         opening?.attemptStarted(label(address))
@@ -223,7 +226,7 @@ export class MemoryNetwork {
     target: Target,
     label: string,
     info: () => Record<Side, ConnectionInfo>,
-    onFull?: () => void
+    told: { readonly onFull?: () => void; readonly opened?: (end: LinkEnd) => void }
   ): Effect.Effect<LinkEnd, ConnectAttempt> {
     const { machines, wire } = this
     const { eventQueue, machine } = from
@@ -265,7 +268,7 @@ export class MemoryNetwork {
             )
           }
           if (bound.full) {
-            onFull?.()
+            told.onFull?.()
             return knockAgain(pause)
           }
           link = wire.link(number, eventQueue, info(), { client: machine, server: to })
@@ -274,6 +277,7 @@ export class MemoryNetwork {
           server.out.onArrival(() => {
             if (!from.isThere()) return
             pending?.add(() => client.abort())
+            told.opened?.(client)
             resume(Effect.succeed(client))
           }, eventQueue.now + back)
           bound.knock(link, wire.fault(number, "AcceptError"))
