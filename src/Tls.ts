@@ -136,7 +136,7 @@ export interface ClientOptions extends CommonOptions {
   /**
    * Called with each session that the server allows to resume, if the server's certificate was verified. A session is
    * good for the `serverName` that it was made with. With TLS 1.3 sessions come with the bytes that are read, and each
-   * is for one use.
+   * is for one use. Its own failure is logged, and changes nothing.
    */
   readonly onSession?: ((session: Uint8Array) => void) | undefined
 }

@@ -9,10 +9,12 @@ import { Connection, NodeNetwork, openConnection, type StreamError, type Tls } f
 import { authority, certificates, stranger } from "../support/certificates.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { text } from "../support/bytes.ts"
+import { logged } from "../support/logged.ts"
 import { serveRaw } from "../support/rawPeer.ts"
 import { socketPath } from "../support/temporary.ts"
 import { connectTlsPeer } from "../support/tlsPeer.ts"
 import { connectTls, host, serveTls, tlsPair } from "../support/tlsPair.ts"
+import { tlsWays } from "../support/tlsWays.ts"
 import { eventually, turns, within } from "../support/wait.ts"
 
 /** What becomes of a client that meets a server with this certificate. */
@@ -360,6 +362,33 @@ describe("resumption", () => {
       assert.strictEqual(tls?.peerCertificate?.subject, "CN=client")
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
+
+  for (const { way, tlsPair } of tlsWays) {
+    it.live.each(["TLSv1.2", "TLSv1.3"] as const)(
+      `over %s, ${way}, an onSession that throws is logged, and costs the connection nothing`,
+      (maxVersion) => {
+        const { layer, lines } = logged()
+        return Effect.gen(function* () {
+          let calls = 0
+          const onSession = () => {
+            calls++
+            throw new Error("no room for a session")
+          }
+          const { client, peer } = yield* tlsPair({ client: { maxVersion, onSession } })
+          yield* peer.writer.write("first\n")
+          assert.strictEqual(text(yield* within("what comes with it", client.reader.readLine)), "first\n")
+          yield* client.writer.write("second\n")
+          assert.strictEqual(text(yield* within("what is sent behind it", peer.reader.readLine)), "second\n")
+          assert.isAbove(calls, 0)
+          yield* eventually("the log says so", () => lines.length >= calls)
+          for (const line of lines) {
+            assert.isTrue(line.startsWith("Error onSession has failed"), line)
+            assert.include(line, "no room for a session")
+          }
+        }).pipe(Effect.provide([NodeNetwork.layer, layer]))
+      }
+    )
+  }
 
   it.live("one made without verification does not get around it later", () =>
     Effect.gen(function* () {

@@ -55,7 +55,9 @@ export const client = (
           ? Effect.fail(
               ownSideFailed(operation, new Error(`${JSON.stringify(name)} is no name that a certificate is for`))
             )
-          : Effect.sync(() => clientEngine(ciphertext, options, secureContext, wanted))
+          : Effect.contextWith((services: Context.Context<never>) =>
+              Effect.sync(() => clientEngine(ciphertext, options, secureContext, wanted, services))
+            )
       )
     )
   })
@@ -79,7 +81,8 @@ const clientEngine = (
   ciphertext: Ciphertext,
   options: Tls.ClientOptions,
   secureContext: NodeTls.SecureContext,
-  wanted: WantedServer
+  wanted: WantedServer,
+  services: Context.Context<never>
 ): Engine => {
   const session = options.session === undefined ? undefined : sessionOf(wanted, options.session)
   const socket = NodeTls.connect({
@@ -97,7 +100,13 @@ const clientEngine = (
   if (onSession !== undefined) {
     // resuming skips the verification: a session that was made without it must not get around it later
     socket.on("session", (session) => {
-      if (socket.authorized) onSession(boundSession(wanted, session))
+      if (!socket.authorized) return
+      try {
+        onSession(boundSession(wanted, session))
+      } catch (error) {
+        // this is inside of the engine, which loses what it is about to decrypt; and a logger may do anything
+        queueMicrotask(() => Effect.runForkWith(services)(Effect.logError("onSession has failed", error)))
+      }
     })
   }
   return { socket, ready: "secureConnect", verify: () => undefined, isRefusal: () => isRefused(socket) }
