@@ -6,11 +6,13 @@ import {
   NodeNetwork,
   Observer,
   openConnection,
+  Server,
   startServer,
   Telemetry
 } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { Context, Effect, Fiber, Layer, Logger, References, type Scope, Tracer } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Logger, References, type Scope, Tracer } from "effect"
+import { SocketServer } from "effect/socket"
 import * as fc from "fast-check"
 import { authority, certificates, stranger } from "../support/certificates.ts"
 import { attributesOf, endOf, type Measured, measured, parentOf } from "../support/measured.ts"
@@ -342,6 +344,22 @@ describe("a server", () => {
         const { reader, writer } = yield* openConnection({ port: server.port })
         yield* writer.write("hello\n")
         yield* reader.readLine
+        const handler = spans.find(({ name }) => name === "the handler")!
+        assert.strictEqual(parentOf(handler), ofKind(spansOf("connection"), "server"))
+      })
+    )
+  )
+
+  it.effect("so do those of a server of Effect's sockets", () =>
+    simulated(({ spans, spansOf }) =>
+      Effect.gen(function* () {
+        const services = yield* Layer.build(Server.layerSocketServer({ port: 7000 }))
+        const done = yield* Deferred.make<void>()
+        yield* Context.get(services, SocketServer.SocketServer)
+          .run(() => Effect.withSpan(Deferred.succeed(done, undefined), "the handler"))
+          .pipe(Effect.forkScoped)
+        yield* openConnection({ port: 7000 })
+        yield* Deferred.await(done)
         const handler = spans.find(({ name }) => name === "the handler")!
         assert.strictEqual(parentOf(handler), ofKind(spansOf("connection"), "server"))
       })

@@ -1,7 +1,7 @@
 /** `Server.layerSocketServer`: what a server promises to those who are written against Effect's socket servers. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
-import { Connection, NodeNetwork, openConnection, Server } from "effect-byte-streams"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, References, Scheduler, Scope } from "effect"
+import { Connection, NodeNetwork, Observer, openConnection, Server } from "effect-byte-streams"
 import { Socket, SocketServer } from "effect/socket"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { pattern } from "../support/bytes.ts"
@@ -10,6 +10,7 @@ import { logged } from "../support/logged.ts"
 import { connectRaw } from "../support/rawPeer.ts"
 import { echo, everywhere, overSockets, type Place, pullText, served, why } from "../support/sockets.ts"
 import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
+import { ActsBefore } from "../support/yieldingSchedulers.ts"
 
 /** A server that nobody runs yet. */
 const listening = (place: Place, options?: Parameters<Place["listen"]>[0]) =>
@@ -406,6 +407,61 @@ describe("Server.layerSocketServer", () => {
       }).pipe(Effect.scoped, Effect.provide([layer, NodeNetwork.layer]))
     }
   )
+
+  it.live("a run that ends at any step of a handler that begins ends that one as well", () =>
+    Effect.gen(function* () {
+      const place = { host: "127.0.0.1", port: 7000, gracePeriod: 0 }
+      let begun = 0
+      for (let step = 1; step <= 80; step++) {
+        const scheduler = new ActsBefore(step)
+        yield* Effect.gen(function* () {
+          const services = yield* Layer.build(Server.layerSocketServer(place))
+          let going = 0
+          const handler = Effect.suspend(() => {
+            going = 1
+            begun++
+            return Effect.never
+          }).pipe(Effect.onExit(() => Effect.sync(() => void (going = 0))))
+          const run = yield* Effect.forkChild(
+            Context.get(services, SocketServer.SocketServer).run(() => handler),
+            { startImmediately: true }
+          )
+          scheduler.watch(() => run.interruptUnsafe())
+          yield* openConnection(place)
+          yield* turns()
+          yield* within("the end of the run", Fiber.interrupt(run))
+          assert.strictEqual(going, 0, `before step ${step}`)
+        }).pipe(
+          Effect.scoped,
+          Effect.provide(Layer.fresh(TestNetwork.layer)),
+          Effect.provideService(Scheduler.Scheduler, scheduler)
+        )
+      }
+      assert.isAbove(begun, 0)
+    })
+  )
+
+  it.effect("what an observer gives to handlers is theirs, beside what is around run, and is made once", () => {
+    let made = 0
+    const observer = Observer.layer({
+      handlerContext: (connection, context) => {
+        made++
+        const annotations = { ...Context.get(context, References.CurrentLogAnnotations), of: connection.side }
+        return Context.make(References.CurrentLogAnnotations, annotations) as Context.Context<never>
+      }
+    })
+    const program = Effect.gen(function* () {
+      const services = yield* Layer.build(Server.layerSocketServer({ port: 7000 }))
+      const seen = yield* Deferred.make<Readonly<Record<string, unknown>>>()
+      yield* Context.get(services, SocketServer.SocketServer)
+        .run(() => Effect.flatMap(References.CurrentLogAnnotations, (found) => Deferred.succeed(seen, found)))
+        .pipe(Effect.annotateLogs({ around: "run" }), Effect.forkScoped)
+      yield* openConnection({ port: 7000 })
+      assert.deepStrictEqual(yield* Deferred.await(seen), { around: "run", of: "server" })
+      assert.strictEqual(made, 1)
+    })
+    return TestNetwork.simulate(Effect.provide(Effect.scoped(program), observer))
+  })
 
   it.live("leaves nothing, whether its handlers read or not", () =>
     Effect.gen(function* () {

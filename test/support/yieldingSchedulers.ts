@@ -36,3 +36,28 @@ export class YieldBefore extends Scheduler.MixedScheduler {
     return ++this.steps === this.step || super.shouldYield(fiber)
   }
 }
+
+/** Lets others run before the step with this number, counted from `watch`, and does something before they do. */
+export class ActsBefore extends Scheduler.MixedScheduler {
+  private readonly step: number
+  private steps = 0
+  private act: (() => void) | undefined = undefined
+
+  constructor(step: number) {
+    super()
+    this.step = step
+  }
+
+  watch(act: () => void): void {
+    this.steps = 0
+    this.act = act
+  }
+
+  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    const { act } = this
+    if (act === undefined || ++this.steps !== this.step) return super.shouldYield(fiber)
+    this.act = undefined
+    act()
+    return true
+  }
+}

@@ -89,6 +89,7 @@ export class Clients<E, R> {
   readonly teller: Teller | undefined
   private readonly handler: Handler<E, R>
   private readonly context: Context.Context<never>
+  private readonly describes: boolean
   private readonly surroundings: Surroundings
   private readonly sessionOptions: SessionOptions
   private readonly log: ServerLog
@@ -96,8 +97,14 @@ export class Clients<E, R> {
   private readonly onHandshakeError: (error: TlsFailed, info: ConnectionInfo) => Effect.Effect<void>
   private readonly onHandlerError: ((failure: HandlerFailure<E>) => Effect.Effect<void>) | undefined
 
-  constructor(options: ServerOptions.ServerOptions<E>, handler: Handler<E, R>, context: Context.Context<never>) {
+  constructor(
+    options: ServerOptions.ServerOptions<E>,
+    handler: Handler<E, R>,
+    context: Context.Context<never>,
+    describes: boolean
+  ) {
     this.handler = handler
+    this.describes = describes
     this.sessionOptions = options.session
     this.places = new Places(options.maxConnections, options.maxWaiting)
     this.endsIdleReads = options.endsIdleReads
@@ -174,7 +181,9 @@ export class Clients<E, R> {
 
   /** What an observer gives to a handler comes behind what the server has, and in front of the connection. */
   private contextOf({ session: { told } }: SessionConnection): Context.Context<any> {
-    if (told?.teller.observer.handlerContext === undefined) return this.context as Context.Context<any>
+    if (!this.describes || told?.teller.observer.handlerContext === undefined) {
+      return this.context as Context.Context<any>
+    }
     return Context.merge(this.context, told.teller.handlerContext(told, this.context)) as Context.Context<any>
   }
 

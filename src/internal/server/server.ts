@@ -15,17 +15,21 @@ import { Clients, type Handler } from "./clients.ts"
 import * as ServerOptions from "./options.ts"
 import { shutdown } from "./shutdown.ts"
 
-/** `operation` is the one that was called. */
+/**
+ * `operation` is the one that was called. `describes`: whether handlers are run in the context that observers make; one that
+ * runs them elsewhere asks for it there.
+ */
 export const start = <E, R>(
   operation: string,
   options: Options<E>,
-  handler: Handler<E, R>
+  handler: Handler<E, R>,
+  describes = true
 ): Effect.Effect<Server, ListenFailed, Network | Scope.Scope | Exclude<R, HandlerServices>> =>
   Effect.gen(function* () {
     const network = yield* Network
     const resolved = ServerOptions.resolve(operation, options)
     Argument.func(operation, "handler", handler)
-    const clients = new Clients(resolved, handler, withoutSpan(yield* Effect.context<never>()))
+    const clients = new Clients(resolved, handler, withoutSpan(yield* Effect.context<never>()), describes)
     const listen = network
       .listen(options, (transport) => clients.accept(transport), {
         onAcceptError: (failure) => clients.acceptFailed(failure),

@@ -17,6 +17,7 @@ import type { Options, Server } from "../../Server.ts"
 import type { ListenFailed } from "../../StreamError.ts"
 import * as Services from "../base/tags.ts"
 import { type Manner, SocketLink, writer } from "../session/asEffectSocket.ts"
+import { SessionConnection } from "../session/connection.ts"
 import * as SessionOptions from "../session/options.ts"
 import { start } from "./server.ts"
 import { Draining, draining } from "./shutdown.ts"
@@ -34,7 +35,7 @@ export const make = (
     const resolved = SessionOptions.ofSocket(operation, options)
     const runs = new Runs(resolved.onScopeFailure)
     return Effect.map(
-      start(operation, resolved, (connection) => runs.serve(connection)),
+      start(operation, resolved, (connection) => runs.serve(connection), false),
       (server) => {
         const run = runs.run as SocketServer.SocketServer["Service"]["run"]
         return Context.add(Context.make(SocketServer.SocketServer, { address: server.address, run }), tag, server)
@@ -75,7 +76,8 @@ class Runs {
   }
 
   serve(connection: Connection): Effect.Effect<unknown, unknown> {
-    return Effect.suspend(() => this.runs.at(-1)?.serve(connection) ?? this.wait(connection))
+    // in one step: a run that ends behind it ends this handler as well
+    return Effect.withFiber((fiber) => this.runs.at(-1)?.serve(connection, fiber) ?? this.wait(connection))
   }
 
   /** Until the server is run, or shuts down, or the client has gone and has left nothing to read. */
@@ -108,14 +110,19 @@ class Run {
     this.services = Context.omit(Scope.Scope, Tracer.ParentSpan)(services)
   }
 
-  serve(connection: Connection): Effect.Effect<unknown, unknown> {
-    return Effect.withFiber((fiber) => {
-      this.fibers.add(fiber)
-      return Effect.suspend(() => this.handler(served(connection, this.manner))).pipe(
-        Effect.updateContext((own: Context.Context<never>) => Context.merge(this.services, ofConnection(own))),
-        Effect.ensuring(Effect.sync(() => this.fibers.delete(fiber)))
-      )
-    })
+  serve(connection: Connection, fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<unknown, unknown> {
+    this.fibers.add(fiber)
+    return Effect.suspend(() => this.handler(served(connection, this.manner))).pipe(
+      Effect.updateContext((own: Context.Context<never>) => this.contextOf(connection, own)),
+      Effect.ensuring(Effect.sync(() => this.fibers.delete(fiber)))
+    )
+  }
+
+  /** What an observer gives to a handler comes behind what is around `run`, and in front of the connection. */
+  private contextOf(connection: Connection, own: Context.Context<never>): Context.Context<any> {
+    const told = connection instanceof SessionConnection ? connection.session.told : undefined
+    const given = told?.teller.handlerContext(told, this.services) ?? Context.empty()
+    return Context.mergeAll(this.services, given, ofConnection(own))
   }
 
   /** Handlers end with the run. */
