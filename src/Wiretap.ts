@@ -74,7 +74,7 @@ export interface MaskAfterOptions {
    * pieces. Default: a line's end, `"\r\n"` or `"\n"`.
    */
   readonly until?: string | Uint8Array | ReadonlyArray<string | Uint8Array> | undefined
-  /** So many bytes are masked at most, behind one prefix. Default: no bound. */
+  /** So many bytes are masked at most, behind a prefix. Default: no bound. */
   readonly maxBytes?: number | undefined
   /** Whether `A` to `Z` and `a` to `z` are the same, in `prefix` and in `until`. Default `false`. */
   readonly ignoreCase?: boolean | undefined
@@ -87,7 +87,8 @@ export interface MaskAfterOptions {
  *
  * **Details**
  *
- * A prefix that is found in what is masked already has no end of its own: the first end is that of both.
+ * A prefix that is found in what is masked already has no end of its own: the first end is that of both. It has
+ * `maxBytes` of its own.
  *
  * **Example** (The password of Redis)
  *

@@ -169,7 +169,7 @@ describe("printable text", () => {
   })
 
   it("has the width that terminals give it", () => {
-    assert.deepStrictEqual(["abc", "日本", "e\u{301}", "👩", "ｶ", "한"].map(width), [3, 4, 1, 2, 1, 2])
+    assert.deepStrictEqual(["abc", "日本", "e\u{301}", "👩", "ｶ", "한", "कि"].map(width), [3, 4, 1, 2, 1, 2, 2])
   })
 })
 

@@ -132,6 +132,13 @@ describe("maskAfter", () => {
     assert.deepStrictEqual(seen([rule], ["keyab", "cdkeya\nb"]), ["key**", "*dkey*\nb"])
   })
 
+  it("masks as many bytes behind a prefix that is masked itself", () => {
+    const rule = Wiretap.maskAfter({ prefix: "key", maxBytes: 4 })
+    assert.strictEqual(seenWhole([rule], "keykeyabcdef"), "key*******ef")
+    assert.strictEqual(seenWhole([rule], "key-keyabcdef"), "key********ef")
+    assert.strictEqual(seenWhole([rule], "key--keyabcdef"), "key****y****ef")
+  })
+
   it("masks a secret that begins with the end of the one before it", () => {
     const rule = Wiretap.maskAfter({ prefix: "\nPASS ", until: "\n" })
     assert.strictEqual(seenWhole([rule], "\nPASS a\nPASS b\n"), "\nPASS *\nPASS *\n")
@@ -205,16 +212,19 @@ describe("maskAfter", () => {
   ): string => {
     const shown = [...all]
     let from: number | undefined
+    let last = 0
     for (let at = 1; at <= all.length; at++) {
       if (from !== undefined) {
         const begin = from
         const ends = until.filter((end) => all.slice(begin, at).endsWith(end)).map((end) => end.length)
-        if (ends.length > 0 || at - begin >= maxBytes) {
+        if (ends.length > 0 || at - last >= maxBytes) {
           shown.fill("*", begin, Math.max(begin, at - Math.max(0, ...ends)))
           from = undefined
         }
       }
-      if (from === undefined && all.slice(0, at).endsWith(prefix)) from = at
+      if (!all.slice(0, at).endsWith(prefix)) continue
+      last = at
+      from ??= at
     }
     return (from === undefined ? shown : shown.fill("*", from)).join("")
   }

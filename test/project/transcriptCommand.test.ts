@@ -80,6 +80,22 @@ describe("the process", () => {
     assert.strictEqual(err, 'effect-byte-streams: standard input: line 3: unknown type "\\x9b"\n')
   })
 
+  it("shows what is whole in front of a wrong line also where connections are sorted", async () => {
+    const text = `${opened(1)}${opened(2)}${says(1, "hi")}{}\n`
+    const { code, err, out } = await run(["transcript", "-", "--connection", "2", "--connection", "1"], { input: text })
+    assert.strictEqual(code, 1)
+    assert.match(out, /#2[^]*#1[^]* hi /)
+    assert.strictEqual(err, "effect-byte-streams: standard input: line 4: no type\n")
+  })
+
+  it("shows a connection once that is asked for twice, with what is missing in it", async () => {
+    const missing = '{"time":1,"id":0,"type":"missing","lines":2}\n'
+    const twice = file("5.jsonl", opened(1) + missing)
+    const once = await run(["transcript", twice, "--connection", "1"])
+    assert.deepStrictEqual(await run(["transcript", twice, "--connection", "1", "--connection", "1"]), once)
+    assert.strictEqual(once.out.split("2 lines are missing here").length, 2)
+  })
+
   it("says which file cannot be read, and why", async () => {
     const { code, err, out } = await run(["transcript", join(directory, "none")])
     assert.deepStrictEqual([code, out], [1, ""])

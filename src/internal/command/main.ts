@@ -55,7 +55,7 @@ class Selection {
   private readonly all = new Set<number>()
 
   constructor(ids: ReadonlyArray<number>) {
-    this.ids = ids
+    this.ids = [...new Set(ids)]
   }
 
   /** The connections that were chosen, or nothing for all. */
@@ -77,14 +77,18 @@ class Selection {
     return []
   }
 
-  /** The rows that were kept, a connection after the other. */
-  rest(): ReadonlyArray<string> {
+  /** What is wrong if there is no more: a connection was asked for that is not there. */
+  check(): void {
     for (const id of this.ids) {
       if (this.all.has(id)) continue
       const known = [...this.all].toSorted((a, b) => a - b).join(", ")
       throw new Problem(`there is no connection ${id}${known === "" ? "" : `, but ${known}`}`)
     }
-    return [...new Set(this.ids)].flatMap((id) => this.kept.get(id) ?? [])
+  }
+
+  /** The rows that were kept, a connection after the other. */
+  rest(): ReadonlyArray<string> {
+    return this.ids.flatMap((id) => this.kept.get(id) ?? [])
   }
 }
 
@@ -112,9 +116,15 @@ const show = async (request: Transcript): Promise<void> => {
       await print(rows)
       if (problem !== undefined) throw problem
     }
-    for await (const chunk of chunks(file)) await draw(reader.read(chunk))
-    await draw(reader.end())
+    try {
+      for await (const chunk of chunks(file)) await draw(reader.read(chunk))
+      await draw(reader.end())
+    } catch (error) {
+      await print(selection.rest())
+      throw error
+    }
   }
+  selection.check()
   await print(selection.rest())
   await print(diagram.end(selection.chosen))
 }

@@ -6,7 +6,8 @@
 /** Controls, what has no shape of its own or changes the direction or the shape of others, and all spaces but the one. */
 const unprintable = /[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}]/u
 
-const combining = /\p{M}/u
+/** What stands on the character in front of it. A mark that has a column of its own (`Mc`) does not. */
+const combining = /[\p{Mn}\p{Me}]/u
 
 const short: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\" }
 

@@ -163,9 +163,11 @@ class Between implements Matcher {
           this.masking = false
         }
       }
-      if (!this.masking && this.ofPrefix === this.prefix.length) {
-        this.masking = true
+      if (this.ofPrefix === this.prefix.length) {
         this.count = 0
+        // what stands behind this one is as secret, and the end of both is the same
+        if (this.masking) continue
+        this.masking = true
         this.ofEnds.fill(0)
         from = i + 1
       }
