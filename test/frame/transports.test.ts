@@ -1,8 +1,9 @@
 /** Messages on real sockets: interrupted, between plain reads, and across an upgrade to TLS. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber } from "effect"
 import { type Connection, Frame, NodeNetwork, type Tls } from "effect-byte-streams"
 import { inTurn } from "../../src/internal/testing/laws/messages.ts"
+import { text } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { start } from "../support/fibers.ts"
 import { bothKinds, everyKind, type Kind } from "../support/kinds.ts"
@@ -32,6 +33,17 @@ describe.each(everyKind)("$kind", (kind) => {
       )
       assert.strictEqual(yield* left.reader.buffered, 0)
       assert.strictEqual(yield* right.reader.buffered, 0)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("a mistake in a frame is a defect of the read that waits, and the connection goes on", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* ends(kind)
+      const reading = yield* start(Effect.exit(right.reader.readFrame(Frame.tuple(Frame.uint8, Frame.rest))))
+      yield* left.writer.write("abc")
+      const exit = yield* within("the read", Fiber.join(reading))
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      assert.strictEqual(text(yield* within("the bytes", right.reader.readExactly(3))), "abc")
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })

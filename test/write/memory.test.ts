@@ -1,6 +1,6 @@
 /** Whose memory it is: small writes are copied, large ones kept as a view, and no connection ever sends another's bytes. */
 import { assert, describe, it } from "@effect/vitest"
-import { StreamError } from "effect-byte-streams"
+import { Frame, StreamError } from "effect-byte-streams"
 import { Effect, Fiber } from "effect"
 import * as fc from "fast-check"
 import { assertBytes } from "../support/assertBytes.ts"
@@ -259,6 +259,24 @@ describe("memory", () => {
         })
       )
 
+      it.effect(`${how}, as a part of a message`, () =>
+        Effect.gen(function* () {
+          const message = Frame.lengthPrefixed(Frame.uint32, { maxBytes: 100_000 })
+          const { transport, writer } = yield* fake({ takes: false, highWaterMark: 1_000_000 })
+          writer.writeUnsafe("in front")
+          yield* turns(1)
+          const { array, take } = make(10_000)
+          writer.writeFrameUnsafe(message, array)
+          writer.writeUnsafe("behind")
+          take()
+          transport.drain()
+          assert.include((yield* Effect.flip(writer.flush)).message, rule)
+          yield* turns(1)
+          assert.strictEqual(transport.sentText, "in front")
+          assert.strictEqual(transport.calls.at(-1), "abort")
+        })
+      )
+
       it.effect(`${how}, while a part of it is on its way`, () =>
         Effect.gen(function* () {
           const { transport, writer } = yield* fake({ takes: false, highWaterMark: 1_000_000 })
@@ -282,13 +300,18 @@ describe("memory", () => {
     it.effect("an array that grows meanwhile goes out as it was", () =>
       Effect.gen(function* () {
         const { transport, writer } = yield* fake()
-        const array = new Uint8Array(new ArrayBuffer(10_000, { maxByteLength: 50_000 }))
+        const array = new Uint8Array(new ArrayBuffer(10_000, { maxByteLength: 60_000 }))
         array.set(pattern(10_000))
         writer.writeUnsafe(array)
         array.buffer.resize(50_000)
         writer.writeUnsafe("behind")
         yield* writer.flush
         assertBytes(transport.sent, concat([pattern(10_000), bytes("behind")]))
+        const message = Frame.lengthPrefixed(Frame.uint32, { maxBytes: 100_000 })
+        writer.writeFrameUnsafe(message, array)
+        array.buffer.resize(60_000)
+        yield* writer.flush
+        assert.lengthOf(transport.sent, 10_006 + 4 + 50_000)
       })
     )
 

@@ -68,6 +68,9 @@ export class Cursor {
   /** Looks at bytes from now on, for a message that begins at the first. */
   begin(bytes: Uint8Array, from: number, end: number): void {
     this.over(bytes, from, end)
+    // whoever read before may have thrown in the middle of a body
+    this.closed = false
+    this.depth = 0
     if (this.stopped) this.forget()
   }
 
@@ -85,8 +88,6 @@ export class Cursor {
   private forget(): void {
     this.stopped = false
     this.fault = undefined
-    this.closed = false
-    this.depth = 0
     this.deep = false
     this.searched = 0
     this.missing = 0

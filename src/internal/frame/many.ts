@@ -132,6 +132,8 @@ export const repeatUntil = <A>(
       if (cursor.fault === undefined) return stop
       cursor.fault = undefined
       cursor.at = at
+      // what follows is searched from its first byte
+      cursor.searched = 0
       return false
     },
     write: () => {}
@@ -166,20 +168,27 @@ export const repeatUntil = <A>(
     write: (sink, value) => {
       if (!Array.isArray(value)) throw new EncodeFault(`must be an array, got ${describe(value)}`)
       if (value.length > most) throw new EncodeFault(`must have ${most} items or less, got ${value.length}`)
+      const inner = sink.nested()
+      const begins: Array<number> = []
       for (let i = 0; i < value.length; i++) {
-        const inner = sink.nested()
+        begins.push(inner.size)
         writeField(inner, item, i, value[i])
-        if (beginsWith(inner.copy(), maybeEnd)) throw blameWrite(new EncodeFault("would be taken for the end"), i)
-        sink.append(inner)
       }
-      writeField(sink, end, "end", undefined)
+      writeField(inner, end, "end", undefined)
+      checkNoEnd(inner.copy(), begins, maybeEnd)
+      sink.append(inner)
     }
   })
 }
 
-/** Whether bytes begin with what the frame reads, or might with more bytes behind them. */
-const beginsWith = (bytes: Uint8Array, maybe: Node<boolean>): boolean => {
+/**
+ * Fails where an item would be taken for the end, together with what stands behind it, or might be with what comes behind
+ * all of them.
+ */
+const checkNoEnd = (bytes: Uint8Array, begins: ReadonlyArray<number>, maybe: Node<boolean>): void => {
   const cursor = new Cursor()
-  cursor.over(bytes, 0, bytes.length)
-  return maybe.read(cursor) === true
+  for (const [i, at] of begins.entries()) {
+    cursor.begin(bytes, at, bytes.length)
+    if (maybe.read(cursor) !== false) throw blameWrite(new EncodeFault("would be taken for the end"), i)
+  }
 }

@@ -3,6 +3,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
+import * as Bytes from "../base/bytes.ts"
 import type { EncodeFailed, IncompleteRead, LimitOverrun, MalformedFrame } from "../../StreamError.ts"
 import type { Node } from "./node.ts"
 import { encodeFailed, isDecodeError, PushDecoder } from "./run.ts"
@@ -16,9 +17,12 @@ const attempt = <A>(decode: () => A): Effect.Effect<A, DecodeError> =>
     try {
       return Effect.succeed(decode())
     } catch (error) {
-      return isDecodeError(error) ? Effect.fail(error) : Effect.die(error)
+      return failed(error)
     }
   })
+
+const failed = (error: unknown): Effect.Effect<never, DecodeError> =>
+  isDecodeError(error) ? Effect.fail(error) : Effect.die(error)
 
 /** Pulls bytes until there are messages. */
 export const decode = <A, E, R>(
@@ -27,23 +31,24 @@ export const decode = <A, E, R>(
 ): Effect.Effect<Pull.Pull<NonEmptyReadonlyArray<A>, E | DecodeError, void, R>> =>
   Effect.sync(() => {
     const decoder = new PushDecoder(node)
-    let wrong: DecodeError | undefined
+    let wrong: { readonly error: unknown } | undefined
     const push = (pieces: NonEmptyReadonlyArray<Uint8Array>): ReadonlyArray<A> => {
       const messages: Array<A> = []
-      for (const piece of pieces) {
-        try {
-          for (const message of decoder.push(piece)) messages.push(message)
-        } catch (error) {
-          if (messages.length === 0 || !isDecodeError(error)) throw error
-          // told behind the messages in front of it
-          wrong = error
-          break
-        }
+      const add = (piece: Uint8Array): void => {
+        for (const message of decoder.push(piece)) messages.push(message)
+      }
+      try {
+        for (const piece of pieces) add(piece)
+        if (decoder.isWrong) add(Bytes.empty)
+      } catch (error) {
+        if (messages.length === 0) throw error
+        // told behind the messages in front of it
+        wrong = { error }
       }
       return messages
     }
     const next: Pull.Pull<NonEmptyReadonlyArray<A>, E | DecodeError, void, R> = Effect.suspend(() => {
-      if (wrong !== undefined) return Effect.fail(wrong)
+      if (wrong !== undefined) return failed(wrong.error)
       return Pull.catchDone(
         Effect.flatMap(pull, (pieces) =>
           Effect.flatMap(

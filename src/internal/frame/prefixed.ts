@@ -170,7 +170,7 @@ const writePrefixed = <A>(
   body.write(inner, value)
   const { size } = inner
   checkSize(size, limit)
-  writeOwnLength(sink, prefix, (header) => lengthOf(size, header), inner)
+  writeOwnLength(sink, prefix, (header) => lengthOf(size, header))
   sink.append(inner)
 }
 
@@ -182,13 +182,13 @@ const writeLength = (sink: Sink, prefix: Node<any>, length: number): void => {
   }
 }
 
-/** Writes a length that may count itself, in front of `body`. */
-const writeOwnLength = (sink: Sink, prefix: Node<any>, lengthOf: (header: number) => number, body: Sink): void => {
+/** Writes a length that may count itself. */
+const writeOwnLength = (sink: Sink, prefix: Node<any>, lengthOf: (header: number) => number): void => {
   const length = lengthOf(0)
   if (lengthOf(1) === length) return writeLength(sink, prefix, length)
   // it may be a byte longer for being counted
   for (let header = prefix.minBytes; header <= prefix.maxBytes; header++) {
-    const trial = body.nested()
+    const trial = sink.nested()
     writeLength(trial, prefix, lengthOf(header))
     if (trial.size === header) return sink.append(trial)
   }

@@ -123,6 +123,8 @@ export class PushDecoder<A> {
   private owned = false
   /** Bytes of all messages before. */
   private consumed = 0
+  /** Whether what is wrong behind the messages that were returned is still to be told. */
+  private owes = false
 
   constructor(node: Node<A>) {
     this.node = node
@@ -134,16 +136,27 @@ export class PushDecoder<A> {
     const { cursor } = this
     cursor.fault = undefined
     cursor.beginRun()
+    let threw = false
     try {
       while (this.from < this.to) {
         if (!(this.progress === undefined ? this.decodeWhole(messages) : this.goOn(this.progress, messages))) break
       }
+    } catch (defect) {
+      // those in front of it first
+      if (messages.length === 0) throw defect
+      threw = true
     } finally {
       cursor.endRun()
     }
-    // what is wrong behind some messages is told by the next push
+    // what is wrong behind some messages is told by the next call
+    this.owes = messages.length > 0 && (threw || cursor.fault !== undefined)
     if (messages.length === 0) this.throwFault()
     return messages
+  }
+
+  /** Whether the next call throws, whatever comes. */
+  get isWrong(): boolean {
+    return this.owes
   }
 
   private throwFault(): void {
@@ -158,6 +171,7 @@ export class PushDecoder<A> {
   /** Nothing more comes. */
   end(): void {
     if (this.from === this.to) return
+    if (this.owes) this.push(Bytes.empty)
     const partial = this.leftover
     this.use(partial.length)
     throw new Errors.IncompleteRead({ operation: "end", partial, frame: this.node.name })
@@ -176,7 +190,13 @@ export class PushDecoder<A> {
   /** Decodes the messages that are there in one go. Whether there is one behind them that may be there in several. */
   private decodeWhole(messages: Array<A>): boolean {
     const { cursor, from, node, to } = this
-    const value = decodeRun(node, cursor, this.bytes, from, to, messages)
+    let value: any
+    try {
+      value = decodeRun(node, cursor, this.bytes, from, to, messages)
+    } catch (defect) {
+      this.use(cursor.start - from)
+      throw defect
+    }
     if (value !== stop) {
       // what takes nothing would be found for ever
       if (cursor.at === cursor.start) messages.push(value)
@@ -193,9 +213,11 @@ export class PushDecoder<A> {
   /** Goes on with a message that came in several pieces. Whether it is complete, and others may be behind it. */
   private goOn(progress: Progress, messages: Array<A>): boolean {
     const { cursor } = this
+    // what throws in the middle cannot go on there
+    this.progress = undefined
     const value = progress.advance(new Whole(this.bytes, this.from, this.to), cursor)
     if (value === stop) {
-      if (cursor.fault !== undefined) this.progress = undefined
+      if (cursor.fault === undefined) this.progress = progress
       return false
     }
     messages.push(value)

@@ -99,7 +99,7 @@ export class Sink {
   private keep(bytes: Uint8Array): void {
     const sealed = (this.sealed ??= [])
     if (this.at > this.start) sealed.push(this.bytes.subarray(this.start, this.at))
-    sealed.push(bytes)
+    sealed.push(Bytes.fixed(bytes))
     this.sealedSize += this.at - this.start + bytes.length
     this.start = this.at
   }
@@ -108,7 +108,7 @@ export class Sink {
   text(text: string): void {
     // a UTF-16 unit is at most three bytes of UTF-8
     const most = text.length * 3
-    if (most > copiedBytes) return this.put(Bytes.encode(text))
+    if (most > copiedBytes || (this.fixed && most > this.end - this.at)) return this.put(Bytes.encode(text))
     const at = this.reserve(most)
     this.at = at + Bytes.encodeInto(text, this.bytes, at)
   }
@@ -141,16 +141,29 @@ export class Sink {
 
   /** A sink for a part whose length has to be known before it is written: `append` adds what is in it. */
   nested(): Sink {
-    const inner = (this.inner ??= new Sink())
+    const inner = this.inner ?? new Sink()
+    // another may be asked for before this one is added
+    this.inner = undefined
     inner.reset(inner.bytes, 0, inner.bytes.length)
     inner.depth = this.depth
     return inner
   }
 
-  /** Adds all that is in another. */
+  /** Adds all that is in one that `nested` returned. */
   append(other: Sink): void {
-    if (other.sealed !== undefined) for (const part of other.sealed) this.put(part)
-    if (other.at > other.start) this.put(other.at - other.start > copiedBytes ? other.release() : other.open())
+    const { sealed } = other
+    let kept = false
+    if (sealed !== undefined) {
+      for (const part of sealed) {
+        kept ||= part.length > copiedBytes
+        this.put(part)
+      }
+    }
+    const open = other.open()
+    if (open.length > 0) this.put(open)
+    // parts of its memory may be what is sent
+    if (kept || open.length > copiedBytes) other.leave()
+    this.inner = other
   }
 
   private open(): Uint8Array {
@@ -160,11 +173,15 @@ export class Sink {
   /** The open part, whose memory is not used again. */
   private release(): Uint8Array {
     const open = this.open()
+    this.leave()
+    return open
+  }
+
+  private leave(): void {
     this.bytes = Bytes.empty
     this.start = 0
     this.at = 0
     this.end = 0
-    return open
   }
 
   /** Whether all of it is in the open part, in one piece. */

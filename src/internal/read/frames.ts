@@ -26,6 +26,8 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   /** What `ready` found, for `settle` to take: a message, or what is wrong. */
   declare private found: A | typeof stop
   declare private foundFault: Fault | undefined
+  /** What the frame threw meanwhile, which is a mistake in the program, and the read's to die of. */
+  declare private thrown: { readonly defect: unknown } | undefined
 
   constructor(source: Source, node: Node<A>) {
     super(source)
@@ -34,6 +36,7 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     this.size = 0
     this.found = stop
     this.foundFault = undefined
+    this.thrown = undefined
   }
 
   override threshold(): number {
@@ -67,8 +70,13 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   }
 
   override answerBy(bytes: Uint8Array): B | typeof notNow {
-    const answer = this.answerIn(Bytes.plain(bytes), 0, bytes.length)
-    return this.size === bytes.length ? answer : notNow
+    try {
+      const answer = this.answerIn(Bytes.plain(bytes), 0, bytes.length)
+      return this.size === bytes.length ? answer : notNow
+    } catch {
+      // whoever feeds has no part in it: `ready` meets it again
+      return notNow
+    }
   }
 
   // ------------------------------------------------------------------------
@@ -96,26 +104,35 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
 
   private goOn(progress: Progress): A | typeof stop {
     const { buffer, cursor } = this
+    // what throws in the middle cannot go on there
+    buffer.partial = undefined
     const value = progress.advance(buffer.segments, cursor)
     this.size = progress.offset
-    // found again, should it be asked for again: whoever waited for it may be gone before it is taken
-    if (value !== stop || cursor.fault !== undefined) buffer.partial = undefined
+    // else found again, should it be asked for again: whoever waited for it may be gone before it is taken
+    if (value === stop && cursor.fault === undefined) buffer.partial = progress
     return value
   }
 
   ready(): boolean {
     if (this.over()) return true
-    this.found = this.look()
+    try {
+      this.found = this.look()
+    } catch (defect) {
+      this.thrown = { defect }
+      return true
+    }
     this.foundFault = this.found === stop ? this.cursor.fault : undefined
     return this.found !== stop || this.foundFault !== undefined
   }
 
   /** As `look`, or what `ready` has found. */
   protected next(): A | typeof stop {
-    const { buffer, found, foundFault } = this
+    const { buffer, found, foundFault, thrown } = this
     this.found = stop
     this.foundFault = undefined
+    this.thrown = undefined
     if (buffer.operation === this && !buffer.isClosed) {
+      if (thrown !== undefined) throw thrown.defect
       if (found !== stop) return found
       if (foundFault !== undefined) {
         this.cursor.fault = foundFault
@@ -131,7 +148,12 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   settle(): Exit.Exit<B, FrameError | E> | undefined {
     const { buffer } = this
     if (buffer.isClosed) return this.broken()
-    const answer = this.take()
+    let answer: B | typeof notNow
+    try {
+      answer = this.take()
+    } catch (defect) {
+      return Exit.die(defect)
+    }
     if (answer !== notNow) return Exit.succeed(answer)
     const { fault } = this.cursor
     if (fault !== undefined) return this.failed(fault)
@@ -244,6 +266,9 @@ export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
         messages.push(value as A)
         at += this.size
       }
+    } catch (defect) {
+      // those in front of it first
+      if (messages.length === 0) throw defect
     } finally {
       cursor.endRun()
     }
@@ -264,6 +289,9 @@ export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
         if (buffer.segments.length === 0) break
         value = this.takeWhole(messages)
       }
+    } catch (defect) {
+      // those in front of it first
+      if (messages.length === 0) throw defect
     } finally {
       cursor.endRun()
     }
@@ -275,13 +303,17 @@ export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
     const { buffer, cursor } = this
     const { end, piece, position } = buffer.segments
     let at = position
-    let value = this.decode(piece, at, end)
-    while (value !== stop && this.size > 0 && at + this.size < end) {
-      messages.push(value as A)
-      at += this.size
+    let value: A | typeof stop
+    try {
       value = this.decode(piece, at, end)
+      while (value !== stop && this.size > 0 && at + this.size < end) {
+        messages.push(value as A)
+        at += this.size
+        value = this.decode(piece, at, end)
+      }
+    } finally {
+      if (at > position) buffer.skip(at - position)
     }
-    if (at > position) buffer.skip(at - position)
     return value !== stop || cursor.fault !== undefined ? value : this.lookFurther()
   }
 }

@@ -54,7 +54,7 @@ class PullFrames<A> extends Many<A, Cause.Done> {
       this.dropping -= size
       if (size > 0) buffer.skip(size)
     }
-    const until = this.droppingUntil
+    const until = this.dropping === 0 ? this.droppingUntil : undefined
     if (until !== undefined) {
       const match = until.find(segments, 0)
       // an end may have begun in the last bytes
@@ -68,9 +68,14 @@ class PullFrames<A> extends Many<A, Cause.Done> {
   /** Whether what is wrong is passed over. */
   private passOver(fault: Fault): boolean {
     if (!this.skips) return false
-    if (fault.extent !== undefined) this.dropping = fault.extent
-    else if (fault.ends !== undefined) this.droppingUntil = Separator.compile(this.name, fault.ends)
-    else return false
+    const { at, ends, extent } = fault
+    // one of no bytes would be found again for ever
+    if (extent !== undefined && extent > 0) this.dropping = extent
+    else if (ends !== undefined) {
+      // what stands in front of the part that is too long is not what ends it
+      this.dropping = at
+      this.droppingUntil = Separator.compile(this.name, ends)
+    } else return false
     this.dropped()
     return true
   }

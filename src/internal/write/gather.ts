@@ -123,6 +123,8 @@ export class Gather {
     if (sink.isWhole && sink.bytes === memory && slab.memory === memory) this.openEnd = sink.at
     else {
       this.seal()
+      // long values are sent from the caller's memory
+      if (!sink.isWhole) this.views = true
       for (const part of sink.parts()) this.add(part)
     }
     frameSink = sink

@@ -1,0 +1,190 @@
+/** What is told of a bad message, and what is read behind it, however the bytes were cut; and mistakes in a frame itself. */
+import { assert, describe, it } from "@effect/vitest"
+import { Frame, FrameSchema, StreamReader } from "effect-byte-streams"
+import { Cause, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { bytes } from "../support/bytes.ts"
+import { start } from "../support/fibers.ts"
+import { handFed } from "../support/handFed.ts"
+
+const cut = (all: Uint8Array, size: number): Array<Uint8Array> =>
+  Array.from({ length: Math.ceil(all.length / size) }, (_, i) => all.slice(i * size, (i + 1) * size))
+
+/** What a stream of messages gives, and its error. */
+const collected = <A, E>(stream: Stream.Stream<A, E>) =>
+  Effect.gen(function* () {
+    const seen: Array<unknown> = []
+    const exit = yield* Effect.exit(Stream.runForEach(stream, (message) => Effect.sync(() => seen.push(message))))
+    if (Exit.isFailure(exit)) seen.push((Cause.squash(exit.cause) as { readonly _tag: string })._tag)
+    return seen
+  })
+
+describe("a message that is passed over ends where it ends", () => {
+  const skipped = (frame: Frame.Decoder<unknown>, all: Uint8Array, size: number) =>
+    Effect.gen(function* () {
+      const { end, feed, reader } = yield* handFed()
+      feed(...cut(all, size))
+      end()
+      return yield* collected(StreamReader.frames(reader, frame, { onMalformed: "skip" }))
+    })
+
+  it.effect("what stands in front of a line that is too long is no end of it", () => {
+    const frame = Frame.struct({ type: Frame.uint8, text: Frame.line({ maxBytes: 5 }) })
+    return Effect.gen(function* () {
+      for (const size of [1, 2, 100])
+        assert.deepStrictEqual(yield* skipped(frame, bytes("\nabcdef\nBok\n"), size), [{ type: 66, text: "ok" }])
+    })
+  })
+
+  it.effect("one of no bytes is not passed over for ever", () =>
+    Effect.gen(function* () {
+      const frame = Frame.refine(Frame.succeed(1), () => false)
+      assert.deepStrictEqual(yield* skipped(frame, bytes("abc"), 3), ["MalformedFrame"])
+    })
+  )
+})
+
+describe("what is wrong behind some messages is told, although nothing comes behind it", () => {
+  const frame = Frame.refine(Frame.uint8, (byte) => byte !== 9)
+  const ways = [[[1, 9]], [[1], [9]], [[1, 9], [3]], [[1, 9, 3]]]
+
+  it.effect("by decodeStream, at the end of the stream", () =>
+    Effect.gen(function* () {
+      for (const chunks of ways) {
+        const pieces = Stream.fromIterable(chunks.map((chunk) => Uint8Array.from(chunk))).pipe(Stream.rechunk(1))
+        assert.deepStrictEqual(yield* collected(pieces.pipe(Frame.decodeStream(frame))), [1, "MalformedFrame"])
+      }
+    })
+  )
+
+  it.effect("by decodeStream, while the stream goes on", () =>
+    Effect.gen(function* () {
+      const pieces = Stream.concat(Stream.make(Uint8Array.of(1, 9)), Stream.never)
+      assert.deepStrictEqual(yield* collected(pieces.pipe(Frame.decodeStream(frame))), [1, "MalformedFrame"])
+    })
+  )
+
+  it("by makeDecoder, once it is told that nothing comes", () => {
+    const decoder = Frame.makeDecoder(frame)
+    assert.deepStrictEqual(decoder.push(Uint8Array.of(1, 9, 3)), [1])
+    assert.throws(() => decoder.end(), /refine is malformed/)
+    assert.deepStrictEqual(decoder.push(new Uint8Array(0)), [3])
+    decoder.end()
+  })
+})
+
+it("items are searched from their first byte, although the end was looked for further on", () => {
+  // the end may be told by a text up to a zero, of which there is none within its bound
+  const end = Frame.transform(Frame.cstring({ maxBytes: 5 }), { decode: () => {}, encode: () => "" })
+  const frame = Frame.repeatUntil(Frame.line({ maxBytes: 80 }), end, { maxItems: 10 })
+  const all = bytes("ab\ncdefgh\nijklmn\n\0")
+  for (const size of [1, 3, 100]) {
+    const decoder = Frame.makeDecoder(frame)
+    assert.deepStrictEqual(
+      cut(all, size).flatMap((piece) => [...decoder.push(piece)]),
+      [["ab", "cdefgh", "ijklmn"]]
+    )
+  }
+})
+
+describe("a mistake in a frame is a defect of the read, and of nobody else", () => {
+  const later = Schema.Number.pipe(
+    Schema.check(Schema.makeFilter((value) => value !== 9 || Effect.runSync(Effect.never as Effect.Effect<boolean>)))
+  )
+  const frames: ReadonlyArray<readonly [string, Frame.Decoder<unknown>, Uint8Array]> = [
+    ["what is left of no body", Frame.struct({ a: Frame.uint8, b: Frame.rest }), Uint8Array.of(1, 2, 3)],
+    [
+      "a decoder that throws",
+      Frame.decoder({
+        maxBytes: 10,
+        decode: (cursor) => {
+          if (cursor.end - cursor.at < 3) return cursor.more(1)
+          throw new Error("a mistake")
+        }
+      }),
+      Uint8Array.of(1, 2, 3)
+    ],
+    [
+      "one that throws within a body",
+      Frame.lengthPrefixed(
+        Frame.uint8,
+        { maxBytes: 10 },
+        Frame.make({
+          decoder: Frame.decoder<void>({
+            maxBytes: 10,
+            decode: () => {
+              throw new Error("a mistake")
+            }
+          }),
+          encoder: Frame.succeed<void>(undefined)
+        })
+      ),
+      Uint8Array.of(2, 2, 3)
+    ],
+    [
+      "a program that yields no frame",
+      Frame.gen({ maxBytes: 10 }, function* () {
+        yield* Frame.uint16
+        return yield "no frame" as never
+      }),
+      Uint8Array.of(1, 2, 3)
+    ],
+    [
+      "a schema that does not do its work at once",
+      FrameSchema.schema(
+        later,
+        Frame.struct({ value: Frame.uint16 }).pipe(
+          Frame.transform({ decode: ({ value }) => value, encode: (value) => ({ value }) })
+        )
+      ),
+      Uint8Array.of(0, 9, 3)
+    ]
+  ]
+
+  it.effect.each(frames)("%s, while the read waits", ([, frame, all]) =>
+    Effect.gen(function* () {
+      for (const read of ["readFrame", "readFrameOption", "readFrames"] as const) {
+        for (const size of [1, 3]) {
+          const { feed, reader } = yield* handFed()
+          // the same read, again and again
+          const again: Effect.Effect<unknown, unknown> = reader[read](frame)
+          const reading = yield* start(Effect.exit(again))
+          for (const piece of cut(all, size)) feed(piece)
+          for (const exit of [yield* Fiber.join(reading), yield* Effect.exit(again), yield* Effect.exit(again)])
+            assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause), `${read}, ${size}: ${String(exit)}`)
+          // and nothing was taken
+          assert.deepStrictEqual(yield* reader.readExactly(3), all)
+        }
+      }
+    })
+  )
+
+  it.effect("messages in front of it come first, and are not lost", () => {
+    const frame = Frame.decoder<number>({
+      maxBytes: 1,
+      decode: (cursor) => {
+        if (cursor.at === cursor.end) return cursor.more(1)
+        const byte = cursor.bytes[cursor.at]!
+        if (byte === 9) throw new Error("a mistake")
+        cursor.at++
+        return byte
+      }
+    })
+    const all = Uint8Array.of(1, 2, 9, 4)
+    return Effect.gen(function* () {
+      for (const waits of [true, false]) {
+        const { feed, reader } = yield* handFed()
+        if (!waits) feed(all)
+        const reading = yield* start(reader.readFrames(frame))
+        if (waits) feed(all)
+        assert.deepStrictEqual(yield* Fiber.join(reading), [1, 2])
+        const exit = yield* Effect.exit(reader.readFrames(frame))
+        assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+        assert.deepStrictEqual(yield* reader.readExactly(2), Uint8Array.of(9, 4))
+      }
+      const decoder = Frame.makeDecoder(frame)
+      assert.deepStrictEqual(decoder.push(all), [1, 2])
+      assert.throws(() => decoder.push(new Uint8Array(0)), "a mistake")
+      assert.deepStrictEqual(decoder.leftover, Uint8Array.of(9, 4))
+    })
+  })
+})
