@@ -134,7 +134,7 @@ export interface LineOptions {
   readonly onOverrun?: "fail" | "discard" | undefined
   /**
    * Whether the last line may lack its line feed. `"optional"` returns such a line; `"required"` fails with
-   * `IncompleteRead`. Default `"optional"`, as in asyncio.
+   * `IncompleteRead`, also where that line was dropped (`onOverrun`). Default `"optional"`, as in asyncio.
    */
   readonly end?: "optional" | "required" | undefined
   /**
@@ -918,7 +918,7 @@ export interface LinesOptions {
   readonly onOverrun?: "fail" | "discard" | undefined
   /**
    * Whether the last line may lack its line feed. `"optional"` emits such a line; `"required"` fails the stream with
-   * `IncompleteRead`. Default `"optional"`.
+   * `IncompleteRead`, also where that line was dropped (`onOverrun`). Default `"optional"`.
    */
   readonly end?: "optional" | "required" | undefined
   /**

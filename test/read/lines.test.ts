@@ -4,7 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { StreamError, StreamReader } from "effect-byte-streams"
-import { Effect, Fiber, Stream } from "effect"
+import { Effect, Fiber, Option, Stream } from "effect"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
 import {
@@ -301,6 +301,16 @@ describe("lines: encodings", () => {
       })
     )
   }
+
+  it.effect("a last line of which no character comes is none: iso-2022-jp ends with a change of its state", () =>
+    Effect.gen(function* () {
+      const encoding = "iso-2022-jp"
+      const end = raw(0x1b, 0x28, 0x42)
+      assert.deepStrictEqual(yield* linesOf([raw(0x61, 10), end], { encoding }), ["a"])
+      const reader = yield* StreamReader.fromBytes(end)
+      assert.deepStrictEqual(yield* Stream.runHead(StreamReader.lines(reader, { encoding })), Option.none())
+    })
+  )
 
   for (const encoding of ["utf-16", "utf-16le", "utf-16be"]) {
     it.effect(`${encoding} cannot be cut at line feeds: it dies when it is run, and takes nothing`, () =>

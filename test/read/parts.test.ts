@@ -1,13 +1,13 @@
 /** Parts of a reader: `StreamReader.take` and `StreamReader.limited`. */
 import { assert, describe, it } from "@effect/vitest"
-import { StreamError, StreamReader } from "effect-byte-streams"
+import { BufferBudget, Observer, StreamError, StreamReader } from "effect-byte-streams"
 import { Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import { text } from "../support/bytes.ts"
 import { chunkings } from "../support/chunkings.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
-import { fake } from "../support/fakeTransport.ts"
+import { fake, FakeTransport } from "../support/fakeTransport.ts"
 import { flowTold, handFed, held, outcome } from "../support/handFed.ts"
 import { forAll } from "../support/property.ts"
 import { allOrNothing, letterText, type Outcome, perform, requests } from "../support/readRequests.ts"
@@ -123,6 +123,103 @@ describe("limited", () => {
       assert.deepInclude(yield* Fiber.join(reading), { error: "ClosedStream", reason: "Closed" })
       feed("def")
       assert.strictEqual(yield* held(reader), "abcdef")
+    })
+  )
+
+  it.effect("who waited in it when its scope closed, and reads on in the reader, finds what is back there", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const scope = yield* Scope.make()
+      const part = yield* Scope.provide(StreamReader.limited(reader, 10), scope)
+      const reading = yield* start(Effect.catchTag(part.readExactly(5), "ClosedStream", () => reader.read(10)))
+      feed("abc")
+      yield* Scope.close(scope, Exit.void)
+      assert.isFalse(waits(reading))
+      assert.strictEqual(text(yield* Fiber.join(reading)), "abc")
+    })
+  )
+
+  it.effect("a program that reads it is not idle, while the peer is held back", () =>
+    Effect.gen(function* () {
+      const { reader, transport } = yield* fake({ limit: 10, timeouts: { idle: "10 seconds" } })
+      const part = yield* StreamReader.limited(reader, 1000)
+      transport.push("123456789")
+      yield* part.read(1)
+      transport.push("123456789012345678901")
+      for (let i = 0; i < 8; i++) {
+        yield* TestClock.adjust("5 seconds")
+        yield* part.read(1)
+      }
+      assert.strictEqual(transport.count("abort"), 0)
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(transport.count("abort"), 1)
+    })
+  )
+
+  it.effect(
+    "what nobody has read counts as unread, wherever it lies: in the budget, and where the connection is shown",
+    () =>
+      Effect.gen(function* () {
+        const budget = yield* BufferBudget.make({ bytes: 1000 })
+        let observed: Observer.ObservedConnection | undefined
+        const observer: Observer.Observer = {
+          onEvent: (event) => {
+            if (event._tag === "Opened") observed = event.connection
+          }
+        }
+        const { connection, reader, transport } = yield* fake().pipe(
+          Effect.provideService(BufferBudget.BufferBudget, budget),
+          Effect.provideService(Observer.Observer, observer)
+        )
+        const scope = yield* Scope.make()
+        const part = yield* Scope.provide(StreamReader.limited(reader, 100), scope)
+        const inner = yield* Scope.provide(StreamReader.limited(part, 50), scope)
+        transport.push("abcdef")
+        for (let unread = 6; unread > 3;) {
+          assert.strictEqual(yield* budget.used, unread)
+          assert.strictEqual(observed!.snapshot().unread, unread)
+          yield* inner.read(1)
+          unread--
+        }
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(yield* budget.used, 3)
+        assert.strictEqual(yield* reader.buffered, 3)
+        yield* connection.abort
+        assert.strictEqual(yield* budget.used, 0)
+      })
+  )
+
+  it.effect("is closed with its connection, unless it was read to its end", () =>
+    Effect.gen(function* () {
+      const { connection, reader, transport } = yield* fake()
+      const ended = yield* StreamReader.limited(reader, 3)
+      transport.push("abcdef")
+      assert.strictEqual(text(yield* ended.readAll({ maxBytes: 10 })), "abc")
+      const part = yield* StreamReader.limited(reader, 3)
+      assert.strictEqual(text(yield* part.read(1)), "d")
+      yield* connection.abort
+      assert.strictEqual(text(yield* ended.read(10)), "")
+      assert.deepInclude(yield* outcome(part.read(10)), { error: "ClosedStream", reason: "Aborted" })
+    })
+  )
+
+  it.effect("what it has moved over and not read is seen by an upgrade as what the reader has", () =>
+    Effect.gen(function* () {
+      const { connection, reader, transport } = yield* fake()
+      const seen: Array<string> = []
+      Object.assign(transport, {
+        startTls: (_: unknown, leftover: ReadonlyArray<Uint8Array>) =>
+          Effect.suspend(() => {
+            seen.push(collected(leftover))
+            return Effect.succeed(new FakeTransport())
+          })
+      })
+      transport.push("abcdef")
+      const part = yield* StreamReader.limited(reader, 4)
+      assert.strictEqual(text(yield* part.read(1)), "a")
+      yield* connection.startTls({ side: "client", serverName: "localhost", leftover: "feedTls" })
+      assert.deepStrictEqual(seen, ["bcdef"])
+      assert.deepInclude(yield* outcome(part.read(10)), { error: "ClosedStream" })
     })
   )
 

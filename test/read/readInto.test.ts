@@ -254,6 +254,20 @@ describe("what is lent", () => {
     assert.strictEqual(rest(reader), "efgh")
   })
 
+  it("fills nothing of an array that has shrunk meanwhile, and stays in the reader, out of the reach of its memory", () => {
+    const { feed, reader } = lender()
+    const memory = new ArrayBuffer(8, { maxByteLength: 8 })
+    const target = new Uint8Array(memory)
+    const fiber = Effect.runFork(reader.readInto(target))
+    memory.resize(4)
+    feed("abcdef")
+    const exit = fiber.pollUnsafe()!
+    assert.isTrue(Exit.isFailure(exit))
+    target.fill(0x21)
+    memory.resize(2)
+    assert.strictEqual(rest(reader), "abcdef")
+  })
+
   it("does not bring back the rest of a line that was too long", () => {
     const { feed, reader } = lender(4)
     feed("too long")

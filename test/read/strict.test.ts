@@ -118,6 +118,48 @@ describe.each(strictReads)("strict: $name", ({ end, read, whole }) => {
   )
 })
 
+describe("strict: an overlong line that is dropped, and cut off by the end of the stream", () => {
+  const discard = { end: "required", onOverrun: "discard" } as const
+  const dropping: ReadonlyArray<readonly [name: string, (reader: Reader) => Effect.Effect<unknown, unknown>, unknown]> =
+    [
+      ["readLineWith", (reader) => reader.readLineWith(discard), bytes("")],
+      [
+        "readLineWith without the delimiter",
+        (reader) => reader.readLineWith({ ...discard, keepDelimiter: false }),
+        Option.none()
+      ],
+      ["lines", (reader) => Stream.runHead(StreamReader.lines(reader, discard)), Option.none()]
+    ]
+  for (const [name, read, end] of dropping) {
+    it.effect(`${name} does not take it for a clean end, whenever the end comes, and tells of it once`, () =>
+      Effect.gen(function* () {
+        const before = yield* handFed({ limit: 4 })
+        before.feed("12345", "6789")
+        before.end()
+        const after = yield* handFed({ limit: 4 })
+        const waiting = yield* start(Effect.flip(read(after.reader)))
+        after.feed("12345", "6789")
+        after.end()
+        for (const error of [yield* Effect.flip(read(before.reader)), yield* Fiber.join(waiting)]) {
+          assert.instanceOf(error, StreamError.IncompleteRead)
+          assert.strictEqual(text(error.partial), "")
+        }
+        for (const { reader } of [before, after]) assert.deepStrictEqual(yield* read(reader), end)
+      })
+    )
+
+    it.effect(`${name} takes the end behind its line feed for a clean one`, () =>
+      Effect.gen(function* () {
+        const fed = yield* handFed({ limit: 4 })
+        const waiting = yield* start(read(fed.reader))
+        fed.feed("12345", "6789\n")
+        fed.end()
+        assert.deepStrictEqual(yield* Fiber.join(waiting), end)
+      })
+    )
+  }
+})
+
 describe("Option forms answer at once", () => {
   it.effect("with what is there, as the others do", () =>
     Effect.gen(function* () {

@@ -11,7 +11,7 @@ import {
   startServer,
   StreamReader
 } from "effect-byte-streams"
-import { Deferred, Effect, Fiber, Option, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { bytes, text } from "../support/bytes.ts"
@@ -19,6 +19,7 @@ import { onFakeNetwork } from "../support/fakeNetwork.ts"
 import { FakeTransport } from "../support/fakeTransport.ts"
 import { defectOf, start, startUnderClock, waits } from "../support/fibers.ts"
 import { everyKind } from "../support/kinds.ts"
+import { SteppingScheduler } from "../support/steppingScheduler.ts"
 import { eventuallyEffect, within } from "../support/wait.ts"
 
 const host = "127.0.0.1"
@@ -395,6 +396,33 @@ describe('whenDraining: "endIdleReads"', () => {
         client.push("12\n")
         yield* Fiber.interrupt(waiting)
         assert.strictEqual(text(yield* reader.readLine), "12\n")
+      })
+    )
+  )
+
+  it.effect("a read that is answered because what it waited for was dropped leaves what comes before it runs", () =>
+    onFakeNetwork((network) =>
+      Effect.gen(function* () {
+        const connections: Array<Connection.Connection> = []
+        const options = { host, port: 0, gracePeriod: 0, limit: 4, whenDraining } as const
+        const server = yield* startServer(options, (connection) => {
+          connections.push(connection)
+          return Effect.never
+        })
+        const client = network.accept()
+        const { reader } = connections[0]!
+        const scheduler = new SteppingScheduler({ everyStep: true })
+        const waiting = scheduler.start(reader.readLineWith({ onOverrun: "discard", keepDelimiter: false }))
+        client.push("1234")
+        scheduler.run()
+        yield* shutdown(server)
+        assert.isTrue(waits(waiting))
+        client.push("5678")
+        client.push("9\nne")
+        scheduler.run()
+        assert.deepStrictEqual(waiting.pollUnsafe(), Exit.succeed(Option.none()))
+        client.push("xt\n")
+        assert.strictEqual(text(yield* reader.readLine), "next\n")
       })
     )
   )

@@ -17,7 +17,7 @@ export class ReaderModel {
   end: End = "open"
   /** How many bytes left the buffer, delivered or dropped, less those that were put back. */
   gone = 0
-  /** How many overlong lines have their end yet to arrive: several, if bytes were put back in between. */
+  /** How many overlong lines were dropped whose end has not arrived: several, if bytes were put back in between. */
   private discarding = 0
   private readonly limit: number
 
@@ -184,7 +184,7 @@ export class ReaderModel {
       const feed = this.rest.indexOf("\n")
       const consumed = feed === -1 ? this.rest.length : feed
       if (consumed > limit) {
-        if (feed === -1 && this.end === "open") this.discarding++
+        if (feed === -1 && (this.end === "open" || onOverrun === "discard")) this.discarding++
         this.take(consumed + 1)
         if (onOverrun === "fail") return { error: "LimitOverrun", operation, consumed, limit, found: feed !== -1 }
         continue
@@ -192,7 +192,11 @@ export class ReaderModel {
       if (feed !== -1) return answer(this.take(feed + 1))
       const lost = this.lost(operation)
       if (lost !== undefined) return lost
-      if (end === "required" && this.rest !== "") return this.incomplete(operation)
+      const dropped = onOverrun === "discard" && this.discarding > 0
+      if (end === "required" && this.end === "eof" && (this.rest !== "" || dropped)) {
+        this.discarding = 0
+        return this.incomplete(operation)
+      }
       return this.end === "eof" ? answer(this.take(this.rest.length)) : undefined
     }
   }

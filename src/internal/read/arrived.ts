@@ -2,11 +2,22 @@
  * What has arrived and was not read: chunks in the queue, then segments, then the end. Bytes are counted over both, and
  * taking some of them lets the transport go on.
  */
+import type { ClosedStream } from "../base/errors.ts"
 import type { Progress } from "../frame/progress.ts"
 import { Backpressure, type Flow } from "./backpressure.ts"
 import { type End, open } from "./end.ts"
 import { ChunkQueue } from "./queue.ts"
 import { Segments } from "./segments.ts"
+
+/** What was moved over to a part of a reader. */
+export interface Apart {
+  /** How many bytes of it have yet to be read. */
+  readonly unread: number
+  /** They go back in front of what follows. */
+  giveBack(): void
+  /** This side is done with the stream. */
+  cut(reason: ClosedStream["reason"]): void
+}
 
 export class Arrived {
   readonly limit: number
@@ -23,6 +34,8 @@ export class Arrived {
   /** How far a message came that is not all there, and which frame it is of; until something is read. */
   partial: Progress | undefined = undefined
   partialOf: unknown = undefined
+  /** The part that is read now, or was read last. */
+  apart: Apart | undefined = undefined
   protected readonly queue = new ChunkQueue()
 
   constructor(limit: number, flow: Flow) {
@@ -40,9 +53,14 @@ export class Arrived {
     return this.backpressure.paused
   }
 
+  /** Bytes that nobody has read yet, here or in a part. */
+  get unread(): number {
+    return this.apart === undefined ? this.size : this.size + this.apart.unread
+  }
+
   /** How many bytes were read. */
   get taken(): number {
-    return this.received - this.size
+    return this.received - this.unread
   }
 
   /** Whether this side has closed the stream. */
@@ -108,7 +126,7 @@ export class Arrived {
   }
 
   /** Puts bytes back in front. */
-  unread(bytes: Uint8Array): void {
+  putBack(bytes: Uint8Array): void {
     this.absorb()
     this.segments.unshift(bytes)
     this.backpressure.added(bytes.length)

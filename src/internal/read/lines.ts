@@ -118,14 +118,14 @@ class TakeLines extends LineRead<NonEmptyReadonlyArray<string>, InvalidText | Ca
     return notNow
   }
   /** Takes the lines in the front piece up to one that is over the limit, or the one line that goes on behind the piece. */
-  protected takeLine(first: Separator.Match): Exit.Exit<NonEmptyReadonlyArray<string>, InvalidText> {
+  protected takeLine(first: Separator.Match): Exit.Exit<NonEmptyReadonlyArray<string>, InvalidText | Cause.Done> {
     const { buffer, limit } = this
     const { end, piece, position } = buffer.segments
     const last = position + first.end
     const count = last > end ? first.end : lastEndWithin(piece, position, last, end, limit) - position
     return this.lines(buffer.take(count), false)
   }
-  protected takeRest(count: number): Exit.Exit<NonEmptyReadonlyArray<string>, InvalidText> {
+  protected takeRest(count: number): Exit.Exit<NonEmptyReadonlyArray<string>, InvalidText | Cause.Done> {
     return this.lines(this.buffer.take(count), true)
   }
   protected atEnd(): Exit.Exit<never, Cause.Done> {
@@ -133,8 +133,9 @@ class TakeLines extends LineRead<NonEmptyReadonlyArray<string>, InvalidText | Ca
   }
 
   /** The lines in bytes that were taken. */
-  private lines(bytes: Uint8Array, last: boolean): Exit.Exit<NonEmptyReadonlyArray<string>, InvalidText> {
+  private lines(bytes: Uint8Array, last: boolean): Exit.Exit<NonEmptyReadonlyArray<string>, InvalidText | Cause.Done> {
     const text = this.decoder.decode(bytes, last)
+    if (text === "" && last) return this.atEnd()
     if (text !== undefined) return Exit.succeed(split(text) as unknown as NonEmptyReadonlyArray<string>)
     // one of them is no text: those in front of it are handed on, and then it fails by itself
     const texts: Array<string> = []
@@ -146,7 +147,7 @@ class TakeLines extends LineRead<NonEmptyReadonlyArray<string>, InvalidText | Ca
       const one = this.decoder.decode(line, true)
       if (one === undefined) {
         const after = texts.length > 0 ? start : end
-        if (after < bytes.length) this.buffer.unread(bytes.subarray(after))
+        if (after < bytes.length) this.buffer.putBack(bytes.subarray(after))
         return texts.length > 0
           ? Exit.succeed(texts as unknown as NonEmptyReadonlyArray<string>)
           : Exit.fail(this.decoder.invalid(line))

@@ -84,6 +84,9 @@ class PartBuffer extends ReadBuffer {
     this.whole = whole
     this.total = count
     this.left = count
+    // what lies here counts as it did there
+    this.backpressure.budget = whole.backpressure.budget
+    whole.apart = this
     if (count === 0) this.feedEnd()
     // a read of the part waits in the whole, and is in the way of others there and here
     Object.defineProperty(this, "operation", {
@@ -120,16 +123,28 @@ class PartBuffer extends ReadBuffer {
     }
   }
 
+  /** A part that was read to its end has ended in good order. */
+  cut(reason: ClosedStream["reason"]): void {
+    if (!this.isOver) this.close(reason)
+  }
+
   /** What was moved over and not read goes back, in front of what follows. */
   giveBack(): void {
     const pieces = this.takePieces()
     this.close("Closed")
-    if (this.whole.isClosed) return
+    const { whole } = this
+    if (whole.apart === this) whole.apart = undefined
+    if (whole.isClosed) return
+    for (let i = pieces.length - 1; i >= 0; i--) if (pieces[i]!.length > 0) whole.putBack(pieces[i]!)
+  }
+
+  /** The part is left. A fiber that waits in it wakes last: it may read on in the other reader. */
+  leave(): void {
+    this.giveBack()
     const { operation } = this.whole
     if (operation instanceof Move && operation.part === this) {
       this.whole.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
     }
-    for (let i = pieces.length - 1; i >= 0; i--) if (pieces[i]!.length > 0) this.whole.unread(pieces[i]!)
   }
 }
 
@@ -173,7 +188,7 @@ export const limited = (reader: StreamReader, count: number): Effect.Effect<Stre
     return Effect.map(
       Effect.acquireRelease(
         Effect.sync(() => new PartBuffer(reader.buffer, size)),
-        (part) => Effect.sync(() => part.giveBack())
+        (part) => Effect.sync(() => part.leave())
       ),
       (part) => new BufferReader(part, reader.bound)
     )

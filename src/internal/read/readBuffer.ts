@@ -127,8 +127,9 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     const { count, target } = this.operation!
     if (target !== undefined && this.passedOn(bytes, true)) return
     // all of it before anybody runs: the transport may be asked to read again meanwhile
-    const size = target === undefined ? 0 : Math.min(count, target.length, bytes.length)
-    if (target === undefined || size === 0) {
+    const size = Math.min(count, bytes.length)
+    // one that was detached or has shrunk is read into no more
+    if (target === undefined || target.length < count || size === 0) {
       const copy = copyPooled(bytes)
       return this.handThrough(copy) ? undefined : this.keepBriefly(copy)
     }
@@ -224,6 +225,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     if (end._tag === "closed") return
     this.end = { _tag: "closed", reason, before: end }
     this.clear()
+    this.apart?.cut(reason)
     this.resumeIfReady()
   }
 
@@ -324,6 +326,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
 
   override takePieces(): ReadonlyArray<Uint8Array> {
     this.takeBack()
+    this.apart?.giveBack()
     return super.takePieces()
   }
 
@@ -371,7 +374,8 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     const { operation, waiter } = this
     if (operation === undefined || waiter === undefined || !waiter.waits) return
     this.absorb()
-    // what was waited for may have been dropped
-    if (operation.ready() || this.endsIdle(operation)) waiter.resume()
+    if (operation.ready()) waiter.resume()
+    // what was waited for may have been dropped, and what comes before the fiber runs is for the next read
+    else if (this.endsIdle(operation)) this.finish(waiter, operation.cleanEnd!)
   }
 }

@@ -110,7 +110,7 @@ export class Closing {
     // what is gone already has nothing more to send
     if (!session.hasEnded) session.told?.happened("Closing")
     session.unwatch()
-    this.readBefore = reads.received - reads.size
+    this.readBefore = reads.taken
     // before a failed read wakes anybody who writes
     writes.ending = "Closed"
     reads.close("Closed")

@@ -76,7 +76,7 @@ export const snapshot = (first: Seen, last: Seen): ConnectionSnapshot => {
     since: last.since,
     bytesRead: first.received,
     bytesWritten: first.written,
-    unread: reads.size,
+    unread: reads.unread,
     unsent: last.hasEnded ? 0 : writes.buffered,
     peerEnded: last.peerHasEnded,
     paused,

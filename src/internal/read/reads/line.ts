@@ -66,8 +66,12 @@ export abstract class LineRead<A, E> extends Limited<A, ReadError | LimitOverrun
         if (broken !== undefined) return broken
         if (!this.over()) return undefined
         const held = buffer.segments.length
-        if (held === 0) return this.atEnd()
-        return this.strict ? this.incomplete() : this.takeRest(held)
+        if (this.strict && (held > 0 || (this.discards && buffer.discarding > 0))) {
+          // also one that was dropped was cut off, and nothing else tells of it
+          buffer.discarding = 0
+          return this.incomplete()
+        }
+        return held === 0 ? this.atEnd() : this.takeRest(held)
       }
     }
   }
@@ -88,7 +92,7 @@ export abstract class LineRead<A, E> extends Limited<A, ReadError | LimitOverrun
   /** Drops what there is of the line, and what is still to come of it. */
   private dropLine(): void {
     const { buffer } = this
-    if (!this.over()) buffer.discarding++
+    if (this.discards || !this.over()) buffer.discarding++
     buffer.skip(buffer.segments.length)
   }
 }

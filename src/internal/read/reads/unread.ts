@@ -25,7 +25,7 @@ export class Unread extends ReadOperation<void, ReadError> {
   }
   settle(): Exit.Exit<void, ReadError> {
     // a copy: the caller's array stays the caller's
-    if (this.bytes.length > 0) this.buffer.unread(Bytes.copy(this.bytes))
+    if (this.bytes.length > 0) this.buffer.putBack(Bytes.copy(this.bytes))
     return exitVoid
   }
 }
