@@ -157,7 +157,7 @@ export interface Exchange<in Request, out Answer> {
   readonly closed: Effect.Effect<Closed>
   /**
    * Takes no more calls, waits until those in flight are answered, for `drainTimeout` at most, and closes the connection.
-   * Goes on when waiting for it is interrupted. Never fails.
+   * Goes on when waiting for it is interrupted. Never fails. A connection that was released is left as it is.
    */
   readonly close: Effect.Effect<Closed>
 }
@@ -172,9 +172,9 @@ export interface Exchange<in Request, out Answer> {
 export interface KeepAlive<out Request> {
   /** How long nothing may have been sent before it is. */
   readonly every: Duration.Input
-  /** What is sent. It has one answer. */
+  /** What is sent, in its turn. It has one answer. One that cannot be written ends the exchange. */
   readonly request: Request
-  /** How long its answer may take before the connection is given up. */
+  /** How long its answer may take, once it was sent, before the connection is given up. `callTimeout` is not asked. */
   readonly within: Duration.Input
 }
 
@@ -215,8 +215,9 @@ export interface CommonOptions<in out Request, in Answer> {
    */
   readonly stallTimeout?: Duration.Input | undefined
   /**
-   * How long `close` waits for answers, and how long the rest of a stream that was left early may take. The connection is
-   * given up then. Default 10 seconds.
+   * How long `close` waits for answers, and how long the rest of a stream that was left early may take, once it is its turn
+   * to be answered. The connection is given up then. Time in which nothing is read here does not count for the rest of a
+   * stream. Default 10 seconds.
    */
   readonly drainTimeout?: Duration.Input | undefined
 }
@@ -501,6 +502,8 @@ export const serve: <Request, Response, E = never, R = never>(
  * have more `concurrency` than handlers that call.
  *
  * A handler that fails without `onFailure` ends the exchange.
+ *
+ * While `exclusive` has the connection, answers of this side wait until it is given back. Behind `release` none is written.
  *
  * @category constructors
  * @stability unstable

@@ -71,6 +71,27 @@ describe("call", () => {
       assert.strictEqual(yield* client.inFlight, 0)
     })
   )
+
+  it.effect("a stream that is left early behind a slow consumer of another costs nobody the connection", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* multiplexed({
+        isLast: (answer) => answer.endsWith("."),
+        drainTimeout: "5 seconds"
+      })
+      const pull = yield* Stream.toPull(client.stream("rows"))
+      const first = yield* start(pull)
+      const left = yield* start(client.collect("left"))
+      yield* server.asked(2)
+      const rows = Array.from({ length: 40 }, (_, i) => `1 ${i}`)
+      yield* server.answer(...rows, "1 .", "2 .")
+      const seen = [...(yield* Fiber.join(first))]
+      yield* Fiber.interrupt(left)
+      yield* TestClock.adjust("1 minute")
+      while (seen.at(-1) !== "1 .") seen.push(...(yield* pull))
+      assert.deepStrictEqual(seen, [...rows, "1 ."])
+      assert.strictEqual(yield* client.inFlight, 0)
+    }).pipe(Effect.scoped)
+  )
 })
 
 describe("ProtocolViolation", () => {
@@ -154,6 +175,19 @@ describe("cancel", () => {
       assert.deepStrictEqual(yield* server.asked(1), ["2 c"])
       yield* server.answer("2 C")
       assert.strictEqual(yield* Fiber.join(next), "2 C")
+    })
+  )
+
+  it.effect("a request to cancel that cannot be written ends the exchange, and not the process", () =>
+    Effect.gen(function* () {
+      for (const answered of [true, false]) {
+        const { client, server } = yield* multiplexed({ cancel: { request: () => "two\nlines", answered } })
+        const call = yield* start(client.call("a"))
+        yield* server.asked(1)
+        yield* Fiber.interrupt(call)
+        const closed = yield* client.closed
+        assert.isTrue(closed._tag === "Lost" && closed.cause._tag === "ConnectionLost")
+      }
     })
   )
 

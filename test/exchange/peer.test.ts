@@ -133,6 +133,71 @@ describe("peer", () => {
     })
   )
 
+  it.effect("exclusive: an answer that is ready meanwhile is written behind the dialogue", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* TestNetwork.pair()
+      const go = Latch.makeUnsafe(false)
+      const started = Latch.makeUnsafe(false)
+      const one = yield* peer(left, (message) =>
+        Effect.as(Effect.andThen(started.open, go.await), answer(message, "answer"))
+      )
+      yield* right.writer.writeFrame(message, request("x"))
+      yield* started.await
+      const note = (text: string): Message => ({ is: "note", id: 0, text })
+      const dialogue = yield* start(
+        one.exclusive((reader, writer) =>
+          Effect.gen(function* () {
+            yield* writer.writeFrame(message, note("first"))
+            yield* reader.readFrame(message)
+            yield* writer.writeFrame(message, note("second"))
+          })
+        )
+      )
+      const said = Effect.map(right.reader.readFrame(message), ({ text }) => text)
+      assert.strictEqual(yield* said, "first")
+      yield* go.open
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      yield* right.writer.writeFrame(message, note("go on"))
+      assert.deepStrictEqual([yield* said, yield* said], ["second", "ANSWER"])
+      yield* Fiber.join(dialogue)
+    })
+  )
+
+  it.effect("exclusive: a handler may have one, and its answer comes behind it", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* TestNetwork.pair()
+      yield* peer(left, (question, self) =>
+        Effect.as(
+          Effect.orDie(
+            self.exclusive((_, writer) => writer.writeFrame(message, { is: "note", id: 0, text: "dialogue" }))
+          ),
+          answer(question, "answer")
+        )
+      )
+      yield* right.writer.writeFrame(message, request("x"))
+      const said = Effect.map(right.reader.readFrame(message), ({ text }) => text)
+      assert.deepStrictEqual([yield* said, yield* said], ["dialogue", "ANSWER"])
+    })
+  )
+
+  it.effect("release: no answer is written to a connection that was given back", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* TestNetwork.pair()
+      const go = Latch.makeUnsafe(false)
+      const started = Latch.makeUnsafe(false)
+      const one = yield* peer(left, (message) => Effect.as(Effect.andThen(started.open, go.await), answer(message)))
+      yield* right.writer.writeFrame(message, request("x"))
+      yield* started.await
+      const { writer } = yield* one.release
+      yield* writer.write("mine")
+      yield* go.open
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      yield* writer.write(" alone")
+      yield* writer.writeEof
+      assert.strictEqual(new TextDecoder().decode(yield* right.reader.readAll({ maxBytes: 1000 })), "mine alone")
+    })
+  )
+
   it.effect("a scope that fails resets it", () =>
     Effect.gen(function* () {
       const { left, right } = yield* TestNetwork.pair()

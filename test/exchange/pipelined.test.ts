@@ -1,7 +1,7 @@
 /** Requests that are answered in their order: each member of an exchange, and each of its options. */
 import { assert, describe, it } from "@effect/vitest"
 import { Exchange, Frame, StreamError } from "effect-byte-streams"
-import { Effect, Exit, Fiber, Stream } from "effect"
+import { Effect, Exit, Fiber, Latch, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { line, pipelined } from "../support/exchanges.ts"
 import { deathOf } from "../support/exits.ts"
@@ -177,6 +177,19 @@ describe("collect", () => {
       })
   )
 
+  it.effect("also where the one too many is the last: the caller is told, and does not wait for ever", () =>
+    Effect.gen(function* () {
+      for (const options of [{ isLast }, { answers: () => 3 }]) {
+        const { client, server } = yield* pipelined({ ...options, maxAnswers: 2 })
+        const endless = yield* start(client.collect("endless"))
+        yield* server.asked(1)
+        yield* server.answer("1", "2", ".")
+        const { cause, sent } = yield* lostOf(endless)
+        assert.deepStrictEqual([sent, cause._tag], ["Maybe", "ProtocolViolation"])
+      }
+    })
+  )
+
   it.effect("without isLast it waits for as many as answers says; a request without any is a mistake", () =>
     Effect.gen(function* () {
       const { client, server } = yield* pipelined({ answers: (request) => request.length })
@@ -265,6 +278,59 @@ describe("stream", () => {
       const { cause, sent } = yield* lostOf(next)
       assert.strictEqual(sent, "Maybe")
       assert.deepInclude({ ...cause }, { _tag: "StreamTimeout", kind: "Answer", operation: "drainTimeout" })
+    })
+  )
+
+  it.effect("left early behind a slow answer: drainTimeout counts from its turn on, and the others have theirs", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined({ isLast, drainTimeout: "5 seconds" })
+      const slow = yield* start(client.collect("slow"))
+      const left = yield* start(client.collect("left"))
+      const next = yield* start(client.call("next"))
+      yield* server.asked(3)
+      yield* Fiber.interrupt(left)
+      yield* TestClock.adjust("1 minute")
+      yield* server.answer("1", ".", "2")
+      assert.deepStrictEqual(yield* Fiber.join(slow), ["1", "."])
+      yield* TestClock.adjust("4 seconds")
+      yield* server.answer("3", ".", "NEXT")
+      assert.strictEqual(yield* Fiber.join(next), "NEXT")
+
+      // and in its turn it is bounded
+      const first = yield* start(client.call("first"))
+      const endless = yield* start(client.collect("endless"))
+      yield* Fiber.interrupt(endless)
+      yield* TestClock.adjust("1 minute")
+      yield* server.answer("FIRST", "1")
+      assert.strictEqual(yield* Fiber.join(first), "FIRST")
+      yield* TestClock.adjust("4999 millis")
+      assert.strictEqual(yield* client.inFlight, 1)
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual((yield* client.closed)._tag, "Lost")
+    })
+  )
+
+  it.effect("left early while pushes are not taken: the time in which nothing is read is not the peer's", () =>
+    Effect.gen(function* () {
+      const isPush = (message: string) => message.startsWith("!")
+      const { client, server } = yield* pipelined({
+        isLast,
+        drainTimeout: "5 seconds",
+        isPush,
+        pushes: { overflow: "suspend", capacity: 1 }
+      })
+      const left = yield* start(client.collect("left"))
+      yield* server.asked(1)
+      yield* Fiber.interrupt(left)
+      yield* TestClock.adjust("3 seconds")
+      yield* server.answer("1", "!1", "!2", "2")
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* Stream.runCollect(Stream.take(client.pushes, 2)), ["!1", "!2"])
+      yield* TestClock.adjust("1999 millis")
+      assert.strictEqual(yield* client.inFlight, 1)
+      yield* TestClock.adjust("1 millis")
+      const closed = yield* client.closed
+      assert.strictEqual(closed._tag === "Lost" && closed.cause._tag, "StreamTimeout")
     })
   )
 
@@ -414,6 +480,86 @@ describe("exclusive", () => {
   )
 })
 
+describe("one after the other", () => {
+  const dialogues = Effect.gen(function* () {
+    const { client, server } = yield* pipelined()
+    const go = Latch.makeUnsafe(false)
+    // what comes behind it is there by the time in which it ends
+    const first = yield* start(client.exclusive((reader) => Effect.andThen(reader.peek(1), go.await)))
+    return { client, server, endFirst: Effect.andThen(go.open, Fiber.join(first)) }
+  })
+
+  it.effect("exclusive: what comes behind a dialogue is the next dialogue's, and nothing is read in between", () =>
+    Effect.gen(function* () {
+      const { client, endFirst, server } = yield* dialogues
+      const next = yield* start(client.exclusive((reader) => reader.readFrame(line)))
+      yield* server.answer("behind")
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      yield* endFirst
+      assert.strictEqual(yield* Fiber.join(next), "behind")
+    })
+  )
+
+  it.effect("release: what comes behind a dialogue is in the reader that is given back", () =>
+    Effect.gen(function* () {
+      const { client, endFirst, server } = yield* dialogues
+      const release = yield* start(client.release)
+      yield* server.answer("behind")
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      yield* endFirst
+      assert.strictEqual(yield* (yield* Fiber.join(release)).reader.readFrame(line), "behind")
+    })
+  )
+
+  it.effect("exclusive: dialogues without a wait, and a call behind them, all have their turn", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined()
+      const go = Latch.makeUnsafe(false)
+      const turns: Array<number> = []
+      const first = yield* start(client.exclusive(() => Effect.asVoid(go.await)))
+      const others = yield* startAll(
+        [1, 2, 3].map((n) => client.exclusive(() => Effect.sync(() => void turns.push(n))))
+      )
+      const call = yield* start(client.call("a"))
+      yield* go.open
+      yield* Effect.forEach([first, ...others], Fiber.join)
+      assert.deepStrictEqual(turns, [1, 2, 3])
+      assert.deepStrictEqual(yield* server.asked(1), ["a"])
+      yield* server.answer("A")
+      assert.strictEqual(yield* Fiber.join(call), "A")
+    })
+  )
+
+  it.effect("exclusive: who takes a push may have a dialogue at once, and everything else is read all the same", () =>
+    Effect.gen(function* () {
+      const isPush = (message: string) => message.startsWith("!")
+      const { client, server } = yield* pipelined({ isPush, pushes: { overflow: "suspend" } })
+      const go = Latch.makeUnsafe(false)
+      const seen: Array<string> = []
+      const taking = yield* start(
+        Stream.runForEach(Stream.take(client.pushes, 5), (push) =>
+          Effect.andThen(
+            Effect.sync(() => seen.push(push)),
+            client.exclusive(() => Effect.void)
+          )
+        )
+      )
+      const first = yield* start(client.exclusive((reader) => Effect.andThen(reader.peek(1), go.await)))
+      yield* server.answer("!1", "!2", "!3")
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      yield* go.open
+      yield* Fiber.join(first)
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      const call = yield* start(client.call("a"))
+      yield* server.asked(1)
+      yield* server.answer("!4", "A", "!5")
+      assert.strictEqual(yield* Fiber.join(call), "A")
+      yield* Fiber.join(taking)
+      assert.deepStrictEqual(seen, ["!1", "!2", "!3", "!4", "!5"])
+    })
+  )
+})
+
 describe("release", () => {
   it.effect("gives the connection back behind the last answer, with every byte that came behind it", () =>
     Effect.gen(function* () {
@@ -444,6 +590,42 @@ describe("release", () => {
       assert.deepStrictEqual(yield* server.asked(2), ["a", "b"])
       yield* server.answer("A", "B")
       assert.deepStrictEqual([yield* Fiber.join(call), yield* Fiber.join(next)], ["A", "B"])
+    })
+  )
+
+  it.effect("what was released is not closed by a close that comes later, or was behind it", () =>
+    Effect.gen(function* () {
+      for (const behind of [true, false]) {
+        const { client, server } = yield* pipelined()
+        const call = yield* start(client.call("a"))
+        const release = yield* start(client.release)
+        const close = behind ? yield* start(client.close) : undefined
+        yield* server.asked(1)
+        yield* server.answer("A")
+        yield* Fiber.join(call)
+        const { writer } = yield* Fiber.join(release)
+        const closed = yield* close === undefined ? client.close : Fiber.join(close)
+        assert.deepStrictEqual(closed, { _tag: "Released" })
+        yield* writer.write("mine\n")
+        assert.deepStrictEqual(yield* server.asked(1), ["mine"])
+      }
+    })
+  )
+
+  it.effect("interrupted while another closes it, no more calls are taken all the same", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined()
+      const call = yield* start(client.call("a"))
+      const release = yield* start(client.release)
+      const close = yield* start(client.close)
+      yield* Fiber.interrupt(release)
+      const late = yield* start(client.call("late"))
+      assert.isFalse(waits(late))
+      assert.strictEqual((yield* lostOf(late)).sent, "No")
+      yield* server.asked(1)
+      yield* server.answer("A")
+      assert.strictEqual(yield* Fiber.join(call), "A")
+      assert.deepStrictEqual(yield* Fiber.join(close), { _tag: "Closed" })
     })
   )
 })
@@ -522,6 +704,21 @@ describe("a response that depends on the request", () => {
       yield* server.asked(3)
       yield* server.writer.write(Uint8Array.of(3, 65, 10, 67, 79, 75, 10, 1, 66))
       assert.deepStrictEqual(yield* Effect.forEach(calls, Fiber.join), ["A\nC", "OK", "B"])
+    })
+  )
+
+  it.effect("an end of the peer's while nothing is asked is an end, and in front of an answer a loss", () =>
+    Effect.gen(function* () {
+      const quiet = yield* pipelined({ response: () => line })
+      yield* quiet.server.writer.writeEof
+      assert.deepStrictEqual(yield* quiet.client.closed, { _tag: "PeerEof" })
+
+      const busy = yield* pipelined({ response: () => line })
+      const call = yield* start(busy.client.call("a"))
+      yield* busy.server.asked(1)
+      yield* busy.server.writer.writeEof
+      const { cause, sent } = yield* lostOf(call)
+      assert.deepStrictEqual([sent, cause._tag], ["Maybe", "IncompleteRead"])
     })
   )
 
@@ -804,6 +1001,96 @@ describe("bounds", () => {
   )
 })
 
+describe("keepAlive", () => {
+  const keepAlive = { every: "10 seconds", request: "PING", within: "1 second" } as const
+
+  it.effect("while somebody has the connection to himself nothing is asked, and nothing is given up for it", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined({ keepAlive })
+      const dialogue = yield* start(client.exclusive(() => Effect.sleep("59600 millis")))
+      yield* TestClock.adjust("59600 millis")
+      yield* Fiber.join(dialogue)
+      // its time begins when it is sent
+      assert.deepStrictEqual(yield* server.asked(1), ["PING"])
+      yield* TestClock.adjust("999 millis")
+      yield* server.answer("PONG")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* client.inFlight, 0)
+      yield* TestClock.adjust("8001 millis")
+      assert.deepStrictEqual(yield* server.asked(1), ["PING"])
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* client.closed)._tag, "Lost")
+    })
+  )
+
+  it.effect("while maxInFlight is reached it waits for its turn, and is not given up for it", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined({ keepAlive, maxInFlight: 1 })
+      const slow = yield* start(client.call("slow"))
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* server.asked(1), ["slow"])
+      yield* server.answer("SLOW")
+      assert.strictEqual(yield* Fiber.join(slow), "SLOW")
+      assert.deepStrictEqual(yield* server.asked(1), ["PING"])
+      yield* server.answer("PONG")
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* client.inFlight, 0)
+    })
+  )
+
+  it.effect("a peer that does not answer is given up, however patient callers are", () =>
+    Effect.gen(function* () {
+      for (const callTimeout of ["500 millis", "1 second", "1 hour"] as const) {
+        const { client, server } = yield* pipelined({ keepAlive, callTimeout })
+        yield* TestClock.adjust("11 seconds")
+        assert.deepStrictEqual(yield* server.asked(1), ["PING"])
+        const closed = yield* client.closed
+        assert.strictEqual(closed._tag === "Lost" && closed.cause._tag, "StreamTimeout", callTimeout)
+      }
+    })
+  )
+
+  it.effect("while it is being closed nothing is asked, and nobody tries over and over", () =>
+    Effect.gen(function* () {
+      let tried = 0
+      const answers = (request: string) => {
+        if (request === "PING") tried++
+        return 1
+      }
+      const { client, server } = yield* pipelined({ keepAlive, answers, drainTimeout: "1 minute" })
+      const call = yield* start(client.call("a"))
+      const close = yield* start(client.close)
+      yield* TestClock.adjust("30 seconds")
+      assert.isTrue(waits(close))
+      assert.isBelow(tried, 10)
+      yield* server.asked(1)
+      yield* server.answer("A")
+      assert.strictEqual(yield* Fiber.join(call), "A")
+      assert.deepStrictEqual(yield* Fiber.join(close), { _tag: "Closed" })
+    })
+  )
+
+  it.effect("a request that cannot be written is tried once, and ends the exchange", () =>
+    Effect.gen(function* () {
+      let tried = 0
+      const counted = Frame.transform(line, {
+        decode: (text) => text,
+        encode: (text: string) => {
+          tried++
+          return text
+        }
+      })
+      const { client } = yield* pipelined({ request: counted, keepAlive: { ...keepAlive, request: "two\nlines" } })
+      yield* TestClock.adjust("10 seconds")
+      const closed = yield* client.closed
+      assert.strictEqual(tried, 1)
+      assert.isTrue(closed._tag === "Lost" && closed.cause._tag === "ConnectionLost")
+      const { cause } = closed._tag === "Lost" ? closed.cause : {}
+      assert.strictEqual((cause as StreamError.EncodeFailed)._tag, "EncodeFailed")
+    })
+  )
+})
+
 describe("cancel", () => {
   it.effect("is told of a request in flight whose caller is gone, once, and of no other", () =>
     Effect.gen(function* () {
@@ -820,6 +1107,21 @@ describe("cancel", () => {
       yield* server.answer("A", "B")
       assert.strictEqual(yield* Fiber.join(calls[0]!), "A")
       assert.deepStrictEqual(cancelled, ["b"])
+    })
+  )
+
+  it.effect("one that throws ends the exchange, and not the process", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined({
+        cancel: () => {
+          throw new Error("cannot")
+        }
+      })
+      const [mine, yours] = yield* startAll(["mine", "yours"].map(client.call))
+      yield* server.asked(2)
+      yield* Fiber.interrupt(mine!)
+      const { cause } = yield* lostOf(yours!)
+      assert.deepInclude({ ...cause }, { _tag: "ConnectionLost", operation: "cancel", kind: "Unknown" })
     })
   )
 })

@@ -7,6 +7,7 @@ import { TestClock } from "effect/testing"
 import { line } from "../support/exchanges.ts"
 import { deathOf } from "../support/exits.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
+import { interruptBefore } from "../support/interruptBefore.ts"
 
 /** A server that can be down: each connection that is opened is for the test to answer. */
 const setUp = <E = never>(
@@ -483,6 +484,74 @@ describe("reconnecting", () => {
       }
     })
   )
+
+  describe("interrupted at any step", () => {
+    const atEachStep = <E>(trial: (step: number) => Effect.Effect<void, E, Scope.Scope>) =>
+      Effect.forEach(
+        Array.from({ length: 40 }, (_, i) => i + 1),
+        (step) => Effect.scoped(trial(step)),
+        { discard: true }
+      )
+    const rest = Effect.replicateEffect(Effect.yieldNow, 20)
+
+    it.live("a release is taken back, and calls are taken again", () =>
+      atEachStep((step) =>
+        Effect.gen(function* () {
+          const { make, next } = yield* setUp()
+          const client = yield* make
+          const side = yield* next
+          const call = yield* start(client.call("a"))
+          const release = yield* start(interruptBefore(step, client.release))
+          yield* rest
+          yield* Fiber.interrupt(release)
+          yield* answer(side, "A")
+          assert.strictEqual(yield* Fiber.join(call), "A")
+          const later = yield* start(client.call("b"))
+          yield* answer(side, "B")
+          assert.strictEqual(yield* Fiber.join(later), "B", `step ${step}`)
+        })
+      )
+    )
+
+    it.live("who waited for a connection has left his place to another", () =>
+      atEachStep((step) =>
+        Effect.gen(function* () {
+          const { make, next, state } = yield* setUp({ maxWaiting: 1 })
+          const client = yield* make
+          state.down = true
+          yield* (yield* next).abort
+          yield* rest
+          const call = yield* start(interruptBefore(step, client.call("a")))
+          yield* rest
+          yield* Fiber.interrupt(call)
+          const other = yield* start(client.call("b"))
+          yield* rest
+          assert.isTrue(waits(other), `step ${step}`)
+        })
+      )
+    )
+
+    it.live("a close that has begun goes on", () =>
+      atEachStep((step) =>
+        Effect.gen(function* () {
+          const { make, next } = yield* setUp()
+          const client = yield* make
+          const side = yield* next
+          const close = yield* start(interruptBefore(step, client.close))
+          yield* rest
+          yield* Fiber.interrupt(close)
+          const call = yield* start(client.call("a"))
+          yield* rest
+          // refused, or taken
+          if (!waits(call)) assert.deepStrictEqual(yield* client.closed, { _tag: "Closed" }, `step ${step}`)
+          else {
+            yield* answer(side, "A")
+            assert.strictEqual(yield* Fiber.join(call), "A", `step ${step}`)
+          }
+        })
+      )
+    )
+  })
 
   it.effect("wrong arguments die", () =>
     Effect.gen(function* () {

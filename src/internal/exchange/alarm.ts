@@ -45,8 +45,8 @@ export class Alarm {
     if (this.timer !== undefined && this.armedFor <= due) return
     this.timer?.interruptUnsafe()
     this.armedFor = due
-    // rounded up: ringing a fraction early would only mean ringing twice
-    const wait = Math.max(0, Math.ceil(due - this.now))
+    // rounded up: ringing a fraction early would only mean ringing twice, and not in this very call
+    const wait = Math.max(1, Math.ceil(due - this.now))
     this.timer = Effect.runForkWith(this.services)(
       Effect.andThen(
         Effect.sleep(wait),

@@ -36,6 +36,8 @@ export class Bounds {
   private readonly alarm: Alarm
   /** Batches with a caller: all are as patient, so that the first is the next to give up. */
   private readonly callers = new Set<AnyBatch>()
+  /** Since when what was read has waited for room, if it does. */
+  private waitsSince = 0
   /** Since when something has been awaited with no answer. */
   private silentSince = Infinity
   /** Calls of several answers that nobody wants, and by when the last must have come: the first is the next. */
@@ -106,6 +108,19 @@ export class Bounds {
     if (this.leftovers.size > 0) this.leftovers.delete(call)
   }
 
+  /** What was read waits for room: nothing more is read. */
+  waits(): void {
+    this.waitsSince = this.now
+  }
+
+  /** There is room for it. The time in which nothing was read is not that of what was to be dropped. */
+  goesOn(): void {
+    if (this.leftovers.size === 0) return
+    const waited = this.now - this.waitsSince
+    for (const [call, due] of this.leftovers) this.leftovers.set(call, due + waited)
+    this.alarm.arm()
+  }
+
   stop(): void {
     this.alarm.stop()
     this.callers.clear()
@@ -113,7 +128,7 @@ export class Bounds {
   }
 
   private get firstLeftover(): number {
-    return this.leftovers.values().next().value ?? Infinity
+    return this.bounded.isHeld ? Infinity : (this.leftovers.values().next().value ?? Infinity)
   }
 
   private due(): number {

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import { interrupted, nothing, resume, runsAtOnce, suspend } from "../runtime/effectInternals.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
 
@@ -39,15 +40,21 @@ export class Call<Request, Answer, Error> {
   }
 }
 
+const open = Latch.makeUnsafe(true)
+
 /** Calls that are sent as one run, and the fiber that waits for them: for its turn, and then for all answers. */
 export class Batch<Request, Answer, Error> {
   readonly calls: ReadonlyArray<Call<Request, Answer, Error>>
   /** Whether it waits to be sent until nothing is in flight, and nothing else is sent until it says so. */
   readonly alone: boolean
+  /** Opens once one that is alone has the connection no longer. */
+  readonly givenBack: Latch.Latch
   /** How it ended, once it has. */
   exit: Exit.Exit<any, any> | undefined = undefined
   /** Whether it was sent; of one that is alone, whether its turn has come. */
   sent = false
+  /** When it was sent, where that is noted. */
+  sentAt: number | undefined = undefined
   /** When its caller stops waiting. */
   deadline = Infinity
   private resume: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
@@ -55,6 +62,7 @@ export class Batch<Request, Answer, Error> {
   constructor(calls: ReadonlyArray<Call<Request, Answer, Error>>, alone = false) {
     this.calls = calls
     this.alone = alone
+    this.givenBack = alone ? Latch.makeUnsafe(false) : open
   }
 
   /** The first exit is the one that counts. */

@@ -114,8 +114,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
             engine.submit(batch)
             const leave = Effect.sync(() => {
               parts.mailbox.discard()
-              if (batch.sent) engine.abandon(call)
-              else if (batch.abandon()) engine.giveUp(batch)
+              if (batch.sent || batch.abandon()) engine.giveUp(batch)
             })
             return Effect.as(Scope.addFinalizer(scope, leave), parts.mailbox.take)
           })
@@ -188,7 +187,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
       )
       return Effect.onInterrupt(wait, () =>
         Effect.sync(() => {
-          engine.accept()
+          engine.accept(batch)
           engine.giveBack(batch)
         })
       )
@@ -221,7 +220,10 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
         engine.stop,
         Effect.suspend(() => {
           engine.finish({ _tag: "Closed" })
-          return engine.connection.writer.close
+          // one that was released is somebody else's
+          return Effect.flatMap(this.closed, ({ _tag }) =>
+            _tag === "Released" ? Effect.void : engine.connection.writer.close
+          )
         })
       )
     })

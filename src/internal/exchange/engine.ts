@@ -13,46 +13,22 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Result from "effect/Result"
 import type { Connection } from "../../Connection.ts"
 import type { Closed } from "../../Exchange.ts"
-import type { Decoder, Encoder } from "../../Frame.ts"
+import type { Decoder } from "../../Frame.ts"
 import type { LostCause, StreamTimeout } from "../../StreamError.ts"
 import type { StreamReader } from "../../StreamReader.ts"
 import type { StreamWriter } from "../../StreamWriter.ts"
 import { ClosedStream, EncodeFailed, IncompleteRead, ProtocolViolation, RequestLost } from "../base/errors.ts"
-import { of } from "../frame/node.ts"
-import { encodeResult } from "../frame/run.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
 import { SessionConnection } from "../session/connection.ts"
 import { SessionWriter } from "../write/writer.ts"
-import { type Bounded, Bounds, type Timeouts } from "./bounds.ts"
+import { type Bounded, Bounds } from "./bounds.ts"
 import type { Batch, Call, Desk } from "./call.ts"
-import { isStreamFailure, lostCauseOf } from "./lost.ts"
+import { isStreamFailure, lostCauseOf, peeked, peerEnded } from "./lost.ts"
+import type { Options } from "./options.ts"
 import type { Order } from "./order.ts"
-
-/** What the peer says unasked, and who takes it. */
-export interface Unasked<Message> {
-  is(message: Message): boolean
-  /** Whether it was taken: otherwise it is offered again once there is room, or as the `last`, which is taken. */
-  offer(message: Message, last: boolean): boolean
-  readonly awaitRoom: Effect.Effect<void>
-  /** Nothing more comes. */
-  finish(closed: Closed): void
-}
-
-export interface Options<Request, Answer> extends Timeouts {
-  readonly request: Encoder<Request>
-  readonly response: Decoder<Answer> | ((request: Request) => Decoder<Answer>)
-  readonly maxInFlight: number
-  /** Whether it matters when something was sent: asking the clock costs more than all else here. */
-  readonly notesSending: boolean
-  readonly unasked: ReadonlyArray<Unasked<Answer>>
-  /** Whether an answer is the last of its call, where their number is not known. */
-  readonly isLast: ((answer: Answer, request: Request) => boolean) | undefined
-  /** Told of a call in flight whose answers nobody wants any more. */
-  readonly onAbandoned: ((call: Call<Request, Answer, RequestLost>) => void) | undefined
-}
+import { writeRun } from "./writeRun.ts"
 
 type State =
   /** `accepting`: calls are taken; `draining`: no more; `released`: another has the connection. */
@@ -76,13 +52,15 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   private state: State = accepting
   /** Those who wait for their turn, in the order in which they came. */
   private readonly gate = new Set<Batch<Request, Answer, RequestLost>>()
-  /** The batch that has the connection to itself. */
-  private holder: Batch<Request, Answer, RequestLost> | undefined = undefined
+  /** The batch that has the connection to itself, for good if it is over. */
+  holder: Batch<Request, Answer, RequestLost> | undefined = undefined
+  /** Those behind whom no more calls are taken. */
+  private readonly leaving = new Set<Batch<Request, Answer, RequestLost>>()
   /** Whether the writer has room. */
   private writable = true
   private pumping = false
   /** The fiber that reads, unless another has the connection. */
-  private loop: Fiber.Fiber<void> | undefined = undefined
+  private loop: Fiber.Fiber<unknown, unknown> | undefined = undefined
   private reading = false
   /** Whether an answer was among what was read just now. */
   private wasAnswered = false
@@ -147,7 +125,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   }
 
   /** Sends those whose turn it is, behind the `first`. */
-  private pump(first?: Batch<Request, Answer, RequestLost>): void {
+  pump(first?: Batch<Request, Answer, RequestLost>): void {
     // what is sent may fail, and who hears of that may ask for something
     if (this.pumping) return
     this.pumping = true
@@ -156,13 +134,14 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       while (this.gate.size > 0 && this.holder === undefined && !this.isOver) {
         const batch: Batch<Request, Answer, RequestLost> = this.gate.values().next().value!
         if (batch.alone) {
-          if (this.order.size > 0) break
+          if (this.order.size > 0 || this.options.unasked.some(({ isAnswered }) => isAnswered)) break
           this.gate.delete(batch)
           this.holder = batch
           this.reading = false
           batch.sent = true
+          // which may have given it back by the time in which this returns
           batch.finish(Exit.void)
-          break
+          continue
         }
         if (!this.hasRoomFor(batch)) break
         this.gate.delete(batch)
@@ -198,7 +177,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       return this.lose(thrown)
     }
     batch.sent = true
-    if (this.options.notesSending) this.sentAt = this.bounds.now
+    if (this.options.notesSending) this.sentAt = batch.sentAt = this.bounds.now
     const { state } = this
     if (state._tag === "Over") {
       // the write has met the end of the connection, and everybody else was told of it
@@ -218,14 +197,9 @@ export class Engine<Request, Answer> implements Desk, Bounded {
 
   /** Writes a request that has no answer, before those that wait, for one that is in flight. */
   sendNow(request: Request): void {
-    try {
-      if (!this.writer.writeFrameUnsafe(this.options.request, request) && this.writable) {
-        this.writable = false
-        this.awaitWritable()
-      }
-    } catch (thrown) {
-      if (isStreamFailure(thrown)) this.lose(thrown)
-      else throw thrown
+    if (!this.writer.writeFrameUnsafe(this.options.request, request) && this.writable) {
+      this.writable = false
+      this.awaitWritable()
     }
   }
 
@@ -272,10 +246,17 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     if (onAbandoned !== undefined) {
       // not in the step of a fiber that is interrupted
       queueMicrotask(() => {
-        if (!this.isOver && !call.ended) onAbandoned(call)
+        if (this.isOver || call.ended) return
+        try {
+          onAbandoned(call)
+        } catch (thrown) {
+          this.lose(lostCauseOf("cancel", Cause.die(thrown)))
+        }
       })
     }
-    this.bounds.unwanted(call)
+    const { next } = this.order
+    // the peer has nothing to say to it before its turn
+    if (next === undefined || next === call) this.bounds.unwanted(call)
   }
 
   /** A call has lost its place to another, though its answers may have yet to come. */
@@ -293,19 +274,27 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.reading = true
     // it was told to stop, and has not yet
     if (this.loop !== undefined) return
-    const loop = Effect.runForkWith(this.services)(
-      Effect.matchCauseEager(
-        Effect.whileLoop({
-          while: () => this.reading,
-          body: () => this.nextRead(),
-          step: (answer) => this.onRead(answer)
-        }),
-        {
-          onFailure: (cause) => this.onReadFailure(cause),
-          onSuccess: () => {}
-        }
-      )
+    const reading = Effect.matchCauseEager(
+      Effect.whileLoop({
+        while: () => this.reading,
+        body: () => this.nextRead(),
+        step: (answer) => this.onRead(answer)
+      }),
+      {
+        onFailure: (cause) => this.onReadFailure(cause),
+        onSuccess: () => {}
+      }
     )
+    // what is there is given out before this returns, and who is told may want to have the connection
+    const loop = Effect.withFiber((fiber) => {
+      this.isReadBy(fiber)
+      return reading
+    })
+    this.isReadBy(Effect.runForkWith(this.services)(loop))
+  }
+
+  private isReadBy(loop: Fiber.Fiber<unknown, unknown>): void {
+    if (this.loop === loop || loop.pollUnsafe() !== undefined) return
     this.loop = loop
     // also of one that is interrupted, which ends without a word
     loop.addObserver(() => {
@@ -331,7 +320,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     if (this.held !== undefined) return Effect.as(this.held.awaitRoom, notNow)
     const decoder = this.decoder()
     // what comes is for a request that is sent meanwhile, or for nobody
-    return decoder === undefined ? Effect.as(this.reader.peek(1), notNow) : this.reader.readFrame(decoder)
+    return decoder === undefined ? Effect.as(peeked(this.reader), notNow) : this.reader.readFrame(decoder)
   }
 
   private onRead(answer: Answer | typeof notNow): void {
@@ -347,6 +336,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       const { held } = this
       if (held !== undefined) {
         this.held = undefined
+        this.bounds.goesOn()
         this.dispatch(held.message)
       } else if (this.decoder() === undefined) {
         this.violated("an answer that nobody asked for")
@@ -367,7 +357,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   private dispatch(message: Answer): void {
     for (const unasked of this.options.unasked) {
       if (!unasked.is(message)) continue
-      if (!unasked.offer(message, false)) this.held = { message, awaitRoom: unasked.awaitRoom }
+      if (!unasked.offer(message, false)) this.hold(message, unasked.awaitRoom)
       return
     }
     const { order } = this
@@ -375,10 +365,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     if (call === undefined) return
     if (typeof call === "string") return this.violated(call)
     const { expected, receiver } = call
-    if (receiver !== undefined && receiver.isFull) {
-      this.held = { message, awaitRoom: receiver.awaitRoom }
-      return
-    }
+    if (receiver !== undefined && receiver.isFull) return this.hold(message, receiver.awaitRoom)
     call.answered++
     const last = expected === undefined ? this.options.isLast!(message, call.request) : call.answered === expected
     this.wasAnswered = true
@@ -386,9 +373,19 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       call.ended = true
       order.remove(call)
       this.bounds.ended(call)
+      const { next } = order
+      if (next !== undefined && next.receiver === undefined) this.bounds.unwanted(next)
     }
     receiver?.part(message, last)
-    if (last) this.lessInFlight()
+    if (!last) return
+    // it may have been one too many
+    if (this.state._tag === "Over") this.failCall(call, this.state.closed)
+    this.lessInFlight()
+  }
+
+  private hold(message: Answer, awaitRoom: Effect.Effect<void>): void {
+    this.held = { message, awaitRoom }
+    this.bounds.waits()
   }
 
   private lessInFlight(): void {
@@ -433,9 +430,11 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   giveBack(batch: Batch<Request, Answer, RequestLost>): void {
     if (this.holder !== batch) return
     this.holder = undefined
+    batch.givenBack.openUnsafe()
     if (this.isOver) return
-    this.start()
     this.pump()
+    // the next one may have it to himself too, and what comes is his then
+    if (this.holder === undefined) this.start()
   }
 
   // ------------------------------------------------------------------------
@@ -446,13 +445,15 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   submitLast(batch: Batch<Request, Answer, RequestLost>): void {
     if (this.state._tag === "Over") return batch.finish(Exit.fail(this.refusal()))
     this.state = draining
+    this.leaving.add(batch)
     this.gate.add(batch)
     this.pump()
   }
 
-  /** Calls are taken again. */
-  accept(): void {
-    if (this.state === draining) this.state = accepting
+  /** Calls are taken again, unless somebody else is to be the last as well. */
+  accept(batch: Batch<Request, Answer, RequestLost>): void {
+    this.leaving.delete(batch)
+    if (this.leaving.size === 0 && this.state === draining) this.state = accepting
   }
 
   /** It is over in good order, or because of what the peer did. Nothing is in flight. */
@@ -480,6 +481,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     const waiting = [...this.gate]
     this.gate.clear()
     Deferred.doneUnsafe(this.closed, Exit.succeed(closed))
+    this.holder?.givenBack.openUnsafe()
     for (const call of inFlight) this.failCall(call, closed)
     for (const batch of waiting) batch.finish(Exit.fail(this.refusal()))
     const { held } = this
@@ -505,14 +507,4 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       cause: closed._tag === "Lost" ? closed.cause : peerEnded()
     })
   }
-}
-
-const peerEnded = (): IncompleteRead => new IncompleteRead({ operation: "call", partial: new Uint8Array(0) })
-
-/** Several requests, as one run: all of them, or none. */
-const writeRun = <A>(writer: StreamWriter, frame: Encoder<A>, requests: ReadonlyArray<A>): boolean => {
-  if (writer instanceof SessionWriter) return writer.writeFramesUnsafe(frame, requests)
-  return writer.writeAllUnsafe(
-    requests.map((request) => Result.getOrThrow(encodeResult(of<A>("writeFrames", frame), request)))
-  )
 }

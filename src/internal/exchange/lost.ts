@@ -1,7 +1,17 @@
 /** Why a connection on which requests are answered is not used any more. */
 import * as Cause from "effect/Cause"
-import type { LostCause } from "../../StreamError.ts"
-import { ClosedStream, ConnectFailed, ConnectionLost, StreamBusy, StreamTimeout, TlsFailed } from "../base/errors.ts"
+import * as Effect from "effect/Effect"
+import type { LostCause, ReadError } from "../../StreamError.ts"
+import type { StreamReader } from "../../StreamReader.ts"
+import {
+  ClosedStream,
+  ConnectFailed,
+  ConnectionLost,
+  IncompleteRead,
+  StreamBusy,
+  StreamTimeout,
+  TlsFailed
+} from "../base/errors.ts"
 import { isDecodeError } from "../frame/run.ts"
 
 /** Whether it says why a connection is not used any more. */
@@ -19,3 +29,10 @@ export const lostCauseOf = (operation: string, cause: Cause.Cause<unknown>): Los
   const error = Cause.squash(cause)
   return isStreamFailure(error) ? error : new ConnectionLost({ operation, kind: "Unknown", cause: error })
 }
+
+/** The peer has ended its output, and there is nothing behind what was read. */
+export const peerEnded = (): IncompleteRead => new IncompleteRead({ operation: "call", partial: new Uint8Array(0) })
+
+/** Completes once something has come, and takes nothing of it. */
+export const peeked = (reader: StreamReader): Effect.Effect<unknown, ReadError | IncompleteRead> =>
+  Effect.flatMap(reader.peek(1), (bytes) => (bytes.length > 0 ? Effect.void : Effect.fail(peerEnded())))

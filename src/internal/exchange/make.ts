@@ -1,6 +1,7 @@
 /** Exchanges of each shape, made of their options. */
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -16,18 +17,21 @@ import type {
   PipelinedOptions,
   PushOptions
 } from "../../Exchange.ts"
-import type { RequestLost } from "../../StreamError.ts"
+import type { EncodeFailed, WriteError } from "../../StreamError.ts"
+import type { StreamWriter } from "../../StreamWriter.ts"
 import * as Argument from "../base/argument.ts"
 import * as Defaults from "../base/defaults.ts"
-import { ClosedStream, StreamTimeout } from "../base/errors.ts"
+import { ClosedStream, RequestLost, StreamTimeout } from "../base/errors.ts"
 import * as Deadline from "../runtime/deadline.ts"
-import type { Call } from "./call.ts"
+import { Await, Batch, Call } from "./call.ts"
 import { Client, outOfStep } from "./client.ts"
-import { Engine, type Unasked } from "./engine.ts"
+import { Engine } from "./engine.ts"
+import { lostCauseOf } from "./lost.ts"
 import { Mailbox } from "./mailbox.ts"
-import { resolve, type Resolved } from "./options.ts"
+import { resolve, type Resolved, type Unasked } from "./options.ts"
 import { ById, InOrder, type Order } from "./order.ts"
 import { Pushes } from "./pushes.ts"
+import { Last } from "./receivers.ts"
 import * as Serve from "./serve.ts"
 
 /** What the peer asks of this side. */
@@ -35,6 +39,8 @@ class Requests<Message> implements Unasked<Message> {
   readonly mailbox: Mailbox<Message, never>
   readonly awaitRoom: Effect.Effect<void>
   readonly is: (message: Message) => boolean
+  /** How many answers are being written. */
+  private answers = 0
 
   constructor(is: (message: Message) => boolean, capacity: number) {
     this.is = is
@@ -46,10 +52,40 @@ class Requests<Message> implements Unasked<Message> {
     this.mailbox.offer(message)
     return true
   }
+  get isAnswered(): boolean {
+    return this.answers > 0
+  }
   finish(): void {
     this.mailbox.finish(Exit.fail(Cause.Done()))
   }
+
+  /** Writes answers: not into somebody's dialogue, nor to a connection that is somebody else's. */
+  answerTo(engine: Engine<Message, Message>): Pick<StreamWriter, "writeFrames"> {
+    const writeFrames: StreamWriter["writeFrames"] = (frame, messages) =>
+      Effect.suspend(() => {
+        let counted = false
+        const write = Effect.suspend((): Effect.Effect<void, WriteError | EncodeFailed> => {
+          const { holder } = engine
+          if (holder !== undefined && engine.isOver) return Effect.fail(ended)
+          if (holder !== undefined) return Effect.andThen(holder.givenBack.await, write)
+          counted = true
+          this.answers++
+          return engine.writer.writeFrames(frame, messages)
+        })
+        return Effect.ensuring(
+          write,
+          Effect.sync(() => {
+            if (!counted) return
+            this.answers--
+            engine.pump()
+          })
+        )
+      })
+    return { writeFrames }
+  }
 }
+
+const ended = new ClosedStream({ operation: "writeFrames", reason: "Closed" })
 
 const pushesOf = <Answer>(operation: string, { isPush, pushes }: PushOptions<Answer>): Pushes<Answer> | undefined => {
   if (isPush !== undefined) return new Pushes(operation, isPush, pushes!)
@@ -60,22 +96,47 @@ const pushesOf = <Answer>(operation: string, { isPush, pushes }: PushOptions<Ans
 /** Sends a request whenever nothing was sent for a while. Without an answer the connection is given up. */
 const keepAlive = <Request, Answer>(
   engine: Engine<Request, Answer>,
-  client: Client<Request, Answer>,
   { every, request, within }: NonNullable<Resolved<Request, Answer>["keepAlive"]>
-): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const wait = engine.sentAt + every - engine.bounds.now
+): Effect.Effect<void> => {
+  const bound = Duration.toMillis(within)
+  let askedAt = -Infinity
+  const ask = Effect.suspend(() => {
+    const { bounds } = engine
+    const wait = Math.max(engine.sentAt, askedAt) + every - bounds.now
     if (wait > 0) return Effect.sleep(Math.ceil(wait))
-    const awaited = (call: Fiber.Fiber<unknown, unknown>): Effect.Effect<void> =>
-      Effect.flatMap(Deadline.timeoutOption(Fiber.await(call), within), (answer) => {
-        if (Option.isSome(answer)) return Effect.void
-        // what was read and is not taken is no silence of the peer's
-        if (engine.isHeld) return awaited(call)
+    askedAt = bounds.now
+    const receiver = new Last<Answer>(engine)
+    const batch = new Batch([new Call<Request, Answer, RequestLost>(request, 1, receiver)])
+    receiver.batch = batch
+    const submit = (): void => {
+      engine.submit(batch)
+      // its bound is one of its own
+      bounds.over(batch)
+    }
+    const answer = new Await<Answer, RequestLost | EncodeFailed>(
+      { submit, giveUp: () => engine.giveUp(batch) },
+      () => batch
+    )
+    const awaited = (call: Fiber.Fiber<unknown, RequestLost | EncodeFailed>, wait: number): Effect.Effect<void> =>
+      Effect.flatMap(Deadline.timeoutOption(Fiber.await(call), wait), (answer) => {
+        if (Option.isSome(answer)) {
+          const exit = answer.value
+          // nobody else hears of a request that cannot be written
+          if (Exit.isFailure(exit) && !isLost(exit.cause)) engine.lose(lostCauseOf("keepAlive", exit.cause))
+          return Effect.void
+        }
+        const left = batch.sentAt === undefined ? bound : Math.ceil(batch.sentAt + bound - bounds.now)
+        // what was read and is not taken is no silence of the peer's, and what was not sent has no answer yet
+        if (engine.isHeld || left > 0) return awaited(call, engine.isHeld ? bound : left)
         engine.lose(new StreamTimeout({ operation: "keepAlive", kind: "Answer", duration: within }))
         return Effect.void
       })
-    return Effect.flatMap(Effect.forkChild(client.call(request), { startImmediately: true }), awaited)
-  }).pipe(Effect.repeat({ while: () => !engine.isOver }), Effect.asVoid)
+    return Effect.flatMap(Effect.forkChild(answer, { startImmediately: true }), (call) => awaited(call, bound))
+  })
+  return Effect.asVoid(Effect.repeat(ask, { while: () => !engine.isOver }))
+}
+
+const isLost = (cause: Cause.Cause<unknown>): boolean => Cause.squash(cause) instanceof RequestLost
 
 const make = <Request, Answer>(
   connection: Connection,
@@ -103,7 +164,7 @@ const make = <Request, Answer>(
           : Effect.sync(() => engine.lose(new ClosedStream({ operation: "call", reason: "Aborted" })))
     ).pipe(
       Effect.tap(() =>
-        options.keepAlive === undefined ? Effect.void : Effect.forkScoped(keepAlive(engine, client, options.keepAlive))
+        options.keepAlive === undefined ? Effect.void : Effect.forkScoped(keepAlive(engine, options.keepAlive))
       )
     )
   })
@@ -195,12 +256,14 @@ export const makePeer = <Message, E, R>(
       onAbandoned,
       pushes === undefined ? [requests] : [requests, pushes]
     )
-    const { writer } = connection
     let scopeEnds = false
     const serveFor = (peer: Exchange<Message, Message>) =>
       Effect.onError(
-        Serve.run(requests.mailbox.takeOne, { writer, response: message }, serving, (request: Message) =>
-          handler(request, peer)
+        Serve.run(
+          requests.mailbox.takeOne,
+          { writer: requests.answerTo(made.engine!), response: message },
+          serving,
+          (request: Message) => handler(request, peer)
         ),
         (cause) =>
           Effect.sync(() => {

@@ -1,10 +1,40 @@
 /** The options of an exchange, checked. */
 import * as Duration from "effect/Duration"
-import type { CommonOptions, KeepAlive, PipelinedOptions } from "../../Exchange.ts"
+import type * as Effect from "effect/Effect"
+import type { Closed, CommonOptions, KeepAlive, PipelinedOptions } from "../../Exchange.ts"
+import type { Decoder, Encoder } from "../../Frame.ts"
+import type { RequestLost } from "../../StreamError.ts"
 import * as Argument from "../base/argument.ts"
 import * as Defaults from "../base/defaults.ts"
 import { of } from "../frame/node.ts"
-import type { Options, Unasked } from "./engine.ts"
+import type { Timeouts } from "./bounds.ts"
+import type { Call } from "./call.ts"
+
+/** What the peer says unasked, and who takes it. */
+export interface Unasked<Message> {
+  is(message: Message): boolean
+  /** Whether it was taken: otherwise it is offered again once there is room, or as the `last`, which is taken. */
+  offer(message: Message, last: boolean): boolean
+  readonly awaitRoom: Effect.Effect<void>
+  /** Whether an answer to it is just being written: nobody has the connection to himself meanwhile. */
+  readonly isAnswered: boolean
+  /** Nothing more comes. */
+  finish(closed: Closed): void
+}
+
+/** What the engine goes by. */
+export interface Options<Request, Answer> extends Timeouts {
+  readonly request: Encoder<Request>
+  readonly response: Decoder<Answer> | ((request: Request) => Decoder<Answer>)
+  readonly maxInFlight: number
+  /** Whether it matters when something was sent: asking the clock costs more than all else here. */
+  readonly notesSending: boolean
+  readonly unasked: ReadonlyArray<Unasked<Answer>>
+  /** Whether an answer is the last of its call, where their number is not known. */
+  readonly isLast: ((answer: Answer, request: Request) => boolean) | undefined
+  /** Told of a call in flight whose answers nobody wants any more. */
+  readonly onAbandoned: ((call: Call<Request, Answer, RequestLost>) => void) | undefined
+}
 
 export interface Resolved<Request, Answer> extends Options<Request, Answer> {
   readonly answers: (request: Request) => number

@@ -6,13 +6,14 @@ import type { Closed, PushOptions } from "../../Exchange.ts"
 import type { LostCause } from "../../StreamError.ts"
 import * as Argument from "../base/argument.ts"
 import { maxPushes } from "../base/defaults.ts"
-import type { Unasked } from "./engine.ts"
 import { Mailbox } from "./mailbox.ts"
+import type { Unasked } from "./options.ts"
 
 export class Pushes<Answer> implements Unasked<Answer> {
   readonly mailbox: Mailbox<Answer, LostCause>
   readonly awaitRoom: Effect.Effect<void>
   readonly is: (message: Answer) => boolean
+  readonly isAnswered = false
   private readonly overflow: "suspend" | "dropping" | "sliding"
   private lettingIn = false
 

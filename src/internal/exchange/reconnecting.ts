@@ -131,16 +131,15 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
       if (current !== undefined && current !== asking.but) return Effect.succeed(current)
       if (!this.waits || this.waiting >= this.maxWaiting) return this.none
       return Effect.clockWith((clock) => {
-        this.waiting++
         const since = Deadline.timeOf(clock)
         const left = Math.max(0, this.waitTimeout - asking.waited)
         return Effect.flatMap(
-          Effect.ensuring(
-            Deadline.timeoutOption(this.change(asking), left),
-            Effect.sync(() => {
-              this.waiting--
-              asking.waited += Deadline.timeOf(clock) - since
-            })
+          counted(
+            (by) => (this.waiting += by),
+            Effect.ensuring(
+              Deadline.timeoutOption(this.change(asking), left),
+              Effect.sync(() => (asking.waited += Deadline.timeOf(clock) - since))
+            )
           ),
           (changed) => (Option.isSome(changed) ? this.live(asking) : this.none)
         )
@@ -276,16 +275,15 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
 
   get release(): Exchange<Request, Answer>["release"] {
     return Effect.suspend(() =>
-      Effect.flatMap(this.live({ but: undefined, waited: 0 }), (exchange) => {
-        this.releasing++
-        return Effect.onExit(exchange.release, (exit) =>
-          Effect.sync(() => {
-            if (Exit.isSuccess(exit)) this.end()
-            this.releasing--
-            this.tell()
-          })
+      Effect.flatMap(this.live({ but: undefined, waited: 0 }), (exchange) =>
+        counted(
+          (by) => {
+            this.releasing += by
+            if (by < 0) this.tell()
+          },
+          Effect.onExit(exchange.release, (exit) => Effect.sync(() => Exit.isSuccess(exit) && this.end()))
         )
-      })
+      )
     )
   }
 
@@ -302,13 +300,33 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
   }
 
   get close(): Effect.Effect<Closed> {
-    return Effect.suspend(() => {
-      const { current } = this
-      this.end()
-      return current === undefined ? this.closed : Effect.andThen(current.close, this.closed)
-    })
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        const { current } = this
+        this.end()
+        if (current === undefined) return restore(this.closed)
+        // it goes on when waiting for it is interrupted, from here on
+        return Effect.flatMap(Effect.forkDetach(current.close, { startImmediately: true }), (closing) =>
+          restore(Effect.andThen(Fiber.await(closing), this.closed))
+        )
+      })
+    )
   }
 }
+
+/** Counts those who run an effect, wherever one of them is interrupted. */
+const counted = <A, E, R>(count: (by: 1 | -1) => void, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    let begun = false
+    return Effect.ensuring(
+      Effect.suspend(() => {
+        begun = true
+        count(1)
+        return effect
+      }),
+      Effect.sync(() => begun && count(-1))
+    )
+  })
 
 const closedByUs = new ClosedStream({ operation: "call", reason: "Closed" })
 

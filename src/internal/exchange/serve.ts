@@ -23,7 +23,7 @@ import { draining } from "../server/shutdown.ts"
 
 /** Where answers go. */
 export interface Output<Response> {
-  readonly writer: StreamWriter
+  readonly writer: Pick<StreamWriter, "writeFrames">
   readonly response: Encoder<Response>
 }
 
