@@ -203,7 +203,7 @@ export interface CommonOptions<in out Request, in Answer> {
   /** How many calls may be unanswered at once. Above that callers wait in line. Default 1024. */
   readonly maxInFlight?: number | undefined
   /** A request that is sent when nothing else was for a while. Default: none. */
-  readonly keepAlive?: KeepAlive<Request> | undefined
+  readonly keepAlive?: KeepAlive<NoInfer<Request>> | undefined
   /**
    * How long a caller waits, from the call on. It fails with `StreamTimeout`, kind `Answer`, and the exchange goes on: its
    * answer is dropped when it comes. Default: without a bound.
@@ -283,7 +283,7 @@ export type MultiplexedOptions<Request, Answer> = PushOptions<Answer> &
     /** Which answer belongs to which request. */
     readonly id: {
       /** The request with an id in it. Not called for one that has no answer. */
-      readonly put: (request: Request, id: number) => Request
+      readonly put: (request: Request, id: number) => NoInfer<Request>
       /**
        * The id of an answer. `undefined` where there is none: such a message is a push, as `isPush` says, or it breaks the
        * protocol.
@@ -296,7 +296,7 @@ export type MultiplexedOptions<Request, Answer> = PushOptions<Answer> &
     readonly cancel?:
       | {
           /** The request that cancels the one with this id. It has no answer of its own. */
-          readonly request: (id: number) => Request
+          readonly request: (id: number) => NoInfer<Request>
           /** Whether what was cancelled is answered all the same. If not, it has its place no longer; a late answer is dropped. */
           readonly answered: boolean
         }
@@ -347,14 +347,14 @@ export interface HandlerOptions<in out Request, in out Response, in E> {
         /** The id of a request. */
         readonly get: (request: Request) => any
         /** The answer with an id in it. */
-        readonly put: (response: Response, id: any) => Response
+        readonly put: (response: Response, id: any) => NoInfer<Response>
       }
     | undefined
   /**
    * What becomes of a request whose handler fails. `"close"`: serving fails as the handler did. A function: what it returns
    * is the answer; with answers of several parts, behind those that were written. Default `"close"`.
    */
-  readonly onFailure?: "close" | ((cause: Cause.Cause<E>, request: Request) => Response) | undefined
+  readonly onFailure?: "close" | ((cause: Cause.Cause<E>, request: Request) => NoInfer<Response>) | undefined
 }
 
 /**
@@ -446,7 +446,7 @@ export interface ReconnectingOptions<out Request, in Answer, out E = never, out 
  * @stability unstable
  * @since 0.1.0
  */
-export const makePipelined: <Request, Answer>(
+export const makePipelined: <const Request, const Answer>(
   connection: Connection,
   options: PipelinedOptions<Request, Answer>
 ) => Effect.Effect<Exchange<Request, Answer>, never, Scope.Scope> = Make.makePipelined
@@ -459,7 +459,7 @@ export const makePipelined: <Request, Answer>(
  * @stability unstable
  * @since 0.1.0
  */
-export const makeMultiplexed: <Request, Answer>(
+export const makeMultiplexed: <const Request, const Answer>(
   connection: Connection,
   options: MultiplexedOptions<Request, Answer>
 ) => Effect.Effect<Exchange<Request, Answer>, never, Scope.Scope> = Make.makeMultiplexed
@@ -486,11 +486,13 @@ export const makeMultiplexed: <Request, Answer>(
  * @stability unstable
  * @since 0.1.0
  */
-export const serve: <Request, Response, E = never, R = never>(
+export const serve: <const Request, const Response, E = unknown, R = never, Failure extends E = E>(
   connection: Connection,
   options: ServeOptions<Request, Response, E>,
-  handler: Handler<Request, Response, E, R>
-) => Effect.Effect<void, E | FramedReadError | WriteError | EncodeFailed, R> = Serve.serve
+  handler: Handler<Request, NoInfer<Response>, Failure | E, R>
+) => Effect.Effect<void, Failure | FramedReadError | WriteError | EncodeFailed, R> =
+  // a handler that is given as a function of an unnamed request fixes `E` too early to know how it fails: `Failure` does
+  Serve.serve as any
 
 /**
  * Both sides at once, over one connection: calls the peer, and answers what it calls. For JSON-RPC, LSP, AMQP.
@@ -509,10 +511,10 @@ export const serve: <Request, Response, E = never, R = never>(
  * @stability unstable
  * @since 0.1.0
  */
-export const makePeer: <Message, E = never, R = never>(
+export const makePeer: <const Message, E = unknown, R = never>(
   connection: Connection,
   options: PeerOptions<Message, E>,
-  handler: PeerHandler<Message, E, R>
+  handler: PeerHandler<NoInfer<Message>, E, R>
 ) => Effect.Effect<Exchange<Message, Message>, never, R | Scope.Scope> = Make.makePeer
 
 /**
