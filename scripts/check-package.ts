@@ -5,6 +5,7 @@
  * - has publint and "are the types wrong" look at the packed file and every public module in it;
  * - installs the packed file in an empty project outside the repository, beside the packages a user would have;
  * - compiles a small program there under the strictest settings, declarations of the package included, and runs it;
+ * - has the declarations of a library there written, and sees that they name nothing internal, which nobody can import;
  * - imports every public module by its own name there, and sees every internal one refused;
  * - runs the command of the package there.
  *
@@ -39,6 +40,42 @@ const program = Effect.gen(function*() {
 program.pipe(Effect.scoped, Effect.provide(NodeNetwork.layer), NodeRuntime.runMain)
 `
 
+/** What others build on this one exports, without saying a type. */
+const library = `
+import { Config, Effect, Schedule, Schema } from "effect"
+import {
+  Connection, Exchange, Frame, FrameSchema, Server, StreamError, StreamReader, openConnection, startServer
+} from "effect-byte-streams"
+import * as StreamLaws from "effect-byte-streams/testing/StreamLaws"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+
+const json = FrameSchema.ndjson(Schema.Struct({ id: Schema.Number }), { maxBytes: 1000 })
+const echo = ({ reader, writer }: Connection.Connection) =>
+  Effect.flatMap(reader.readUntil("\\n"), (line) => writer.write(line))
+
+export const open = openConnection({ host: "127.0.0.1", port: 7000 })
+export const serve = startServer({ port: 7000 }, echo)
+export const layer = Server.layerConfig({ port: Config.Port("PORT") }, echo)
+export const relayed = Effect.flatMap(open, (one) => Connection.relay(one, one))
+export const ended = Effect.flatMap(open, ({ closed }) => closed)
+export const lost = Effect.map(ended, (end) => (end._tag === "Lost" ? end.error : undefined))
+export const timeouts = (options: Connection.Options) => options.timeouts
+export const first = Effect.gen(function* () {
+  const { reader } = yield* TestNetwork.pair().pipe(Effect.map(({ left }) => left))
+  const line = yield* reader.readLineWith({ keepDelimiter: false, end: "required" })
+  return { line, message: yield* reader.readFrame(json), words: StreamReader.lines(reader, { fatal: true }) }
+})
+export const messages = Effect.map(open, ({ reader }) => StreamReader.frames(reader, Frame.lengthPrefixed(Frame.uint8, { maxBytes: 255 })))
+export const connect = Effect.flatMap(open, (one) => Exchange.makePipelined(one, { request: json, response: json }))
+export const client = Exchange.makeReconnecting(connect, { schedule: Schedule.recurs(1), whileDown: "wait" })
+export const cause = Effect.flatMap(client, (exchange) => exchange.call({ id: 1 })).pipe(
+  Effect.catchTag("RequestLost", (error) => Effect.succeed(error.cause))
+)
+export const answer = Effect.flatMap(open, (one) => Exchange.serve(one, { request: json, response: json }, Effect.succeed))
+export const Failure = Schema.Union([StreamError.ConnectionLost, StreamError.RequestLost])
+export const law = StreamLaws.all[0]!.check(() => TestNetwork.pair())
+`
+
 const transcript = `{"time":1,"id":7,"type":"opened","side":"client"}
 {"time":2,"id":7,"type":"out","text":"hello"}
 `
@@ -52,9 +89,10 @@ const tsconfig = {
     exactOptionalPropertyTypes: true,
     noUncheckedIndexedAccess: true,
     verbatimModuleSyntax: true,
+    declaration: true,
     outDir: "out"
   },
-  files: ["program.mts", "modules.mts"]
+  files: ["program.mts", "modules.mts", "library.mts"]
 }
 
 /** Runs a command and answers what it printed; a failure shows everything. */
@@ -121,6 +159,7 @@ try {
   writeFileSync(join(workplace, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }))
   writeFileSync(join(workplace, "tsconfig.json"), JSON.stringify(tsconfig))
   writeFileSync(join(workplace, "program.mts"), program)
+  writeFileSync(join(workplace, "library.mts"), library)
   const imports = published.map((module) => `import "${module === "index" ? name : `${name}/${module}`}"`)
   writeFileSync(join(workplace, "modules.mts"), imports.join("\n"))
   const others = ["effect", "@effect/platform-node", "typescript", "@types/node"].map(installed)
@@ -128,6 +167,12 @@ try {
   exec(workplace, "npm", "install", ...quietly, tarball, ...others)
 
   exec(workplace, join(workplace, "node_modules", ".bin", "tsc"))
+  const declared = readFileSync(join(workplace, "out", "library.d.mts"), "utf8")
+  deepStrictEqual(
+    declared.match(/"[^"]*internal[^"]*"\)?\.?\w*/g) ?? [],
+    [],
+    "internal names in declarations of others"
+  )
   match(exec(workplace, process.execPath, join("out", "program.mjs")), /hello/)
   exec(workplace, process.execPath, join("out", "modules.mjs"))
 

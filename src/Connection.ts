@@ -34,7 +34,6 @@ import { Surroundings } from "./internal/session/surroundings.ts"
 import { checkedDuplex, DuplexTransport } from "./internal/transport/duplex.ts"
 import { checkedPair, PairTransport } from "./internal/transport/pair.ts"
 import { type Process, stdioOf } from "./internal/transport/stdio.ts"
-import type * as InternalClosing from "./internal/session/closing.ts"
 import * as Relay from "./internal/session/relay.ts"
 import { exitTimeout } from "./internal/base/defaults.ts"
 import * as Endpoint from "./internal/base/endpoint.ts"
@@ -45,10 +44,10 @@ import * as SessionOptions from "./internal/session/options.ts"
 import * as InternalSettings from "./internal/session/settings.ts"
 import type { Timeouts as InternalTimeouts } from "./internal/runtime/timeouts.ts"
 import { type ConnectOptions, Network } from "./Network.ts"
-import type { ConnectFailed, ReadError, TlsFailed, WriteError } from "./StreamError.ts"
+import type { ConnectFailed, ConnectionLost, ReadError, StreamTimeout, TlsFailed, WriteError } from "./StreamError.ts"
 import type { StartTlsOptions } from "./Tls.ts"
 import type { StreamReader } from "./StreamReader.ts"
-import type { StreamWriter } from "./StreamWriter.ts"
+import type { CloseOutcome, StreamWriter } from "./StreamWriter.ts"
 import type { ConnectionInfo, Transport } from "./Transport.ts"
 
 /**
@@ -66,7 +65,18 @@ import type { ConnectionInfo, Transport } from "./Transport.ts"
  * @category models
  * @since 0.1.0
  */
-export type Closed = InternalClosing.Closed
+export type Closed =
+  | { readonly _tag: "PeerEof" }
+  | {
+      readonly _tag: "Lost"
+      /** What broke the connection. */
+      readonly error: ConnectionLost | StreamTimeout
+    }
+  | {
+      readonly _tag: "Local"
+      /** How the closing went. */
+      readonly outcome: CloseOutcome
+    }
 
 /**
  * A connection.
@@ -199,7 +209,7 @@ export const Connection: Context.Service<Connection, Connection> = Services.Conn
  * @category models
  * @since 0.1.0
  */
-export type Timeouts = InternalTimeouts
+export interface Timeouts extends InternalTimeouts {}
 
 /**
  * The options of every session, on either side.

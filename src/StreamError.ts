@@ -30,7 +30,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as Errors from "./internal/base/errors.ts"
-import { withSchema } from "./internal/base/errorSchema.ts"
+import { type Made, withSchema } from "./internal/base/errorSchema.ts"
 
 /**
  * The end of the stream came before the read was complete: asyncio's `IncompleteReadError`.
@@ -47,7 +47,7 @@ import { withSchema } from "./internal/base/errorSchema.ts"
  * @category errors
  * @since 0.1.0
  */
-export const IncompleteRead = withSchema(Errors.IncompleteRead, "IncompleteRead", {
+export const IncompleteRead = withSchema(Errors.IncompleteRead as Made<IncompleteRead>, "IncompleteRead", {
   operation: Schema.String,
   partial: Schema.Uint8Array,
   expected: Schema.optional(Schema.Number),
@@ -61,7 +61,7 @@ export const IncompleteRead = withSchema(Errors.IncompleteRead, "IncompleteRead"
  * @category errors
  * @since 0.1.0
  */
-export type IncompleteRead = Errors.IncompleteRead
+export interface IncompleteRead extends Errors.IncompleteRead {}
 
 /**
  * An item is longer than its limit: asyncio's `LimitOverrunError`.
@@ -80,7 +80,7 @@ export type IncompleteRead = Errors.IncompleteRead
  * @category errors
  * @since 0.1.0
  */
-export const LimitOverrun = withSchema(Errors.LimitOverrun, "LimitOverrun", {
+export const LimitOverrun = withSchema(Errors.LimitOverrun as Made<LimitOverrun>, "LimitOverrun", {
   operation: Schema.String,
   consumed: Schema.Number,
   limit: Schema.Number,
@@ -95,7 +95,7 @@ export const LimitOverrun = withSchema(Errors.LimitOverrun, "LimitOverrun", {
  * @category errors
  * @since 0.1.0
  */
-export type LimitOverrun = Errors.LimitOverrun
+export interface LimitOverrun extends Errors.LimitOverrun {}
 
 /**
  * A line is no text in its encoding. Only `StreamReader.lines` with `fatal: true` fails in this way.
@@ -108,7 +108,7 @@ export type LimitOverrun = Errors.LimitOverrun
  * @category errors
  * @since 0.1.0
  */
-export const InvalidText = withSchema(Errors.InvalidText, "InvalidText", {
+export const InvalidText = withSchema(Errors.InvalidText as Made<InvalidText>, "InvalidText", {
   operation: Schema.String,
   encoding: Schema.String,
   bytes: Schema.Uint8Array
@@ -121,7 +121,7 @@ export const InvalidText = withSchema(Errors.InvalidText, "InvalidText", {
  * @category errors
  * @since 0.1.0
  */
-export type InvalidText = Errors.InvalidText
+export interface InvalidText extends Errors.InvalidText {}
 
 /**
  * The bytes are no message of the frame that they were read with.
@@ -139,7 +139,7 @@ export type InvalidText = Errors.InvalidText
  * @category errors
  * @since 0.1.0
  */
-export const MalformedFrame = withSchema(Errors.MalformedFrame, "MalformedFrame", {
+export const MalformedFrame = withSchema(Errors.MalformedFrame as Made<MalformedFrame>, "MalformedFrame", {
   operation: Schema.String,
   frame: Schema.String,
   reason: Schema.String,
@@ -155,7 +155,7 @@ export const MalformedFrame = withSchema(Errors.MalformedFrame, "MalformedFrame"
  * @category errors
  * @since 0.1.0
  */
-export type MalformedFrame = Errors.MalformedFrame
+export interface MalformedFrame extends Errors.MalformedFrame {}
 
 /**
  * A value cannot be written with a frame, because it could not be read again. Nothing was written.
@@ -166,7 +166,7 @@ export type MalformedFrame = Errors.MalformedFrame
  * @category errors
  * @since 0.1.0
  */
-export const EncodeFailed = withSchema(Errors.EncodeFailed, "EncodeFailed", {
+export const EncodeFailed = withSchema(Errors.EncodeFailed as Made<EncodeFailed>, "EncodeFailed", {
   operation: Schema.String,
   frame: Schema.String,
   reason: Schema.String,
@@ -180,7 +180,7 @@ export const EncodeFailed = withSchema(Errors.EncodeFailed, "EncodeFailed", {
  * @category errors
  * @since 0.1.0
  */
-export type EncodeFailed = Errors.EncodeFailed
+export interface EncodeFailed extends Errors.EncodeFailed {}
 
 /**
  * This side ended the stream, then used it.
@@ -198,7 +198,7 @@ export type EncodeFailed = Errors.EncodeFailed
  * @category errors
  * @since 0.1.0
  */
-export const ClosedStream = withSchema(Errors.ClosedStream, "ClosedStream", {
+export const ClosedStream = withSchema(Errors.ClosedStream as Made<ClosedStream>, "ClosedStream", {
   operation: Schema.String,
   reason: Schema.Literals(["Closed", "Eof", "Aborted", "Upgraded"])
 })
@@ -210,7 +210,7 @@ export const ClosedStream = withSchema(Errors.ClosedStream, "ClosedStream", {
  * @category errors
  * @since 0.1.0
  */
-export type ClosedStream = Errors.ClosedStream
+export interface ClosedStream extends Errors.ClosedStream {}
 
 /**
  * The peer, or the system between, broke the connection.
@@ -233,7 +233,7 @@ export type ClosedStream = Errors.ClosedStream
  * @category errors
  * @since 0.1.0
  */
-export const ConnectionLost = withSchema(Errors.ConnectionLost, "ConnectionLost", {
+export const ConnectionLost = withSchema(Errors.ConnectionLost as Made<ConnectionLost>, "ConnectionLost", {
   operation: Schema.String,
   kind: Schema.Literals(["Reset", "BrokenPipe", "TimedOut", "Unreachable", "Unknown"]),
   code: Schema.optional(Schema.String),
@@ -248,7 +248,7 @@ export const ConnectionLost = withSchema(Errors.ConnectionLost, "ConnectionLost"
  * @category errors
  * @since 0.1.0
  */
-export type ConnectionLost = Errors.ConnectionLost
+export interface ConnectionLost extends Errors.ConnectionLost {}
 
 /**
  * A second read began while another fiber's read was waiting.
@@ -261,7 +261,7 @@ export type ConnectionLost = Errors.ConnectionLost
  * @category errors
  * @since 0.1.0
  */
-export const StreamBusy = withSchema(Errors.StreamBusy, "StreamBusy", {
+export const StreamBusy = withSchema(Errors.StreamBusy as Made<StreamBusy>, "StreamBusy", {
   operation: Schema.String,
   holder: Schema.String
 })
@@ -273,7 +273,7 @@ export const StreamBusy = withSchema(Errors.StreamBusy, "StreamBusy", {
  * @category errors
  * @since 0.1.0
  */
-export type StreamBusy = Errors.StreamBusy
+export interface StreamBusy extends Errors.StreamBusy {}
 
 /**
  * A timeout was reached.
@@ -297,7 +297,7 @@ export type StreamBusy = Errors.StreamBusy
  * @category errors
  * @since 0.1.0
  */
-export const StreamTimeout = withSchema(Errors.StreamTimeout, "StreamTimeout", {
+export const StreamTimeout = withSchema(Errors.StreamTimeout as Made<StreamTimeout>, "StreamTimeout", {
   operation: Schema.String,
   kind: Schema.Literals(["Idle", "Read", "Write", "Total", "MinRate", "Lookup", "Connect", "Handshake", "Answer"]),
   duration: Schema.Duration,
@@ -311,7 +311,7 @@ export const StreamTimeout = withSchema(Errors.StreamTimeout, "StreamTimeout", {
  * @category errors
  * @since 0.1.0
  */
-export type StreamTimeout = Errors.StreamTimeout
+export interface StreamTimeout extends Errors.StreamTimeout {}
 
 /**
  * One address that was tried while connecting, and its failure.
@@ -387,7 +387,7 @@ export type ConnectAttempt = typeof ConnectAttempt.Type
  * @category errors
  * @since 0.1.0
  */
-export const ConnectFailed = withSchema(Errors.ConnectFailed, "ConnectFailed", {
+export const ConnectFailed = withSchema(Errors.ConnectFailed as Made<ConnectFailed>, "ConnectFailed", {
   target: Schema.String,
   kind: ConnectAttempt.fields.kind,
   attempts: Schema.Array(ConnectAttempt)
@@ -400,7 +400,7 @@ export const ConnectFailed = withSchema(Errors.ConnectFailed, "ConnectFailed", {
  * @category errors
  * @since 0.1.0
  */
-export type ConnectFailed = Errors.ConnectFailed
+export interface ConnectFailed extends Errors.ConnectFailed {}
 
 /**
  * A server could not listen on an address.
@@ -427,7 +427,7 @@ export type ConnectFailed = Errors.ConnectFailed
  * @category errors
  * @since 0.1.0
  */
-export const ListenFailed = withSchema(Errors.ListenFailed, "ListenFailed", {
+export const ListenFailed = withSchema(Errors.ListenFailed as Made<ListenFailed>, "ListenFailed", {
   kind: Schema.Literals([
     "AddressInUse",
     "AddressNotAvailable",
@@ -454,7 +454,7 @@ export const ListenFailed = withSchema(Errors.ListenFailed, "ListenFailed", {
  * @category errors
  * @since 0.1.0
  */
-export type ListenFailed = Errors.ListenFailed
+export interface ListenFailed extends Errors.ListenFailed {}
 
 /**
  * TLS could not be agreed on, or was cut off.
@@ -478,7 +478,7 @@ export type ListenFailed = Errors.ListenFailed
  * @category errors
  * @since 0.1.0
  */
-export const TlsFailed = withSchema(Errors.TlsFailed, "TlsFailed", {
+export const TlsFailed = withSchema(Errors.TlsFailed as Made<TlsFailed>, "TlsFailed", {
   operation: Schema.optional(Schema.String),
   kind: Schema.Literals(["Certificate", "Handshake", "Timeout", "InjectedPlaintext", "Truncated", "Unsupported"]),
   code: Schema.optional(Schema.String),
@@ -493,7 +493,7 @@ export const TlsFailed = withSchema(Errors.TlsFailed, "TlsFailed", {
  * @category errors
  * @since 0.1.0
  */
-export type TlsFailed = Errors.TlsFailed
+export interface TlsFailed extends Errors.TlsFailed {}
 
 /**
  * The peer of an exchange does what its protocol forbids: it answers what nobody asked, gives an id that was never given
@@ -504,7 +504,7 @@ export type TlsFailed = Errors.TlsFailed
  * @stability unstable
  * @since 0.1.0
  */
-export const ProtocolViolation = withSchema(Errors.ProtocolViolation, "ProtocolViolation", {
+export const ProtocolViolation = withSchema(Errors.ProtocolViolation as Made<ProtocolViolation>, "ProtocolViolation", {
   /** What the peer did. */
   reason: Schema.String
 })
@@ -516,7 +516,7 @@ export const ProtocolViolation = withSchema(Errors.ProtocolViolation, "ProtocolV
  * @category errors
  * @since 0.1.0
  */
-export type ProtocolViolation = Errors.ProtocolViolation
+export interface ProtocolViolation extends Errors.ProtocolViolation {}
 
 /**
  * Why a connection on which requests are answered is not used any more.
@@ -525,7 +525,17 @@ export type ProtocolViolation = Errors.ProtocolViolation
  * @stability unstable
  * @since 0.1.0
  */
-export type LostCause = Errors.LostCause
+export type LostCause =
+  | ClosedStream
+  | ConnectFailed
+  | ConnectionLost
+  | IncompleteRead
+  | LimitOverrun
+  | MalformedFrame
+  | ProtocolViolation
+  | StreamBusy
+  | StreamTimeout
+  | TlsFailed
 
 /**
  * No answer comes any more to a request of an `Exchange`.
@@ -539,7 +549,7 @@ export type LostCause = Errors.LostCause
  * @stability unstable
  * @since 0.1.0
  */
-export const RequestLost = withSchema(Errors.RequestLost, "RequestLost", {
+export const RequestLost = withSchema(Errors.RequestLost as Made<RequestLost>, "RequestLost", {
   /** Whether the peer may have heard of the request. */
   sent: Schema.Literals(["No", "Maybe"]),
   /** Why the connection is not used any more. */
@@ -564,7 +574,10 @@ export const RequestLost = withSchema(Errors.RequestLost, "RequestLost", {
  * @category errors
  * @since 0.1.0
  */
-export type RequestLost = Errors.RequestLost
+export interface RequestLost extends Errors.RequestLost {
+  /** Why the connection is not used any more. */
+  readonly cause: LostCause
+}
 
 /**
  * The errors of every read. `TlsFailed` occurs only over TLS.

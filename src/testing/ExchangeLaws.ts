@@ -242,7 +242,7 @@ export const LawViolation = InternalLaw.LawViolation
  * @stability unstable
  * @since 0.1.0
  */
-export type LawViolation = InternalLaw.LawViolation
+export interface LawViolation extends InternalLaw.LawViolation {}
 
 // ---------------------------------------------------------------------------
 // the laws

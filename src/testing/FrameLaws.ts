@@ -110,7 +110,7 @@ export const LawViolation = InternalLaw.LawViolation
  * @category errors
  * @since 0.1.0
  */
-export type LawViolation = InternalLaw.LawViolation
+export interface LawViolation extends InternalLaw.LawViolation {}
 
 // ---------------------------------------------------------------------------
 // the laws

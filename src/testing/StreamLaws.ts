@@ -165,7 +165,7 @@ export const LawViolation = InternalLaw.LawViolation
  * @category errors
  * @since 0.1.0
  */
-export type LawViolation = InternalLaw.LawViolation
+export interface LawViolation extends InternalLaw.LawViolation {}
 
 /**
  * The longest time that a law waits for an event, in real time. Default 20 seconds.

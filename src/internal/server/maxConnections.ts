@@ -8,7 +8,7 @@
  */
 import { type Member, Members } from "../base/members.ts"
 import type { SessionConnection } from "../session/connection.ts"
-import type { Closed } from "../session/closing.ts"
+import type { Closed } from "../../Connection.ts"
 
 interface Client<C> extends Member<C> {
   readonly connection: SessionConnection

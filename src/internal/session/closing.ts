@@ -11,27 +11,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import type { Closed } from "../../Connection.ts"
 import type { CloseOutcome } from "../../StreamWriter.ts"
 import type { Transport } from "../../Transport.ts"
-import { ClosedStream, type ConnectionLost, type StreamTimeout } from "../base/errors.ts"
+import { ClosedStream } from "../base/errors.ts"
 import type { ReadBuffer } from "../read/readBuffer.ts"
 import * as Deadline from "../runtime/deadline.ts"
 import type { WriteBuffer } from "../write/writeBuffer.ts"
 import type { Seen, Told } from "./observed.ts"
-
-/** How a session ended, or began to. */
-export type Closed =
-  | { readonly _tag: "PeerEof" }
-  | {
-      readonly _tag: "Lost"
-      /** What broke the connection. */
-      readonly error: ConnectionLost | StreamTimeout
-    }
-  | {
-      readonly _tag: "Local"
-      /** How the closing went. */
-      readonly outcome: CloseOutcome
-    }
 
 export const graceful: CloseOutcome = { _tag: "Graceful" }
 export const reset: CloseOutcome = { _tag: "Reset" }
