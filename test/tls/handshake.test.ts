@@ -3,7 +3,7 @@
  * loses nothing by them.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, Logger, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { NodeNetwork, openConnection, startServer, StreamError } from "effect-byte-streams"
 import { authority, certificates } from "../support/certificates.ts"
@@ -13,7 +13,9 @@ import { start } from "../support/fibers.ts"
 import { connectRaw, serveRaw } from "../support/rawPeer.ts"
 import { connectTlsPeer } from "../support/tlsPeer.ts"
 import { connectTls, host, serveTls } from "../support/tlsPair.ts"
+import { tlsWays } from "../support/tlsWays.ts"
 import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
+import { Restless } from "../support/yieldingSchedulers.ts"
 
 /** The beginning of what a TLS client says first. */
 const clientHello = Effect.scoped(
@@ -223,6 +225,46 @@ describe("a handshake that is given up", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 })
+
+for (const { connectTls, serveTls, way } of tlsWays) {
+  describe(`under a scheduler that lets others run between the steps of a handshake, ${way}`, () => {
+    const identities = {
+      "an identity": certificates.server.identity,
+      "an identity that is asked for": () => Effect.as(Effect.yieldNow, certificates.server.identity)
+    }
+
+    for (const [what, identity] of Object.entries(identities)) {
+      it.live(`both sides come to its end, with ${what}`, () =>
+        Effect.gen(function* () {
+          for (let seed = 1; seed <= 20; seed++) {
+            yield* Effect.gen(function* () {
+              const server = yield* serveTls({ identity })
+              const client = yield* connectTls(server.port)
+              const peer = yield* server.accept
+              yield* client.writer.write("hello\n")
+              assert.strictEqual(text(yield* peer.reader.readLine), "hello\n")
+            }).pipe(Effect.scoped, Effect.provideService(Scheduler.Scheduler, new Restless(seed)))
+          }
+        }).pipe(Effect.provide(NodeNetwork.layer))
+      )
+
+      it.live(`a client that leaves is seen to leave, with ${what}`, () =>
+        Effect.gen(function* () {
+          const hello = yield* clientHello
+          for (let seed = 1; seed <= 20; seed++) {
+            const server = yield* Effect.provideService(serveTls({ identity }), Scheduler.Scheduler, new Restless(seed))
+            for (const said of [Buffer.alloc(0), hello.subarray(0, 50), hello]) {
+              const client = yield* connectRaw(server.port)
+              if (said.length > 0) yield* client.send(said)
+              yield* client.finish
+              assert.strictEqual((yield* server.failure).kind, "Handshake")
+            }
+          }
+        }).pipe(Effect.provide(NodeNetwork.layer))
+      )
+    }
+  })
+}
 
 describe("onHandshakeError", () => {
   it.live("learns whose handshake it was, and why it failed", () =>

@@ -50,13 +50,13 @@ export const client = (
       return Effect.fail(ownSideFailed(operation, error))
     }
     return Effect.succeed((transport, upgrade) =>
-      handshake(operation, "client", transport, options, upgrade, (ciphertext) =>
+      handshake(operation, "client", transport, options, upgrade, (ciphertext, begin) =>
         wanted === undefined
           ? Effect.fail(
               ownSideFailed(operation, new Error(`${JSON.stringify(name)} is no name that a certificate is for`))
             )
           : Effect.contextWith((services: Context.Context<never>) =>
-              Effect.sync(() => clientEngine(ciphertext, options, secureContext, wanted, services))
+              Effect.sync(() => begin(clientEngine(ciphertext, options, secureContext, wanted, services)))
             )
       )
     )
@@ -144,9 +144,9 @@ const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Se
       throw error
     }
     return Effect.succeed((transport, upgrade) =>
-      handshake(operation, "server", transport, options, upgrade, (ciphertext) =>
+      handshake(operation, "server", transport, options, upgrade, (ciphertext, begin) =>
         typeof identity !== "function"
-          ? Effect.sync(() => serverEngine(ciphertext, options, own!, undefined))
+          ? Effect.sync(() => begin(serverEngine(ciphertext, options, own!, undefined)))
           : Effect.contextWith((services: Context.Context<never>) =>
               Effect.flatMap(identity(undefined), (first) => {
                 const own = contexts.of(first)
@@ -159,11 +159,11 @@ const server = (operation: string, options: Tls.ServerOptions): Effect.Effect<Se
                     )
                   )
                 return ciphertext.nameAsked === undefined || has("sni")
-                  ? Effect.sync(() => serverEngine(ciphertext, options, own, choose))
+                  ? Effect.sync(() => begin(serverEngine(ciphertext, options, own, choose)))
                   : Effect.flatMap(ciphertext.nameAsked, (asked) => {
                       const name = nameAskedFor(asked)
                       return Effect.map(name === undefined ? Effect.succeed(own) : chosen(name, choose), (context) =>
-                        serverEngine(ciphertext, options, context, undefined)
+                        begin(serverEngine(ciphertext, options, context, undefined))
                       )
                     })
               })
@@ -294,7 +294,7 @@ const handshake = (
   transport: Transport,
   options: Tls.CommonOptions,
   { leftover = [], stoppable = options.stoppable }: Upgrade = {},
-  start: (ciphertext: Ciphertext) => Effect.Effect<Engine, TlsFailed>
+  start: (ciphertext: Ciphertext, begin: (engine: Engine) => void) => Effect.Effect<void, TlsFailed>
 ): Effect.Effect<Transport, TlsFailed> =>
   Effect.flatMap(Effect.service(CurrentOpening), (opening) => {
     opening?.handshakeStarted(side, transport.info)
@@ -305,11 +305,11 @@ const handshake = (
         ? new DirectCiphertext(socket, leftover)
         : new Detour(transport, leftover, socket === undefined)
     ciphertext.stream.on("error", ignore)
+    const outcome = outcomeOf(operation, ciphertext, options)
     transport.attach(ciphertext)
     const timeout = handshakeTimeout(options)
     const peer = () => Endpoint.peerOf(transport.info)
-    return Effect.raceFirst(start(ciphertext), left(operation, ciphertext)).pipe(
-      Effect.flatMap((engine) => finish(operation, ciphertext, engine, options)),
+    return Effect.raceFirst(Effect.andThen(start(ciphertext, outcome.begin), Effect.never), outcome.told).pipe(
       // an identity that could not be found, or cannot be used
       Effect.catchDefect((defect) => Effect.fail(ownSideFailed(operation, defect))),
       Deadline.timeoutOrElse({
@@ -338,28 +338,35 @@ const handshake = (
     )
   })
 
-/** Fails once the peer leaves, which nobody reads of yet. */
-const left = (operation: string, ciphertext: Ciphertext): Effect.Effect<never, TlsFailed> =>
-  Effect.callback((resume) => {
-    ciphertext.listener = { onLeft: (failure) => resume(Effect.fail(peerLeft(operation, failure))) }
-  })
+/**
+ * How a handshake ends. It is listened to from the call on in which there is something to hear: the engine reads by itself,
+ * and the fiber that waits may come to its next step late.
+ */
+const outcomeOf = (operation: string, ciphertext: Ciphertext, options: Tls.CommonOptions) => {
+  let outcome: Effect.Effect<Transport, TlsFailed> | undefined
+  let tell: ((outcome: Effect.Effect<Transport, TlsFailed>) => void) | undefined
+  let giveUp = ignore
+  const end = (how: Effect.Effect<Transport, TlsFailed>) => {
+    if (outcome !== undefined) return
+    outcome = how
+    tell?.(how)
+  }
+  // nobody reads of it yet
+  ciphertext.listener = { onLeft: (failure) => end(Effect.fail(peerLeft(operation, failure))) }
 
-const finish = (
-  operation: string,
-  ciphertext: Ciphertext,
-  { isRefusal, ready, socket, verify }: Engine,
-  options: Tls.CommonOptions
-): Effect.Effect<Transport, TlsFailed> =>
-  Effect.callback<Transport, TlsFailed>((resume) => {
+  const begin = ({ isRefusal, ready, socket, verify }: Engine): void => {
     const forget = () => {
       socket.off(ready, onReady)
       socket.off("error", onError)
       socket.off("close", onClose)
     }
-    const fail = (error: TlsFailed) => {
+    giveUp = () => {
       forget()
       socket.on("error", ignore)
-      resume(Effect.fail(error))
+    }
+    const fail = (error: TlsFailed) => {
+      giveUp()
+      end(Effect.fail(error))
     }
     const onReady = () => {
       const wrong = verify()
@@ -368,7 +375,7 @@ const finish = (
       const transport = ciphertext.secured(socket, options)
       // Not from inside the engine, which still has to send the tickets that belong to the handshake: microtasks and ticks
       // are run there.
-      setImmediate(() => resume(Effect.succeed(transport)))
+      setImmediate(() => end(Effect.succeed(transport)))
     }
     const onError = (error: unknown) => {
       const failure = toFailure(error)
@@ -379,16 +386,21 @@ const finish = (
       else fail(engineFailed(operation, error))
     }
     const onClose = () => fail(peerLeft(operation, ciphertext.failure))
+    if (outcome !== undefined) return giveUp()
     socket.on(ready, onReady)
     socket.on("error", onError)
     socket.on("close", onClose)
     // a peer that has left will not finish the handshake, whatever the engine makes of its last bytes
     ciphertext.listener = { onTransportEnd: onClose, onTransportClose: onClose }
     ciphertext.flow()
-    return Effect.sync(() => {
-      forget()
-      socket.on("error", ignore)
-    })
+  }
+
+  const told = Effect.callback<Transport, TlsFailed>((resume) => {
+    if (outcome !== undefined) return resume(outcome)
+    tell = resume
+    return Effect.sync(() => giveUp())
   })
+  return { begin, told }
+}
 
 const ignore = (): void => {}
