@@ -166,6 +166,8 @@ export class LinkEnd implements Transport {
   private lingersUntil = Infinity
   private closedAt = Infinity
   private broken = false
+  /** The peer has reset what it had ended before. The system knows, and says so to whatever is sent. */
+  private refusing = false
   /** The machine that this is on is down: it answers nothing. */
   private silent = false
   /** The program that this belongs to has crashed. */
@@ -199,7 +201,10 @@ export class LinkEnd implements Transport {
   }
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
-    return this.gone || this.ended || this.out.write(chunks)
+    if (this.gone || this.ended) return true
+    if (!this.refusing) return this.out.write(chunks)
+    this.link.eventQueue.soon(() => this.wasBroken())
+    return false
   }
 
   end(): void {
@@ -327,11 +332,19 @@ export class LinkEnd implements Transport {
   }
 
   resetSeen(failure: Failure): void {
-    this.handler.onWriteFailure(failure)
+    if (this.endSeen || this.incoming.hasEnd) this.refuse()
+    else this.handler.onWriteFailure(failure)
   }
 
   wasReset(failure: Failure): void {
-    this.finish(failure)
+    if (this.endSeen) this.refuse()
+    else this.finish(failure)
+  }
+
+  /** Nobody reads behind the end: a reset there is noticed by what is sent, as on real sockets. */
+  private refuse(): void {
+    this.refusing = true
+    if (this.out.holding) this.wasBroken()
   }
 
   /** The peer has sent something to what has let go. */
@@ -347,7 +360,7 @@ export class LinkEnd implements Transport {
     else this.out.reset(peerReset)
   }
 
-  /** Nobody takes what this end of a Unix socket sends. */
+  /** Nobody takes what this end sends. */
   private wasBroken(): void {
     if (this.broken || this.gone) return
     this.broken = true

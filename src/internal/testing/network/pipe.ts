@@ -182,6 +182,11 @@ export class Pipe {
     return this.ending && this.held.length === 0
   }
 
+  /** Whether the sender has given what was not taken yet. */
+  get holding(): boolean {
+    return this.held.length > 0
+  }
+
   /** Whether there is room for everything, because nothing is kept. */
   private get unbounded(): boolean {
     return this.fate === "dropped" || (this.receiverGone && this.fate === "arrives")
@@ -415,6 +420,11 @@ export class Pipe {
   /** Whether something was sent that the receiver has yet to take. */
   get unread(): boolean {
     return this.items.some((item) => item._tag === "Run")
+  }
+
+  /** Whether the end has yet to be told. */
+  get hasEnd(): boolean {
+    return this.items.some((item) => item._tag === "End")
   }
 
   /**

@@ -1,0 +1,104 @@
+/**
+ * TCP in memory is that of the system: each program here runs over both, and what it sees is the same.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Deferred, Effect, Exit, Fiber, type Layer, type Scope } from "effect"
+import { type Connection, type Network, NodeNetwork, openConnection, startServer } from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { eventuallyEffect, turns, within } from "../support/wait.ts"
+
+/** Two ends of a connection. */
+type Program<A> = (
+  client: Connection.Connection,
+  server: Connection.Connection
+) => Effect.Effect<A, unknown, Network.Network | Scope.Scope>
+
+/** Runs a program over both, and compares. */
+const overBoth = <A>(what: string, program: Program<A>, expected: A) =>
+  describe(what, () => {
+    for (const [where, layer] of [
+      ["over the system's sockets", NodeNetwork.layer],
+      ["in memory", TestNetwork.layer]
+    ] as const) {
+      it.live(where, () =>
+        Effect.gen(function* () {
+          const accepted = yield* Deferred.make<Connection.Connection>()
+          const { port } = yield* startServer({ host: "127.0.0.1", port: 0, gracePeriod: 0 }, (connection) =>
+            Effect.andThen(Deferred.succeed(accepted, connection), Effect.never)
+          )
+          const client = yield* openConnection({ host: "127.0.0.1", port })
+          const server = yield* within("it is accepted", Deferred.await(accepted))
+          assert.deepStrictEqual(yield* within("it ends", program(client, server)), expected)
+        }).pipe(Effect.provide(layer as Layer.Layer<Network.Network>))
+      )
+    }
+  })
+
+/** What became of something, in a word and a code. */
+const said = (effect: Effect.Effect<unknown, unknown>): Effect.Effect<string> =>
+  Effect.map(Effect.exit(effect), (exit) => {
+    if (Exit.isSuccess(exit)) return "done"
+    const { _tag, code, kind } = Cause.squash(exit.cause) as Record<"_tag" | "kind" | "code", string>
+    return [_tag, kind, code].filter((word) => word !== undefined).join(" ")
+  })
+
+/** One end has ended its output, which was read, and then aborts. */
+const endedAndAborted = (one: Connection.Connection, other: Connection.Connection) =>
+  Effect.gen(function* () {
+    yield* one.writer.writeEof
+    assert.strictEqual((yield* other.reader.read(1)).length, 0)
+    yield* one.abort
+  })
+
+describe("a reset behind an end that was read", () => {
+  overBoth(
+    "is not noticed by one that has nothing to send",
+    Effect.fnUntraced(function* (client, server) {
+      yield* endedAndAborted(server, client)
+      yield* turns(20)
+      const { closed, reader, writer } = client
+      const flushing = yield* said(Effect.andThen(writer.drain, writer.flush))
+      return [
+        flushing,
+        yield* said(reader.read(1)),
+        yield* said(writer.writeEof),
+        (yield* closed)._tag,
+        (yield* writer.close)._tag
+      ]
+    }),
+    ["done", "done", "done", "PeerEof", "Graceful"]
+  )
+
+  overBoth(
+    "is a broken pipe for what is sent",
+    Effect.fnUntraced(function* (client, server) {
+      yield* endedAndAborted(server, client)
+      const { closed, reader, writer } = client
+      const write = yield* said(Effect.forever(Effect.andThen(writer.write("anyone?"), Effect.sleep(1))))
+      return [
+        write,
+        yield* said(writer.flush),
+        yield* said(reader.read(1)),
+        (yield* closed)._tag,
+        (yield* writer.close)._tag
+      ]
+    }),
+    ["ConnectionLost BrokenPipe EPIPE", "ConnectionLost BrokenPipe EPIPE", "done", "PeerEof", "Reset"]
+  )
+
+  overBoth(
+    "is a broken pipe for a write that waits",
+    Effect.fnUntraced(function* (client, server) {
+      yield* server.writer.writeEof
+      assert.strictEqual((yield* client.reader.read(1)).length, 0)
+      const writing = yield* Effect.forkChild(said(Effect.forever(client.writer.write(new Uint8Array(65_536)))))
+      yield* eventuallyEffect(
+        "the peer takes no more",
+        Effect.map(client.writer.buffered, (buffered) => buffered > client.writer.highWaterMark)
+      )
+      yield* server.abort
+      return yield* Fiber.join(writing)
+    }),
+    "ConnectionLost BrokenPipe EPIPE"
+  )
+})
