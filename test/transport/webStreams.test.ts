@@ -619,6 +619,23 @@ describe("a connection that is written as a stream of the Web", () => {
     })
   )
 
+  it.live("goes on where reads alone are lost: what is written arrives, and its end is that of all", () =>
+    Effect.gen(function* () {
+      const { closed, connection, seen, source } = yield* byHand()
+      const { readable, writable } = yield* Connection.toWebStreams(connection)
+      const writing = writable.getWriter()
+      yield* outcome("a write", writing.write("all "))
+      source.error(new Error("snapped"))
+      isLost((yield* outcome("a read", readable.getReader().read())).reason)
+      assert.strictEqual((yield* within("closed", closed))._tag, "Lost")
+      yield* turns()
+      assert.isUndefined((yield* outcome("another write", writing.write("of it"))).reason)
+      assert.isUndefined((yield* outcome("the end", writing.close())).reason)
+      yield* eventually("the end is there", () => seen.closed === 1)
+      assert.strictEqual(seen.text, "all of it")
+    })
+  )
+
   it.live("memory is the writer's again behind the write", () =>
     Effect.gen(function* () {
       const { peer, writable } = yield* streams()

@@ -114,10 +114,13 @@ const writableOf = (connection: Connection, run: Run, over: Over): WebStreams["w
     start: (controller: WritableStreamDefaultController & { readonly signal?: AbortSignal }) => {
       // while a chunk waits the stream itself would wait for that, however long it takes
       controller.signal?.addEventListener("abort", () => void abort())
-      run(connection.closed).addObserver((exit) => {
-        if (aborted || exit._tag === "Failure" || exit.value._tag === "PeerEof") return
-        controller.error(errorOf(exit.value))
-      })
+      const ended = Effect.flatMap(connection.closed, (closed) =>
+        // where reads alone were lost, writing goes on
+        Effect.map(writer.isClosing, (isOver) => {
+          if (isOver && !aborted && closed._tag !== "PeerEof") controller.error(errorOf(closed))
+        })
+      )
+      run(ended)
     },
     write: (chunk, controller) => {
       const bytes = bytesOf(chunk)
