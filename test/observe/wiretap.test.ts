@@ -282,6 +282,25 @@ describe("a dump", () => {
   )
 })
 
+describe("a dump of a piece in which every other byte is masked", () => {
+  // each byte was looked for among all that is masked: half a minute, in which nothing else happened
+  it.effect("takes no longer than others", () =>
+    Effect.gen(function* () {
+      const piece = "a-".repeat(32_768)
+      const began = performance.now()
+      const { lines } = yield* watching(send(piece), {
+        format: "hex",
+        maxBytes: Infinity,
+        mask: [Wiretap.maskBytes("a")]
+      })
+      assert.isBelow(performance.now() - began, 5000)
+      const rows = dumps(lines).flatMap((dump) => dump.split("\n").slice(1))
+      assert.lengthOf(rows, piece.length / 16)
+      for (const row of rows) assert.match(row, /^ {2}[\da-f]{8}(?: {1,2}\*\* 2d){8} {2}\|(?:\*-){8}\|$/)
+    })
+  )
+})
+
 describe("the level", () => {
   it.effect("is that of all lines", () =>
     Effect.gen(function* () {

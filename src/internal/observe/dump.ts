@@ -78,6 +78,8 @@ export const row = (bytes: Uint8Array, from: number, hidden: (at: number) => boo
 
 /** Rows of sixteen, with `*` for what is masked. */
 export const rows = (bytes: Uint8Array, ranges: Ranges): ReadonlyArray<string> => {
-  const hidden = (at: number): boolean => ranges.some(([from, to]) => from <= at && at < to)
+  const mask = new Uint8Array(bytes.length)
+  for (const [from, to] of ranges) mask.fill(1, from, to)
+  const hidden = (at: number): boolean => mask[at] === 1
   return Array.from({ length: Math.ceil(bytes.length / rowBytes) }, (_, index) => row(bytes, index * rowBytes, hidden))
 }

@@ -218,10 +218,26 @@ const union = (all: Ranges): Ranges => {
 }
 
 /** The part of the ranges that lies in a part of the bytes, counted from its beginning. */
-export const within = (ranges: Ranges, start: number, end: number): Ranges =>
-  ranges.flatMap(([from, to]) =>
-    from < end && to > start ? [[Math.max(from, start) - start, Math.min(to, end) - start] as const] : []
-  )
+export const within = (ranges: Ranges, start: number, end: number): Ranges => {
+  const part: Array<readonly [number, number]> = []
+  for (let i = firstBehind(ranges, start); i < ranges.length && ranges[i]![0] < end; i++) {
+    const [from, to] = ranges[i]!
+    part.push([Math.max(from, start) - start, Math.min(to, end) - start])
+  }
+  return part
+}
+
+/** The first of the ranges that ends behind a place: there may be as many as there are bytes. */
+const firstBehind = (ranges: Ranges, at: number): number => {
+  let low = 0
+  let high = ranges.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (ranges[middle]![1] > at) high = middle
+    else low = middle + 1
+  }
+  return low
+}
 
 /** The bytes as they may be seen: a copy, unless nothing is masked. */
 export const apply = (bytes: Uint8Array, ranges: Ranges): Uint8Array => {
