@@ -145,6 +145,38 @@ describe("a stream that is destroyed in front of its end is lost, not complete",
   )
 })
 
+describe("a stream that says twice that it has passed on what it was given", () => {
+  const overs = {
+    "a Duplex": (stream: Duplex) => Connection.fromDuplex(stream),
+    "a pair": (stream: Duplex) => Connection.fromPair({ readable: stream, writable: stream })
+  }
+  for (const [over, connect] of Object.entries(overs)) {
+    it.live(`${over}: what it was given next is not taken for sent`, () =>
+      Effect.gen(function* () {
+        const calls: Array<() => void> = []
+        const stream = new Duplex({ read() {} })
+        stream.write = ((_chunk: unknown, callback: () => void) => {
+          calls.push(callback)
+          return true
+        }) as never
+        const { writer } = yield* connect(stream)
+        yield* writer.write("one")
+        yield* eventually("the first is there", () => calls.length === 1)
+        yield* writer.write("two")
+        calls[0]!()
+        yield* eventually("the second is there", () => calls.length === 2)
+        const flushing = yield* Effect.forkChild(writer.flush, { startImmediately: true })
+        calls[0]!()
+        yield* turns()
+        assert.isUndefined(flushing.pollUnsafe())
+        assert.strictEqual(yield* writer.buffered, 3)
+        calls[1]!()
+        yield* within("the flush", Fiber.join(flushing))
+      })
+    )
+  }
+})
+
 describe("a stream whose methods throw fails alone, typed, with the cause", () => {
   /** A bystander whose bytes are to be sent in the same turn. */
   const bystander = Effect.gen(function* () {

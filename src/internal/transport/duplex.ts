@@ -89,6 +89,9 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   private input: StreamInput | undefined = undefined
   /** Set once this side has closed: nobody else hears of it then. */
   protected linger: Linger | undefined = undefined
+  /** How many writes the stream was given, and how many it has passed on: some call twice for one. */
+  private given = 0
+  private passedOn = 0
 
   constructor(duplex: D, place = nowhere) {
     this.duplex = duplex
@@ -209,19 +212,23 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
     // The reader of the other end may be given this very memory: only a copy is safe. And one for all, so that what the
     // stream does with it begins within this call, and what it throws is caught.
+    const number = ++this.given
     this.duplex.write(Bytes.joined(chunks), (error) => {
       // not from within this call: the handler counts on it
-      queueMicrotask(() => this.acknowledged(error))
+      queueMicrotask(() => this.acknowledged(number, error))
     })
     return false
   }
 
-  private acknowledged(error: Error | null | undefined): void {
+  private acknowledged(number: number, error: Error | null | undefined): void {
     const { duplex } = this
     // a stream that is gone may call as if all were well
     if (duplex.destroyed) this.broke(cutOff(duplex))
     else if (error !== null && error !== undefined) this.broke(error)
-    else this.handler.onDrain()
+    else if (number > this.passedOn) {
+      this.passedOn = number
+      this.handler.onDrain()
+    }
   }
 
   end(): void {

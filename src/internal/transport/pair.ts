@@ -38,6 +38,9 @@ export class PairTransport implements Transport, InputOwner {
   private writeFailure: Failure | undefined = undefined
   /** The writable has yet to pass on what it was given last. */
   private holding = false
+  /** How many writes the writable was given, and how many it has passed on: as over a `Duplex`. */
+  private given = 0
+  private passedOn = 0
   private closing = false
   /** Set once this side has closed: nobody else hears of it then. */
   private linger: Linger | undefined = undefined
@@ -145,11 +148,12 @@ export class PairTransport implements Transport, InputOwner {
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
     this.holding = true
+    const number = ++this.given
     try {
       // a copy, and one: as over a `Duplex`
       this.writable.write(Bytes.joined(chunks), (error) => {
         // not from within this call: the handler counts on it
-        queueMicrotask(() => this.acknowledged(error))
+        queueMicrotask(() => this.acknowledged(number, error))
       })
     } catch (error) {
       this.outputBroke(error)
@@ -157,12 +161,13 @@ export class PairTransport implements Transport, InputOwner {
     return false
   }
 
-  private acknowledged(error: Error | null | undefined): void {
+  private acknowledged(number: number, error: Error | null | undefined): void {
     const { writable } = this
     // a stream that is gone may call as if all were well
     if (writable.destroyed) this.outputBroke(writable.errored ?? error)
     else if (error !== null && error !== undefined) this.outputBroke(error)
-    else {
+    else if (number > this.passedOn) {
+      this.passedOn = number
       this.holding = false
       this.handler.onDrain()
     }
