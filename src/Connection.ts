@@ -1087,7 +1087,8 @@ export const toWebStreams = (self: Connection): Effect.Effect<WebStreams> =>
  *
  * **Details**
  *
- * - The end of the input is sent behind it (`writeEof`). The channel ends with the peer's output.
+ * - The end of the input is sent behind it (`writeEof`). The channel ends with the peer's output, also in front of the end
+ *   of the input: what that has yet to give is not written, since it may have no end.
  * - Input that fails ends the channel at once, with its error. The connection is left as it is: a scope that fails resets
  *   it.
  * - A write that fails does not end the channel at once: what the peer has said is still read. The channel then fails
