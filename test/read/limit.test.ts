@@ -333,6 +333,43 @@ describe("section 1: limit, pause and resume", () => {
     })
   )
 
+  it.effect(
+    "row 1.6: a source that fails as a read tells it to stop or to go on costs that read nothing; the next dies",
+    () =>
+      Effect.gen(function* () {
+        const failing = (told: "onPause" | "onResume") =>
+          StreamReader.make({
+            limit: 4,
+            [told]: () => {
+              throw new Error("does not hear")
+            }
+          })
+        for (const read of [
+          (reader: StreamReader.StreamReader) => reader.read(6),
+          (reader: StreamReader.StreamReader) =>
+            Effect.gen(function* () {
+              return yield* reader.read(6)
+            })
+        ]) {
+          const { feedUnsafe, reader } = yield* failing("onResume")
+          feedUnsafe(bytes("123456789"))
+          // in the segments, where the second of them finds it
+          yield* reader.peek(1)
+          assert.strictEqual(text(yield* read(reader)), "123456")
+          yield* flowTold
+          assert.match(String(yield* defectOf(reader.read(1))), /does not hear/)
+          assert.strictEqual(text(yield* reader.read(6)), "789")
+        }
+        const { feedUnsafe, reader } = yield* failing("onPause")
+        const waiting = yield* start(reader.readExactly(2))
+        feedUnsafe(bytes("12345678901"))
+        assert.strictEqual(text(yield* Fiber.join(waiting)), "12")
+        yield* flowTold
+        assert.match(String(yield* defectOf(reader.read(1))), /does not hear/)
+        assert.strictEqual(text(yield* reader.read(20)), "345678901")
+      })
+  )
+
   it.effect("row 1.6: a source that cannot be paused can still be told: feeding answers false", () =>
     Effect.gen(function* () {
       const { feedUnsafe, reader } = yield* StreamReader.make({ limit: 4 })

@@ -97,6 +97,28 @@ describe("limited", () => {
     })
   )
 
+  it.effect("says how much of it can be read now, wherever that lies, and no more than it has", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const scope = yield* Scope.make()
+      const part = yield* Scope.provide(StreamReader.limited(reader, 5), scope)
+      const inner = yield* Scope.provide(StreamReader.limited(part, 4), scope)
+      const readable = () => Effect.all([reader.buffered, part.buffered, inner.buffered])
+      feed("abc")
+      assert.deepStrictEqual(yield* readable(), [3, 3, 3])
+      yield* inner.skip(1)
+      assert.deepStrictEqual(yield* inner.buffered, 2)
+      feed("defg")
+      assert.deepStrictEqual(yield* inner.buffered, 3)
+      assert.strictEqual(text(yield* inner.read(10)).length, 2)
+      assert.strictEqual(text(yield* inner.read(10)), "d")
+      assert.strictEqual(yield* inner.buffered, 0)
+      assert.strictEqual(yield* part.buffered, 1)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* readable(), [3, 0, 0])
+    })
+  )
+
   it.effect("a read of it that waits is interrupted without a loss", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()

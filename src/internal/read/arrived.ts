@@ -53,6 +53,11 @@ export class Arrived {
     return this.backpressure.paused
   }
 
+  /** Bytes that can be read without waiting. */
+  get readable(): number {
+    return this.size
+  }
+
   /** Bytes that nobody has read yet, here or in a part. */
   get unread(): number {
     return this.apart === undefined ? this.size : this.size + this.apart.unread

@@ -38,7 +38,7 @@ export class Backpressure implements BudgetMember {
   size = 0
   /** Whether the transport is held back. */
   paused = false
-  /** The defect of a transport that was told late to stop or to go on: the next read dies of it. */
+  /** The defect of a transport that was told by a read to stop or to go on, which has its answer: the next one dies of it. */
   defect: { readonly defect: unknown } | undefined = undefined
   /** What many buffers may hold together, if that is bounded. */
   budget: SharedBudget | undefined = undefined
@@ -71,7 +71,13 @@ export class Backpressure implements BudgetMember {
   removed(count: number): void {
     this.size -= count
     if (count !== 0) this.budget?.changed(this, -count)
-    if (this.paused && !this.deferred) this.reconsider()
+    if (!this.paused || this.deferred) return
+    try {
+      this.reconsider()
+    } catch (defect) {
+      // what was read is the caller's
+      this.defect = { defect }
+    }
   }
 
   /** Nothing more comes. */
@@ -109,11 +115,16 @@ export class Backpressure implements BudgetMember {
     this.deferred = true
   }
 
-  /** The transport is told to stop or to go on, if it has to. */
-  decide(): void {
+  /** The transport is told to stop or to go on, if it has to. `answered`: there is a result. */
+  decide(answered: boolean): void {
     this.deferred = false
-    if (this.paused) this.reconsider()
-    else this.pauseIfFull()
+    try {
+      if (this.paused) this.reconsider()
+      else this.pauseIfFull()
+    } catch (defect) {
+      if (!answered) throw defect
+      this.defect = { defect }
+    }
   }
 
   pauseIfFull(): void {

@@ -95,6 +95,10 @@ class PartBuffer extends ReadBuffer {
     })
   }
 
+  override get readable(): number {
+    return this.isClosed ? 0 : this.size + Math.min(this.left, this.whole.readable)
+  }
+
   /** Waits in the other reader. */
   override wait<A, E>(operation: WaitingRead<A, E>): Effect.Effect<A, E> {
     return new Move(this.whole, this, operation) as Effect.Effect<A, E>

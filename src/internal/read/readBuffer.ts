@@ -258,7 +258,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     let exit = operation.settle()
     if (exit === undefined && this.endsIdle(operation)) exit = operation.cleanEnd
     if (exit !== undefined && this.operation === operation) this.waitOver()
-    this.backpressure.decide()
+    this.backpressure.decide(exit !== undefined)
     return exit
   }
 

@@ -188,7 +188,7 @@ export class BufferReader implements StreamReader, Source {
   }
 
   get buffered() {
-    return Effect.sync(() => this.buffer.size)
+    return Effect.sync(() => this.buffer.readable)
   }
 
   /** The stream is closed, and all there is to say of it is that: what it was made of is let go. */
