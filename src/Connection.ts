@@ -831,15 +831,13 @@ export const fromProcess = (
  *
  * - Nobody else may write to the standard output. Effect's loggers do so by default: log to the standard error, with
  *   `Logger.withConsoleError`.
- * - `NodeRuntime.runMain` reports a failure by the default logger as well: turn that off with `disableErrorReporting`, and
- *   log it within a logger of your own.
  * - A process has one standard input: a second connection finds it at its end.
  *
  * **Example** (A filter)
  *
  * ```ts no-run
  * import { NodeRuntime } from "@effect/platform-node"
- * import { Effect, Logger, Option } from "effect"
+ * import { Effect, Option } from "effect"
  * import { Connection } from "effect-byte-streams"
  *
  * const filter = Effect.gen(function* () {
@@ -849,12 +847,7 @@ export const fromProcess = (
  *   }
  * })
  *
- * filter.pipe(
- *   Effect.scoped,
- *   Effect.tapCause((cause) => Effect.logError(cause)),
- *   Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])),
- *   NodeRuntime.runMain({ disableErrorReporting: true })
- * )
+ * NodeRuntime.runMain(Effect.scoped(filter))
  * ```
  *
  * @see {@link fromProcess} for the other side, {@link fromPair}
@@ -1174,6 +1167,7 @@ export interface Relayed {
  * - An end is passed on as an end, and the other direction goes on (half-close).
  * - Where one connection is lost, the other one is reset, and the relay fails with the error. So no peer takes a cut
  *   for an end.
+ * - Where this side closes one of them meanwhile, that one is sent all that it has accepted, and the other one is reset.
  * - At most 64 KiB for each direction are on their way here, beside the buffers of the connections. A slow side slows
  *   the other one down.
  * - An interruption loses no byte: bytes that were read and not written are back in their reader. Both connections stay

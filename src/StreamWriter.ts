@@ -115,7 +115,8 @@ export interface StreamWriter {
    * **Gotchas**
    *
    * A kept array that is transferred, detached or shrunk resets this connection. Its writes, and its reads behind what
-   * had arrived, fail with `ConnectionLost`, whose message names this rule.
+   * had arrived, fail with `ConnectionLost`, whose message names this rule. If that happens to an array, long or short,
+   * while its write waits in line, the write dies, and nothing of it is written.
    *
    * A character whose two halves (a surrogate pair) come in two writes is written as two U+FFFD. Two chunks of one
    * `writeAll`, or two elements of a `sink`, make the character.
@@ -146,7 +147,8 @@ export interface StreamWriter {
    *
    * The value is encoded when the effect runs. A value that could not be read again fails with `EncodeFailed`, and
    * nothing of the value is written. Waiting and interruption are as for `write`. Arrays of more than 4,096 bytes in
-   * the value are kept as views, and must be left alone until `flush`.
+   * the value are kept as views, and must be left alone until `flush`, as with `write`. An encoder may use the
+   * connection: what it writes comes before the message. If it ends the output, the write fails with `ClosedStream`.
    *
    * @see {@link StreamWriter.writeFrames}, {@link frameSink}
    */

@@ -48,8 +48,6 @@ describe("take", () => {
       assert.strictEqual(collected(taken), "abc")
       assert.instanceOf(error, StreamError.IncompleteRead)
       assert.strictEqual(error.expected, 4)
-      // the three that came were handed over: no count of none is told
-      assert.strictEqual(error.message, "take: the stream ended before the last of 4 bytes")
     })
   )
 
@@ -277,7 +275,6 @@ describe("limited", () => {
       const error = yield* Effect.flip(part.read(10))
       assert.instanceOf(error, StreamError.ConnectionLost)
       assert.instanceOf(error.cause, StreamError.IncompleteRead)
-      assert.strictEqual(error.cause.message, "limited: the stream ended before the last of 4 bytes")
       assert.isFalse(yield* part.atEof)
     })
   )

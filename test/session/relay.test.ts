@@ -1,10 +1,12 @@
 /** `Connection.relay`: what one connection brings, the other gets, and how it ended. */
 import { assert, describe, it } from "@effect/vitest"
-import { Connection, NodeNetwork, openConnection, startServer, StreamError } from "effect-byte-streams"
+import { Connection, NodeNetwork, Observer, openConnection, startServer, StreamError } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Effect, Exit, Fiber } from "effect"
 import * as fc from "fast-check"
+import { assertBytes } from "../support/assertBytes.ts"
 import { pattern, text } from "../support/bytes.ts"
+import { concat, fake } from "../support/fakeTransport.ts"
 import { start, waits } from "../support/fibers.ts"
 import { forAll } from "../support/property.ts"
 import { connectRaw, serveRaw } from "../support/rawPeer.ts"
@@ -59,6 +61,28 @@ describe("relay", () => {
     })
   )
 
+  it.effect("what is closed here meanwhile is sent all that it has accepted, and the other side is reset", () =>
+    Effect.gen(function* () {
+      for (const closed of ["from", "to"] as const) {
+        const from = yield* fake({ takes: false })
+        const to = yield* fake({ takes: false })
+        const relay = yield* start(Connection.relay(from.connection, to.connection))
+        from.transport.push("there")
+        to.transport.push("and back")
+        yield* turns(1)
+        const [one, other] = closed === "from" ? [from, to] : [to, from]
+        const closing = yield* start(one.writer.close)
+        assert.instanceOf(yield* Effect.flip(Fiber.join(relay)), StreamError.ClosedStream)
+        assert.isTrue(waits(closing))
+        one.transport.drainAll()
+        assert.deepStrictEqual(yield* Fiber.join(closing), { _tag: "Graceful" })
+        assert.strictEqual(one.transport.sentText, closed === "from" ? "and back" : "there")
+        assert.strictEqual(one.transport.calls.at(-1), "close")
+        assert.strictEqual(other.transport.calls.at(-1), "abort")
+      }
+    })
+  )
+
   it.effect("a side that does not read holds the other one up, and little lies in between", () =>
     Effect.gen(function* () {
       const { caller, middle } = yield* relayed({ limit: 1000, highWaterMark: 1000 })
@@ -104,6 +128,34 @@ describe("relay", () => {
           }
         })
     )
+  )
+
+  it.effect("interrupted by whoever observes what it sends, it repeats nothing either", () =>
+    Effect.gen(function* () {
+      for (const highWaterMark of [10, 65_536]) {
+        for (const quota of [1, 65_536, 65_537, 131_072, 131_073]) {
+          let sent = 0
+          const observer = Observer.layer({
+            onBytes: (_, direction, { length }) => {
+              if (direction === "out" && (sent += length) >= quota) relay.interruptUnsafe()
+            }
+          })
+          const from = yield* fake({ limit: 1_000_000 })
+          const to = yield* fake({ takes: false, highWaterMark }).pipe(Effect.provide(observer))
+          const relay: Fiber.Fiber<unknown, unknown> = yield* start(Connection.relay(from.connection, to.connection))
+          const all = pattern(300_000)
+          for (let at = 0; at < all.length; at += 10_000) from.transport.push(all.subarray(at, at + 10_000))
+          while (waits(relay)) {
+            yield* turns(1)
+            if (to.transport.holding) to.transport.drain()
+          }
+          yield* turns(1)
+          to.transport.drainAll()
+          const rest = yield* from.reader.read(all.length)
+          assertBytes(concat([to.transport.sent, rest]), all)
+        }
+      }
+    })
   )
 
   it.live("over sockets: 8 MiB each way at once, both ends, and the sizes", () =>

@@ -61,3 +61,20 @@ export class ActsBefore extends Scheduler.MixedScheduler {
     return true
   }
 }
+
+/** Lets others run before every so many steps of each fiber. */
+export class YieldEvery extends Scheduler.MixedScheduler {
+  private readonly every: number
+  private readonly steps = new WeakMap<Fiber.Fiber<unknown, unknown>, number>()
+
+  constructor(every: number) {
+    super()
+    this.every = every
+  }
+
+  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    const steps = (this.steps.get(fiber) ?? 0) + 1
+    this.steps.set(fiber, steps)
+    return steps % this.every === 0 || super.shouldYield(fiber)
+  }
+}

@@ -1,13 +1,15 @@
 /** One write is one unbroken run of bytes, whoever else writes, and each fiber's writes keep their order. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Scheduler } from "effect"
 import * as fc from "fast-check"
 import { assertBytes } from "../support/assertBytes.ts"
 import { bytes, pattern } from "../support/bytes.ts"
 import { concat, fake, type FakeTransport } from "../support/fakeTransport.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
+import { waiting } from "../support/waiters.ts"
 import { forAll } from "../support/property.ts"
 import { turns } from "../support/wait.ts"
+import { Restless, YieldEvery } from "../support/yieldingSchedulers.ts"
 
 /** A frame: who sent it, which of theirs it is, how long the body is, and a body that tells whose it is. */
 const frame = (sender: number, serial: number, length: number): Uint8Array => {
@@ -143,6 +145,67 @@ describe("one write is one run", () => {
       assert.strictEqual(transport.sentText, "aaaaabcccccdeeeee")
     })
   )
+
+  describe("whenever a fiber lets others run", () => {
+    const schedulers = [3, 4, 5, 6, 7, 11].map(
+      (every) => [`every ${every} steps`, () => new YieldEvery(every)] as const
+    )
+    const others = [1, 2, 3].map((seed) => [`by chance, ${seed}`, () => new Restless(seed)] as const)
+    for (const [when, make] of [...schedulers, ...others]) {
+      it.effect(`${when}: writes in line go on in their order, and nobody waits for ever`, () =>
+        Effect.gen(function* () {
+          const { connection, transport, writer } = yield* fake({ takes: false, highWaterMark: 3, lowWaterMark: 0 })
+          const scheduler = make()
+          const on = <A, E>(effect: Effect.Effect<A, E>) =>
+            Effect.provideService(effect, Scheduler.Scheduler, scheduler)
+          yield* writer.write("held")
+          const names = ["aaaa", "bbbb", "cccc", "dddd", "eeee"]
+          for (const [i, name] of names.entries()) {
+            yield* start(on(Effect.forever(writer.write(name))))
+            while (waiting(connection).writers <= i) yield* turns(1)
+          }
+          // one that asks for room first is woken before those in line, and does not overtake them either
+          yield* start(on(Effect.forever(Effect.andThen(writer.drain, writer.write("ffff")))))
+          for (let i = 0; i < 60; i++) {
+            yield* turns(4)
+            if (transport.holding) transport.drain()
+          }
+          const sent = transport.sentText
+            .slice(4)
+            .match(/(.)\1{3}/g)!
+            .map((run) => run[0]!)
+          assert.strictEqual(sent.slice(0, 5).join(""), "abcde")
+          for (let i = 0; i + 18 <= sent.length; i++) {
+            assert.strictEqual(new Set(sent.slice(i, i + 18)).size, 6, sent.join(""))
+          }
+          assert.isAbove(sent.length, 40)
+        })
+      )
+    }
+
+    it.effect("one that is interrupted when it was to go on does not hold up those behind it", () =>
+      Effect.gen(function* () {
+        for (let steps = 0; steps < 12; steps++) {
+          const { transport, writer } = yield* fake({ takes: false, highWaterMark: 3, lowWaterMark: 0 })
+          yield* writer.write("held")
+          const [first, second] = yield* startAll(
+            ["first", "second"].map((text) =>
+              Effect.provideService(writer.write(text), Scheduler.Scheduler, new YieldEvery(3 + (steps % 3)))
+            )
+          )
+          yield* turns(2)
+          transport.accept()
+          transport.drain()
+          for (let i = 0; i < steps >> 2; i++) yield* Effect.promise(() => Promise.resolve())
+          first!.interruptUnsafe()
+          yield* Fiber.await(first!)
+          yield* Fiber.join(second!)
+          yield* writer.flush
+          assert.include(["heldsecond", "heldfirstsecond"], transport.sentText)
+        }
+      })
+    )
+  })
 
   it.effect(
     "a write that comes later does not overtake those that wait, even from the fiber that was woken first",

@@ -1,11 +1,12 @@
 /** Whose memory it is: small writes are copied, large ones kept as a view, and no connection ever sends another's bytes. */
 import { assert, describe, it } from "@effect/vitest"
-import { Frame, StreamError } from "effect-byte-streams"
-import { Effect, Fiber } from "effect"
+import { Frame, StreamError, type StreamWriter } from "effect-byte-streams"
+import { Cause, Effect, Exit, Fiber } from "effect"
 import * as fc from "fast-check"
 import { assertBytes } from "../support/assertBytes.ts"
 import { bytes, pattern } from "../support/bytes.ts"
 import { concat, fake } from "../support/fakeTransport.ts"
+import { start } from "../support/fibers.ts"
 import { forAll } from "../support/property.ts"
 import { turns } from "../support/wait.ts"
 
@@ -164,6 +165,41 @@ describe("memory", () => {
     )
   )
 
+  it.effect(
+    "a transport that transfers what it was given to another thread breaks its own connection, and no other",
+    () =>
+      Effect.gen(function* () {
+        for (const transfer of [
+          ({ buffer }: Uint8Array) => void structuredClone(buffer, { transfer: [buffer as ArrayBuffer] }),
+          (chunk: Uint8Array) => {
+            const { port1, port2 } = new MessageChannel()
+            try {
+              port1.postMessage(chunk, [chunk.buffer as ArrayBuffer])
+            } finally {
+              port1.close()
+              port2.close()
+            }
+          }
+        ]) {
+          const wrong = yield* fake()
+          const other = yield* fake({ takes: false })
+          yield* other.writer.write("in front;")
+          yield* turns(1)
+          yield* other.writer.write("pending;")
+          wrong.transport.onWrite = (chunks) => chunks.forEach(transfer)
+          yield* wrong.writer.write("what is transferred")
+          assert.instanceOf(yield* Effect.flip(wrong.writer.flush), StreamError.ConnectionLost)
+          yield* other.writer.write("behind")
+          other.transport.drainAll()
+          assert.strictEqual(other.transport.sentText, "in front;pending;behind")
+          const later = yield* fake()
+          yield* later.writer.write("later")
+          yield* later.writer.flush
+          assert.strictEqual(later.transport.sentText, "later")
+        }
+      })
+  )
+
   describe("an array that is taken away before it was sent fails its connection, and names the rule", () => {
     const ways: ReadonlyArray<{
       readonly how: string
@@ -312,6 +348,32 @@ describe("memory", () => {
         array.buffer.resize(60_000)
         yield* writer.flush
         assert.lengthOf(transport.sent, 10_006 + 4 + 50_000)
+      })
+    )
+
+    it.effect("while its write waits in line: that dies, nothing of it is sent, and the connection goes on", () =>
+      Effect.gen(function* () {
+        for (const { make } of ways) {
+          for (const write of [
+            (writer, array) => writer.write(array),
+            (writer, array) => writer.writeAll(["head", array])
+          ] as ReadonlyArray<(writer: StreamWriter.StreamWriter, array: Uint8Array) => Effect.Effect<void, unknown>>) {
+            const { transport, writer } = yield* fake({ takes: false, highWaterMark: 10 })
+            yield* writer.write("more than may wait;")
+            const { array, take } = make(10_000)
+            const waiting = yield* start(Effect.exit(write(writer, array)))
+            const behind = yield* start(writer.write("behind"))
+            take()
+            transport.accept()
+            transport.drainAll()
+            const exit = yield* Fiber.join(waiting)
+            assert(Exit.isFailure(exit))
+            assert.include(String(Cause.squash(exit.cause)), "an array was detached or has shrunk while it waited")
+            yield* Fiber.join(behind)
+            yield* writer.flush
+            assert.strictEqual(transport.sentText, "more than may wait;behind")
+          }
+        }
       })
     )
 

@@ -8,6 +8,17 @@
 import * as Bytes from "./bytes.ts"
 import { maxPooled, maxSpareSlabs, poolBytes, readBytes, slabBytes } from "./defaults.ts"
 
+type Marking = { markAsUntransferable?(memory: ArrayBufferLike): void } | undefined
+type Process = { getBuiltinModule?(name: string): Marking } | undefined
+
+/** Memory that several share is nobody's to transfer to another thread: the others would find it empty. */
+const allocateShared = (size: number): Uint8Array<ArrayBuffer> => {
+  const bytes = Bytes.allocate(size)
+  const node = (globalThis as { readonly process?: Process }).process
+  node?.getBuiltinModule?.("node:worker_threads")?.markAsUntransferable?.(bytes.buffer)
+  return bytes
+}
+
 // ---------------------------------------------------------------------------
 // the slab
 // ---------------------------------------------------------------------------
@@ -17,7 +28,7 @@ import { maxPooled, maxSpareSlabs, poolBytes, readBytes, slabBytes } from "./def
  * slab is left to its users, and another one takes its place: one whose users have left, or a fresh one.
  */
 class Slab {
-  memory: Uint8Array<ArrayBuffer> = Bytes.allocate(slabBytes)
+  memory: Uint8Array<ArrayBuffer> = allocateShared(slabBytes)
   /** Where the next bytes go. */
   used = 0
   /** How many connections have something in it that the system has not taken. */
@@ -37,7 +48,7 @@ class Slab {
     if (this.users === 0) this.used = 0
     if (this.used + size <= slabBytes) return
     this.usersOf.set(this.memory, this.users)
-    this.memory = this.spare.pop() ?? Bytes.allocate(slabBytes)
+    this.memory = this.spare.pop() ?? allocateShared(slabBytes)
     this.used = 0
     this.users = 0
   }
@@ -83,17 +94,6 @@ export const slab = new Slab()
 // ---------------------------------------------------------------------------
 // the pool
 // ---------------------------------------------------------------------------
-
-type Marking = { markAsUntransferable?(memory: ArrayBufferLike): void } | undefined
-type Process = { getBuiltinModule?(name: string): Marking } | undefined
-
-/** Memory that several share is nobody's to transfer to another thread: the others would find it empty. */
-const allocateShared = (size: number): Uint8Array<ArrayBuffer> => {
-  const bytes = Bytes.allocate(size)
-  const node = (globalThis as { readonly process?: Process }).process
-  node?.getBuiltinModule?.("node:worker_threads")?.markAsUntransferable?.(bytes.buffer)
-  return bytes
-}
 
 let pool = Bytes.empty
 let poolMemory: ArrayBufferLike = Bytes.empty.buffer

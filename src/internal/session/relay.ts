@@ -6,7 +6,9 @@ import { blockBytes, copiedBytes } from "../base/defaults.ts"
 import { BufferReader } from "../read/reader.ts"
 import { type Passage, ReadPassage } from "../read/reads/some.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
+import { SessionConnection } from "./connection.ts"
 import { SessionWriter } from "../write/writer.ts"
+import { WriteCopy } from "../write/writes.ts"
 
 /** The answer of an operation that has it at hand, without a step of Effect's loop. */
 const atOnce = <A, E>(effect: Effect.Effect<A, E>): A | typeof notNow =>
@@ -111,13 +113,21 @@ const oneWay = (
         const bytes = way.block.subarray(0, size)
         const write = way.write(bytes)
         if (atOnce(write) === notNow) {
-          // a write that is interrupted has taken nothing
-          yield* Effect.onInterrupt(restore(write), () => Effect.ignore(reader.unread(bytes)))
+          // a write that is interrupted has taken nothing, unless what it gave to the system brought the interruption about
+          yield* Effect.onInterrupt(restore(write), () =>
+            write instanceof WriteCopy && write.accepted ? Effect.void : Effect.ignore(reader.unread(bytes))
+          )
         }
         count(size)
         if (way.keeps(size)) yield* restore(writer.flush)
       }
     })
+  )
+
+/** What this side has begun to close gets all that was accepted for it. */
+const giveUp = (connection: Connection): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    connection instanceof SessionConnection && connection.session.endedHere ? Effect.void : connection.abort
   )
 
 export const relay = (a: Connection, b: Connection): Effect.Effect<Relayed, ReadError | WriteError> =>
@@ -129,7 +139,7 @@ export const relay = (a: Connection, b: Connection): Effect.Effect<Relayed, Read
     ).pipe(
       // the loss of one is told by a reset of the other, and not by an end that looks like the other's own
       Effect.onError((cause) =>
-        cause.reasons.some((reason) => reason._tag !== "Interrupt") ? Effect.andThen(a.abort, b.abort) : Effect.void
+        cause.reasons.some((reason) => reason._tag !== "Interrupt") ? Effect.andThen(giveUp(a), giveUp(b)) : Effect.void
       ),
       Effect.as(relayed)
     )

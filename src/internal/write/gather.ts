@@ -19,9 +19,28 @@ const noParts: Array<Uint8Array> = []
 /** Messages are encoded with it, one at a time. */
 let frameSink: Sink | undefined = new Sink()
 
+/** Why messages are not taken. */
+interface Fault {
+  readonly fault: unknown
+}
+
+/** What they were to be written to has ended meanwhile. */
+const ended: Fault = { fault: undefined }
+
+const encode = <A>(sink: Sink, node: Node<A>, values: ReadonlyArray<A>): Fault | undefined => {
+  try {
+    for (const value of values) node.write(sink, value)
+    return undefined
+  } catch (fault) {
+    return { fault }
+  }
+}
+
 export class Gather {
   /** Whether some of what is unsent may lie in memory of the caller's. */
   views = false
+  /** Whether nothing more is taken. */
+  over = false
   private parts = noParts
   /** The open part at the end of the slab: its memory, where it begins, and where it would go on. */
   private openMemory: Uint8Array<ArrayBuffer> | undefined = undefined
@@ -103,25 +122,29 @@ export class Gather {
   }
 
   /** Messages, encoded where they are sent from; returns their size. Takes all of them, or nothing, and returns the fault. */
-  placeFrames<A>(node: Node<A>, values: ReadonlyArray<A>): number | { readonly fault: unknown } {
+  placeFrames<A>(node: Node<A>, values: ReadonlyArray<A>): number | Fault {
     const at = this.reserve(frameRoom)
     const { memory } = slab
     const sink = frameSink ?? new Sink()
     frameSink = undefined
     sink.reset(memory, at, slabBytes)
-    // an encoder may write something else meanwhile, elsewhere
+    // an encoder may write meanwhile, here or elsewhere, and may have all of it sent: the memory is nobody else's until then
     slab.used = slabBytes
-    try {
-      for (const value of values) node.write(sink, value)
-    } catch (fault) {
+    slab.enter()
+    const fault = encode(sink, node, values) ?? (this.over ? ended : undefined)
+    if (fault !== undefined) {
       if (slab.memory === memory) slab.used = at
+      slab.leave(memory)
       frameSink = sink
-      return { fault }
+      return fault
     }
     const { size } = sink
     if (slab.memory === memory) slab.used = sink.usedTo
-    if (sink.isWhole && sink.bytes === memory && slab.memory === memory) this.openEnd = sink.at
-    else {
+    if (this.usedMemory === memory) slab.leave(memory)
+    else (this.usedBefore ??= []).push(memory)
+    if (sink.isWhole && sink.bytes === memory && this.openMemory === memory && this.openEnd === at) {
+      this.openEnd = sink.at
+    } else {
       this.seal()
       // long values are sent from the caller's memory
       if (!sink.isWhole) this.views = true

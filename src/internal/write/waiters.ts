@@ -7,6 +7,10 @@ export interface Waiter {
   readonly since: number
   /** Where it came in the order of all waits, once it waits. */
   order: number
+  /** Whether it runs in the very call that resumes it, whatever its scheduler says. */
+  readonly runsAtOnce: boolean
+  /** Whether it was resumed, and has yet to run: nobody behind it writes first. */
+  called: boolean
   /** Whether the wait is over, one way or the other. Not asked of those who wait to write. */
   over(): boolean
   resume(): void
@@ -18,6 +22,8 @@ export class Waiters {
   /** Those who wait for low water, for a flush or for the end. */
   forProgress: Set<Waiter> | undefined = undefined
   private came = 0
+  /** Whether those who wait to write are being resumed, one by one. */
+  private waking = false
 
   /** Waits in line to write; in front of the line, if the waiter was resumed in vain. */
   waitToWrite(waiter: Waiter, inFront: boolean): void {
@@ -31,6 +37,12 @@ export class Waiters {
     waiter.order = ++this.came
     if (this.forProgress === undefined) this.forProgress = new Set([waiter])
     else this.forProgress.add(waiter)
+  }
+
+  /** Leaves the line, to write or to give up. Whether those behind it are to be woken: they may have waited for it alone. */
+  leave(waiter: Waiter): boolean {
+    this.remove(waiter)
+    return waiter.called && !this.waking && this.toWrite !== undefined
   }
 
   /** Gives up a wait. */
@@ -64,8 +76,13 @@ export class Waiters {
     }
     while (this.toWrite !== undefined && !buffer.mustWait) {
       const waiter: Waiter = this.toWrite.values().next().value!
-      this.remove(waiter)
+      if (waiter.called) return
+      waiter.called = true
+      if (waiter.runsAtOnce) this.remove(waiter)
+      const before = this.waking
+      this.waking = true
       waiter.resume()
+      this.waking = before
     }
   }
 }

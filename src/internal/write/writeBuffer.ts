@@ -14,7 +14,7 @@ import type { CoarseClock } from "../runtime/coarseClock.ts"
 import type { Watchdog } from "../runtime/timeouts.ts"
 import { Gather } from "./gather.ts"
 import { type Sender, soon, Turn } from "./turn.ts"
-import { Waiters } from "./waiters.ts"
+import { type Waiter, Waiters } from "./waiters.ts"
 
 /** Where the bytes go: the sending half of a transport. */
 export interface Output {
@@ -152,7 +152,7 @@ export class WriteBuffer implements Sender {
     return true
   }
 
-  /** Messages as one run. Takes all of them, or nothing, and returns what was thrown. */
+  /** Messages as one run. Takes all of them, or nothing, and returns what was thrown, if the buffer has not ended meanwhile. */
   appendFrames<A>(node: Node<A>, values: ReadonlyArray<A>): { readonly fault: unknown } | undefined {
     const size = this.gather.placeFrames(node, values)
     if (typeof size !== "number") return size
@@ -288,7 +288,16 @@ export class WriteBuffer implements Sender {
 
   private wakeInTime(): void {
     if (!this.accepting) this.waiters.wake(this)
-    else if (!this.waiters.isEmpty) soon(() => this.waiters.wake(this))
+    else if (!this.waiters.isEmpty) this.wakeSoon()
+  }
+
+  private wakeSoon(): void {
+    soon(() => this.waiters.wake(this))
+  }
+
+  /** One that waited leaves the line. */
+  leave(waiter: Waiter): void {
+    if (this.waiters.leave(waiter)) this.wakeSoon()
   }
 
   // ------------------------------------------------------------------------
@@ -298,6 +307,7 @@ export class WriteBuffer implements Sender {
   /** Accepts nothing more, and ends the output once everything is sent. A later reason replaces an earlier one. */
   end(reason: ClosedStream["reason"]): void {
     this.ending = reason
+    this.gather.over = true
     if (this.inFlight === 0 && !this.ended) this.flush()
     else this.waiters.wake(this)
   }
@@ -305,6 +315,7 @@ export class WriteBuffer implements Sender {
   /** Accepts nothing more; the output goes on elsewhere. */
   detach(reason: ClosedStream["reason"]): void {
     this.ending = reason
+    this.gather.over = true
     this.ended = true
     this.waiters.wake(this)
   }
@@ -315,6 +326,7 @@ export class WriteBuffer implements Sender {
     if (this.broken === undefined) {
       this.broken = why
       this.heldViews = undefined
+      this.gather.over = true
       this.gather.drop()
       // bytes on their way may still be read
       if (this.inFlight === 0) this.gather.release()

@@ -98,15 +98,16 @@ export class SessionWriter implements StreamWriter {
     const { buffer } = this
     const node = of<A>(operation, frame)
     this.check(operation)
-    const thrown = buffer.appendFrames(node, [value])
-    if (thrown !== undefined) throw encodeFailed(operation, node, thrown.fault)
-    return !buffer.mustWait
+    return this.accepted(operation, node, buffer.appendFrames(node, [value]))
   }
 
   writeAllUnsafe(chunks: Iterable<Uint8Array | string>): boolean {
     const { buffer } = this
     this.check("writeAllUnsafe")
-    buffer.appendAll(checkedChunks("writeAllUnsafe", chunks))
+    const checked = checkedChunks("writeAllUnsafe", chunks)
+    // what makes the chunks may have ended this
+    this.check("writeAllUnsafe")
+    buffer.appendAll(checked)
     return !buffer.mustWait
   }
 
@@ -116,9 +117,14 @@ export class SessionWriter implements StreamWriter {
     const { buffer } = this
     const node = of<A>(operation, frame)
     this.check(operation)
-    const thrown = buffer.appendFrames(node, values)
-    if (thrown !== undefined) throw encodeFailed(operation, node, thrown.fault)
-    return !buffer.mustWait
+    return this.accepted(operation, node, buffer.appendFrames(node, values))
+  }
+
+  private accepted<A>(operation: string, node: Node<A>, thrown: { readonly fault: unknown } | undefined): boolean {
+    if (thrown === undefined) return !this.buffer.mustWait
+    // an encoder may have ended this
+    this.check(operation)
+    throw encodeFailed(operation, node, thrown.fault)
   }
 
   /** How many bytes were written so far. */

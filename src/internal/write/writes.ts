@@ -8,7 +8,7 @@ import { encodeFailed } from "../frame/run.ts"
 import { ClosedStream } from "../base/errors.ts"
 import * as Argument from "../base/argument.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
-import { deliver, interrupted, nothing, resume, runsAtOnce, suspend } from "../runtime/effectInternals.ts"
+import { handOver, interrupted, nothing, resume, runsAtOnce, suspend } from "../runtime/effectInternals.ts"
 import type { Waiter } from "./waiters.ts"
 import type { WriteBuffer } from "./writeBuffer.ts"
 
@@ -19,6 +19,8 @@ class FiberWaiter implements Waiter {
   readonly operation: string
   readonly since: number
   order = 0
+  readonly runsAtOnce = true
+  called = false
   readonly over: () => boolean
   private readonly buffer: WriteBuffer
   private readonly fiber: Fiber.Fiber<any, any>
@@ -74,9 +76,17 @@ const wait = <E>(
   return Effect.callback<void, E>((resume) => {
     // others may have run since
     if (over()) return resume(next())
-    const waiter: Waiter = { operation, since, order: 0, over, resume: () => resume(next()) }
+    const waiter: Waiter = {
+      operation,
+      since,
+      order: 0,
+      runsAtOnce: false,
+      called: false,
+      over,
+      resume: () => resume(next())
+    }
     add(waiter)
-    return Effect.sync(() => buffer.waiters.remove(waiter))
+    return Effect.sync(() => buffer.leave(waiter))
   })
 }
 
@@ -97,13 +107,28 @@ abstract class WriteOperation<E = never> extends Operation<void, WriteError | E>
   }
 }
 
+/** A write in line. */
+interface Place {
+  /** When the wait began. */
+  readonly since: number
+  /** Stands in the line for this write, once it does. */
+  waiter: Waiter | undefined
+  /** How much there was to write. */
+  readonly size: number
+}
+
 /** What is written in one run: bytes, text, or several of them. */
 abstract class Accepting<E = never> extends WriteOperation<E> {
   /** Takes all of it, or fails, and takes nothing. */
-  protected abstract accept(): Exit.Exit<never, E> | void
+  protected abstract accept(): Exit.Exit<never, WriteError | E> | void
 
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError | E> {
     return this.attempt(fiber, undefined)
+  }
+
+  /** How much memory of the caller's there is to write, as far as that is known. */
+  protected get size(): number {
+    return 0
   }
 
   /** Whether it is this write's turn, and there is room. */
@@ -111,25 +136,32 @@ abstract class Accepting<E = never> extends WriteOperation<E> {
     return waited ? !this.buffer.mustWait : this.buffer.open
   }
 
-  /** `since`: when this fiber began to wait in line, if it has; then nobody else may go first. */
-  attempt(fiber: Fiber.Fiber<any, any>, since: number | undefined): Effect.Effect<void, WriteError | E> {
+  /** `before`: where this fiber has waited in line, if it has; then nobody else may go first. */
+  attempt(fiber: Fiber.Fiber<any, any>, before: Place | undefined): Effect.Effect<void, WriteError | E> {
+    const { buffer } = this
+    if (before?.waiter !== undefined) buffer.leave(before.waiter)
     if (interrupted(fiber)) return nothing
     const failure = this.failure()
     if (failure !== undefined) return failure
-    const waited = since !== undefined
+    const waited = before !== undefined
+    if (waited && this.size < before.size) return Exit.die(taken(this.name))
     if (this.mayGo(waited)) {
-      return deliver(this.accept() ?? exitVoid, fiber)
+      // whoever is interrupted by what is called meanwhile learns first that this was accepted
+      return handOver(this.accept() ?? exitVoid, fiber)
     }
-    const began = since ?? this.buffer.now
+    const place = before ?? { since: buffer.now, waiter: undefined, size: this.size }
     return wait(
-      this.buffer,
+      buffer,
       this.name,
       fiber,
-      began,
-      (waiter) => this.buffer.waiters.waitToWrite(waiter, waited),
+      place.since,
+      (waiter) => {
+        buffer.waiters.waitToWrite(waiter, place.waiter !== undefined)
+        place.waiter = waiter
+      },
       // there is room, or no stream any more
       () => this.mayGo(waited) || this.failure() !== undefined,
-      () => new AfterWait(this, began)
+      () => new AfterWait(this, place)
     )
   }
 }
@@ -137,19 +169,22 @@ abstract class Accepting<E = never> extends WriteOperation<E> {
 /** A fiber that has waited runs this when its turn to write has come. */
 class AfterWait<E> extends Operation<void, WriteError | E> {
   readonly write: Accepting<E>
-  private readonly since: number
-  constructor(write: Accepting<E>, since: number) {
+  private readonly place: Place
+  constructor(write: Accepting<E>, place: Place) {
     super()
     this.write = write
-    this.since = since
+    this.place = place
   }
   tryNow(): typeof notNow {
     return notNow
   }
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError | E> {
-    return this.write.attempt(fiber, this.since)
+    return this.write.attempt(fiber, this.place)
   }
 }
+
+const taken = (operation: string): TypeError =>
+  new TypeError(`${operation}: an array was detached or has shrunk while it waited to be written`)
 
 /** `write` */
 export class Write extends Accepting {
@@ -160,6 +195,9 @@ export class Write extends Accepting {
   constructor(buffer: WriteBuffer, data: Uint8Array | string) {
     super(buffer)
     this.data = data
+  }
+  protected override get size() {
+    return this.data.length
   }
   tryNow(): void | typeof notNow {
     // nothing takes no room, so that a loop of it would never let others run
@@ -174,8 +212,11 @@ export class Write extends Accepting {
 /** `write`, of memory that is the caller's again once it is accepted. */
 export class WriteCopy extends Write {
   declare readonly data: Uint8Array
+  /** Whether it is no longer the caller's to write, whatever becomes of the fiber. */
+  accepted = false
   protected override accept(): void {
     this.buffer.appendCopy(this.data)
+    this.accepted = true
   }
 }
 
@@ -189,13 +230,22 @@ export class WriteAll extends Accepting {
     super(buffer)
     this.chunks = chunks
   }
+  protected override get size() {
+    // also of arrays that are still to be converted
+    const chunks: unknown = this.chunks
+    return Array.isArray(chunks) ? chunks.reduce<number>((size, chunk) => size + (chunk?.length ?? 0), 0) : 0
+  }
   tryNow(): void | typeof notNow {
     const { buffer, chunks } = this
     // as with `write`: nothing takes no room, and a write that has to fail does so where it is run
     return buffer.open && Array.isArray(chunks) && buffer.appendRun(chunks) ? undefined : notNow
   }
-  protected accept(): void {
-    this.buffer.appendAll(checkedChunks(this.name, this.chunks))
+  protected accept(): Exit.Exit<never, WriteError> | void {
+    const chunks = checkedChunks(this.name, this.chunks)
+    // what makes the chunks may have ended the stream
+    const failure = this.failure()
+    if (failure !== undefined) return failure
+    this.buffer.appendAll(chunks)
   }
 }
 
@@ -236,9 +286,10 @@ export class WriteFrames<A> extends Accepting<EncodeFailed> {
     // what cannot be written fails where it is run
     return buffer.appendFrames(node, values) === undefined ? undefined : notNow
   }
-  protected accept(): Exit.Exit<never, EncodeFailed> | void {
+  protected accept(): Exit.Exit<never, WriteError | EncodeFailed> | void {
     const thrown = this.buffer.appendFrames(this.node, Array.from(this.values))
-    if (thrown !== undefined) return Exit.fail(encodeFailed(this.name, this.node, thrown.fault))
+    // an encoder may have ended the stream
+    if (thrown !== undefined) return this.failure() ?? Exit.fail(encodeFailed(this.name, this.node, thrown.fault))
   }
 }
 
