@@ -89,6 +89,7 @@ describe("call", () => {
       yield* TestClock.adjust("1 minute")
       while (seen.at(-1) !== "1 .") seen.push(...(yield* pull))
       assert.deepStrictEqual(seen, [...rows, "1 ."])
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
       assert.strictEqual(yield* client.inFlight, 0)
     }).pipe(Effect.scoped)
   )

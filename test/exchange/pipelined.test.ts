@@ -915,6 +915,36 @@ describe("bounds", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("stallTimeout: time in which pushes are not taken does not count, and all other time does", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined({
+        stallTimeout: "5 seconds",
+        isPush: (message: string) => message.startsWith("!"),
+        pushes: { overflow: "suspend", capacity: 1 }
+      })
+      const [first, second] = yield* startAll(["first", "second"].map(client.call))
+      yield* server.asked(2)
+      yield* TestClock.adjust("3 seconds")
+      yield* server.answer("!1", "!2")
+      yield* TestClock.adjust("1990 millis")
+      assert.deepStrictEqual(yield* Stream.runCollect(Stream.take(client.pushes, 2)), ["!1", "!2"])
+      yield* TestClock.adjust("1999 millis")
+      yield* server.answer("FIRST")
+      assert.strictEqual(yield* Fiber.join(first!), "FIRST")
+
+      // over and over, and no answer among it
+      for (let i = 0; i < 5; i++) {
+        yield* server.answer("!1", "!2")
+        yield* TestClock.adjust("10 seconds")
+        yield* Stream.runCollect(Stream.take(client.pushes, 2))
+        assert.isTrue(waits(second!))
+        yield* TestClock.adjust("1 second")
+      }
+      const { cause } = yield* lostOf(second!)
+      assert.deepInclude({ ...cause }, { _tag: "StreamTimeout", operation: "stallTimeout" })
+    })
+  )
+
   it.effect("maxInFlight: no more than that are unanswered, in the order in which they were asked", () =>
     Effect.gen(function* () {
       const { client, server } = yield* pipelined({ maxInFlight: 2 })
@@ -1047,6 +1077,26 @@ describe("keepAlive", () => {
         const closed = yield* client.closed
         assert.strictEqual(closed._tag === "Lost" && closed.cause._tag, "StreamTimeout", callTimeout)
       }
+    })
+  )
+
+  it.effect("time in which pushes are not taken is not the peer's", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined({
+        keepAlive,
+        isPush: (message: string) => message.startsWith("!"),
+        pushes: { overflow: "suspend", capacity: 1 }
+      })
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* server.asked(1), ["PING"])
+      yield* TestClock.adjust("100 millis")
+      yield* server.answer("!1", "!2")
+      yield* TestClock.adjust("890 millis")
+      yield* Stream.runCollect(Stream.take(client.pushes, 2))
+      yield* TestClock.adjust("899 millis")
+      yield* server.answer("PONG")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* client.inFlight, 0)
     })
   )
 

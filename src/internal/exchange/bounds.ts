@@ -38,9 +38,14 @@ export class Bounds {
   private readonly callers = new Set<AnyBatch>()
   /** Since when what was read has waited for room, if it does. */
   private waitsSince = 0
-  /** Since when something has been awaited with no answer. */
+  /** How long it has waited before, all in all. */
+  private waited = 0
+  /** Since when something has been awaited with no answer, in time of the peer. */
   private silentSince = Infinity
-  /** Calls of several answers that nobody wants, and by when the last must have come: the first is the next. */
+  /**
+   * Calls of several answers that nobody wants, and by when the last must have come, in time of the peer: the first is the
+   * next.
+   */
   private readonly leftovers = new Map<AnyCall, number>()
 
   constructor(
@@ -63,6 +68,11 @@ export class Bounds {
     return this.alarm.now
   }
 
+  /** The same without the time in which nothing was read, because there was no room: that is no silence of the peer's. */
+  get peerTime(): number {
+    return (this.bounded.isHeld ? this.waitsSince : this.now) - this.waited
+  }
+
   /** A caller begins to wait. */
   called(batch: AnyBatch): void {
     const { callTimeout } = this.timeouts
@@ -80,13 +90,13 @@ export class Bounds {
   /** Something is awaited. */
   awaited(): void {
     if (this.silentSince < Infinity || this.timeouts.stallTimeout === Infinity) return
-    this.silentSince = this.now
+    this.silentSince = this.peerTime
     this.alarm.arm()
   }
 
   /** An answer has come. */
   answered(): void {
-    if (this.silentSince < Infinity) this.silentSince = this.now
+    if (this.silentSince < Infinity) this.silentSince = this.peerTime
   }
 
   /** Nothing is awaited. */
@@ -99,7 +109,7 @@ export class Bounds {
     const { drainTimeout } = this.timeouts
     // a single one is no more than others wait for anyway
     if (call.expected === 1 || drainTimeout === Infinity) return
-    this.leftovers.set(call, this.now + drainTimeout)
+    this.leftovers.set(call, this.peerTime + drainTimeout)
     this.alarm.arm()
   }
 
@@ -113,11 +123,9 @@ export class Bounds {
     this.waitsSince = this.now
   }
 
-  /** There is room for it. The time in which nothing was read is not that of what was to be dropped. */
+  /** There is room for it. */
   goesOn(): void {
-    if (this.leftovers.size === 0) return
-    const waited = this.now - this.waitsSince
-    for (const [call, due] of this.leftovers) this.leftovers.set(call, due + waited)
+    this.waited += this.now - this.waitsSince
     this.alarm.arm()
   }
 
@@ -128,12 +136,13 @@ export class Bounds {
   }
 
   private get firstLeftover(): number {
-    return this.bounded.isHeld ? Infinity : (this.leftovers.values().next().value ?? Infinity)
+    return this.leftovers.values().next().value ?? Infinity
   }
 
   private due(): number {
     const first = this.callers.values().next().value?.deadline ?? Infinity
-    return Math.min(first, this.silentSince + this.timeouts.stallTimeout, this.firstLeftover)
+    if (this.bounded.isHeld) return first
+    return Math.min(first, this.waited + Math.min(this.silentSince + this.timeouts.stallTimeout, this.firstLeftover))
   }
 
   private judge(): void {
@@ -144,10 +153,10 @@ export class Bounds {
       this.callers.delete(batch)
       this.bounded.expire(batch, answerTimeout("call", callTimeout))
     }
-    // what was read and is not taken is no silence of the peer's
-    if (this.bounded.isHeld) this.answered()
-    if (now >= this.silentSince + stallTimeout) this.bounded.lose(answerTimeout("stallTimeout", stallTimeout))
-    else if (now >= this.firstLeftover) this.bounded.lose(answerTimeout("drainTimeout", drainTimeout))
+    if (this.bounded.isHeld) return
+    const passed = now - this.waited
+    if (passed >= this.silentSince + stallTimeout) this.bounded.lose(answerTimeout("stallTimeout", stallTimeout))
+    else if (passed >= this.firstLeftover) this.bounded.lose(answerTimeout("drainTimeout", drainTimeout))
   }
 }
 

@@ -53,7 +53,7 @@ export class Batch<Request, Answer, Error> {
   exit: Exit.Exit<any, any> | undefined = undefined
   /** Whether it was sent; of one that is alone, whether its turn has come. */
   sent = false
-  /** When it was sent, where that is noted. */
+  /** When it was sent, in time of the peer, where that is noted. */
   sentAt: number | undefined = undefined
   /** When its caller stops waiting. */
   deadline = Infinity

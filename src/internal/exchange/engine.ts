@@ -177,7 +177,10 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       return this.lose(thrown)
     }
     batch.sent = true
-    if (this.options.notesSending) this.sentAt = batch.sentAt = this.bounds.now
+    if (this.options.notesSending) {
+      this.sentAt = this.bounds.now
+      batch.sentAt = this.bounds.peerTime
+    }
     const { state } = this
     if (state._tag === "Over") {
       // the write has met the end of the connection, and everybody else was told of it

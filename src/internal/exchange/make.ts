@@ -125,7 +125,7 @@ const keepAlive = <Request, Answer>(
           if (Exit.isFailure(exit) && !isLost(exit.cause)) engine.lose(lostCauseOf("keepAlive", exit.cause))
           return Effect.void
         }
-        const left = batch.sentAt === undefined ? bound : Math.ceil(batch.sentAt + bound - bounds.now)
+        const left = batch.sentAt === undefined ? bound : Math.ceil(batch.sentAt + bound - bounds.peerTime)
         // what was read and is not taken is no silence of the peer's, and what was not sent has no answer yet
         if (engine.isHeld || left > 0) return awaited(call, engine.isHeld ? bound : left)
         engine.lose(new StreamTimeout({ operation: "keepAlive", kind: "Answer", duration: within }))
