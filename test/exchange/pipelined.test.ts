@@ -866,6 +866,30 @@ describe("bounds", () => {
     })
   )
 
+  it.effect("callTimeout bounds callAll from the call on, however many runs it takes", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pipelined({ callTimeout: "1 second", maxInFlight: 1 })
+      const all = yield* start(client.callAll(["a", "b", "c"]))
+      for (const answer of ["A", "B"]) {
+        yield* server.asked(1)
+        yield* TestClock.adjust("400 millis")
+        yield* server.answer(answer)
+      }
+      assert.deepStrictEqual(yield* server.asked(1), ["c"])
+      yield* TestClock.adjust("199 millis")
+      assert.isTrue(waits(all))
+      yield* TestClock.adjust("1 millis")
+      assert.deepInclude(
+        { ...(yield* Effect.flip(Fiber.join(all))) },
+        { _tag: "StreamTimeout", kind: "Answer", operation: "call" }
+      )
+      yield* server.answer("C")
+      const next = yield* start(client.call("d"))
+      yield* server.answer("D")
+      assert.strictEqual(yield* Fiber.join(next), "D")
+    })
+  )
+
   it.effect("callTimeout bounds a stream until its first part, and not the whole of it", () =>
     Effect.gen(function* () {
       const { client, server } = yield* pipelined({ callTimeout: "1 second", isLast: (answer) => answer === "." })

@@ -2,11 +2,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Connection, Exchange, type Frame, openConnection, startServer, StreamError } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { Cause, Deferred, Effect, Exit, Fiber, Stream } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Latch, Scheduler, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { line } from "../support/exchanges.ts"
 import { deathOf } from "../support/exits.ts"
 import { start, waits } from "../support/fibers.ts"
+import { Restless } from "../support/yieldingSchedulers.ts"
 
 type Options<E> = Partial<Exchange.ServeOptions<string, string, E>>
 
@@ -149,6 +150,30 @@ describe("a handler that fails", () => {
         yield* ask(...(concurrency === 1 ? ["bad"] : ["wait", "bad"]))
         assert.strictEqual(yield* Effect.flip(Fiber.join(serve)), "no")
         assert.strictEqual(interrupted, concurrency > 1)
+      }
+    })
+  )
+
+  it.live("of the last request makes serving fail, whoever runs in between", () =>
+    Effect.gen(function* () {
+      for (let seed = 0; seed < 60; seed++) {
+        const serving = Effect.gen(function* () {
+          const { left, right } = yield* TestNetwork.pair()
+          const go = Latch.makeUnsafe(false)
+          yield* right.writer.write("a\nb\nlast\n")
+          yield* right.writer.writeEof
+          const serve = Exchange.serve<string, string, string, never>(
+            left,
+            { request: line, response: line, concurrency: 3 },
+            (request) => (request === "last" ? Effect.andThen(go.await, Effect.fail("no")) : Effect.succeed(request))
+          )
+          const fiber = yield* Effect.forkChild(serve, { startImmediately: true })
+          yield* Effect.replicateEffect(Effect.yieldNow, 10)
+          yield* go.open
+          return yield* Effect.flip(Fiber.join(fiber))
+        })
+        const error = yield* Effect.provideService(Effect.scoped(serving), Scheduler.Scheduler, new Restless(seed))
+        assert.strictEqual(error, "no", `seed ${seed}`)
       }
     })
   )

@@ -160,5 +160,5 @@ export class Bounds {
   }
 }
 
-const answerTimeout = (operation: string, millis: number): StreamTimeout =>
+export const answerTimeout = (operation: string, millis: number): StreamTimeout =>
   new Errors.StreamTimeout({ operation, kind: "Answer", duration: Duration.millis(millis) })

@@ -17,6 +17,7 @@ import type { StreamWriter } from "../../StreamWriter.ts"
 import * as Argument from "../base/argument.ts"
 import { ClosedStream, RequestLost, StreamTimeout } from "../base/errors.ts"
 import * as Deadline from "../runtime/deadline.ts"
+import { answerTimeout } from "./bounds.ts"
 import { Await, Batch, Call } from "./call.ts"
 import type { Engine } from "./engine.ts"
 import { isStreamFailure } from "./lost.ts"
@@ -30,6 +31,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
   private readonly isLast: boolean
   private readonly maxAnswers: number
   private readonly maxInFlight: number
+  private readonly callTimeout: number
   private readonly drainTimeout: Duration.Duration
   private closing: Fiber.Fiber<unknown> | undefined = undefined
 
@@ -44,6 +46,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
     this.isLast = options.isLast !== undefined
     this.maxAnswers = options.maxAnswers
     this.maxInFlight = options.maxInFlight
+    this.callTimeout = options.callTimeout
     this.drainTimeout = options.closeWithin
   }
 
@@ -79,7 +82,13 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
         const run = this.run(all.slice(i * this.maxInFlight, (i + 1) * this.maxInFlight))
         return i === 0 ? run : Effect.mapError(run, behindOthers)
       })
-      return Effect.map(Effect.all(runs), (answers) => answers.flat())
+      const answers = Effect.map(Effect.all(runs), (answers) => answers.flat())
+      if (this.callTimeout === Infinity) return answers
+      // of all runs together: each for itself has begun later
+      return Deadline.timeoutOrElse({
+        duration: this.callTimeout,
+        orElse: () => Effect.fail(answerTimeout("call", this.callTimeout))
+      })(answers)
     })
 
   private run(requests: ReadonlyArray<Request>): Effect.Effect<ReadonlyArray<Answer>, CallError> {

@@ -142,8 +142,12 @@ export const run = <Request, Response, E, R, E2, R2>(
         const turn = inOrder && before !== undefined ? before.await : Effect.void
         yield* answer(request.value, turn).pipe(
           Effect.onExit((exit) => {
-            if (Exit.isFailure(exit)) Deferred.doneUnsafe(failed, exit)
-            else mine.openUnsafe()
+            if (Exit.isFailure(exit)) {
+              // its place stays taken: serving cannot come to a good end before the failure is heard
+              Deferred.doneUnsafe(failed, exit)
+              return Effect.void
+            }
+            mine.openUnsafe()
             return places.release(1)
           }),
           Effect.forkIn(scope, { startImmediately: true })
