@@ -339,6 +339,17 @@ describe("wrong arguments of the constructors", () => {
       assert.strictEqual(yield* reader.buffered, 0)
     })
   )
+
+  it.effect("a loss that is none throws, and nothing is lost", () =>
+    Effect.gen(function* () {
+      const { endUnsafe, failUnsafe, reader } = yield* StreamReader.make()
+      for (const error of [undefined, null, "lost", new Error("lost"), { kind: "Reset" }]) {
+        assert.throws(() => failUnsafe(error as never), /^failUnsafe: error must be a ConnectionLost, got /)
+      }
+      endUnsafe()
+      assert.isTrue(yield* reader.atEof)
+    })
+  )
 })
 
 describe("a count of 0 (rank 34)", () => {

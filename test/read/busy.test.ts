@@ -7,8 +7,10 @@ import { Effect, Fiber, Stream } from "effect"
 import { StreamReader } from "effect-byte-streams"
 import { ReadBuffer } from "../../src/internal/read/readBuffer.ts"
 import { BufferReader } from "../../src/internal/read/reader.ts"
+import { ReadExactly } from "../../src/internal/read/reads/exactly.ts"
+import { notNow } from "../../src/internal/runtime/operation.ts"
 import { bytes, text } from "../support/bytes.ts"
-import { start, waits } from "../support/fibers.ts"
+import { defectOf, start, waits } from "../support/fibers.ts"
 import { busy, handFed, held as heldOf, incomplete, outcome, value } from "../support/handFed.ts"
 import { nothingInBetween } from "../support/publicApi.ts"
 import { type Outcome, perform, type Request } from "../support/readRequests.ts"
@@ -227,6 +229,28 @@ it.effect("row 7.1: a read that was interrupted holds nothing", () =>
       const rest = request.name === "discardUntil" || dropped ? "!" : buffered + "!"
       assert.deepStrictEqual(yield* Fiber.join(next), value(rest))
     }
+  })
+)
+
+it.effect("row 7.1: a read that dies as it is answered holds nothing, and the source is held back as before", () =>
+  Effect.gen(function* () {
+    const told: Array<string> = []
+    const buffer = new ReadBuffer(4, { pause: () => told.push("pause"), resume: () => told.push("resume") })
+    const reader = new BufferReader(buffer)
+    class Dying extends ReadExactly {
+      override settle(): undefined {
+        if (this.ready()) throw new Error("cannot be answered")
+      }
+      override answerBy(): typeof notNow {
+        return notNow
+      }
+    }
+    const waiting = yield* start(defectOf(new Dying(reader, 2)))
+    buffer.feed(bytes("ab"))
+    assert.match(String(yield* Fiber.join(waiting)), /cannot be answered/)
+    buffer.feed(bytes("cdefghi"))
+    assert.deepStrictEqual(told, ["pause"])
+    assert.strictEqual(text(yield* reader.readExactly(9)), "abcdefghi")
   })
 )
 

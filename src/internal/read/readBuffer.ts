@@ -255,7 +255,13 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   settle<A, E>(operation: WaitingRead<A, E>): Exit.Exit<A, E | ReadError> | undefined {
     if (operation.absorbs) this.absorb()
     this.backpressure.defer()
-    let exit = operation.settle()
+    let exit: Exit.Exit<A, E | ReadError> | undefined
+    try {
+      exit = operation.settle()
+    } catch (defect) {
+      // a read that dies waits no longer
+      exit = Exit.die(defect)
+    }
     if (exit === undefined && this.endsIdle(operation)) exit = operation.cleanEnd
     if (exit !== undefined && this.operation === operation) this.waitOver()
     this.backpressure.decide(exit !== undefined)

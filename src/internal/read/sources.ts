@@ -43,17 +43,13 @@ export const make = (
         return !buffer.paused
       },
       endUnsafe: () => buffer.feedEnd(),
-      failUnsafe: (error: ConnectionLost) =>
-        buffer.feedLoss(
-          (operation) =>
-            new ConnectionLost({
-              operation,
-              kind: error.kind,
-              code: error.code,
-              peer: error.peer,
-              cause: error.cause
-            })
-        )
+      failUnsafe: (error: ConnectionLost) => {
+        if ((error as ConnectionLost | null | undefined)?._tag !== "ConnectionLost") {
+          throw Argument.wrongType("failUnsafe", "error", "a ConnectionLost", error)
+        }
+        const { cause, code, kind, peer } = error
+        buffer.feedLoss((operation) => new ConnectionLost({ operation, kind, code, peer, cause }))
+      }
     }
   })
 
