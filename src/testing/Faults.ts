@@ -29,7 +29,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as Argument from "../internal/base/argument.ts"
 import * as Defaults from "../internal/base/defaults.ts"
+import { checkHost, kinds as allKinds, ofConnections, ofHosts } from "../internal/testing/network/faults.ts"
 
 // ---------------------------------------------------------------------------
 // models
@@ -370,40 +372,39 @@ export interface Bounds {
   readonly kinds?: ReadonlyArray<Kind> | undefined
 }
 
-const ofConnections: ReadonlyArray<Kind> = [
-  "Reset",
-  "Fin",
-  "Stall",
-  "Vanish",
-  "Refuse",
-  "ConnectTimeout",
-  "HostNotFound",
-  "AcceptError"
-]
-
 const neededHosts = (kind: Kind): number => (kind === "Cut" ? 2 : kind === "Crash" ? 1 : 0)
 
-const resolve = (operation: string, bounds: Bounds | undefined) => {
-  const hosts = [...new Set(bounds?.hosts)]
-  const possible = [
-    ...ofConnections,
-    ...(["Cut", "Crash"] as const).filter((kind) => hosts.length >= neededHosts(kind))
-  ]
-  const kinds = bounds?.kinds ?? possible
-  for (const kind of kinds) {
+const resolve = (operation: string, bounds: Bounds = {}) => {
+  Argument.record(operation, "bounds", bounds)
+  const {
+    connections = Defaults.faultyConnections,
+    maxBytes = Defaults.faultyBytes,
+    maxFaults = Defaults.maxFaults,
+    maxMillis = Defaults.faultyMillis
+  } = bounds
+  const given = bounds.hosts ?? []
+  if (!Array.isArray(given)) throw Argument.wrongType(operation, "hosts", "an array of names", given)
+  const hosts = [...new Set(given.map((host, index) => checkHost(operation, `hosts[${index}]`, host)))]
+  const possible = [...ofConnections, ...ofHosts.filter((kind) => hosts.length >= neededHosts(kind))]
+  const kinds = bounds.kinds ?? possible
+  if (!Array.isArray(kinds) || kinds.length === 0) {
+    throw Argument.wrongType(operation, "kinds", "an array of one kind or more", kinds)
+  }
+  for (const [index, kind] of kinds.entries()) {
+    Argument.oneOf(operation, `kinds[${index}]`, kind, allKinds)
     if (hosts.length < neededHosts(kind)) {
       throw new TypeError(`${operation}: ${kind} needs ${neededHosts(kind)} names in hosts, got ${hosts.length}`)
     }
   }
   return {
-    connections: bounds?.connections ?? Defaults.faultyConnections,
-    maxBytes: bounds?.maxBytes ?? Defaults.faultyBytes,
-    maxMillis: bounds?.maxMillis ?? Defaults.faultyMillis,
-    maxFaults: bounds?.maxFaults ?? Defaults.maxFaults,
+    connections: Argument.positive(operation, "connections", connections),
+    maxBytes: Argument.count(operation, "maxBytes", maxBytes),
+    maxMillis: Argument.amount(operation, "maxMillis", maxMillis),
+    maxFaults: Argument.amount(operation, "maxFaults", maxFaults),
     hosts,
     // each two of them once, in the order given
     pairs: hosts.flatMap((a, i) => hosts.slice(i + 1).map((b) => [a, b] as const)),
-    kinds
+    kinds: kinds as ReadonlyArray<Kind>
   }
 }
 

@@ -372,4 +372,22 @@ describe("generating", () => {
     assert.isFalse(is([{ _tag: "Rain" }]))
     assert.isFalse(Schema.is(Faults.schema({ kinds: ["Fin"] }))([Faults.reset({ from: "client", after: 0 })]))
   })
+
+  it("bounds that are wrong are refused by name, and generate nothing that would never happen", () => {
+    for (const [wrong, message] of [
+      [{ kinds: [] }, "kinds must be an array of one kind or more"],
+      [{ kinds: "Fin" }, 'kinds must be an array of one kind or more, got "Fin" (string)'],
+      [{ kinds: ["Fin", "Rain"] }, 'kinds[1] must be one of "Reset", "Fin"'],
+      [{ kinds: ["Cut"] }, "Cut needs 2 names in hosts, got 0"],
+      [{ hosts: "ab" }, 'hosts must be an array of names, got "ab" (string)'],
+      [{ hosts: ["a", ""] }, "hosts[1] must be the name of a host"],
+      [{ connections: 0 }, "connections must be an integer above 0, got 0"],
+      [{ maxBytes: -1 }, "maxBytes must be an integer of 0 or more bytes, got -1"],
+      [{ maxMillis: Number.NaN }, "maxMillis must be an integer of 0 or more, got NaN"],
+      [{ maxFaults: 1.5 }, "maxFaults must be an integer of 0 or more, got 1.5"]
+    ] as const) {
+      assert.throws(() => Faults.arbitrary(fc, wrong as Faults.Bounds), `Faults.arbitrary: ${message}`)
+      assert.throws(() => Faults.schema(wrong as Faults.Bounds), `Faults.schema: ${message}`)
+    }
+  })
 })

@@ -325,7 +325,10 @@ describe("connecting that fails", () => {
         [Faults.vanish({ from: "left" as "client", after: 1 }), "faults[1].from"],
         [Faults.stall({ from: client, after: 1, millis: -1 }), "faults[1].millis"],
         [Faults.refuse({ connection: 0 }), "faults[1].connection"],
-        [Faults.acceptError({ retryAfter: Number.NaN }), "faults[1].retryAfter"]
+        [Faults.acceptError({ retryAfter: Number.NaN }), "faults[1].retryAfter"],
+        // a script that is no code, such as JSON
+        [{ _tag: "Rain", connection: 1 } as unknown as Faults.Fault, 'faults[1]._tag must be one of "Reset"'],
+        [null as unknown as Faults.Fault, "faults[1] must be an object, got null"]
       ] as const) {
         const faults = [Faults.refuse({ connection: 2 }), fault]
         assert.include(yield* deathOf(Effect.provide(Effect.void, TestNetwork.layerWith({ faults }))), message)

@@ -13,8 +13,28 @@ export interface PathFault {
   readonly millis: number
 }
 
-/** A fault in an impossible place would never happen, and no test would tell. */
+/** The kinds of faults of a connection. */
+export const ofConnections = [
+  "Reset",
+  "Fin",
+  "Stall",
+  "Vanish",
+  "Refuse",
+  "ConnectTimeout",
+  "HostNotFound",
+  "AcceptError"
+] as const
+
+/** The kinds of faults of hosts. */
+export const ofHosts = ["Cut", "Crash"] as const
+
+/** All kinds, for scripts and bounds that are no code, such as JSON. */
+export const kinds: ReadonlyArray<Faults.Kind> = [...ofConnections, ...ofHosts]
+
+/** A fault of no kind, or in an impossible place, would never happen, and no test would tell. */
 export const checkFault = (operation: string, name: string, fault: Faults.Fault): void => {
+  Argument.record(operation, name, fault)
+  Argument.oneOf(operation, `${name}._tag`, fault._tag, kinds)
   if (fault._tag === "Cut") {
     checkPair(operation, `${name}.between`, fault.between)
     Argument.amount(operation, `${name}.at`, fault.at)
