@@ -6,6 +6,7 @@ import type { Socket } from "effect/socket"
 import { pattern } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { backTo, held } from "../support/descriptors.ts"
+import { interruptBefore } from "../support/interruptBefore.ts"
 import { echo, overSockets, pullText, served, why } from "../support/sockets.ts"
 import { turns, within } from "../support/wait.ts"
 
@@ -150,6 +151,35 @@ for (const { kind, network, place } of overSockets.filter(({ kind }) => kind !==
         assert.strictEqual(why(yield* within("the upgrade", Fiber.join(upgrading))), "SocketUpgradeError")
         yield* within("the write", Fiber.join(writing))
       }).pipe(Effect.scoped, Effect.provide(network))
+    )
+
+    it.live("that is interrupted at any step has failed the socket, or has not begun, and may begin again", () =>
+      Effect.gen(function* () {
+        const at = yield* place
+        // answers in plain text, which is no TLS
+        yield* served(at, (socket) => Effect.ignore(echo(socket)), { onHandlerError: () => Effect.void })
+        const ways = new Set<string>()
+        for (let step = 1; ; step++) {
+          const gone = yield* Effect.scoped(
+            Effect.gen(function* () {
+              const socket = yield* Connection.makeSocket(at.dial())
+              const { write } = yield* socket.writer
+              const { pull, upgrade } = yield* socket.reader
+              const exit = yield* within("the interruption", interruptBefore(step, upgrade(trust)))
+              if (Exit.isFailure(exit) && !Exit.hasInterrupts(exit)) return true
+              yield* within("a write", write("plain"))
+              const answer = yield* within(`step ${step}: a pull`, Effect.exit(pullText(pull, 5)))
+              ways.add(Exit.isSuccess(answer) ? answer.value : "gone")
+              if (Exit.isFailure(answer)) return false
+              const again = yield* within("another upgrade", Effect.flip(upgrade(trust)))
+              assert.notInclude(String((again.reason as { readonly cause?: unknown }).cause), "is being upgraded")
+              return false
+            })
+          )
+          if (gone) break
+        }
+        assert.deepStrictEqual([...ways].toSorted(), ["gone", "plain"])
+      }).pipe(Effect.provide(network), Effect.scoped)
     )
 
     it.live("leaves nothing, whether it succeeds, fails, or is interrupted", () =>

@@ -210,28 +210,29 @@ export class SocketLink {
     scope: Scope.Scope
   ): Effect.Effect<void, Socket.SocketError> {
     return Effect.suspend(() => {
-      const { connection } = this
       const { side } = this.manner
       if (side === undefined) return Socket.SocketUpgradeError.unsupported()
-      if (reading.over || this.upgrading !== undefined)
-        return upgradeFailed(new Error("the socket is being upgraded, or over"))
       const upgrading = Latch.makeUnsafe(false)
-      this.upgrading = upgrading
-      return Scope.provide(startTls(connection, side, options), scope).pipe(
-        Effect.onExit((exit) =>
-          Effect.sync(() => {
-            this.upgrading = undefined
-            if (Exit.isSuccess(exit)) this.connection = exit.value
-            else if (isDetached(connection)) {
-              const error = Cause.findErrorOption(exit.cause)
-              this.failure = error._tag === "Some" ? error.value : closeError(abnormalClose)
-            }
-            upgrading.openUnsafe()
-          })
-        ),
-        Effect.asVoid
-      )
+      const begin = Effect.suspend(() => {
+        if (reading.over || this.upgrading !== undefined)
+          return upgradeFailed(new Error("the socket is being upgraded, or over"))
+        this.upgrading = upgrading
+        return Scope.provide(startTls(this.connection, side, options), scope)
+      })
+      // around the beginning as well: what has begun must end, at whatever step it is interrupted
+      return Effect.asVoid(Effect.onExit(begin, (exit) => Effect.sync(() => this.upgraded(upgrading, exit))))
     })
+  }
+
+  private upgraded(upgrading: Latch.Latch, exit: Exit.Exit<Connection, Socket.SocketError>): void {
+    if (this.upgrading !== upgrading) return
+    this.upgrading = undefined
+    if (Exit.isSuccess(exit)) this.connection = exit.value
+    else if (isDetached(this.connection)) {
+      const error = Cause.findErrorOption(exit.cause)
+      this.failure = error._tag === "Some" ? error.value : closeError(abnormalClose)
+    }
+    upgrading.openUnsafe()
   }
 }
 
