@@ -363,6 +363,22 @@ it("what is no JSON is malformed, whatever the schema", () => {
   }
 })
 
+it("what a schema refuses is told with its place, on one line, both ways", () => {
+  const Point = Schema.Struct({ at: Schema.Struct({ x: Schema.Int }) })
+  const point = FrameSchema.ndjson(Point, { maxBytes: 100 })
+  const messageOf = <A>(result: Result.Result<A, StreamError.StreamError>) =>
+    Result.isFailure(result) ? result.failure.message : "none"
+  const read = messageOf(Frame.decodeResult(point, new TextEncoder().encode('{"at":{"x":"1"}}\n')))
+  assert.match(read, /^decode: ndjson is malformed: Expected number at \["at"\]\["x"\] \(at byte 0: .*\)$/)
+  for (const [name, frame] of [
+    ["ndjson", point],
+    ["schema", FrameSchema.schema(Schema.fromJsonString(Point), Frame.line({ maxBytes: 100 }))]
+  ] as const) {
+    const written = messageOf(Frame.encodeResult(frame, { at: { x: 1.5 } }))
+    assert.strictEqual(written, `encode: ${name} is no value of its schema: Expected an integer at ["at"]["x"]`)
+  }
+})
+
 describe("rank 22: after a fault", () => {
   const packet = Frame.named(
     Frame.struct({ kind: Frame.uint8, body: Frame.lengthPrefixed(Frame.uint8, { maxBytes: 100 }, Frame.utf8Rest) }),

@@ -408,6 +408,8 @@ describe("section 1: limit, pause and resume", () => {
       feed("0123456789")
       end()
       assert.deepStrictEqual(yield* outcome(reader.readAll({ maxBytes: 9 })), overrunNotFound("readAll", 9, 9))
+      const { message } = yield* Effect.flip(reader.readAll({ maxBytes: 9 }))
+      assert.strictEqual(message, "readAll: the stream is longer than 9 bytes")
       assert.deepStrictEqual(yield* outcome(reader.readAll({ maxBytes: 10 })), value("0123456789"))
     })
   )

@@ -43,6 +43,8 @@ export class LimitOverrun extends Data.TaggedError("LimitOverrun")<{
 }> {
   override get message(): string {
     if (this.frame !== undefined) return `${this.operation}: ${this.frame} is longer than ${this.limit} bytes`
+    // what is read to its end has no separator
+    if (this.operation === "readAll") return `readAll: the stream is longer than ${this.limit} bytes`
     return this.found
       ? `${this.operation}: the separator is found, but ${this.consumed} bytes before it exceed the limit of ${this.limit}`
       : `${this.operation}: no separator within the limit of ${this.limit} bytes`

@@ -7,11 +7,14 @@ import { changed } from "./change.ts"
 import { Misuse, type Node, of } from "./node.ts"
 import { line } from "./text.ts"
 
+/** What goes before the reason why a value cannot be written, behind the name of its frame. */
+const notOfSchema = "is no value of its schema: "
+
 type Parse<A, B> = (value: A) => Result.Result<B, Schema.SchemaError>
 
-/** What a schema makes of a value, in words where it refuses it. */
+/** What a schema makes of a value; in words, on one line, where it refuses it. */
 const parsed =
-  <A, B>(operation: string, parse: Parse<A, B>) =>
+  <A, B>(operation: string, parse: Parse<A, B>, refused = "") =>
   (value: A): Result.Result<B, string> => {
     let result: Result.Result<B, Schema.SchemaError>
     try {
@@ -22,7 +25,7 @@ const parsed =
         `${operation}: the schema must do its work at once, without services and without defects: ${why}`
       )
     }
-    return Result.mapError(result, (error) => error.message)
+    return Result.mapError(result, ({ message }) => refused + message.replaceAll(/\n\s*/g, " "))
   }
 
 /** Whether a schema takes every value as it is: it need not be asked for each message. */
@@ -34,7 +37,7 @@ export const schema = <A, I>(codec: Schema.Codec<A, I>, frame: Frame<I>): Node<A
     "schema",
     of<I>("schema", frame),
     parsed("schema", Schema.decodeResult(codec)),
-    parsed("schema", Schema.encodeResult(codec))
+    parsed("schema", Schema.encodeResult(codec), notOfSchema)
   )
 
 export const ndjson = <A, I>(
@@ -42,7 +45,7 @@ export const ndjson = <A, I>(
   options: { readonly maxBytes: number | "unbounded" }
 ): Node<A> => {
   const decode = isAnything(codec) ? undefined : parsed("ndjson", Schema.decodeUnknownResult(codec))
-  const encode = parsed("ndjson", Schema.encodeResult(codec))
+  const encode = parsed("ndjson", Schema.encodeResult(codec), notOfSchema)
   return changed<string, A>(
     "ndjson",
     line({ ...options, end: "either" }, true),
