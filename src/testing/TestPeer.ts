@@ -259,7 +259,22 @@ export const script: Script = new Steps([])
  * @category constructors
  * @since 0.1.0
  */
-export const fromSteps = (steps: ReadonlyArray<Step>): Script => new Steps(steps)
+export const fromSteps = (steps: ReadonlyArray<Step>): Script => {
+  steps.forEach(({ _tag }, index) => Argument.oneOf("TestPeer.fromSteps", `steps[${index}]._tag`, _tag, tags))
+  return new Steps(steps)
+}
+
+const tags: ReadonlyArray<Step["_tag"]> = [
+  "Expect",
+  "Skip",
+  "ExpectEof",
+  "ExpectLost",
+  "Send",
+  "Wait",
+  "HalfClose",
+  "Close",
+  "Reset"
+]
 
 /**
  * The options of a replay.

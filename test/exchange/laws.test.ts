@@ -1,6 +1,6 @@
 /** The laws of exchanges: what is made by `Exchange` keeps them, and clients that do not are told by name of the law. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Cause, Effect, Exit } from "effect"
 import * as ExchangeLaws from "effect-byte-streams/testing/ExchangeLaws"
 import { byHand, type Fault } from "../support/brokenClients.ts"
 import { exchanges, multiplexed, otherExchanges } from "../support/exchangeSubjects.ts"
@@ -55,6 +55,19 @@ it.live("the same seed is the same scenarios, and they come to the same", () =>
     for (const law of ExchangeLaws.all) {
       const options = { scenarios: 20, seed: 7 }
       assert.deepStrictEqual(yield* law.check(multiplexed(), options), yield* law.check(multiplexed(), options))
+    }
+  })
+)
+
+it.live("no scenarios prove nothing", () =>
+  Effect.gen(function* () {
+    for (const [options, message] of [
+      [{ scenarios: 0 }, "ExchangeLaws: scenarios must be an integer above 0, got 0"],
+      [{ scenarios: Number.NaN }, "ExchangeLaws: scenarios must be an integer above 0, got NaN"],
+      [{ seed: Number.NaN, scenarios: 1 }, "ExchangeLaws: seed must be a finite number, got NaN"]
+    ] as const) {
+      const exit = yield* Effect.exit(ExchangeLaws.all[0]!.check(multiplexed(), options))
+      assert.include(Exit.isFailure(exit) ? String(Cause.squash(exit.cause)) : "nothing", message)
     }
   })
 )

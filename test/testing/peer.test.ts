@@ -101,6 +101,14 @@ describe("following a script", () => {
     })
   })
 
+  it("a step of an unknown kind is refused, and not waited for", () => {
+    const rain = { _tag: "Rain" } as unknown as TestPeer.Step
+    assert.throws(
+      () => TestPeer.fromSteps([{ _tag: "Close" }, rain]),
+      'TestPeer.fromSteps: steps[1]._tag must be one of "Expect", "Skip"'
+    )
+  })
+
   it("its bytes are its own", () => {
     const memory = Uint8Array.of(1, 2)
     const script = TestPeer.script.expect(memory)

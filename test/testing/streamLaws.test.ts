@@ -250,6 +250,20 @@ describe("transports that are no good", () => {
     })
   )
 
+  it.live("one that fails to connect in words of its own", () =>
+    Effect.gen(function* () {
+      for (const [error, words] of [
+        ["no luck", '"no luck" (string)'],
+        [new Error("no luck"), "Error: no luck"],
+        [null, "null"],
+        [undefined, "undefined"]
+      ] as const) {
+        const violation = yield* Effect.flip(streamLaw("one byte sent").check(() => Effect.fail(error)))
+        assert.strictEqual(violation.found, `no pair could be made: it failed with ${words}`)
+      }
+    })
+  )
+
   it.live("one that is never made", () =>
     Effect.gen(function* () {
       const violation = yield* Effect.flip(impatient(streamLaw("one byte sent").check(() => Effect.never)))

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Faults from "../../../testing/Faults.ts"
+import * as Argument from "../../base/argument.ts"
 import type * as Interruption from "../laws/interruptAt.ts"
 import { LawViolation } from "../laws/law.ts"
 import * as Random from "../random.ts"
@@ -171,6 +172,9 @@ const law = (definition: Definition): ExchangeLaw => ({
     const { id, name, profile, statement, strength } = definition
     const { scenarios = defaultScenarios, seed = 1 } = options ?? {}
     const checked = Effect.gen(function* () {
+      // none prove nothing
+      Argument.positive("ExchangeLaws", "scenarios", scenarios)
+      Argument.finite("ExchangeLaws", "seed", seed)
       const limits = limitsOf(subject)
       let report = nothing
       const always = scenarios < fewScenarios ? [] : yield* definition.always?.(subject, limits) ?? Effect.succeed([])

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Connection from "../../../Connection.ts"
 import type { CloseOutcome } from "../../../StreamWriter.ts"
+import * as Argument from "../../base/argument.ts"
 import * as HexDump from "../hexDump.ts"
 import { timelineOf } from "../network/wire.ts"
 import * as RealTime from "../time/realTime.ts"
@@ -114,9 +115,16 @@ const failureOf = (cause: Cause.Cause<unknown>): Tagged | undefined =>
   cause.reasons.flatMap((reason) => (reason._tag === "Fail" ? [reason.error as Tagged] : []))[0]
 
 export const describe = (cause: Cause.Cause<unknown>): string => {
-  const error = failureOf(cause)
-  if (error !== undefined) return `failed with ${error._tag} (${error.message})`
+  const failure = cause.reasons.find((reason) => reason._tag === "Fail")
+  if (failure !== undefined) return `failed with ${named(failure.error)}`
   return Cause.hasInterruptsOnly(cause) ? "was interrupted" : `died: ${String(Cause.squash(cause))}`
+}
+
+/** An error in words. Those of who makes the ends may be anything. */
+const named = (error: unknown): string => {
+  const tag = (error as Tagged | null | undefined)?._tag
+  if (tag !== undefined) return `${tag} (${(error as Tagged).message})`
+  return error instanceof Error ? String(error) : Argument.shown(error)
 }
 
 const show = (value: unknown): string =>
