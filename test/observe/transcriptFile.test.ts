@@ -8,20 +8,21 @@ import { Deferred, Effect, Exit, type FileSystem, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import { execFile } from "node:child_process"
-import { readFileSync, readdirSync, writeFileSync } from "node:fs"
+import { readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { PendingLines } from "../../src/internal/observe/pendingLines.ts"
 import { Line } from "../../src/internal/observe/transcript.ts"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
+import { interruptBefore } from "../support/interruptBefore.ts"
 import { logged } from "../support/logged.ts"
 import { memoryFiles } from "../support/memoryFiles.ts"
 import { needs, pathOf } from "../support/peers.ts"
 import { forAll } from "../support/property.ts"
 import { redisServer } from "../support/redis.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
-import { turns, within } from "../support/wait.ts"
+import { eventually, turns, within } from "../support/wait.ts"
 
 const decode = Schema.decodeUnknownSync(Line)
 
@@ -57,6 +58,17 @@ const recording = <A, E, R>(
     Effect.provide(disk.layer),
     Effect.map((value) => ({ value, disk, lines: parse(disk.files.get("t")) }))
   )
+
+/** The paths of the files that this process has open. */
+const openFiles = (): ReadonlyArray<string> =>
+  readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)]
+    } catch {
+      // that of the listing itself
+      return []
+    }
+  })
 
 /** One side that is observed, and its peer. */
 const pair = Effect.map(TestNetwork.pair(), ({ left, right }) => ({ left, right }))
@@ -574,6 +586,18 @@ describe("a disk that does not take what it is given", () => {
         disk
       )
       assert.strictEqual(said(lines, lines[0]!.id, "out"), "ping\n".repeat(100))
+    })
+  )
+
+  it.live("is let go of where the layer is interrupted, at whatever step it is built", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryDirectory, "transcript")
+      const layer = Wiretap.layerTranscript({ path }).pipe(Layer.provide(NodeFileSystem.layer))
+      for (let step = 1; ; step++) {
+        const exit = yield* interruptBefore(step, Effect.scoped(Effect.asVoid(Layer.build(Layer.fresh(layer)))))
+        yield* eventually(`step ${step}: it is closed`, () => !openFiles().includes(path))
+        if (Exit.isSuccess(exit)) break
+      }
     })
   )
 

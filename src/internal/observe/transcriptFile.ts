@@ -31,10 +31,14 @@ export const transcript = (
   Effect.gen(function* () {
     const context = yield* Effect.context<never>()
     const file = new RotatingFile(yield* FileSystem.FileSystem, options.path, options.maxFiles)
-    yield* file.prepare
     const clock = Context.get(context, Clock.Clock)
-    const writing = new Writing(context, file, options)
-    yield* Effect.addFinalizer(() => writing.end)
+    // an interruption finds either no open file, or one that the scope closes
+    const writing = yield* Effect.uninterruptibleMask((restore) =>
+      Effect.onError(restore(file.prepare), () => file.close).pipe(
+        Effect.map(() => new Writing(context, file, options)),
+        Effect.tap((writing) => Effect.addFinalizer(() => writing.end))
+      )
+    )
     const taps = new Taps(options)
     const now = (): number => clock.currentTimeMillisUnsafe()
     return {
