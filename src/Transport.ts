@@ -176,8 +176,9 @@ export interface Transport {
   readonly atEndOfTurn?: ((task: () => void) => void) | undefined
   /**
    * Turns the connection into an encrypted one. Everything written was handed over before. This transport then belongs
-   * to the returned one, and no longer calls its handler. `leftover` has the first bytes of the peer's TLS. A failure
-   * or an interruption resets the connection. Transports without TLS do not have this method.
+   * to the returned one, and no longer calls its handler. `leftover` has the first bytes of the peer's TLS, and is added
+   * to as long as the handler is still called. A failure or an interruption resets the connection. Transports without
+   * TLS do not have this method.
    */
   readonly startTls?:
     | ((options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>) => Effect.Effect<Transport, TlsFailed>)

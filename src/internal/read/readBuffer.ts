@@ -82,6 +82,8 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   discarding = 0
   /** Whether a read that answers a clean end is answered with it, where it would wait with nothing buffered (`drain`). */
   draining = false
+  /** Where bytes go that arrive once this was closed, if they are another's by then. */
+  behind: Array<Uint8Array> | undefined = undefined
 
   /** Told of reads that begin and end to wait, if anybody observes. */
   observed: Observed | undefined = undefined
@@ -107,7 +109,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   /** Bytes arrived. They belong to the buffer from now on. */
   feed(bytes: Uint8Array): void {
     this.count(bytes.length)
-    if (this.isClosed) return
+    if (this.isClosed) return void this.behind?.push(bytes)
     if (this.discarding > 0) bytes = this.discard(bytes)
     if (bytes.length > 0 && !this.handThrough(bytes)) this.keep(bytes)
   }
@@ -119,7 +121,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
    */
   feedShared(bytes: Uint8Array): void {
     this.count(bytes.length)
-    if (this.isClosed) return
+    if (this.isClosed) return void this.behind?.push(Bytes.copy(bytes))
     if (this.discarding > 0) bytes = this.discard(bytes)
     if (bytes.length === 0) return
     // nobody knows how long it will lie there, and what it shares memory with does not count

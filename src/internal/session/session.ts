@@ -500,16 +500,25 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   // handing over
   // ------------------------------------------------------------------------
 
-  /** Gives up the transport, and everything that was read ahead. The streams answer `ClosedStream` from now on. */
+  /**
+   * Gives up the transport, and everything that was read ahead. The streams answer `ClosedStream` from now on. What is
+   * still told to this session, before the transport has another handler, is added to the answer, until `detachEnded`.
+   */
   detach(): ReadonlyArray<Uint8Array> {
     this.detached = true
     this.watchdog?.stop()
-    const pieces = this.reads.takePieces()
+    const pieces = [...this.reads.takePieces()]
+    this.reads.behind = pieces
     this.writes.detach("Upgraded")
     this.reads.close("Upgraded")
     // the peer is listened to from now on, if not by this session
     this.flowChanged("in", undefined)
     return pieces
+  }
+
+  /** The transport has another handler, or is gone. */
+  detachEnded(): void {
+    this.reads.behind = undefined
   }
 
   /** The transport is about to be attached to `session`: what it delivers is the connection's. */

@@ -107,6 +107,7 @@ const handOver = <C extends Upgradable>(
         changed = Effect.provideService(changed, CurrentOpening, told.upgrading)
       }
       return Effect.onExit(restore(Effect.raceFirst(changed, givenUp)), (exit) => {
+        session.detachEnded()
         if (Exit.isSuccess(exit)) return Effect.void
         const error = Exit.findErrorOption(exit)
         if (Option.isSome(error) && error.value._tag === "TlsFailed") told?.failed(error.value)
