@@ -4,7 +4,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
-import { type Connection, NodeNetwork, StreamError, type Tls } from "effect-byte-streams"
+import { type Connection, NodeNetwork, openConnection, startServer, StreamError, type Tls } from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { assertBytes } from "../support/assertBytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
 import { pattern, text } from "../support/bytes.ts"
@@ -280,6 +281,51 @@ describe("the bytes that follow", () => {
         const error = yield* within("a write fails", Effect.flip(Effect.forever(plain.writer.write("anyone?"))))
         assert.strictEqual(error._tag, "ConnectionLost")
       }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+})
+
+describe("over a network in memory", () => {
+  const secured = Effect.gen(function* () {
+    const accepted: Array<Connection.Connection> = []
+    const server = yield* startServer({ port: 0, gracePeriod: 0 }, (connection) => {
+      accepted.push(connection)
+      return Effect.never
+    })
+    const client = yield* openConnection({ port: server.port })
+    while (accepted.length === 0) yield* Effect.sleep(1)
+    return yield* Effect.all([client.startTls(asClient), accepted[0]!.startTls({ ...asServer, leftover: "feedTls" })], {
+      concurrency: 2
+    })
+  })
+
+  it.live("takes both ends back, which talk and end in plain text, and may begin TLS once more", () =>
+    Effect.gen(function* () {
+      const [client, peer] = yield* secured
+      const [plain, plainPeer] = yield* Effect.all([client.stopTls, peer.stopTls], { concurrency: 2 })
+      yield* plain.writer.write("in plain text\n")
+      assert.strictEqual(yield* line(plainPeer), "in plain text\n")
+      const [again, peerAgain] = yield* Effect.all(
+        [plain.startTls(asClient), plainPeer.startTls({ ...asServer, leftover: "feedTls" })],
+        { concurrency: 2 }
+      )
+      yield* again.writer.write("a secret\n")
+      yield* again.writer.close
+      assert.strictEqual(yield* line(peerAgain), "a secret\n")
+      assert.strictEqual((yield* peerAgain.reader.read(1)).length, 0)
+    }).pipe(Effect.provide(TestNetwork.layer))
+  )
+
+  it.live("a peer that has closed in good order has ended the plain stream, also before it was asked for", () =>
+    Effect.gen(function* () {
+      const [client, peer] = yield* secured
+      yield* peer.writer.write("the last secret\n")
+      yield* peer.writer.close
+      assert.strictEqual(yield* line(client), "the last secret\n")
+      assert.strictEqual((yield* client.reader.read(1)).length, 0)
+      yield* turns(5)
+      const plain = yield* stopped(client)
+      assert.strictEqual((yield* within("the end", plain.reader.read(1))).length, 0)
+    }).pipe(Effect.provide(TestNetwork.layer))
   )
 })
 

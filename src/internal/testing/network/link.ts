@@ -162,6 +162,8 @@ export class LinkEnd implements Transport {
   private endSeen = false
   /** Closed, aborted or lost: nothing has an effect any more. */
   private gone = false
+  /** How it ended, if not by what this side did. */
+  private over: { readonly failure: Failure | undefined } | undefined = undefined
   /** Until when what still arrives is thrown away, after which the sender is told: as on real sockets. */
   private lingersUntil = Infinity
   private closedAt = Infinity
@@ -184,12 +186,23 @@ export class LinkEnd implements Transport {
   // what the program calls
   // ------------------------------------------------------------------------
 
+  /** May be called again by TLS, which takes the connection over, and gives it back: see `stopTls`. */
   attach(handler: Handler): void {
-    if (this.attached) throw new Error("attach: called twice")
     this.attached = true
+    if (this.endSeen || this.over !== undefined) this.tellAgain(handler)
     if (this.gone) return
     this.handler = handler
     this.incoming.resume()
+  }
+
+  /** What the handler before was told, or nobody. */
+  private tellAgain(handler: Handler): void {
+    const { endSeen, over } = this
+    this.link.eventQueue.soon(() => {
+      if (this.crashed || (this.gone && over === undefined)) return
+      if (endSeen) handler.onEnd()
+      if (over !== undefined) handler.onClose(over.failure)
+    })
   }
 
   pause(): void {
@@ -375,6 +388,7 @@ export class LinkEnd implements Transport {
   private finish(failure: Failure | undefined): void {
     if (this.gone) return
     const { handler } = this
+    this.over = { failure }
     this.letGo(failure === undefined)
     handler.onClose(failure)
   }
