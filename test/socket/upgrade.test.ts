@@ -1,7 +1,7 @@
 /** `upgrade` of Effect's own sockets: STARTTLS, under pulls and writes that go on. */
 import { assert, describe, it } from "@effect/vitest"
 import { Connection, openConnection } from "effect-byte-streams"
-import { Deferred, Effect, Exit, Fiber, Option, Redacted, Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Option, Redacted, Scheduler, Scope } from "effect"
 import type { Socket } from "effect/socket"
 import { pattern } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
@@ -9,6 +9,7 @@ import { backTo, held } from "../support/descriptors.ts"
 import { interruptBefore } from "../support/interruptBefore.ts"
 import { echo, overSockets, pullText, served, why } from "../support/sockets.ts"
 import { turns, within } from "../support/wait.ts"
+import { HeldBefore } from "../support/yieldingSchedulers.ts"
 
 const identity = { cert: certificates.server.cert, key: Redacted.make(certificates.server.key) }
 const trust = { ca: authority.cert, servername: "localhost" }
@@ -46,6 +47,43 @@ for (const { kind, network, place } of overSockets.filter(({ kind }) => kind !==
           assert.strictEqual(yield* busy(socket, trust), "one, two, 3")
           assert.strictEqual(yield* within("what the server hears", Deferred.await(heard)), "one, two, 3")
         }).pipe(Effect.scoped, Effect.provide(network))
+    )
+
+    it.live("a write and a pull that hear of it only when it is over go on behind it as well", () =>
+      Effect.gen(function* () {
+        const at = yield* place
+        yield* served(at, (socket) => Effect.ignore(echo(socket, identity)))
+        for (const how of ["write", "pull"] as const) {
+          let held = 0
+          for (let step = 2; step <= 8; step++) {
+            const session = Effect.gen(function* () {
+              const socket = yield* Connection.makeSocket(at.dial())
+              const writer = yield* socket.writer
+              const { pull, upgrade } = yield* socket.reader
+              const scheduler = new HeldBefore(step)
+              const slowly = <A, E>(effect: Effect.Effect<A, E>) =>
+                Effect.forkChild(Effect.provideService(effect, Scheduler.Scheduler, scheduler), {
+                  startImmediately: true
+                })
+              const slow = yield* slowly(how === "write" ? writer.write("slowly") : pullText(pull, 6))
+              // one that has been written goes out in plain text
+              if (how === "write" && !scheduler.holds) return
+              yield* within("the upgrade", upgrade(trust))
+              if (scheduler.holds) held++
+              if (how === "pull") yield* writer.write("slowly")
+              scheduler.goOn()
+              const answer = yield* within("the slow one", Fiber.join(slow))
+              assert.strictEqual(
+                how === "pull" ? answer : yield* within("the echo", pullText(pull, 6)),
+                "slowly",
+                `step ${step}`
+              )
+            })
+            yield* Effect.scoped(session)
+          }
+          assert.isAbove(held, 1)
+        }
+      }).pipe(Effect.scoped, Effect.provide(network))
     )
 
     it.live("plain bytes that were read ahead fail it, and the connection", () =>

@@ -78,3 +78,42 @@ export class YieldEvery extends Scheduler.MixedScheduler {
     return steps % this.every === 0 || super.shouldYield(fiber)
   }
 }
+
+/** Lets others run before the step with this number, counted from 1, and goes on from there only once it is told to. */
+export class HeldBefore implements Scheduler.Scheduler {
+  readonly executionMode = "async"
+  private readonly own = new Scheduler.MixedScheduler()
+  private readonly step: number
+  private steps = 0
+  private held: Array<() => void> | undefined = []
+
+  constructor(step: number) {
+    this.step = step
+  }
+
+  shouldYield(): boolean {
+    return ++this.steps === this.step
+  }
+
+  makeDispatcher(): Scheduler.SchedulerDispatcher {
+    const dispatcher = this.own.makeDispatcher()
+    return {
+      scheduleTask: (task, priority) => {
+        if (this.held === undefined) dispatcher.scheduleTask(task, priority)
+        else this.held.push(() => dispatcher.scheduleTask(task, priority))
+      },
+      flush: () => dispatcher.flush()
+    }
+  }
+
+  /** Whether something waits to be told to go on. */
+  get holds(): boolean {
+    return this.held !== undefined && this.held.length > 0
+  }
+
+  goOn(): void {
+    const held = this.held ?? []
+    this.held = undefined
+    for (const schedule of held) schedule()
+  }
+}

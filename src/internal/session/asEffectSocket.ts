@@ -107,11 +107,9 @@ export class SocketLink {
     })
   }
 
-  /** What a pull failed with, as the socket says it; or what it goes on with after an upgrade. */
-  afterPull(error: ReadError | Cause.Done, again: Pull): Pull {
-    return this.isUpgraded(error) && this.upgrading !== undefined
-      ? Effect.andThen(this.upgrading.await, again)
-      : Effect.fail(this.told(error))
+  /** What a pull of a connection failed with, as the socket says it; or what it goes on with after an upgrade. */
+  afterPull(error: ReadError | Cause.Done, connection: Connection | undefined, again: Pull): Pull {
+    return this.afterUpgrade(error, connection, again) ?? Effect.fail(this.told(error))
   }
 
   /**
@@ -139,8 +137,16 @@ export class SocketLink {
     return this.event === undefined ? closeError(cleanClose) : closeError(this.event.code, this.event.reason)
   }
 
-  private isUpgraded(error: ReadError | WriteError | Cause.Done): boolean {
-    return error instanceof ClosedStream && error.reason === "Upgraded"
+  /** What goes on over another connection, where the one that was used has become that, or is about to. */
+  private afterUpgrade<A>(
+    error: ReadError | WriteError | Cause.Done,
+    connection: Connection | undefined,
+    again: Effect.Effect<A, Socket.SocketError>
+  ): Effect.Effect<A, Socket.SocketError> | undefined {
+    if (!(error instanceof ClosedStream) || error.reason !== "Upgraded") return undefined
+    if (this.upgrading !== undefined) return Effect.andThen(this.upgrading.await, again)
+    // it may be over by the time at which a slow fiber hears of it
+    return this.connection === connection ? undefined : again
   }
 
   // ------------------------------------------------------------------------
@@ -158,16 +164,18 @@ export class SocketLink {
   private send(
     write: (writer: StreamWriter) => Effect.Effect<void, WriteError>
   ): Effect.Effect<void, Socket.SocketError> {
-    const attempt: Effect.Effect<void, Socket.SocketError> = Effect.suspend(() =>
-      Effect.catch(write(this.connection.writer), (cause) => {
-        if (this.isUpgraded(cause) && this.upgrading !== undefined) return Effect.andThen(this.upgrading.await, attempt)
+    const attempt: Effect.Effect<void, Socket.SocketError> = Effect.suspend(() => {
+      const { connection } = this
+      return Effect.catch(write(connection.writer), (cause) => {
+        const upgraded = this.afterUpgrade(cause, connection, attempt)
+        if (upgraded !== undefined) return upgraded
         // of an output that this side has ended the reader tells nothing
         const ended = cause instanceof ClosedStream && cause.reason === "Eof"
         return this.manner.dropsWrites && !ended
           ? this.drop(cause)
           : Effect.fail(this.failure ?? new Socket.SocketError({ reason: new Socket.SocketWriteError({ cause }) }))
       })
-    )
+    })
     return attempt
   }
 
@@ -265,7 +273,7 @@ class Reading {
 
   private failed(error: ReadError | Cause.Done): Pull {
     if (this.over) return Effect.fail(closeError(abnormalClose))
-    if (!this.again) return this.link.afterPull(error, this.pull)
+    if (!this.again) return this.link.afterPull(error, this.connection, this.pull)
     this.again = false
     return this.pull
   }
