@@ -7,6 +7,7 @@ import { line, pipelined } from "../support/exchanges.ts"
 import { deathOf } from "../support/exits.ts"
 import { fake } from "../support/fakeTransport.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
+import { interruptBefore } from "../support/interruptBefore.ts"
 
 const lostOf = <A>(fiber: Fiber.Fiber<A, Exchange.CallError>): Effect.Effect<StreamError.RequestLost, A> =>
   Effect.map(Effect.flip(Fiber.join(fiber)), (error) => {
@@ -590,6 +591,36 @@ describe("release", () => {
       assert.deepStrictEqual(yield* server.asked(2), ["a", "b"])
       yield* server.answer("A", "B")
       assert.deepStrictEqual([yield* Fiber.join(call), yield* Fiber.join(next)], ["A", "B"])
+    })
+  )
+
+  it.live("interrupted at any step it is taken back, or is done", () =>
+    Effect.gen(function* () {
+      for (const busy of [true, false]) {
+        for (let step = 1; step <= 25; step++) {
+          const trial = Effect.gen(function* () {
+            const { client, server } = yield* pipelined()
+            const call = busy ? yield* start(client.call("a")) : undefined
+            const release = yield* start(interruptBefore(step, client.release))
+            yield* Effect.replicateEffect(Effect.yieldNow, 10)
+            if (call !== undefined) {
+              yield* server.asked(1)
+              yield* server.answer("A")
+              assert.strictEqual(yield* Fiber.join(call), "A")
+            }
+            yield* Effect.replicateEffect(Effect.yieldNow, 10)
+            yield* Fiber.interrupt(release)
+            const next = yield* start(client.call("b"))
+            if (!waits(next)) {
+              assert.deepStrictEqual(yield* client.closed, { _tag: "Released" }, `step ${step}`)
+              return
+            }
+            yield* server.answer("B")
+            assert.strictEqual(yield* Fiber.join(next), "B", `step ${step}`)
+          })
+          yield* Effect.scoped(trial)
+        }
+      }
     })
   )
 

@@ -6,6 +6,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -172,7 +173,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
     return Effect.suspend(() => {
       const { engine } = this
       return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(this.last), () =>
+        Effect.flatMap(this.last(restore), () =>
           Effect.andThen(
             engine.stop,
             Effect.sync(() => {
@@ -186,7 +187,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
   }
 
   /** Takes no more calls, and completes once those in front of it are answered. Interrupting it takes that back. */
-  private get last(): Effect.Effect<void, RequestLost> {
+  private last(restore: <A, E>(wait: Effect.Effect<A, E>) => Effect.Effect<A, E>): Effect.Effect<void, RequestLost> {
     return Effect.suspend(() => {
       const { engine } = this
       const batch: AnyBatch = new Batch([], true)
@@ -194,7 +195,8 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
         { submit: () => engine.submitLast(batch), giveUp: () => engine.giveUp(batch) },
         () => batch
       )
-      return Effect.onInterrupt(wait, () =>
+      // not inside: between that and whoever goes on, nobody would take it back
+      return Effect.onInterrupt(restore(wait), () =>
         Effect.sync(() => {
           engine.accept(batch)
           engine.giveBack(batch)
@@ -220,7 +222,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
 
   private get closeNow(): Effect.Effect<unknown> {
     const { engine } = this
-    return Effect.flatMap(Deadline.timeoutOption(Effect.exit(this.last), this.drainTimeout), (drained) => {
+    return Effect.flatMap(Deadline.timeoutOption(Effect.exit(this.last(identity)), this.drainTimeout), (drained) => {
       if (Option.isNone(drained)) {
         engine.lose(new StreamTimeout({ operation: "close", kind: "Answer", duration: this.drainTimeout }))
         return Effect.void
