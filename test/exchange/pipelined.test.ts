@@ -1,13 +1,14 @@
 /** Requests that are answered in their order: each member of an exchange, and each of its options. */
 import { assert, describe, it } from "@effect/vitest"
 import { Exchange, Frame, StreamError } from "effect-byte-streams"
-import { Effect, Exit, Fiber, Latch, Stream } from "effect"
+import { Effect, Exit, Fiber, Latch, Scheduler, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { line, pipelined } from "../support/exchanges.ts"
 import { deathOf } from "../support/exits.ts"
 import { fake } from "../support/fakeTransport.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
 import { interruptBefore } from "../support/interruptBefore.ts"
+import { Restless } from "../support/yieldingSchedulers.ts"
 
 const lostOf = <A>(fiber: Fiber.Fiber<A, Exchange.CallError>): Effect.Effect<StreamError.RequestLost, A> =>
   Effect.map(Effect.flip(Fiber.join(fiber)), (error) => {
@@ -509,6 +510,39 @@ describe("one after the other", () => {
       yield* Effect.replicateEffect(Effect.yieldNow, 10)
       yield* endFirst
       assert.strictEqual(yield* (yield* Fiber.join(release)).reader.readFrame(line), "behind")
+    })
+  )
+
+  it.live("exclusive: interrupted at any step before it begins it is taken back, whoever runs in between", () =>
+    Effect.gen(function* () {
+      let before = 0
+      for (const seed of [0, 2, 7]) {
+        for (let step = 1; step <= 25; step++) {
+          const trial = Effect.gen(function* () {
+            const { client, server } = yield* pipelined()
+            let begun = false
+            const first = yield* start(client.call("first"))
+            const dialogue = client.exclusive(() => {
+              begun = true
+              return Effect.void
+            })
+            const interrupted = yield* start(interruptBefore(step, dialogue))
+            yield* server.asked(1)
+            yield* server.answer("FIRST")
+            assert.strictEqual(yield* Fiber.join(first), "FIRST")
+            yield* Effect.replicateEffect(Effect.yieldNow, 20)
+            yield* Fiber.interrupt(interrupted)
+            if (begun) return
+            before++
+            const next = yield* start(client.call("next"))
+            yield* server.asked(1)
+            yield* server.answer("NEXT")
+            assert.strictEqual(yield* Fiber.join(next), "NEXT", `seed ${seed}, step ${step}`)
+          })
+          yield* Effect.provideService(Effect.scoped(trial), Scheduler.Scheduler, new Restless(seed))
+        }
+      }
+      assert.isAbove(before, 20)
     })
   )
 

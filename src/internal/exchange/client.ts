@@ -206,7 +206,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
   }
 
   get inFlight(): Effect.Effect<number> {
-    return Effect.sync(() => this.engine.inFlight)
+    return Effect.sync(() => this.engine.order.size)
   }
 
   get closed(): Effect.Effect<Closed> {

@@ -85,10 +85,6 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.sentAt = this.bounds.now
   }
 
-  get inFlight(): number {
-    return this.order.size
-  }
-
   get isOver(): boolean {
     return this.state._tag === "Over"
   }
@@ -301,7 +297,12 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.loop = loop
     // also of one that is interrupted, which ends without a word
     loop.addObserver(() => {
-      if (this.loop === loop) this.loop = undefined
+      if (this.loop !== loop) return
+      this.loop = undefined
+      if (!this.reading) return
+      // it was told to go on when it had stopped, and had not ended yet
+      this.reading = false
+      this.start()
     })
   }
 
