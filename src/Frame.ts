@@ -1140,7 +1140,7 @@ export const quicVarint64With: (options?: Pick<VarintOptions, "padded">) => Fram
  * @since 0.1.0
  */
 export const integerText = (options: {
-  /** What stands behind the last digit. */
+  /** What stands behind the last digit: one byte or more, the first of which is no digit. */
   readonly end: string | Uint8Array
   /** Default 10. */
   readonly radix?: 10 | 16 | undefined
@@ -1787,7 +1787,8 @@ export const option: <A>(present: Frame<boolean>, item: Frame<A>) => Frame<Optio
  * **Details**
  *
  * Deeper than `maxDepth` is malformed, and cannot be written. Depth is counted over all `suspend` that a message goes
- * through. How deep a message is nested costs no more than how long it is.
+ * through. How deep a message is nested costs no more than how long it is. A value with many frames at each level may be
+ * too deep to be written before that, for want of stack: `EncodeFailed`.
  *
  * **Example** (Lists of lists)
  *
@@ -2067,8 +2068,8 @@ export const refine: {
  *
  * **Gotchas**
  *
- * A program that yields itself has no bound on its depth but the stack: a message that is nested too deep is malformed.
- * {@link suspend} around it has `maxDepth`. It takes a frame, so {@link make} joins the program with an encoder first.
+ * A program that yields itself may be nested 1,024 deep: deeper is malformed. {@link suspend} around it has `maxDepth`. It
+ * takes a frame, so {@link make} joins the program with an encoder first.
  *
  * **When to use**
  *

@@ -86,6 +86,13 @@ it("items are searched from their first byte, although the end was looked for fu
   }
 })
 
+it("the end of a number in digits is told from them", () => {
+  assert.throws(() => Frame.integerText({ end: "" }), /end must be at least one byte long/)
+  assert.throws(() => Frame.integerText({ end: "0\n" }), /end must not begin with a digit/)
+  assert.throws(() => Frame.integerText({ end: "f", radix: 16 }), /end must not begin with a digit/)
+  assert.strictEqual(Frame.decodeResultUnsafe(Frame.integerText({ end: "f" }), bytes("12f")), 12)
+})
+
 describe("a mistake in a frame is a defect of the read, and of nobody else", () => {
   const later = Schema.Number.pipe(
     Schema.check(Schema.makeFilter((value) => value !== 9 || Effect.runSync(Effect.never as Effect.Effect<boolean>)))
@@ -119,6 +126,19 @@ describe("a mistake in a frame is a defect of the read, and of nobody else", () 
         })
       ),
       Uint8Array.of(2, 2, 3)
+    ],
+    [
+      "a decoder that leaves the cursor behind what is there",
+      Frame.decoder<void>({ maxBytes: 10, decode: (cursor) => void (cursor.at += 4) }),
+      Uint8Array.of(1, 2, 3)
+    ],
+    [
+      "a program whose part dies, as it does by itself",
+      Frame.gen({ maxBytes: 10 }, function* () {
+        yield* Frame.uint16
+        return yield* Frame.rest
+      }),
+      Uint8Array.of(1, 2, 3)
     ],
     [
       "a program that yields no frame",

@@ -203,6 +203,32 @@ const nestedValues: fc.Arbitrary<unknown> = fc.letrec<{ value: unknown }>((tie) 
   )
 })).value
 
+/** As `nested`, each behind its length. */
+const nestedBodies: Frame.Frame<any> = Frame.suspend(
+  () =>
+    Frame.lengthPrefixed(
+      Frame.varint,
+      { maxBytes: 100_000 },
+      Frame.union(
+        Frame.uint8,
+        {
+          0: Frame.transform(Frame.varint, { decode: (n) => n as unknown, encode: (n) => n as number }),
+          1: Frame.utf8Rest as Frame.Frame<any>,
+          2: Frame.array(nestedBodies, { prefix: Frame.varint, maxItems: 1_000_000 }) as Frame.Frame<any>
+        },
+        { tagOf: (value: unknown) => (typeof value === "number" ? 0 : typeof value === "string" ? 1 : 2) }
+      )
+    ),
+  { maxDepth: 100 }
+)
+
+/** What ends a run of items; one is looked for further on than it may lie. */
+const ends = [
+  Frame.literal("\n"),
+  Frame.literal(Uint8Array.of(0, 255)),
+  Frame.transform(Frame.cstring({ maxBytes: 5 }), { decode: () => {}, encode: () => "" })
+]
+
 /** Random compositions of all of them. */
 const composed = (depth: number): fc.Arbitrary<Sample> => {
   const leaf = fc.constantFrom(...constructors)
@@ -211,6 +237,29 @@ const composed = (depth: number): fc.Arbitrary<Sample> => {
   return fc.oneof(
     leaf,
     fc.constant<Sample>({ name: "nested", frame: nested, values: nestedValues }),
+    fc.constant<Sample>({ name: "nested bodies", frame: nestedBodies, values: nestedValues }),
+    inner.chain((part) =>
+      fc.tuple(fc.array(part.values, { minLength: 1, maxLength: 3 }), fc.nat(5)).map(([values, more]): Sample => {
+        const sizes = values.map((value) => Frame.encodeResultUnsafe(part.frame, value).length)
+        const limit = Math.max(...sizes) + more
+        return {
+          name: `limited(${part.name}, ${limit})`,
+          frame: Frame.limited(part.frame, limit),
+          values: fc.constantFrom(...values)
+        }
+      })
+    ),
+    fc.tuple(inner, fc.constantFrom(...ends)).map(([part, end]): Sample => {
+      const frame = Frame.repeatUntil(part.frame, end, { maxItems: 3 })
+      return {
+        name: `repeatUntil(${part.name})`,
+        frame,
+        values: fc
+          .array(part.values, { maxLength: 3 })
+          // what would be taken for the end is not written
+          .map((items) => (Result.isSuccess(Frame.encodeResult(frame, items)) ? items : []))
+      }
+    }),
     fc.array(inner, { minLength: 1, maxLength: 4 }).chain((parts) =>
       fc.boolean().map((compile): Sample => {
         const names = ["alpha", "__proto__", 'with "quotes"', "delta"].slice(0, parts.length)

@@ -13,6 +13,9 @@ import * as Bytes from "../base/bytes.ts"
 export const stop: unique symbol = Object.freeze({ _tag: "Stop" }) as never
 export type Stop = typeof stop
 
+/** What is wrong with a body that has less than what is in it. */
+export const cutOff = "the body ends in the middle of it"
+
 /** What is wrong with a message. */
 export interface Fault {
   readonly _tag: "Malformed" | "TooLong"
@@ -45,6 +48,8 @@ export class Cursor {
   closed = false
   /** How deep the parts that refer to themselves are nested here. */
   depth = 0
+  /** How deep the programs are nested here that yield each other. */
+  programs = 0
   /** Whether it was given up because they are nested too deep for calls within calls. */
   deep = false
   fault: Fault | undefined = undefined
@@ -71,6 +76,7 @@ export class Cursor {
     // whoever read before may have thrown in the middle of a body
     this.closed = false
     this.depth = 0
+    this.programs = 0
     if (this.stopped) this.forget()
   }
 
@@ -115,7 +121,7 @@ export class Cursor {
 
   /** There are not enough bytes: `missing` more are needed at least. */
   more(missing: number): Stop {
-    if (this.closed) return this.malformed("the body ends in the middle of it")
+    if (this.closed) return this.malformed(cutOff)
     this.missing = missing
     this.stopped = true
     return stop

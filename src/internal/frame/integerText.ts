@@ -13,8 +13,17 @@ export interface IntegerTextOptions {
 /** As many digits as a number can have, and leading zeros. */
 const mostDigits = 20
 
+/** The value of an ASCII digit, or more than any radix. */
+const digitOf = (byte: number): number => {
+  if (byte >= 48 && byte <= 57) return byte - 48
+  const lower = byte | 32
+  return lower >= 97 && lower <= 102 ? lower - 87 : 99
+}
+
 /** Digits in ASCII, up to their end. */
 export const integerText = ({ end, leadingZeros, radix, signed: isSigned }: IntegerTextOptions): Node<number> => {
+  if (end.length === 0) throw new RangeError("integerText: end must be at least one byte long")
+  if (digitOf(end[0]!) < radix) throw new RangeError("integerText: end must not begin with a digit")
   const most = mostDigits + (isSigned ? 1 : 0)
   return make<number>({
     name: "integerText",
@@ -54,11 +63,4 @@ export const integerText = ({ end, leadingZeros, radix, signed: isSigned }: Inte
       sink.put(end)
     }
   })
-}
-
-/** The value of an ASCII digit, or more than any radix. */
-const digitOf = (byte: number): number => {
-  if (byte >= 48 && byte <= 57) return byte - 48
-  const lower = byte | 32
-  return lower >= 97 && lower <= 102 ? lower - 87 : 99
 }

@@ -1,7 +1,12 @@
 /** A frame with a bound on its bytes. */
-import { stop } from "./cursor.ts"
+import { type Cursor, stop, type Stop } from "./cursor.ts"
 import { make, type Node, type Steps, type Stepwise } from "./node.ts"
 import { EncodeFault } from "./sink.ts"
+
+const tooLong = (cursor: Cursor, at: number, limit: number): Stop => {
+  cursor.at = at
+  return cursor.tooLong(limit, undefined)
+}
 
 /** As a frame that has `limit` bytes at most. */
 export const limited = <A>(frame: Node<A>, limit: number): Node<A> =>
@@ -15,13 +20,17 @@ export const limited = <A>(frame: Node<A>, limit: number): Node<A> =>
         isVoid: frame.isVoid,
         isBigint: frame.isBigint,
         read: (cursor) => {
-          const { at } = cursor
+          const { at, end } = cursor
+          // bytes behind the bound may not be there yet: what is told must not depend on them, but for a body, of which all are
+          const isCut = !cursor.closed && end - at > limit
+          if (isCut) cursor.end = at + limit
           const value = frame.read(cursor)
+          cursor.end = end
           if (value === stop) {
+            if (isCut && cursor.fault === undefined && !cursor.deep) return tooLong(cursor, at, limit)
             if (cursor.fault !== undefined || cursor.deep || cursor.end - at + cursor.missing <= limit) return stop
           } else if (cursor.at - at <= limit) return value
-          cursor.at = at
-          return cursor.tooLong(limit, undefined)
+          return tooLong(cursor, at, limit)
         },
         *steps(progress: Stepwise): Steps<any> {
           progress.bounded(limit)

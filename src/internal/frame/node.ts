@@ -19,8 +19,16 @@ export interface Stepwise {
   readonly offset: number
   /** How deep the frames that refer to themselves are nested. */
   depth: number
+  /** How deep the programs are nested that yield each other. */
+  programs: number
   /** From here to the end of the frame that says so there may be so many bytes. */
   bounded(limit: number): void
+  /** The frame that says so is a body of so many bytes. Whether it has them, in the one around it. */
+  encloses(size: number): boolean
+  /** Whether there are so many bytes in the body around. */
+  has(size: number): boolean
+  /** Behind what is wrong in the frame that says so there are so many bytes more, which belong to it. */
+  trails(size: number): void
   /** The message is wrong. For a frame to return. */
   malformed(reason: string, at?: number, cause?: unknown, extent?: number): Stop
   /** A part of the frame, which was read, is wrong. For the frame to return. */
@@ -39,6 +47,8 @@ export interface Make<A> {
   readonly write: (sink: Sink, value: A) => void
   /** Without it the frame is one part, which is tried anew once there is more of it. */
   readonly steps?: ((progress: Stepwise) => Steps<A>) | undefined
+  /** As `steps`, of a body: only where it lies in another that is taken apart. */
+  readonly bodySteps?: ((progress: Stepwise) => Steps<A>) | undefined
   /** Whether how deep it is nested depends on the message. */
   readonly recursive?: boolean | undefined
   /** Whether its value is `undefined`, and need not be given. */
@@ -64,6 +74,7 @@ export class Node<A> implements Frame<A> {
   readonly read: (cursor: Cursor) => A | Stop
   readonly write: (sink: Sink, value: A) => void
   readonly steps: ((progress: Stepwise) => Steps<A>) | undefined
+  readonly bodySteps: ((progress: Stepwise) => Steps<A>) | undefined
   readonly recursive: boolean
   readonly isVoid: boolean
   readonly isBigint: boolean
@@ -77,6 +88,7 @@ export class Node<A> implements Frame<A> {
     this.read = make.read
     this.write = make.write
     this.steps = make.steps
+    this.bodySteps = make.bodySteps
     this.recursive = make.recursive === true
     this.isVoid = make.isVoid === true
     this.isBigint = make.isBigint === true

@@ -1,5 +1,5 @@
 /** Bodies whose length is said in front of them. */
-import { type Cursor, stop, type Stop } from "./cursor.ts"
+import { type Cursor, cutOff, stop, type Stop } from "./cursor.ts"
 import { blameWrite, bound, describe, make, type Node, of, type Steps, type Stepwise } from "./node.ts"
 import { integerText } from "./integerText.ts"
 import * as Octets from "./octets.ts"
@@ -11,6 +11,8 @@ import { rest } from "./text.ts"
 // bodies
 // ---------------------------------------------------------------------------
 
+const tooLongBy = (left: number): string => `the body is ${left} byte${left === 1 ? "" : "s"} longer than what is in it`
+
 /** Reads a body of `size` bytes, all of which are there. It must use them up. */
 const readBody = <A>(cursor: Cursor, body: Node<A>, size: number): A | Stop => {
   const { closed, end: outerEnd } = cursor
@@ -21,10 +23,7 @@ const readBody = <A>(cursor: Cursor, body: Node<A>, size: number): A | Stop => {
   if (value === stop && cursor.deep && cursor.fault === undefined) value = readDeep(cursor, body, end - size)
   cursor.end = outerEnd
   cursor.closed = closed
-  if (value !== stop && cursor.at !== end) {
-    const left = end - cursor.at
-    value = cursor.malformed(`the body is ${left} byte${left === 1 ? "" : "s"} longer than what is in it`)
-  }
+  if (value !== stop && cursor.at !== end) value = cursor.malformed(tooLongBy(end - cursor.at))
   if (value !== stop) return value
   const { fault } = cursor
   // where the bad message ends is known
@@ -34,17 +33,32 @@ const readBody = <A>(cursor: Cursor, body: Node<A>, size: number): A | Stop => {
 
 /** As `read`, of a body that is nested too deep for calls within calls. */
 const readDeep = <A>(cursor: Cursor, body: Node<A>, at: number): A | Stop => {
-  const { bytes, depth, end, start } = cursor
-  const progress = new Progress(body, true)
-  progress.depth = depth
-  const value = progress.advance(new Whole(bytes, at, end), cursor)
-  const { fault } = cursor
-  cursor.over(bytes, at + progress.offset, end)
-  cursor.start = start
+  const { bytes, depth, end, programs, start } = cursor
+  cursor.at = at
+  const progress = Progress.within(body, cursor)
+  let value: A | Stop
+  try {
+    value = progress.advance(new Whole(bytes, at, end), cursor)
+  } finally {
+    cursor.over(bytes, at + progress.offset, end)
+    cursor.start = start
+    cursor.depth = depth
+    cursor.programs = programs
+  }
   if (value !== stop) return value
-  if (fault === undefined) return cursor.malformed("the body ends in the middle of it")
+  const { fault } = cursor
+  if (fault === undefined) return cursor.malformed(cutOff)
   cursor.fault = { ...fault, at: fault.at + at - start }
   return stop
+}
+
+/** What a body of `size` bytes comes to that lies in another. */
+function* bodySteps(progress: Stepwise, body: Node<any>, size: number): Steps<any> {
+  const end = progress.offset + size
+  if (!progress.encloses(size)) return progress.malformed(cutOff)
+  progress.last = true
+  const value = yield body
+  return progress.offset === end ? value : progress.malformed(tooLongBy(end - progress.offset))
 }
 
 /** A body of `size` bytes, as a part: it is looked at once all of it is there. */
@@ -53,6 +67,8 @@ const bodyOf = <A>(body: Node<A>, size: number): Node<A> =>
     name: body.name,
     min: size,
     max: size,
+    recursive: body.recursive,
+    bodySteps: body.recursive ? (progress) => bodySteps(progress, body, size) : undefined,
     read: (cursor) => {
       const left = cursor.end - cursor.at
       return left < size ? cursor.more(size - left) : readBody(cursor, body, size)
@@ -99,6 +115,7 @@ export const lengthPrefixed = <A>(
     name: "lengthPrefixed",
     min: prefix.minBytes,
     max: prefix.maxBytes + limit,
+    recursive: prefix.recursive || body.recursive,
     isVoid: body.isVoid,
     view: isView ? { prefix, limit } : undefined,
     read: (cursor) => {
@@ -208,7 +225,7 @@ export const netstring = <A>(
   const limit = bound("netstring", "maxBytes", options?.maxBytes)
   const body = of<A>("netstring", bodyFrame)
   const prefix = integerText({ end: new Uint8Array([58]), radix: 10, signed: false, leadingZeros: false })
-  const readEnd = (cursor: Cursor, value: A | Stop): A | Stop => {
+  const readEnd = <B>(cursor: Cursor, value: B | Stop): B | Stop => {
     if (value === stop) {
       // the comma belongs to it as well
       if (cursor.fault?.extent !== undefined) cursor.fault.extent++
@@ -218,11 +235,29 @@ export const netstring = <A>(
     cursor.at++
     return value
   }
+  const ending = make<void>({
+    name: "netstring",
+    min: 1,
+    max: 1,
+    read: (cursor) => readEnd(cursor, undefined),
+    write: () => {}
+  })
   const withComma = (size: number): Node<A> =>
     make<A>({
       name: "netstring",
       min: size + 1,
       max: size + 1,
+      recursive: body.recursive,
+      bodySteps: body.recursive
+        ? function* (progress: Stepwise): Steps<any> {
+            if (!progress.has(size + 1)) return progress.malformed(cutOff)
+            progress.trails(1)
+            progress.last = true
+            const value: A = yield bodyOf(body, size)
+            yield ending
+            return value
+          }
+        : undefined,
       read: (cursor) => {
         const left = cursor.end - cursor.at
         return left < size + 1 ? cursor.more(size + 1 - left) : readEnd(cursor, readBody(cursor, body, size))
@@ -233,6 +268,7 @@ export const netstring = <A>(
     name: "netstring",
     min: 3,
     max: prefix.maxBytes + limit + 1,
+    recursive: body.recursive,
     isVoid: body.isVoid,
     read: (cursor) => {
       cursor.entered++
@@ -300,6 +336,7 @@ export const contentLength = <A>(
     name: "contentLength",
     min: header.minBytes,
     max: mostHeader + limit,
+    recursive: body.recursive,
     isVoid: body.isVoid,
     read: (cursor) => {
       cursor.entered++

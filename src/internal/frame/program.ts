@@ -1,8 +1,9 @@
 /** Decoders and encoders as programs and functions of the user, and a frame made of two halves. */
 import { type Cursor, stop, type Stop } from "./cursor.ts"
 import { limited } from "./limited.ts"
-import { bound, make, Misuse, type Node, of } from "./node.ts"
+import { bound, make, Misuse, type Node, of, type Steps, type Stepwise } from "./node.ts"
 import { reasonOf } from "./progress.ts"
+import { mostByCalls, mostDeep } from "./recursion.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
 
 /** Why a decoder writes nothing. */
@@ -10,6 +11,12 @@ export const onlyReads = "is a decoder, and cannot write"
 
 const cannotWrite = (): never => {
   throw new EncodeFault(onlyReads)
+}
+
+const tooDeep = `programs nested more than ${mostDeep} deep`
+
+function* refused(progress: Stepwise): Steps<any> {
+  return progress.malformed(tooDeep)
 }
 
 export const gen = <A>(
@@ -26,22 +33,34 @@ export const gen = <A>(
       recursive: true,
       read: (cursor) => {
         cursor.entered++
-        let next: IteratorResult<any, A>
-        try {
-          const steps = program()
-          next = steps.next()
-          while (next.done !== true) {
-            const value = of<any>("gen", next.value).read(cursor)
-            if (value === stop) return cursor.within("", false)
+        if (cursor.programs >= mostDeep) return cursor.malformed(tooDeep)
+        if (cursor.depth + cursor.programs >= mostByCalls) return cursor.tooManyCalls()
+        const steps = program()
+        cursor.programs++
+        let value: any = undefined
+        while (value !== stop) {
+          let next: IteratorResult<any, A>
+          try {
             next = steps.next(value)
+          } catch (cause) {
+            if (cause instanceof Misuse) throw cause
+            cursor.programs--
+            return cursor.malformed(reasonOf(cause), cursor.at, cause)
           }
-        } catch (cause) {
-          if (cause instanceof Misuse) throw cause
-          return cursor.malformed(reasonOf(cause), cursor.at, cause)
+          if (next.done === true) {
+            cursor.programs--
+            return next.value
+          }
+          value = of<any>("gen", next.value).read(cursor)
         }
-        return next.value
+        cursor.programs--
+        return cursor.within("", false)
       },
-      steps: program,
+      steps: (progress) => {
+        if (progress.programs >= mostDeep) return refused(progress)
+        progress.programs++
+        return program()
+      },
       write: cannotWrite
     }),
     max
@@ -59,6 +78,11 @@ export const decoder = <A>(options: {
     const value = decode(cursor)
     // it may have looked at everything
     if (value === stop) cursor.looked += cursor.end - at
+    else if (!(cursor.at >= at && cursor.at <= cursor.end)) {
+      throw new RangeError(
+        `decoder: decode left the cursor at ${cursor.at}, outside the bytes from ${at} to ${cursor.end}`
+      )
+    }
     return value
   }
   return limited(make<A>({ name: "decoder", min: 0, max: Infinity, read, write: cannotWrite }), max)

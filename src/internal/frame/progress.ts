@@ -59,6 +59,11 @@ interface Entry {
   readonly limitAt: number
   readonly limit: number
   readonly depth: number
+  readonly programs: number
+  readonly enclosed: number
+  /** Where it ends, if it is a body, and how many bytes follow what is wrong in it. */
+  end: number | undefined
+  trail: number
 }
 
 export class Progress implements Stepwise {
@@ -69,13 +74,18 @@ export class Progress implements Stepwise {
   /** How many bytes there have to be for it to make sense to go on. */
   wants = 0
   depth = 0
+  programs = 0
   private fault: Fault | undefined = undefined
   /** The offset that the message may not go beyond, and the bound that says so. */
   private limitAt = Infinity
   private limit = Infinity
+  /** The offset where the body ends that the part lies in, if all of it is one. */
+  private enclosed = Infinity
+  private isBody = false
   private readonly stack: Array<Entry> = []
   /** The part that is under way: not on the stack, or not yet. */
   private part: Node<any>
+  private partSteps: ((progress: Stepwise) => Steps<any>) | undefined
   private partKey: string | number = ""
   private partLast = true
   /** Whether it was tried as a whole. */
@@ -91,7 +101,21 @@ export class Progress implements Stepwise {
   /** `tried`: the message was tried as a whole, in vain. */
   constructor(node: Node<any>, tried: boolean) {
     this.part = node
+    this.partSteps = node.steps
     this.tried = tried
+  }
+
+  /**
+   * Of a body that all of `cursor` is, in which more is nested than calls within calls can have. The bodies in it are taken
+   * apart like everything else.
+   */
+  static within(node: Node<any>, cursor: Cursor): Progress {
+    const progress = new Progress(node, true)
+    progress.isBody = true
+    progress.enclosed = cursor.end - cursor.at
+    progress.depth = cursor.depth
+    progress.programs = cursor.programs
+    return progress
   }
 
   /**
@@ -112,6 +136,21 @@ export class Progress implements Stepwise {
     if (this.offset + limit >= this.limitAt) return
     this.limitAt = this.offset + limit
     this.limit = limit
+  }
+
+  has(size: number): boolean {
+    return this.offset + size <= this.enclosed
+  }
+
+  encloses(size: number): boolean {
+    if (!this.has(size)) return false
+    this.enclosed = this.offset + size
+    this.stack.at(-1)!.end = this.enclosed
+    return true
+  }
+
+  trails(size: number): void {
+    this.stack.at(-1)!.trail = size
   }
 
   malformed(reason: string, at: number = this.offset, cause?: unknown, extent?: number): Stop {
@@ -152,18 +191,18 @@ export class Progress implements Stepwise {
     cursor.fault = undefined
     if (source.length < this.wants) return stop
     while (true) {
-      const { part } = this
-      let value: any = part.steps === undefined ? this.tryPart(source, cursor) : this.tryWhole(source, cursor)
+      const { partSteps } = this
+      let value: any = partSteps === undefined ? this.tryPart(source, cursor) : this.tryWhole(source, cursor)
       if (value !== stop) {
         if (this.offset > this.limitAt) this.tooLong(this.limit, undefined)
       } else if (cursor.fault !== undefined) {
         this.fault = cursor.fault
-      } else if (part.steps === undefined) {
+      } else if (partSteps === undefined) {
         this.wants = this.offset + this.needed
         if (this.wants <= this.limitAt) return stop
         this.tooLong(this.limit, undefined)
       } else {
-        this.enter(part)
+        this.enter(partSteps)
         value = undefined
       }
       if (this.fault === undefined) value = this.handUp(value, cursor)
@@ -195,12 +234,15 @@ export class Progress implements Stepwise {
       this.limitAt = entry.limitAt
       this.limit = entry.limit
       this.depth = entry.depth
+      this.programs = entry.programs
+      this.enclosed = entry.enclosed
     }
     return value
   }
 
   private begin(part: Node<any>): void {
     this.part = part
+    this.partSteps = part.steps ?? (this.isBody ? part.bodySteps : undefined)
     this.partKey = this.key
     this.partLast = this.last
     this.key = ""
@@ -213,9 +255,10 @@ export class Progress implements Stepwise {
   }
 
   /** The part is taken apart. */
-  private enter(part: Node<any>): void {
-    const { depth, limit, limitAt, partKey: key, partLast: last } = this
-    this.stack.push({ steps: part.steps!(this), key, last, limitAt, limit, depth })
+  private enter(steps: (progress: Stepwise) => Steps<any>): void {
+    const { depth, enclosed, limit, limitAt, partKey: key, partLast: last, programs } = this
+    const entry = { steps: steps(this), key, last, limitAt, limit, depth, programs, enclosed, end: undefined, trail: 0 }
+    this.stack.push(entry)
   }
 
   /** A part of several, in the hope that all of it is there, in one piece. */
@@ -228,7 +271,7 @@ export class Progress implements Stepwise {
 
   /** A part that is one. */
   private tryPart(source: Source, cursor: Cursor): any {
-    const there = source.length - this.offset
+    const there = this.upTo(source) - this.offset
     if (this.gatheredSize === 0) {
       if (there < this.needed) return stop
       const held = this.place(source, cursor)
@@ -253,6 +296,7 @@ export class Progress implements Stepwise {
     const begun = cursor.at
     cursor.entered++
     cursor.depth = this.depth
+    cursor.programs = this.programs
     cursor.deep = false
     cursor.missing = 0
     cursor.searched = this.searched
@@ -261,6 +305,11 @@ export class Progress implements Stepwise {
     if (value === stop) this.searched = cursor.searched
     else this.offset += cursor.at - begun
     return value
+  }
+
+  /** The offset up to which the part may look: not beyond its bound, so that what it says is the same for every cut. */
+  private upTo(source: Source): number {
+    return Math.min(source.length, this.isBody ? this.enclosed : this.limitAt)
   }
 
   /** Looks at the piece in which the part begins. Returns how many bytes of it are there. */
@@ -273,9 +322,10 @@ export class Progress implements Stepwise {
     }
     source.locate(offset, found)
     const at = found.from + offset - found.offset
-    cursor.over(found.bytes, at, found.end)
+    const end = Math.min(found.end, at + this.upTo(source) - offset)
+    cursor.over(found.bytes, at, end)
     cursor.start = at - offset
-    return found.end - at
+    return end - at
   }
 
   /** Copies bytes of the part until there are so many in one piece. */
@@ -300,7 +350,13 @@ export class Progress implements Stepwise {
   /** Says of what it is a part. */
   private failed(fault: Fault, cursor: Cursor): Stop {
     if (fault === cursor.fault) blame(fault, this.partKey, this.partLast)
-    for (let i = this.stack.length - 1; i >= 0; i--) blame(fault, this.stack[i]!.key, this.stack[i]!.last)
+    for (let i = this.stack.length - 1; i >= 0; i--) {
+      const { end, key, last, trail } = this.stack[i]!
+      // where the body ends that it lies in is known
+      if (end !== undefined) fault.extent = end
+      if (fault.extent !== undefined) fault.extent += trail
+      blame(fault, key, last)
+    }
     cursor.fault = fault
     return stop
   }

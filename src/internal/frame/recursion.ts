@@ -4,10 +4,14 @@ import { bound, count, make, type Node, of, type Steps, type Stepwise } from "./
 import { EncodeFault } from "./sink.ts"
 
 /** Deeper than this, what refers to itself is taken apart step by step: calls within calls have an end. */
-const mostByCalls = 200
+export const mostByCalls = 200
+
+/** Whether the calls have taken all the room that there is for them. */
+const isStackOverflow = (thrown: unknown): boolean =>
+  thrown instanceof RangeError && thrown.message.startsWith("Maximum call stack size exceeded")
 
 /** Values are written by calls within calls, however they were read. */
-const mostDeep = 1024
+export const mostDeep = 1024
 
 /** What a message that refers to itself has at most, where nothing else is said: 16 MiB. */
 const mostNested = 16_777_216
@@ -32,7 +36,7 @@ export const suspend = <A>(
       read: (cursor) => {
         cursor.entered++
         if (cursor.depth >= maxDepth) return cursor.malformed(tooDeep)
-        if (cursor.depth >= mostByCalls) return cursor.tooManyCalls()
+        if (cursor.depth + cursor.programs >= mostByCalls) return cursor.tooManyCalls()
         cursor.depth++
         const value = inner().read(cursor)
         cursor.depth--
@@ -47,7 +51,11 @@ export const suspend = <A>(
       write: (sink, value) => {
         if (sink.depth >= maxDepth) throw new EncodeFault(tooDeep)
         sink.depth++
-        inner().write(sink, value)
+        try {
+          inner().write(sink, value)
+        } catch (thrown) {
+          throw isStackOverflow(thrown) ? new EncodeFault("nested too deep to be written here", thrown) : thrown
+        }
         sink.depth--
       }
     }),
