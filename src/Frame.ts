@@ -2465,7 +2465,7 @@ export const encodeResultUnsafe = <A>(frame: Encoder<A>, value: A): Uint8Array =
  * ```
  *
  * @see {@link makeDecoder} without a stream.
- * @see `StreamReader.frames` for a connection, which keeps what is not taken.
+ * @see `StreamReader.frames` for a connection, whose reader keeps the bytes behind the chunk that was read last.
  *
  * @stability unstable
  * @category streams

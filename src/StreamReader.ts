@@ -960,8 +960,9 @@ export type LinesError<Options extends LinesOptions> =
  * front of it.
  *
  * `onMalformed: "skip"` drops wrong and overlong messages whose end is known, as they arrive. A length in front of a
- * message tells its end, and so does a delimiter behind it. The stream ends with the stream of bytes, and where a
- * shutting-down server ends idle reads (`whenDraining`).
+ * message tells its end, and so does a delimiter behind it. Where the stream is given up inside such a message, the next
+ * one on this reader goes on behind it, unless something else was read meanwhile. The stream ends with the stream of bytes,
+ * and where a shutting-down server ends idle reads (`whenDraining`).
  *
  * **Gotchas**
  *

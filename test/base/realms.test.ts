@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Redacted, Stream } from "effect"
 import {
   Connection,
+  Frame,
   NodeNetwork,
   openConnection,
   startServer,
@@ -141,6 +142,7 @@ describe("bytes of another realm are taken by the writer", () => {
         yield* writer.writeAll([next(size), next(1)])
         yield* writer.writeAll(new Set([next(size), next(1)]))
         writer.writeUnsafe(next(size))
+        yield* writer.writeFrame(Frame.tuple(Frame.bytes(size), Frame.bytes(1)), [next(size), next(1)])
         yield* Stream.make(next(size), next(1)).pipe(Stream.run(StreamWriter.sink(writer)))
       }
       yield* writer.writeEof
@@ -269,6 +271,9 @@ describe("what only looks like bytes is refused as before", () => {
         }
         assert.match(String(yield* defectOf(left.writer.write(imitation as never))), /write: expected a Uint8Array or/)
         assert.throws(() => left.writer.writeUnsafe(imitation as never), /writeUnsafe: expected a Uint8Array/)
+        const notWritten = yield* Effect.flip(left.writer.writeFrame(Frame.bytes(1), imitation as never))
+        assert.match(notWritten.message, /writeFrame: bytes must be a Uint8Array, got/)
+        assert.throws(() => Frame.decodeResult(Frame.uint8, imitation as never), /decodeResult: expected a Uint8Array/)
         assert.strictEqual(yield* held(reader), "abc")
         assert.strictEqual(yield* left.writer.buffered, 0)
       })

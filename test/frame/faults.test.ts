@@ -1,10 +1,13 @@
 /** What is told of a bad message, and what is read behind it, however the bytes were cut; and mistakes in a frame itself. */
 import { assert, describe, it } from "@effect/vitest"
-import { Frame, FrameSchema, StreamReader } from "effect-byte-streams"
+import { Frame, FrameSchema, type StreamError, StreamReader } from "effect-byte-streams"
 import { Cause, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import * as fc from "fast-check"
 import { bytes } from "../support/bytes.ts"
 import { start } from "../support/fibers.ts"
+import * as Programs from "../support/framePrograms.ts"
 import { handFed } from "../support/handFed.ts"
+import { forAll } from "../support/property.ts"
 
 const cut = (all: Uint8Array, size: number): Array<Uint8Array> =>
   Array.from({ length: Math.ceil(all.length / size) }, (_, i) => all.slice(i * size, (i + 1) * size))
@@ -34,6 +37,96 @@ describe("a message that is passed over ends where it ends", () => {
         assert.deepStrictEqual(yield* skipped(frame, bytes("\nabcdef\nBok\n"), size), [{ type: 66, text: "ok" }])
     })
   })
+
+  it.effect("what is given up in the middle of it is gone on with by the next", () => {
+    const body = Frame.lengthPrefixed(Frame.uint8, { maxBytes: 5 }, Frame.utf8Rest)
+    const line = Frame.line({ maxBytes: 5 })
+    const streams: ReadonlyArray<readonly [Frame.Decoder<string>, Uint8Array, Uint8Array]> = [
+      [body, Uint8Array.of(10, 65, 65), Uint8Array.of(1, 66, 1, 66, 1, 66, 67, 67, 2, 72, 73)],
+      [line, bytes("much too long"), bytes(" a\nHI\n")]
+    ]
+    return Effect.gen(function* () {
+      for (const [frame, front, behind] of streams) {
+        for (const size of [1, 100]) {
+          const { end, feed, reader } = yield* handFed()
+          const messages = StreamReader.frames(reader, frame, { onMalformed: "skip" })
+          const given = yield* start(collected(messages))
+          feed(...cut(front, size))
+          yield* Fiber.interrupt(given)
+          const rest = yield* start(collected(messages))
+          feed(...cut(behind, size))
+          end()
+          assert.deepStrictEqual(yield* Fiber.join(rest), ["HI"])
+        }
+      }
+    })
+  })
+
+  it.effect("once something else was read, what is behind that is what comes next", () =>
+    Effect.gen(function* () {
+      const frame = Frame.lengthPrefixed(Frame.uint8, { maxBytes: 5 }, Frame.utf8Rest)
+      for (const waits of [true, false]) {
+        const { end, feed, reader } = yield* handFed()
+        const messages = StreamReader.frames(reader, frame, { onMalformed: "skip" })
+        const given = yield* start(collected(messages))
+        feed(Uint8Array.of(4 + 6, 65, 65))
+        yield* Fiber.interrupt(given)
+        const rest = bytes("AAAAAAAA")
+        if (!waits) feed(rest)
+        const reading = yield* start(reader.readExactly(8))
+        if (waits) feed(rest)
+        assert.deepStrictEqual(yield* Fiber.join(reading), rest)
+        feed(Uint8Array.of(2, 72, 73))
+        end()
+        assert.deepStrictEqual(yield* collected(messages), ["HI"])
+      }
+    })
+  )
+
+  it.effect(
+    "streams of messages, good and bad, cut anywhere and given up anywhere, are what they are in one piece",
+    () => {
+      const read = (
+        { bytes, sample }: Programs.Program,
+        sizes: ReadonlyArray<number>,
+        interrupts: ReadonlyArray<boolean>
+      ) =>
+        Effect.gen(function* () {
+          const { end, feed, reader } = yield* handFed()
+          const seen: Array<unknown> = []
+          const messages = StreamReader.frames(reader, sample.frame, { onMalformed: "skip" })
+          const all = Effect.exit(
+            // what takes no bytes is there for ever
+            Stream.runForEachWhile(messages, (message) => Effect.sync(() => seen.push(message) < 100))
+          )
+          let reading = yield* start(all)
+          let at = 0
+          for (let i = 0; at < bytes.length && reading.pollUnsafe() === undefined; i++) {
+            const size = sizes[i % sizes.length]!
+            feed(bytes.slice(at, at + size))
+            at += size
+            if (interrupts[i % interrupts.length] !== true || reading.pollUnsafe() !== undefined) continue
+            yield* Fiber.interrupt(reading)
+            reading = yield* start(all)
+          }
+          end()
+          const exit = yield* Fiber.join(reading)
+          if (Exit.isSuccess(exit)) return fc.stringify(seen)
+          const error = Cause.squash(exit.cause) as StreamError.MalformedFrame
+          assert.match(error._tag, /^(MalformedFrame|LimitOverrun|IncompleteRead)$/)
+          return fc.stringify([seen, error._tag, error.offset])
+        })
+      return forAll(
+        Programs.programs,
+        (program) =>
+          Effect.gen(function* () {
+            const whole = yield* read(program, [1_000_000], [false])
+            assert.strictEqual(yield* read(program, program.sizes, program.interrupts), whole, Programs.show(program))
+          }),
+        { numRuns: 200 }
+      )
+    }
+  )
 
   it.effect("one of no bytes is not passed over for ever", () =>
     Effect.gen(function* () {
@@ -91,6 +184,13 @@ it("the end of a number in digits is told from them", () => {
   assert.throws(() => Frame.integerText({ end: "0\n" }), /end must not begin with a digit/)
   assert.throws(() => Frame.integerText({ end: "f", radix: 16 }), /end must not begin with a digit/)
   assert.strictEqual(Frame.decodeResultUnsafe(Frame.integerText({ end: "f" }), bytes("12f")), 12)
+})
+
+it("what is no bytes is not decoded", () => {
+  for (const wrong of ["ab", new ArrayBuffer(2), [1, 2], undefined]) {
+    assert.throws(() => Frame.decodeResult(Frame.utf8(2), wrong as never), /^decodeResult: /)
+    assert.throws(() => Frame.makeDecoder(Frame.utf8(2)).push(wrong as never), /^push: /)
+  }
 })
 
 describe("a mistake in a frame is a defect of the read, and of nobody else", () => {

@@ -2,8 +2,7 @@
 import * as Bytes from "../base/bytes.ts"
 
 /** Also of another realm. */
-export const isBytes = (value: unknown): value is Uint8Array =>
-  value instanceof Uint8Array || Object.prototype.toString.call(value) === "[object Uint8Array]"
+export const isBytes = (value: unknown): value is Uint8Array => Bytes.from(value) !== undefined
 
 /** Bytes for a message: `de ad be ef`. */
 export const hex = (bytes: Uint8Array): string =>

@@ -1,6 +1,7 @@
 /** Frames without a stream: bytes that are pushed by hand, or are there already. */
 import * as Result from "effect/Result"
 import type { EncodeFailed, IncompleteRead, LimitOverrun, MalformedFrame } from "../../StreamError.ts"
+import * as Argument from "../base/argument.ts"
 import * as Errors from "../base/errors.ts"
 import * as Bytes from "../base/bytes.ts"
 import { Cursor, type Fault, stop } from "./cursor.ts"
@@ -62,9 +63,10 @@ const malformed = (
 
 export const decodeResult = <A>(
   node: Node<A>,
-  bytes: Uint8Array
+  given: Uint8Array
 ): Result.Result<A, MalformedFrame | LimitOverrun | IncompleteRead> => {
   const operation = "decode"
+  const bytes = Argument.bytes("decodeResult", given)
   const cursor = new Cursor()
   cursor.begin(bytes, 0, bytes.length)
   let value = node.read(cursor)
@@ -131,7 +133,7 @@ export class PushDecoder<A> {
   }
 
   push(bytes: Uint8Array): ReadonlyArray<A> {
-    this.add(bytes)
+    this.add(Argument.bytes("push", bytes))
     const messages: Array<A> = []
     const { cursor } = this
     cursor.fault = undefined

@@ -8,6 +8,16 @@ import { Backpressure, type Flow } from "./backpressure.ts"
 import { type End, open } from "./end.ts"
 import { ChunkQueue } from "./queue.ts"
 import { Segments } from "./segments.ts"
+import type { Separator } from "./separator.ts"
+
+/** What is left of a message that nobody wants, and that arrives yet. */
+export interface Dropping {
+  /** How many bytes have yet to go, and what ends it behind them, if that is to be found. */
+  size: number
+  until: Separator | undefined
+  /** How many bytes were read when this was so: it counts no more once others read, or put something back. */
+  at: number
+}
 
 /** What was moved over to a part of a reader. */
 export interface Apart {
@@ -34,6 +44,8 @@ export class Arrived {
   /** How far a message came that is not all there, and which frame it is of; until something is read. */
   partial: Progress | undefined = undefined
   partialOf: unknown = undefined
+  /** What `frames` passes over, whoever reads on behind it. */
+  dropping: Dropping | undefined = undefined
   /** The part that is read now, or was read last. */
   apart: Apart | undefined = undefined
   protected readonly queue = new ChunkQueue()

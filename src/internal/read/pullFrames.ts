@@ -10,6 +10,7 @@ import * as Argument from "../base/argument.ts"
 import { type Fault, stop } from "../frame/cursor.ts"
 import { type Node, of } from "../frame/node.ts"
 import { notNow } from "../runtime/operation.ts"
+import type { Dropping } from "./arrived.ts"
 import { type FrameError, Many } from "./frames.ts"
 import type { Source } from "./readOperation.ts"
 import { BufferReader } from "./reader.ts"
@@ -17,12 +18,9 @@ import * as Separator from "./separator.ts"
 
 const exitDone: Exit.Exit<never, Cause.Done> = Exit.fail(Cause.Done())
 
-/** What `frames` pulls. One for each stream: it remembers what it is dropping. */
+/** What `frames` pulls. What it is dropping when it is given up, the next one on the same reader goes on to drop. */
 class PullFrames<A> extends Many<A, Cause.Done> {
   private readonly skips: boolean
-  /** Of a message that is not wanted: how many bytes have yet to come, or what ends it. */
-  private dropping = 0
-  private droppingUntil: Separator.Separator | undefined = undefined
 
   constructor(source: Source, node: Node<A>, skips: boolean) {
     super(source, node)
@@ -33,7 +31,7 @@ class PullFrames<A> extends Many<A, Cause.Done> {
   }
   override get cleanEnd() {
     // inside a message that is dropped nobody is idle
-    return this.dropping === 0 && this.droppingUntil === undefined ? exitDone : undefined
+    return this.dropping === undefined ? exitDone : undefined
   }
   override tryNow(): typeof notNow {
     return notNow
@@ -45,36 +43,46 @@ class PullFrames<A> extends Many<A, Cause.Done> {
     return exitDone
   }
 
+  /** What is left of a message that is not wanted, unless something else was read meanwhile. */
+  private get dropping(): Dropping | undefined {
+    const { dropping, taken } = this.buffer
+    return dropping?.at === taken ? dropping : undefined
+  }
+
   /** Drops what is there of a message that is not wanted. Whether all of it is gone. */
   private dropped(): boolean {
-    const { buffer } = this
+    const { buffer, dropping } = this
+    if (dropping === undefined) return true
     const { segments } = buffer
-    if (this.dropping > 0) {
-      const size = Math.min(this.dropping, segments.length)
-      this.dropping -= size
+    if (dropping.size > 0) {
+      const size = Math.min(dropping.size, segments.length)
+      dropping.size -= size
       if (size > 0) buffer.skip(size)
     }
-    const until = this.dropping === 0 ? this.droppingUntil : undefined
+    const until = dropping.size === 0 ? dropping.until : undefined
     if (until !== undefined) {
       const match = until.find(segments, 0)
       // an end may have begun in the last bytes
       const size = match === undefined ? Math.max(0, segments.length + 1 - until.longest) : match.end
       if (size > 0) buffer.skip(size)
-      if (match !== undefined) this.droppingUntil = undefined
+      if (match !== undefined) dropping.until = undefined
     }
-    return this.dropping === 0 && this.droppingUntil === undefined
+    const isGone = dropping.size === 0 && dropping.until === undefined
+    buffer.dropping = isGone ? undefined : dropping
+    dropping.at = buffer.taken
+    return isGone
   }
 
   /** Whether what is wrong is passed over. */
   private passOver(fault: Fault): boolean {
     if (!this.skips) return false
+    const { buffer } = this
     const { at, ends, extent } = fault
     // one of no bytes would be found again for ever
-    if (extent !== undefined && extent > 0) this.dropping = extent
+    if (extent !== undefined && extent > 0) buffer.dropping = { size: extent, until: undefined, at: buffer.taken }
     else if (ends !== undefined) {
       // what stands in front of the part that is too long is not what ends it
-      this.dropping = at
-      this.droppingUntil = Separator.compile(this.name, ends)
+      buffer.dropping = { size: at, until: Separator.compile(this.name, ends), at: buffer.taken }
     } else return false
     this.dropped()
     return true
@@ -92,7 +100,7 @@ class PullFrames<A> extends Many<A, Cause.Done> {
 
   protected override ended(): Exit.Exit<ReadonlyArray<A>, FrameError | Cause.Done> {
     // one that is dropped was cut, as one that is wanted would have been
-    return this.dropping === 0 && this.droppingUntil === undefined ? super.ended() : this.cutOff()
+    return this.dropping === undefined ? super.ended() : this.cutOff()
   }
 }
 
