@@ -113,7 +113,7 @@ export interface ListenOptions {
   readonly lookupTimeout?: Duration.Input | undefined
   /**
    * The number of connections that the system may hold before they are accepted. It also bounds the connections that
-   * wait because of `maxConnections`. Default 511.
+   * wait because of `maxConnections`. Default 511. The system holds 1 at least, also with 0.
    */
   readonly backlog?: number | undefined
   /**

@@ -139,10 +139,13 @@ describe("options of listening", () => {
           const done = spawnSync(process.execPath, ["-e", script, String(port)], { encoding: "utf8", timeout: 10_000 })
           return done.stdout.trim() + done.stderr
         })
+      const smallest = yield* startServer({ host, port: 0, backlog: 0 }, greet)
       const small = yield* startServer({ host, port: 0, backlog: 2 }, greet)
       const large = yield* startServer({ host, port: 0 }, greet)
       // Linux lets in one more than asked for
       assert.strictEqual(yield* held(small.port), "3")
+      // none is not to be had
+      assert.strictEqual(yield* held(smallest.port), "2")
       assert.strictEqual(yield* held(large.port), "8")
     }).pipe(Effect.provide(NodeNetwork.layer))
   )

@@ -72,7 +72,7 @@ const hasPrimary = (): boolean => {
 /** Resolves once the server listens; closes it if that fails, or is given up. */
 export const start = (
   server: Net.Server,
-  options: Net.ListenOptions,
+  options: Net.ListenOptions & { readonly backlog: number },
   label: string
 ): Effect.Effect<Net.Server, ListenFailed> =>
   Effect.callback<Net.Server, ListenFailed>((resume) => {
@@ -86,7 +86,8 @@ export const start = (
     }
     server.once("listening", onListening)
     server.once("error", onError)
-    server.listen({ ...options, exclusive: isOnItsOwn(options) })
+    // Node takes 0 for the default
+    server.listen({ ...options, backlog: Math.max(1, options.backlog), exclusive: isOnItsOwn(options) })
     return Effect.sync(() => {
       server.off("listening", onListening)
       server.off("error", onError)
