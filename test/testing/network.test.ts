@@ -392,6 +392,14 @@ describe("faults of connecting", () => {
     }).pipe(on({ faults: [Faults.acceptError({ code: "ENFILE", retryAfter: 5000 })] }))
   )
 
+  it.live("a server with a backlog of 0 is reached, as on real sockets", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ port: 0, backlog: 0 }, ({ writer }) => writer.write("welcome\n"))
+      const { reader } = yield* within("the client connects", openConnection({ port: server.port }))
+      assert.strictEqual(text(yield* reader.readLine), "welcome\n")
+    }).pipe(Effect.provide(TestNetwork.layer))
+  )
+
   it.effect("a full backlog makes clients wait", () =>
     Effect.gen(function* () {
       const network = yield* Network.Network

@@ -44,7 +44,8 @@ export class Bound {
     this.address = address
     this.serves = serves
     this.shared = options.reusePort
-    this.backlog = options.backlog
+    // the least that systems hold
+    this.backlog = Math.max(1, options.backlog)
     this.accepting = accepting
   }
 
