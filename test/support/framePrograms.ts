@@ -64,7 +64,9 @@ const words = (exit: Exit.Exit<unknown, any>): string => {
   if (Exit.isSuccess(exit)) return `read ${fc.stringify(exit.value)}`
   const error = exit.cause.reasons.flatMap((reason) => (reason._tag === "Fail" ? [reason.error] : []))[0]
   if (!isDecodeError(error)) throw new Error(`neither a value nor a typed error: ${Cause.pretty(exit.cause)}`)
-  return error._tag === "MalformedFrame" ? `${error.frame}: ${error.reason}, at ${error.offset}` : error._tag
+  return error._tag === "MalformedFrame"
+    ? `${error.frame}: ${error.reason}, at ${error.offset}`
+    : `${error._tag} of ${error.frame}`
 }
 
 const scheduled = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>

@@ -58,6 +58,7 @@ interface Entry {
   readonly last: boolean
   readonly limitAt: number
   readonly limit: number
+  readonly limitBy: number
   readonly depth: number
   readonly programs: number
   readonly enclosed: number
@@ -79,6 +80,8 @@ export class Progress implements Stepwise {
   /** The offset that the message may not go beyond, and the bound that says so. */
   private limitAt = Infinity
   private limit = Infinity
+  /** Which of the frames under way says so. */
+  private limitBy = -1
   /** The offset where the body ends that the part lies in, if all of it is one. */
   private enclosed = Infinity
   private isBody = false
@@ -136,6 +139,7 @@ export class Progress implements Stepwise {
     if (this.offset + limit >= this.limitAt) return
     this.limitAt = this.offset + limit
     this.limit = limit
+    this.limitBy = this.stack.length - 1
   }
 
   has(size: number): boolean {
@@ -194,13 +198,12 @@ export class Progress implements Stepwise {
       const { partSteps } = this
       let value: any = partSteps === undefined ? this.tryPart(source, cursor) : this.tryWhole(source, cursor)
       if (value !== stop) {
-        if (this.offset > this.limitAt) this.tooLong(this.limit, undefined)
+        if (this.offset > this.limitAt) return this.overrun(cursor)
       } else if (cursor.fault !== undefined) {
         this.fault = cursor.fault
       } else if (partSteps === undefined) {
         this.wants = this.offset + this.needed
-        if (this.wants <= this.limitAt) return stop
-        this.tooLong(this.limit, undefined)
+        return this.wants <= this.limitAt ? stop : this.overrun(cursor)
       } else {
         this.enter(partSteps)
         value = undefined
@@ -233,6 +236,7 @@ export class Progress implements Stepwise {
       stack.pop()
       this.limitAt = entry.limitAt
       this.limit = entry.limit
+      this.limitBy = entry.limitBy
       this.depth = entry.depth
       this.programs = entry.programs
       this.enclosed = entry.enclosed
@@ -256,9 +260,9 @@ export class Progress implements Stepwise {
 
   /** The part is taken apart. */
   private enter(steps: (progress: Stepwise) => Steps<any>): void {
-    const { depth, enclosed, limit, limitAt, partKey: key, partLast: last, programs } = this
-    const entry = { steps: steps(this), key, last, limitAt, limit, depth, programs, enclosed, end: undefined, trail: 0 }
-    this.stack.push(entry)
+    const { depth, enclosed, limit, limitAt, limitBy, partKey: key, partLast: last, programs, stack } = this
+    const bounds = { limitAt, limit, limitBy, depth, programs, enclosed }
+    stack.push({ steps: steps(this), key, last, ...bounds, end: undefined, trail: 0 })
   }
 
   /** A part of several, in the hope that all of it is there, in one piece. */
@@ -347,10 +351,16 @@ export class Progress implements Stepwise {
     }
   }
 
-  /** Says of what it is a part. */
-  private failed(fault: Fault, cursor: Cursor): Stop {
+  /** What is under way is longer than the frame may be that says so: that is to blame, and no part of it. */
+  private overrun(cursor: Cursor): Stop {
+    this.tooLong(this.limit, undefined)
+    return this.failed(this.fault!, cursor, this.limitBy)
+  }
+
+  /** Says of what it is a part: of the frames under way, up to this one. */
+  private failed(fault: Fault, cursor: Cursor, upTo = this.stack.length - 1): Stop {
     if (fault === cursor.fault) blame(fault, this.partKey, this.partLast)
-    for (let i = this.stack.length - 1; i >= 0; i--) {
+    for (let i = upTo; i >= 0; i--) {
       const { end, key, last, trail } = this.stack[i]!
       // where the body ends that it lies in is known
       if (end !== undefined) fault.extent = end
