@@ -3,13 +3,13 @@
  * peer does not wait for that.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Scheduler } from "effect"
+import { Effect, Exit, Fiber, Scheduler } from "effect"
 import { type Connection, NodeNetwork, openConnection, startServer, type Tls } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { text } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
-import { eventually, within } from "../support/wait.ts"
-import { Restless } from "../support/yieldingSchedulers.ts"
+import { eventually, turns, within } from "../support/wait.ts"
+import { HeldBefore, Restless } from "../support/yieldingSchedulers.ts"
 
 const host = "127.0.0.1"
 
@@ -86,6 +86,30 @@ for (const [name, network] of [
                 assert.strictEqual(yield* line(plainPeer), "in plain text\n")
               }).pipe(Effect.scoped)
             }
+          }).pipe(Effect.provide(network))
+        )
+
+      if (stoppable)
+        it.live("a peer that is gone is seen to be gone, between whichever steps of stopTls it leaves", () =>
+          Effect.gen(function* () {
+            let held = 0
+            for (let step = 1; step <= 20; step++) {
+              yield* Effect.gen(function* () {
+                const [client, peer] = yield* upgraded(1)
+                const scheduler = new HeldBefore(step)
+                const stopping = yield* Effect.forkChild(
+                  Effect.provideService(client.stopTls, Scheduler.Scheduler, scheduler),
+                  { startImmediately: true }
+                )
+                if (scheduler.holds) held++
+                yield* peer.abort
+                yield* turns(10)
+                scheduler.goOn()
+                const exit = yield* within(`step ${step}: the end of TLS`, Fiber.await(stopping))
+                assert.isTrue(Exit.isFailure(exit))
+              }).pipe(Effect.scoped)
+            }
+            assert.isAbove(held, 5)
           }).pipe(Effect.provide(network))
         )
     })

@@ -47,6 +47,8 @@ class TlsTransport implements Transport {
   private attached = false
   /** Nothing more is told to anybody. */
   private over = false
+  /** The handler was told that the connection is lost. */
+  private loss: { readonly failure: Failure | undefined } | undefined = undefined
   /** The transport is being closed. */
   private ending = false
   /** The peer has said that it ends, and was not merely cut off. */
@@ -159,12 +161,17 @@ class TlsTransport implements Transport {
       return handler.onEnd()
     }
     this.abort()
-    handler.onClose(loss)
+    this.lost(handler, loss)
   }
 
   private closed(failure: Failure | undefined): void {
     const { handler } = this
     this.letGo()
+    this.lost(handler, failure)
+  }
+
+  private lost(handler: Handler, failure: Failure | undefined): void {
+    this.loss = { failure }
     handler.onClose(failure)
   }
 
@@ -175,7 +182,7 @@ class TlsTransport implements Transport {
     const { handler } = this
     // behind the alert, which some engines send only now
     setImmediate(this.letGoBehindAll())
-    handler.onClose({ ...failure, tls: tlsKindOf(failure.code) })
+    this.lost(handler, { ...failure, tls: tlsKindOf(failure.code) })
   }
 
   pause(): void {
@@ -341,12 +348,10 @@ class TlsTransport implements Transport {
           said = true
           check()
         },
-        onClose: (failure) => {
-          said = true
-          if (this.notified) check()
-          else fail(failure)
-        }
+        onClose: fail
       }
+      // that may have come between two steps of the fiber that wants to stop
+      if (this.loss !== undefined) return fail(this.loss.failure)
       ciphertext.flow()
       socket.end(() =>
         ciphertext.finish(() => {
