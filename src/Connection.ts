@@ -831,13 +831,15 @@ export const fromProcess = (
  *
  * - Nobody else may write to the standard output. Effect's loggers do so by default: log to the standard error, with
  *   `Logger.withConsoleError`.
+ * - `NodeRuntime.runMain` reports a failure by the default logger as well: turn that off with `disableErrorReporting`, and
+ *   log it within a logger of your own.
  * - A process has one standard input: a second connection finds it at its end.
  *
  * **Example** (A filter)
  *
  * ```ts no-run
  * import { NodeRuntime } from "@effect/platform-node"
- * import { Effect, Option } from "effect"
+ * import { Effect, Logger, Option } from "effect"
  * import { Connection } from "effect-byte-streams"
  *
  * const filter = Effect.gen(function* () {
@@ -847,7 +849,12 @@ export const fromProcess = (
  *   }
  * })
  *
- * NodeRuntime.runMain(Effect.scoped(filter))
+ * filter.pipe(
+ *   Effect.scoped,
+ *   Effect.tapCause((cause) => Effect.logError(cause)),
+ *   Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])),
+ *   NodeRuntime.runMain({ disableErrorReporting: true })
+ * )
  * ```
  *
  * @see {@link fromProcess} for the other side, {@link fromPair}

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { NodeServices } from "@effect/platform-node"
 import { Connection, Frame, StreamError } from "effect-byte-streams"
-import { Cause, Effect, Exit, Fiber, type Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, type Scope, Stream } from "effect"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { spawn } from "node:child_process"
 import { existsSync } from "node:fs"
@@ -342,6 +342,19 @@ describe("a language server on its standard input and output", () => {
       assert.strictEqual(yield* within("its exit", handle.exitCode), 0)
       assert.strictEqual((yield* within("the end", reader.read(1))).length, 0)
       assert.deepStrictEqual(yield* closed, { _tag: "PeerEof" })
+    })
+  )
+
+  live("that fails says so on its standard error, and its peer takes nothing of that for the protocol", () =>
+    Effect.gen(function* () {
+      const handle = yield* ChildProcess.make(process.execPath, [languageServer], { forceKillAfter: "1 second" })
+      const log = yield* Effect.forkChild(Stream.mkString(Stream.decodeText(handle.stderr)))
+      const { reader, writer } = yield* connect(handle)
+      yield* writer.writeFrame(message, "no JSON")
+      const lost = isLost(yield* within("the loss", Effect.flip(reader.readAll({ maxBytes: 10_000 }))))
+      assert.strictEqual(lost.code, "ERR_PROCESS_EXIT")
+      assert.strictEqual(yield* reader.buffered, 0)
+      assert.match(yield* within("its log", Fiber.join(log)), /level=ERROR.*SyntaxError/)
     })
   )
 })

@@ -41,6 +41,8 @@ const serve = Effect.gen(function* () {
 
 serve.pipe(
   Effect.scoped,
+  // the standard output is the protocol's: `runMain` would report a failure there
+  Effect.tapCause((cause) => Effect.logError(cause)),
   Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])),
-  NodeRuntime.runMain
+  NodeRuntime.runMain({ disableErrorReporting: true })
 )
