@@ -48,6 +48,8 @@ describe("take", () => {
       assert.strictEqual(collected(taken), "abc")
       assert.instanceOf(error, StreamError.IncompleteRead)
       assert.strictEqual(error.expected, 4)
+      // the three that came were handed over: no count of none is told
+      assert.strictEqual(error.message, "take: the stream ended before the last of 4 bytes")
     })
   )
 
@@ -275,6 +277,7 @@ describe("limited", () => {
       const error = yield* Effect.flip(part.read(10))
       assert.instanceOf(error, StreamError.ConnectionLost)
       assert.instanceOf(error.cause, StreamError.IncompleteRead)
+      assert.strictEqual(error.cause.message, "limited: the stream ended before the last of 4 bytes")
       assert.isFalse(yield* part.atEof)
     })
   )

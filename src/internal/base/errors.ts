@@ -10,7 +10,10 @@ import * as Duration from "effect/Duration"
 export class IncompleteRead extends Data.TaggedError("IncompleteRead")<{
   /** The operation that failed, by its name in the API, such as `readExactly`. */
   readonly operation: string
-  /** The bytes that arrived. They are no longer in the buffer of the reader. */
+  /**
+   * The bytes that arrived. They are no longer in the buffer of the reader. Empty where bytes are handed over as they come:
+   * by `take` and `limited` of `StreamReader`.
+   */
   readonly partial: Uint8Array
   /** The number of bytes that was asked for. Absent where a separator was awaited, or a message. */
   readonly expected?: number | undefined
@@ -19,6 +22,9 @@ export class IncompleteRead extends Data.TaggedError("IncompleteRead")<{
 }> {
   override get message(): string {
     const { expected, frame, operation, partial } = this
+    // what came was handed over, and is not counted here
+    if (operation === "take" || operation === "limited")
+      return `${operation}: the stream ended before the last of ${expected} bytes`
     const size = `${partial.length} byte${partial.length === 1 ? "" : "s"}`
     const ended = `${operation}: the stream ended after`
     if (expected !== undefined) return `${ended} ${partial.length} of ${expected} bytes`
