@@ -2,12 +2,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Connection, StreamError } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { Cause, Effect, Exit, Fiber, Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Scheduler, Scope } from "effect"
 import { assertBytes } from "../support/assertBytes.ts"
 import { pattern, text } from "../support/bytes.ts"
 import { interruptBefore } from "../support/interruptBefore.ts"
 import { eventually, turns, within } from "../support/wait.ts"
 import { bytePipe } from "../support/webStreams.ts"
+import { Restless } from "../support/yieldingSchedulers.ts"
 
 const isLost = (error: unknown): StreamError.ConnectionLost => {
   assert(error instanceof StreamError.ConnectionLost, String(error))
@@ -529,6 +530,34 @@ describe("a connection that is read as a stream of the Web", () => {
             const rest = yield* within(`${mode}, ${after}`, connection.reader.readExactly(4))
             assert.strictEqual(text(rest), "late", `${mode}, ${after}`)
           } else assert.strictEqual(got, "late")
+        }
+      }
+    })
+  )
+
+  it.live("once it is cancelled nobody reads any more, also where fibers let others run at any step", () =>
+    Effect.gen(function* () {
+      for (const mode of ["byob", undefined] as const) {
+        for (let seed = 1; seed <= 60; seed++) {
+          const { connection, peer, readable } = yield* Effect.provideService(
+            streams(),
+            Scheduler.Scheduler,
+            new Restless(seed)
+          )
+          const reading = readerOf(readable, mode)
+          let got = ""
+          const read = reading.read(new Uint8Array(10)).then(({ value }) => {
+            if (value !== undefined) got = text(value)
+          })
+          yield* turns(2)
+          peer.writer.writeUnsafe(new TextEncoder().encode("late"))
+          for (let step = 0; step < seed % 4; step++) yield* Effect.promise(() => Promise.resolve())
+          yield* within(
+            "both",
+            Effect.promise(() => Promise.all([read, reading.cancel()]))
+          )
+          if (got === "") got = text(yield* within(`seed ${seed}`, connection.reader.readExactly(4)))
+          assert.strictEqual(got, "late", `${mode}, seed ${seed}`)
         }
       }
     })

@@ -47,11 +47,12 @@ const settled = <A, E>(fiber: Fiber.Fiber<A, E>): Promise<A> =>
 const readableOf = ({ reader }: Connection, run: Run, over: Over): WebStreams["readable"] => {
   let cancelled = false
   let reading: Fiber.Fiber<number | Uint8Array, ReadError> | undefined
+  /** Told that the read which was going on when the stream was cancelled has ended. */
+  let released: (() => void) | undefined
 
   /** Gives back what was read for nobody. */
-  const giveBack = (bytes: Uint8Array): void => {
-    if (bytes.length > 0) run(Effect.ignore(reader.unread(Bytes.copy(bytes))))
-  }
+  const giveBack = (bytes: Uint8Array): Effect.Effect<void> =>
+    bytes.length === 0 ? Effect.void : Effect.ignore(reader.unread(Bytes.copy(bytes)))
 
   return new ReadableStream(
     {
@@ -66,15 +67,21 @@ const readableOf = ({ reader }: Connection, run: Run, over: Over): WebStreams["r
           reading = fiber
           fiber.addObserver((exit: Exit.Exit<number | Uint8Array, ReadError>) => {
             reading = undefined
+            if (cancelled) {
+              const bytes = exit._tag === "Failure" ? Bytes.empty : exit.value
+              run(giveBack(typeof bytes === "number" ? view!.subarray(0, bytes) : bytes)).addObserver(() => {
+                resolve()
+                released?.()
+              })
+              return
+            }
             if (exit._tag === "Failure") {
-              if (cancelled) return resolve()
               void over("readable")
               return reject(Cause.squash(exit.cause))
             }
             const { value } = exit
             const length = typeof value === "number" ? value : value.length
-            if (cancelled) giveBack(typeof value === "number" ? view!.subarray(0, length) : value)
-            else if (length === 0) {
+            if (length === 0) {
               controller.close()
               request?.respond(0)
               void over("readable")
@@ -86,8 +93,11 @@ const readableOf = ({ reader }: Connection, run: Run, over: Over): WebStreams["r
         }),
       cancel: () => {
         cancelled = true
-        reading?.interruptUnsafe()
-        return over("readable")
+        if (reading === undefined) return over("readable")
+        // whoever reads next finds the reader free, and everything in it
+        const ended = new Promise<void>((resolve) => (released = resolve))
+        reading.interruptUnsafe()
+        return ended.then(() => over("readable"))
       }
     },
     // nothing is read ahead of who reads
