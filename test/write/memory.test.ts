@@ -4,11 +4,12 @@ import { Frame, StreamError, type StreamWriter } from "effect-byte-streams"
 import { Cause, Effect, Exit, Fiber } from "effect"
 import * as fc from "fast-check"
 import { assertBytes } from "../support/assertBytes.ts"
-import { bytes, pattern } from "../support/bytes.ts"
+import { bytes, pattern, text } from "../support/bytes.ts"
 import { concat, fake } from "../support/fakeTransport.ts"
 import { start } from "../support/fibers.ts"
+import { collectGarbage } from "../support/garbage.ts"
 import { forAll } from "../support/property.ts"
-import { turns } from "../support/wait.ts"
+import { eventuallyEffect, turns } from "../support/wait.ts"
 
 declare const WebAssembly: {
   readonly Memory: new (size: { readonly initial: number }) => {
@@ -125,6 +126,78 @@ describe("memory", () => {
       assert.isAtMost(used.size, first + 1)
       for (const { transport } of peers) {
         assertBytes(transport.sent, concat(Array.from({ length: 11 * 32 }, () => pattern(1400))))
+      }
+    })
+  )
+
+  it.effect("messages of no bytes, and those that cannot be written, keep no memory from others", () =>
+    Effect.gen(function* () {
+      const idle = yield* fake()
+      const busy = yield* fake({ takes: false, highWaterMark: 1_000_000 })
+      const used = new Set<ArrayBufferLike>()
+      busy.transport.onWrite = (chunks) => chunks.forEach(({ buffer }) => used.add(buffer))
+      for (let i = 0; i < 200; i++) {
+        yield* busy.writer.write(pattern(1400))
+        yield* turns(1)
+        yield* busy.writer.write(pattern(1400))
+        if (i % 2 === 0) yield* idle.writer.writeFrame(Frame.bytes(0), new Uint8Array(0))
+        else yield* Effect.flip(idle.writer.writeFrame(Frame.uint8, 256))
+        busy.transport.drainAll()
+      }
+      assert.strictEqual(busy.transport.sent.length, 200 * 2800)
+      // one that was not empty as this began may be left for another
+      assert.isAtMost(used.size, 2)
+    })
+  )
+
+  it.effect("one that cannot be written while the system holds something leaves what follows its own place", () =>
+    Effect.gen(function* () {
+      for (const [frame, value] of [
+        [Frame.uint8, 256],
+        [Frame.bytes(0), new Uint8Array(0)]
+      ] as ReadonlyArray<[Frame.Frame<any>, unknown]>) {
+        const one = yield* fake({ takes: false })
+        const other = yield* fake()
+        // in memory in which nobody else has anything
+        for (let i = 0; i < 20; i++) one.writer.writeUnsafe(pattern(4000))
+        yield* turns(1)
+        one.transport.drainAll()
+        one.writer.writeUnsafe("held;")
+        yield* turns(1)
+        yield* Effect.exit(one.writer.writeFrame(frame, value))
+        one.transport.drain()
+        one.writer.writeUnsafe("mine")
+        for (let i = 0; i < 16; i++) other.writer.writeUnsafe(pattern(4096))
+        yield* turns(1)
+        one.transport.drainAll()
+        assert.strictEqual(text(one.transport.sent.subarray(20 * 4000)), "held;mine")
+        assertBytes(other.transport.sent, concat(Array.from({ length: 16 }, () => pattern(4096))))
+      }
+    })
+  )
+
+  it.live("nothing is kept of a long value once its message was sent, or cannot be written", () =>
+    Effect.gen(function* () {
+      const { writer } = yield* fake()
+      const body = Frame.lengthPrefixed(Frame.varint, { maxBytes: 100_000 })
+      for (const [frame, valueOf] of [
+        [body, (array: Uint8Array) => array],
+        [Frame.tuple(Frame.bytes(10_000), Frame.uint8), (array: Uint8Array) => [array, 256]],
+        [Frame.tuple(body, Frame.uint8), (array: Uint8Array) => [array, 256]]
+      ] as ReadonlyArray<[Frame.Frame<any>, (array: Uint8Array) => unknown]>) {
+        const write = Effect.suspend(() => {
+          const array = new Uint8Array(10_000)
+          return Effect.as(Effect.exit(writer.writeFrame(frame, valueOf(array))), new WeakRef(array))
+        })
+        const kept = yield* write
+        yield* writer.flush
+        yield* eventuallyEffect(
+          "it is collected",
+          Effect.sync(() => {
+            collectGarbage()
+            return kept.deref() === undefined
+          })
+        )
       }
     })
   )

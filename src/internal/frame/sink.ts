@@ -178,6 +178,7 @@ export class Sink {
   }
 
   private leave(): void {
+    this.sealed = undefined
     this.bytes = Bytes.empty
     this.start = 0
     this.at = 0

@@ -135,7 +135,7 @@ export class Gather {
     if (fault !== undefined) {
       if (slab.memory === memory) slab.used = at
       slab.leave(memory)
-      frameSink = sink
+      // the sink may hold long values: another is made for the next message
       return fault
     }
     const { size } = sink
@@ -231,6 +231,8 @@ export class Gather {
   /** The system has taken everything. */
   release(): void {
     this.views = false
+    // a part in which nothing is yet would lie in memory that others may use from now on
+    this.openMemory = undefined
     slab.leave(this.usedMemory)
     this.usedMemory = undefined
     if (this.usedBefore === undefined) return

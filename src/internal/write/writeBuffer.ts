@@ -154,10 +154,11 @@ export class WriteBuffer implements Sender {
 
   /** Messages as one run. Takes all of them, or nothing, and returns what was thrown, if the buffer has not ended meanwhile. */
   appendFrames<A>(node: Node<A>, values: ReadonlyArray<A>): { readonly fault: unknown } | undefined {
-    const size = this.gather.placeFrames(node, values)
-    if (typeof size !== "number") return size
-    if (size > 0) this.count(size)
-    return undefined
+    const { gather } = this
+    const size = gather.placeFrames(node, values)
+    if (typeof size === "number" && size > 0) this.count(size)
+    else if (this.buffered === 0) gather.release()
+    return typeof size === "number" ? undefined : size
   }
 
   private count(size: number): void {
