@@ -1,8 +1,10 @@
 /** What a program loads: modules that a server or a client does not use are not on their path. */
 import { assert, describe, it } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, relative, resolve } from "node:path"
+import { pathToFileURL } from "node:url"
 
 const dist = resolve(import.meta.dirname, "../../dist")
 const src = resolve(import.meta.dirname, "../../src")
@@ -80,6 +82,18 @@ describe("what is loaded", () => {
       )
     })
   }
+
+  it("by StreamReader.js while it is loaded: no module of Node behind its back", () => {
+    const loading = `
+      const before = new Set(process.moduleLoadList)
+      await import(${JSON.stringify(pathToFileURL(resolve(dist, "StreamReader.js")).href)})
+      console.log(JSON.stringify(process.moduleLoadList.filter((module) => !before.has(module))))`
+    const run = spawnSync(process.execPath, ["--input-type=module", "-e", loading], {
+      encoding: "utf8",
+      timeout: 14_000
+    })
+    assert.notInclude(JSON.parse(run.stdout), "NativeModule worker_threads", run.stderr)
+  })
 
   it("few files: each that a server loads costs it time before it starts", () => {
     assert.isAtMost(loadedBy("Server.js", "NodeNetwork.js").files.length, 6)

@@ -28,11 +28,12 @@ const allocateShared = (size: number): Uint8Array<ArrayBuffer> => {
  * slab is left to its users, and another one takes its place: one whose users have left, or a fresh one.
  */
 class Slab {
-  memory: Uint8Array<ArrayBuffer> = allocateShared(slabBytes)
+  // A full one of nobody's, until something is written: what marks memory takes a while to load.
+  memory: Uint8Array<ArrayBuffer> = Bytes.allocate(0)
   /** Where the next bytes go. */
-  used = 0
+  used = slabBytes
   /** How many connections have something in it that the system has not taken. */
-  private users = 0
+  private users = 1
   /** The same of slabs that were left to their users. */
   private readonly usersOf = new WeakMap<Uint8Array, number>()
   /** Those whose users have left. */
