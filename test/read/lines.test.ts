@@ -309,6 +309,11 @@ describe("lines: encodings", () => {
       assert.deepStrictEqual(yield* linesOf([raw(0x61, 10), end], { encoding }), ["a"])
       const reader = yield* StreamReader.fromBytes(end)
       assert.deepStrictEqual(yield* Stream.runHead(StreamReader.lines(reader, { encoding })), Option.none())
+      // a reader of somebody else's making
+      const ended = yield* StreamReader.fromBytes(end)
+      const foreign = { limit: 4, readLineWith: ended.readLineWith.bind(ended) } as StreamReader.StreamReader
+      const pieces = Stream.runCollect(Stream.chunks(StreamReader.lines(foreign, { encoding })))
+      assert.deepStrictEqual(yield* pieces, [])
     })
   )
 

@@ -148,12 +148,7 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   settle(): Exit.Exit<B, FrameError | E> | undefined {
     const { buffer } = this
     if (buffer.isClosed) return this.broken()
-    let answer: B | typeof notNow
-    try {
-      answer = this.take()
-    } catch (defect) {
-      return Exit.die(defect)
-    }
+    const answer = this.take()
     if (answer !== notNow) return Exit.succeed(answer)
     const { fault } = this.cursor
     if (fault !== undefined) return this.failed(fault)

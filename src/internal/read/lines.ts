@@ -43,6 +43,7 @@ export const pull = (
       if (line.length === 0) return Cause.done()
       const text = decoder.decode(line, line[line.length - 1] !== 10)
       if (text === undefined) return Effect.fail(decoder.invalid(line))
+      if (text === "") return Cause.done()
       return Effect.succeed(split(text) as unknown as NonEmptyReadonlyArray<string>)
     }
   )
