@@ -4,7 +4,7 @@ import { BufferBudget, Observer, StreamError, StreamReader } from "effect-byte-s
 import { Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
-import { text } from "../support/bytes.ts"
+import { bytes, text } from "../support/bytes.ts"
 import { chunkings } from "../support/chunkings.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
 import { fake, FakeTransport } from "../support/fakeTransport.ts"
@@ -112,6 +112,7 @@ describe("limited", () => {
       assert.deepStrictEqual(yield* inner.buffered, 2)
       feed("defg")
       assert.deepStrictEqual(yield* inner.buffered, 3)
+      assert.include(JSON.stringify(inner), '"buffered":3')
       assert.strictEqual(text(yield* inner.read(10)).length, 2)
       assert.strictEqual(text(yield* inner.read(10)), "d")
       assert.strictEqual(yield* inner.buffered, 0)
@@ -147,6 +148,33 @@ describe("limited", () => {
       assert.deepInclude(yield* Fiber.join(reading), { error: "ClosedStream", reason: "Closed" })
       feed("def")
       assert.strictEqual(yield* held(reader), "abcdef")
+    })
+  )
+
+  it.effect("what it has not read is back, although the source fails as it is told to stop: the next read dies", () =>
+    Effect.gen(function* () {
+      const { feedUnsafe, reader } = yield* StreamReader.make({
+        limit: 4,
+        onPause: () => {
+          throw new Error("does not hear")
+        }
+      })
+      const scope = yield* Scope.make()
+      const part = yield* Scope.provide(StreamReader.limited(reader, 100), scope)
+      for (const [piece, held] of [
+        ["abc", 3],
+        ["defgh", 8],
+        ["ijkl", 12]
+      ] as const) {
+        feedUnsafe(bytes(piece))
+        yield* part.peek(held)
+      }
+      const reading = yield* start(Effect.flip(part.readExactly(20)))
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* Fiber.join(reading))._tag, "ClosedStream")
+      yield* flowTold
+      assert.match(String(yield* defectOf(reader.read(1))), /does not hear/)
+      assert.strictEqual(text(yield* reader.read(100)), "abcdefghijkl")
     })
   )
 
@@ -224,6 +252,40 @@ describe("limited", () => {
       yield* connection.abort
       assert.strictEqual(text(yield* ended.read(10)), "")
       assert.deepInclude(yield* outcome(part.read(10)), { error: "ClosedStream", reason: "Aborted" })
+    })
+  )
+
+  it.effect("of two that are made at once, and read in turn, the one counts that is read", () =>
+    Effect.gen(function* () {
+      let observed: Observer.ObservedConnection | undefined
+      const observer: Observer.Observer = {
+        onEvent: (event) => {
+          if (event._tag === "Opened") observed = event.connection
+        }
+      }
+      const { connection, reader, transport } = yield* fake().pipe(Effect.provideService(Observer.Observer, observer))
+      const first = yield* StreamReader.limited(reader, 3)
+      const second = yield* StreamReader.limited(reader, 3)
+      transport.push("abcdef")
+      assert.strictEqual(text(yield* first.read(1)), "a")
+      assert.strictEqual(observed!.snapshot().unread, 5)
+      assert.strictEqual(text(yield* first.read(10)), "bc")
+      assert.strictEqual(text(yield* second.read(1)), "d")
+      assert.strictEqual(observed!.snapshot().unread, 2)
+      yield* connection.abort
+      assert.strictEqual(text(yield* first.read(10)), "")
+      assert.deepInclude(yield* outcome(second.read(10)), { error: "ClosedStream", reason: "Aborted" })
+    })
+  )
+
+  it.effect("the pieces of the reader behind it are the reader's: it has ended in good order", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const part = yield* StreamReader.limited(reader, 3)
+      feed("abc", "def")
+      assert.strictEqual(text(yield* part.readAll({ maxBytes: 10 })), "abc")
+      assert.strictEqual(collected(yield* reader.pull), "def")
+      assert.strictEqual(text(yield* part.read(10)), "")
     })
   )
 

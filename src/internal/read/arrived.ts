@@ -142,14 +142,13 @@ export class Arrived {
     return piece
   }
 
-  /** Puts bytes back in front. */
+  /** Puts bytes back in front. Whether that is too much is another question, as where bytes come in. */
   putBack(bytes: Uint8Array): void {
     this.absorb()
     this.segments.unshift(bytes)
     this.backpressure.added(bytes.length)
     this.partial = undefined
     this.searched = 0
-    this.backpressure.pauseIfFull()
   }
 
   /** Drops everything. */

@@ -86,7 +86,6 @@ class PartBuffer extends ReadBuffer {
     this.left = count
     // what lies here counts as it did there
     this.backpressure.budget = whole.backpressure.budget
-    whole.apart = this
     if (count === 0) this.feedEnd()
     // a read of the part waits in the whole, and is in the way of others there and here
     Object.defineProperty(this, "operation", {
@@ -110,6 +109,7 @@ class PartBuffer extends ReadBuffer {
     const { segments } = whole
     if (this.isClosed) return
     if (segments.length > 0) {
+      whole.apart = this
       while (this.left > 0 && segments.length > 0) {
         const size = Math.min(this.left, segments.end - segments.position)
         this.left -= size
@@ -134,6 +134,7 @@ class PartBuffer extends ReadBuffer {
 
   /** What was moved over and not read goes back, in front of what follows. */
   giveBack(): void {
+    this.apart?.giveBack()
     const pieces = this.takePieces()
     this.close("Closed")
     const { whole } = this
@@ -144,10 +145,12 @@ class PartBuffer extends ReadBuffer {
 
   /** The part is left. A fiber that waits in it wakes last: it may read on in the other reader. */
   leave(): void {
+    const { whole } = this
     this.giveBack()
-    const { operation } = this.whole
+    whole.backpressure.decide(true)
+    const { operation } = whole
     if (operation instanceof Move && operation.part === this) {
-      this.whole.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
+      whole.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
     }
   }
 }

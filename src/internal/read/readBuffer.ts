@@ -334,7 +334,6 @@ export class ReadBuffer extends Arrived implements WaiterHost {
 
   override takePieces(): ReadonlyArray<Uint8Array> {
     this.takeBack()
-    this.apart?.giveBack()
     return super.takePieces()
   }
 

@@ -214,7 +214,7 @@ export class BufferReader implements StreamReader, Source {
     const before = end._tag === "closed" ? end.before : end
     return {
       _id: "StreamReader",
-      buffered: buffer.size,
+      buffered: buffer.readable,
       limit: buffer.limit,
       eof: before === ended,
       paused: buffer.paused,

@@ -507,6 +507,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   detach(): ReadonlyArray<Uint8Array> {
     this.detached = true
     this.watchdog?.stop()
+    this.reads.apart?.giveBack()
     const pieces = [...this.reads.takePieces()]
     this.reads.behind = pieces
     this.writes.detach("Upgraded")
