@@ -356,7 +356,7 @@ export type Event = OpeningEvent | ConnectionEvent | ServerEvent
  *
  * The members are called where the thing happens, outside of any fiber, often in the middle of a read or a write. So they
  * must be quick, and must not use the connection. They keep no bytes: the memory is used again. A member that throws costs
- * nobody anything: that is logged once for each connection, at level `Error`.
+ * nobody anything, also one that is an async function: that is logged once for each connection, at level `Error`.
  *
  * @see {@link layer} to observe, {@link merge} for several of them.
  *

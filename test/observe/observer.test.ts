@@ -478,24 +478,37 @@ describe("several observers, and broken ones", () => {
     handlerContext: broken
   }
 
-  it.live(
-    "one that throws everywhere is logged once for each connection, also where TLS and connecting come first",
-    () =>
-      Effect.gen(function* () {
-        const { layer, lines } = logged()
-        yield* Effect.scoped(
-          Effect.gen(function* () {
-            const { client, peer } = yield* tlsPair()
-            yield* client.writer.write("hello\n")
-            assert.strictEqual(text(yield* peer.reader.readLine), "hello\n")
-          })
-        ).pipe(Effect.provide([NodeNetwork.layer, Observer.layer(throwing), layer]))
-        yield* turns(2)
-        const errors = lines.filter((line) => line.includes("an observer has failed"))
-        // two connections and a server
-        assert.lengthOf(errors, 3)
-        for (const line of errors) assert.match(line, /^Error /)
-      })
+  const later = () => Promise.reject(new Error("no good"))
+  // as a program has it whose members are async functions
+  const throwingLater: Observer.Observer = {
+    onEvent: later,
+    onBytes: later,
+    onReadStarted: later,
+    onReadEnded: later
+  }
+
+  it.live.each(
+    Object.entries({
+      "throws everywhere": throwing,
+      "throws later": throwingLater,
+      "is merged of such": Observer.merge(throwingLater, throwing)
+    })
+  )("one that %s is logged once for each connection, also where TLS and connecting come first", ([, observer]) =>
+    Effect.gen(function* () {
+      const { layer, lines } = logged()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const { client, peer } = yield* tlsPair()
+          yield* client.writer.write("hello\n")
+          assert.strictEqual(text(yield* peer.reader.readLine), "hello\n")
+        })
+      ).pipe(Effect.provide([NodeNetwork.layer, Observer.layer(observer), layer]))
+      yield* turns(2)
+      const errors = lines.filter((line) => line.includes("an observer has failed"))
+      // two connections and a server
+      assert.lengthOf(errors, 3)
+      for (const line of errors) assert.match(line, /^Error /)
+    })
   )
 
   it.live("all of a merged one are told although one throws, and each gives its context", () =>

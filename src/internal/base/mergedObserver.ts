@@ -2,21 +2,27 @@
 import * as Context from "effect/Context"
 import type { Observer } from "../../Observer.ts"
 
-type Member = (...args: ReadonlyArray<any>) => void
+type Member = (...args: ReadonlyArray<any>) => unknown
 
-/** Tells each of them, and fails, once all were told, with what the first that fails threw. */
+/** Tells each of them, and fails, once all were told, with what the first that fails threw; or later, where that is later. */
 const all =
   (members: ReadonlyArray<Member>): Member =>
   (...args) => {
     let failure: { readonly error: unknown } | undefined
+    let later: Array<Promise<unknown>> | undefined
     for (const member of members) {
       try {
-        member(...args)
+        const answer = member(...args)
+        if (answer instanceof Promise) (later ??= []).push(answer)
       } catch (error) {
         failure ??= { error }
       }
     }
-    if (failure !== undefined) throw failure.error
+    const end = later === undefined ? undefined : Promise.all(later)
+    if (failure === undefined) return end
+    // one failure is told
+    end?.catch(() => {})
+    throw failure.error
   }
 
 /** Those that an observer is made of. */

@@ -55,7 +55,7 @@ export class Teller {
 
   event(event: PublicObserver.Event): void {
     try {
-      this.observer.onEvent?.(event)
+      this.answered(this.observer.onEvent?.(event))
     } catch (error) {
       this.complain(error)
     }
@@ -63,7 +63,7 @@ export class Teller {
 
   bytes(connection: PublicObserver.ObservedConnection, direction: PublicObserver.Direction, bytes: Uint8Array): void {
     try {
-      this.observer.onBytes?.(connection, direction, bytes)
+      this.answered(this.observer.onBytes?.(connection, direction, bytes))
     } catch (error) {
       this.complain(error)
     }
@@ -71,7 +71,7 @@ export class Teller {
 
   readStarted(connection: PublicObserver.ObservedConnection, operation: string): void {
     try {
-      this.observer.onReadStarted?.(connection, operation)
+      this.answered(this.observer.onReadStarted?.(connection, operation))
     } catch (error) {
       this.complain(error)
     }
@@ -79,7 +79,7 @@ export class Teller {
 
   readEnded(connection: PublicObserver.ObservedConnection, operation: string): void {
     try {
-      this.observer.onReadEnded?.(connection, operation)
+      this.answered(this.observer.onReadEnded?.(connection, operation))
     } catch (error) {
       this.complain(error)
     }
@@ -98,6 +98,11 @@ export class Teller {
       }
     }
     return context
+  }
+
+  /** A member that is an async function throws later, where nobody else would hear of it. */
+  private answered(answer: unknown): void {
+    if (answer instanceof Promise) answer.catch((error) => this.complain(error))
   }
 
   private complain(error: unknown): void {
