@@ -230,7 +230,16 @@ export const stall = (
   millis: place.millis ?? "forever"
 })
 
-interface Attempt {
+/**
+ * Which connection does not come about.
+ *
+ * @see {@link refuse}, {@link connectTimeout}, {@link hostNotFound}, {@link acceptError}
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
+export interface Attempt {
   /** The number of the connection, counted from 1 in the order of connecting. Default 1. */
   readonly connection?: number | undefined
 }
