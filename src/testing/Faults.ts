@@ -377,7 +377,7 @@ export interface Bounds {
   readonly maxFaults?: number | undefined
   /** The names of the hosts that crash, and are cut off from each other. Default: none. */
   readonly hosts?: ReadonlyArray<string> | undefined
-  /** The kinds that may occur. Default: all; `Crash` with a host in `hosts`, and `Cut` with two. */
+  /** The kinds that may occur, one or more. Default: all; `Crash` with a host in `hosts`, and `Cut` with two. */
   readonly kinds?: ReadonlyArray<Kind> | undefined
 }
 

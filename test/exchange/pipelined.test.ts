@@ -1,6 +1,7 @@
 /** Requests that are answered in their order: each member of an exchange, and each of its options. */
 import { assert, describe, it } from "@effect/vitest"
 import { Exchange, Frame, StreamError } from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Effect, Exit, Fiber, Latch, Scheduler, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { line, pipelined } from "../support/exchanges.ts"
@@ -15,6 +16,16 @@ const lostOf = <A>(fiber: Fiber.Fiber<A, Exchange.CallError>): Effect.Effect<Str
     assert.instanceOf(error, StreamError.RequestLost)
     return error
   })
+
+/** Counts the steps of those who run under it. */
+class Counting extends Scheduler.MixedScheduler {
+  steps = 0
+
+  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    this.steps++
+    return super.shouldYield(fiber)
+  }
+}
 
 describe("call", () => {
   it.effect("each caller gets the answer to its own request, in one run and one turn", () =>
@@ -499,6 +510,23 @@ describe("one after the other", () => {
       yield* Effect.replicateEffect(Effect.yieldNow, 10)
       yield* endFirst
       assert.strictEqual(yield* Fiber.join(next), "behind")
+    })
+  )
+
+  it.effect("exclusive: the same behind dialogues without a wait", () =>
+    Effect.gen(function* () {
+      const { client, endFirst, server } = yield* dialogues
+      const others = yield* startAll(["second", "third"].map(() => client.exclusive(() => Effect.void)))
+      const next = yield* start(client.exclusive((reader) => reader.readFrame(line)))
+      yield* server.answer("behind")
+      yield* Effect.replicateEffect(Effect.yieldNow, 10)
+      yield* endFirst
+      yield* Effect.forEach(others, Fiber.join)
+      assert.strictEqual(yield* Fiber.join(next), "behind")
+      const call = yield* start(client.call("a"))
+      assert.deepStrictEqual(yield* server.asked(1), ["a"])
+      yield* server.answer("A")
+      assert.strictEqual(yield* Fiber.join(call), "A")
     })
   )
 
@@ -1191,21 +1219,22 @@ describe("keepAlive", () => {
 
   it.effect("while it is being closed nothing is asked, and nobody tries over and over", () =>
     Effect.gen(function* () {
-      let tried = 0
-      const answers = (request: string) => {
-        if (request === "PING") tried++
-        return 1
-      }
-      const { client, server } = yield* pipelined({ keepAlive, answers, drainTimeout: "1 minute" })
+      const busy = new Counting()
+      const { client, server } = yield* Effect.provideService(
+        pipelined({ keepAlive, drainTimeout: "1 minute" }),
+        Scheduler.Scheduler,
+        busy
+      )
       const call = yield* start(client.call("a"))
       const close = yield* start(client.close)
       yield* TestClock.adjust("30 seconds")
       assert.isTrue(waits(close))
-      assert.isBelow(tried, 10)
-      yield* server.asked(1)
+      assert.isBelow(busy.steps, 1000)
+      assert.deepStrictEqual(yield* server.asked(1), ["a"])
       yield* server.answer("A")
       assert.strictEqual(yield* Fiber.join(call), "A")
       assert.deepStrictEqual(yield* Fiber.join(close), { _tag: "Closed" })
+      assert.strictEqual((yield* server.reader.read(10)).length, 0)
     })
   )
 
@@ -1262,6 +1291,25 @@ describe("cancel", () => {
       const { cause } = yield* lostOf(yours!)
       assert.deepInclude({ ...cause }, { _tag: "ConnectionLost", operation: "cancel", kind: "Unknown" })
     })
+  )
+})
+
+describe("a connection of somebody else's", () => {
+  it.effect("whose reads are interrupted by nobody here is lost, and not read over and over", () =>
+    Effect.gen(function* () {
+      const { left } = yield* TestNetwork.pair()
+      let reads = 0
+      const interrupted = () => {
+        reads++
+        return Effect.interrupt
+      }
+      const reader = Object.assign(Object.create(left.reader), { readFrame: interrupted, peek: interrupted })
+      const connection = Object.create(left, { reader: { value: reader } })
+      const client = yield* Exchange.makePipelined(connection, { request: line, response: line })
+      const closed = yield* client.closed
+      assert.deepInclude({ ...(closed._tag === "Lost" && closed.cause) }, { _tag: "ConnectionLost", kind: "Unknown" })
+      assert.strictEqual(reads, 1)
+    }).pipe(Effect.scoped)
   )
 })
 

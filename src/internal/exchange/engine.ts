@@ -146,6 +146,8 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     } finally {
       this.pumping = false
     }
+    // who had it to himself has given it back, and nobody else has it: what comes is everybody's again
+    if (!this.reading && this.holder === undefined) this.start()
   }
 
   /** Writes a batch, and queues it for its answers. */
@@ -398,7 +400,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   }
 
   private onReadFailure(cause: Cause.Cause<unknown>): void {
-    if (Cause.hasInterruptsOnly(cause) || this.isOver) return
+    if (this.isOver || (Cause.hasInterruptsOnly(cause) && !this.reading)) return
     const lost = lostCauseOf("call", cause)
     if (lost instanceof IncompleteRead && lost.partial.length === 0 && this.order.size === 0) {
       return this.finish({ _tag: "PeerEof" })
@@ -435,10 +437,8 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     if (this.holder !== batch) return
     this.holder = undefined
     batch.givenBack.openUnsafe()
-    if (this.isOver) return
-    this.pump()
     // the next one may have it to himself too, and what comes is his then
-    if (this.holder === undefined) this.start()
+    this.pump()
   }
 
   // ------------------------------------------------------------------------
