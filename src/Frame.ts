@@ -2315,7 +2315,10 @@ export interface PushDecoder<out A> {
    * call throws.
    */
   push(bytes: Uint8Array): ReadonlyArray<A>
-  /** Says that nothing more comes: throws `IncompleteRead` in the middle of a message. */
+  /**
+   * Says that nothing more comes: throws `IncompleteRead` in the middle of a message, and what is wrong behind the messages
+   * that the last `push` returned.
+   */
   end(): void
   /** A copy of the bytes that are no whole message yet. */
   readonly leftover: Uint8Array
