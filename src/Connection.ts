@@ -1045,7 +1045,8 @@ const makeSocketFor = (operation: string, input: OpenOptions): Effect.Effect<Soc
  * - `readable.cancel(reason)` ends the reading. Bytes that were read for nobody go back to the connection's reader.
  * - Once both streams are over the connection is closed. Otherwise its scope ends it.
  * - A read that fails fails the readable, and a write that fails fails the writable. A connection that breaks for writing
- *   fails the writable as soon as it is known. The reason is the error itself, such as `ConnectionLost`.
+ *   fails the writable as soon as it is known; where reading was over before, with the next write. The reason is the
+ *   error itself, such as `ConnectionLost`.
  * - A chunk that is neither bytes nor text fails the writable with a `TypeError`, and resets the connection: what was sent
  *   must not look complete.
  *

@@ -283,7 +283,7 @@ describe("a dump", () => {
 })
 
 describe("a dump of a piece in which every other byte is masked", () => {
-  // each byte was looked for among all that is masked: half a minute, in which nothing else happened
+  // to look for each byte among all that is masked takes half a minute, in which nothing else happens
   it.effect("takes no longer than others", () =>
     Effect.gen(function* () {
       const piece = "a-".repeat(32_768)
