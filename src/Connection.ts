@@ -884,8 +884,9 @@ export const stdio = (options?: Options): Effect.Effect<Connection, never, Scope
  *
  * **Details**
  *
- * A clean close of the socket, which is an error with code 1000 there, is the end of the stream here. One fiber pulls
- * the socket. Writes fail instead of waiting once the socket is gone.
+ * A clean close of the socket, which is an error with code 1000 there, is the end of the stream here. So is 1005: a
+ * WebSocket that was closed without a code. One fiber pulls the socket. Writes fail instead of waiting once the socket is
+ * gone.
  *
  * **Gotchas**
  *

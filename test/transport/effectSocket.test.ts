@@ -61,6 +61,32 @@ describe("Connection.fromSocket", () => {
     })
   )
 
+  it.live.each([
+    [1000, "PeerEof"],
+    // what `close()` of a WebSocket says that is given no code
+    [1005, "PeerEof"],
+    [1001, "Lost"],
+    [1006, "Lost"],
+    [1011, "Lost"]
+  ] as const)("a close with code %i is told as %s, behind all that came before it", ([code, expected]) =>
+    Effect.gen(function* () {
+      let pulls = 0
+      const closed = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code }) })
+      const socket = Socket.make({
+        reader: Effect.succeed({
+          upgrade: () => Effect.die("not asked for"),
+          pull: Effect.suspend(() => (pulls++ === 0 ? Effect.succeed([bytes("last words\n")] as const) : closed))
+        }),
+        writer: Effect.succeed({ write: () => Effect.void, writeAll: () => Effect.void })
+      })
+      const { closed: end, reader } = yield* Connection.fromSocket(socket)
+      assert.strictEqual(text(yield* within("the line", reader.readLine)), "last words\n")
+      const next = yield* within("the end", Effect.exit(reader.readLine))
+      assert.strictEqual(Exit.isSuccess(next), expected === "PeerEof")
+      assert.strictEqual((yield* within("closed", end))._tag, expected)
+    })
+  )
+
   it.live("a reset is ConnectionLost, for whoever reads and whoever writes", () =>
     Effect.gen(function* () {
       const { connection, peer } = yield* overSocket()

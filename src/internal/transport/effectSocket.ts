@@ -13,8 +13,11 @@ import { Linger } from "./linger.ts"
 
 const info = { local: undefined, remote: undefined }
 
-/** A close in good order, as Effect's sockets say it. */
-const cleanClose = 1000
+/**
+ * A close in good order, as Effect's sockets say it: also that of a WebSocket whose peer closed it without a code. One that
+ * broke off is 1006 (RFC 6455, 7.1.5).
+ */
+const cleanCloses: ReadonlyArray<number> = [1000, 1005]
 
 /**
  * The socket is read by one fiber and written by another, so that it never sees
@@ -144,4 +147,6 @@ const isDone = (cause: Cause.Cause<unknown>): boolean =>
   cause.reasons.some((reason) => reason._tag === "Fail" && Cause.isDone(reason.error))
 
 const isCleanClose = (error: unknown): boolean =>
-  error instanceof Socket.SocketError && error.reason._tag === "SocketCloseError" && error.reason.code === cleanClose
+  error instanceof Socket.SocketError &&
+  error.reason._tag === "SocketCloseError" &&
+  cleanCloses.includes(error.reason.code)
