@@ -279,7 +279,15 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     if (this.watchdog !== undefined) this.watchdog.readStarted(bound)
     else if (bound !== undefined && bound !== Infinity) this.watch(bound, fiber)
     if (operation.target !== undefined) this.shareMemory()
-    if (this.backpressure.readStarted(operation.threshold()) && operation.ready()) {
+    let goesOn: boolean
+    try {
+      goesOn = this.backpressure.readStarted(operation.threshold())
+    } catch (defect) {
+      // a read that dies waits no longer
+      this.waitOver()
+      return Exit.die(defect)
+    }
+    if (goesOn && operation.ready()) {
       // the transport may not feed at once, but nothing less than the stream would hang if it did
       return handOver(this.settle(operation)!, fiber) as Effect.Effect<A, E>
     }
