@@ -241,6 +241,29 @@ describe("limited", () => {
       })
   )
 
+  it.effect("what moves to it and back makes no room in the budget: nobody goes on for that", () =>
+    Effect.gen(function* () {
+      const budget = yield* BufferBudget.make({ bytes: 100 })
+      const open = fake().pipe(Effect.provideService(BufferBudget.BufferBudget, budget))
+      const { transport: held } = yield* open
+      const { reader, transport } = yield* open
+      held.push("a".repeat(90))
+      transport.push("b".repeat(20))
+      held.push("a")
+      assert.strictEqual(held.count("pause"), 1)
+      const scope = yield* Scope.make()
+      const part = yield* Scope.provide(StreamReader.limited(reader, 15), scope)
+      yield* part.read(1)
+      assert.strictEqual(held.count("resume"), 0)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(held.count("resume"), 0)
+      yield* reader.read(9)
+      assert.strictEqual(held.count("resume"), 0)
+      yield* reader.read(10)
+      assert.strictEqual(held.count("resume"), 1)
+    })
+  )
+
   it.effect("is closed with its connection, unless it was read to its end", () =>
     Effect.gen(function* () {
       const { connection, reader, transport } = yield* fake()

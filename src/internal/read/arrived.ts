@@ -110,6 +110,12 @@ export class Arrived {
     return bytes
   }
 
+  /** Gives bytes to another, who has them before they are gone from here: in between a shared budget would have room. */
+  pass(count: number, to: { feed(bytes: Uint8Array): void }): void {
+    to.feed(this.segments.take(count))
+    this.consumed(count)
+  }
+
   takeInto(target: Uint8Array, count: number): void {
     this.segments.takeInto(target, count)
     this.consumed(count)

@@ -113,7 +113,7 @@ class PartBuffer extends ReadBuffer {
       while (this.left > 0 && segments.length > 0) {
         const size = Math.min(this.left, segments.end - segments.position)
         this.left -= size
-        this.feed(whole.take(size))
+        whole.pass(size, this)
       }
       if (this.left === 0) this.feedEnd()
       return
@@ -135,12 +135,15 @@ class PartBuffer extends ReadBuffer {
   /** What was moved over and not read goes back, in front of what follows. */
   giveBack(): void {
     this.apart?.giveBack()
-    const pieces = this.takePieces()
-    this.close("Closed")
+    this.absorb()
+    const pieces = this.segments.takeAll()
     const { whole } = this
     if (whole.apart === this) whole.apart = undefined
-    if (whole.isClosed) return
-    for (let i = pieces.length - 1; i >= 0; i--) if (pieces[i]!.length > 0) whole.putBack(pieces[i]!)
+    if (!whole.isClosed) {
+      for (let i = pieces.length - 1; i >= 0; i--) if (pieces[i]!.length > 0) whole.putBack(pieces[i]!)
+    }
+    // they count here until then: in between a shared budget would have room
+    this.close("Closed")
   }
 
   /** The part is left. A fiber that waits in it wakes last: it may read on in the other reader. */
