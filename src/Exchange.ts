@@ -264,7 +264,7 @@ export type PipelinedOptions<Request, Answer> = PushOptions<Answer> &
     readonly response: Decoder<Answer> | ((request: Request) => Decoder<Answer>)
     /**
      * Called with a request that was sent, and whose caller is gone before its last answer: for protocols that can cancel
-     * elsewhere. Its answers are awaited and dropped all the same.
+     * elsewhere. Its answers are awaited and dropped all the same. If it throws, the exchange is over.
      */
     readonly cancel?: ((request: Request) => Effect.Effect<unknown>) | undefined
   }
@@ -292,7 +292,10 @@ export type MultiplexedOptions<Request, Answer> = PushOptions<Answer> &
       /** The first and the last id. Default 1 and 2,147,483,647. After the last comes the first. */
       readonly range?: readonly [first: number, last: number] | undefined
     }
-    /** How a request is cancelled whose caller is gone. Default: its answer is awaited and dropped. */
+    /**
+     * How a request is cancelled whose caller is gone. If that throws, or cannot be written, the exchange is over. Default:
+     * its answer is awaited and dropped.
+     */
     readonly cancel?:
       | {
           /** The request that cancels the one with this id. It has no answer of its own. */

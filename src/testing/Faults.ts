@@ -63,7 +63,7 @@ export interface Place {
  * On the way, behind `after` bytes of one direction:
  *
  * - `Reset`: something between the two breaks the connection. Both ends see a reset, behind the bytes that reached
- *   them.
+ *   them. One that has read the other's end sees a broken pipe instead, once it sends more.
  * - `Fin`: the output ends too early. The receiver sees the end, and later bytes of the sender go nowhere.
  * - `Stall`: nothing passes in this direction for `millis`, or `"forever"`. The sender is held up once its buffer is
  *   full.

@@ -2,12 +2,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Exchange, StreamError } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { Deferred, Effect, Exit, Fiber, Queue, Schedule, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Queue, Schedule, Scheduler, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { line } from "../support/exchanges.ts"
 import { deathOf } from "../support/exits.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
 import { interruptBefore } from "../support/interruptBefore.ts"
+import { Restless } from "../support/yieldingSchedulers.ts"
 
 /** A server that can be down: each connection that is opened is for the test to answer. */
 const setUp = <E = never>(
@@ -481,6 +482,24 @@ describe("reconnecting", () => {
       for (const call of calls) {
         assert.isFalse(waits(call))
         assert.deepInclude(yield* Effect.flip(Fiber.join(call)), { _tag: "RequestLost", sent: "No" })
+      }
+    })
+  )
+
+  it.live("no more callers wait than may, whoever runs in between", () =>
+    Effect.gen(function* () {
+      for (let seed = 0; seed < 30; seed++) {
+        const trial = Effect.gen(function* () {
+          const { make, next, state } = yield* setUp({ maxWaiting: 2 })
+          const client = yield* make
+          state.down = true
+          yield* (yield* next).abort
+          yield* Effect.replicateEffect(Effect.yieldNow, 30)
+          const calls = yield* Effect.replicateEffect(Effect.forkScoped(client.call("a")), 5)
+          yield* Effect.replicateEffect(Effect.yieldNow, 100)
+          assert.strictEqual(calls.filter(waits).length, 2, `seed ${seed}`)
+        })
+        yield* Effect.provideService(Effect.scoped(trial), Scheduler.Scheduler, new Restless(seed))
       }
     })
   )

@@ -129,7 +129,7 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
       const { current } = this
       if (this.refuses) return this.none
       if (current !== undefined && current !== asking.but) return Effect.succeed(current)
-      if (!this.waits || this.waiting >= this.maxWaiting) return this.none
+      if (!this.waits) return this.none
       return Effect.clockWith((clock) => {
         const since = Deadline.timeOf(clock)
         const left = Math.max(0, this.waitTimeout - asking.waited)
@@ -139,7 +139,8 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
             Effect.ensuring(
               Deadline.timeoutOption(this.change(asking), left),
               Effect.sync(() => (asking.waited += Deadline.timeOf(clock) - since))
-            )
+            ),
+            () => (this.waiting < this.maxWaiting ? undefined : Effect.succeedNone)
           ),
           (changed) => (Option.isSome(changed) ? this.live(asking) : this.none)
         )
@@ -314,12 +315,21 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
   }
 }
 
-/** Counts those who run an effect, wherever one of them is interrupted. */
-const counted = <A, E, R>(count: (by: 1 | -1) => void, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+/**
+ * Counts those who run an effect, wherever one of them is interrupted. `instead`: what is run, and not counted, where there
+ * is no place. It is asked in the very step in which one is counted.
+ */
+const counted = <A, E, R>(
+  count: (by: 1 | -1) => void,
+  effect: Effect.Effect<A, E, R>,
+  instead?: () => Effect.Effect<A, E, R> | undefined
+): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     let begun = false
     return Effect.ensuring(
       Effect.suspend(() => {
+        const other = instead?.()
+        if (other !== undefined) return other
         begun = true
         count(1)
         return effect
