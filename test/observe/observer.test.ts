@@ -23,7 +23,7 @@ import { faultsOf, Recording } from "../support/observing.ts"
 import { plainPair } from "../support/plainPair.ts"
 import { closedPort } from "../support/rawPeer.ts"
 import { tlsPair } from "../support/tlsPair.ts"
-import { eventually, turns } from "../support/wait.ts"
+import { eventually, turns, within } from "../support/wait.ts"
 
 const asClient: Tls.StartTlsOptions = { side: "client", ca: authority.cert, serverName: "localhost" }
 const asServer: Tls.StartTlsOptions = { side: "server", identity: certificates.server.identity }
@@ -484,7 +484,8 @@ describe("several observers, and broken ones", () => {
     onEvent: later,
     onBytes: later,
     onReadStarted: later,
-    onReadEnded: later
+    onReadEnded: later,
+    handlerContext: later as never
   }
 
   it.live.each(
@@ -510,6 +511,26 @@ describe("several observers, and broken ones", () => {
       for (const line of errors) assert.match(line, /^Error /)
     })
   )
+
+  it.live("one whose handlerContext is no context costs nobody anything, and the log says what it is", () => {
+    const { layer, lines } = logged()
+    const wrong = [async () => Context.empty(), () => null, () => ({})]
+    return Effect.gen(function* () {
+      for (const handlerContext of wrong) {
+        const program = Effect.gen(function* () {
+          const { port } = yield* startServer({ host: "127.0.0.1", port: 0 }, echo)
+          const { reader, writer } = yield* openConnection({ host: "127.0.0.1", port })
+          yield* writer.write("hello\n")
+          assert.strictEqual(text(yield* within("the echo", reader.readLine)), "hello\n")
+        })
+        const observer = Observer.layer({ handlerContext: handlerContext as never })
+        yield* Effect.provide(Effect.scoped(program), [NodeNetwork.layer, observer, layer])
+      }
+      yield* turns(2)
+      assert.lengthOf(lines, wrong.length)
+      for (const line of lines) assert.include(line, "Observer: what handlerContext returns must be a Context, got ")
+    })
+  })
 
   it.live("all of a merged one are told although one throws, and each gives its context", () =>
     Effect.gen(function* () {

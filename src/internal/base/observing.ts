@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as PublicObserver from "../../Observer.ts"
 import type { ConnectionInfo, Transport } from "../../Transport.ts"
+import { wrongType } from "./argument.ts"
 import type { ConnectAttempt, TlsFailed } from "./errors.ts"
 import { partsOf } from "./mergedObserver.ts"
 
@@ -91,8 +92,11 @@ export class Teller {
     for (const observer of partsOf(this.observer)) {
       try {
         // each adds to what those before it have made
-        const more = observer.handlerContext?.(connection, Context.merge(given, context))
-        if (more !== undefined) context = Context.merge(context, more)
+        const more: unknown = observer.handlerContext?.(connection, Context.merge(given, context))
+        if (more === undefined) continue
+        this.answered(more)
+        if (!Context.isContext(more)) throw wrongType("Observer", "what handlerContext returns", "a Context", more)
+        context = Context.merge(context, more)
       } catch (error) {
         this.complain(error)
       }
