@@ -93,6 +93,19 @@ describe.each(bodies)("%s", (how, inBody) => {
   })
 })
 
+describe.each(bodies.slice(0, 2))("an end of items, %s", (_, inBody) => {
+  it("may be nested deep, however it is cut", () => {
+    const tree = treeOf(300, inBody)
+    const lines = Frame.repeatUntil(Frame.uint8, tree as Frame.Frame<any>, { maxItems: 5 })
+    const end = Frame.encodeResultUnsafe(tree, chain(250))
+    const all = Uint8Array.from([200, 201, ...end, 202, ...end])
+    for (const size of [1, 70, all.length]) assert.deepStrictEqual(pushed(lines, all, size), [[200, 201], [202]])
+    const body = Frame.lengthPrefixed(Frame.uint16, { maxBytes: 60_000 }, lines)
+    const one = Uint8Array.from([(end.length + 1) >> 8, (end.length + 1) & 255, 203, ...end])
+    for (const size of [1, 70, one.length]) assert.deepStrictEqual(pushed(body, one, size), [[203]])
+  })
+})
+
 describe("as deep as may be, and many frames at each level", () => {
   const flag = Frame.transform(Frame.uint8, { decode: (byte) => byte !== 0, encode: (is) => (is ? 1 : 0) })
   const level: Frame.Frame<any> = Frame.suspend(

@@ -13,6 +13,7 @@ import {
   type Stepwise,
   writeField
 } from "./node.ts"
+import { readDeep } from "./progress.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
 
 /** How many items there are, or the frame that says so. */
@@ -128,7 +129,9 @@ export const repeatUntil = <A>(
     recursive: end.recursive,
     read: (cursor) => {
       const { at } = cursor
-      if (end.read(cursor) !== stop) return true
+      let ended: unknown = end.read(cursor)
+      if (ended === stop && cursor.deep && cursor.fault === undefined) ended = readDeep(cursor, end, at)
+      if (ended !== stop) return true
       if (cursor.fault === undefined) return stop
       cursor.fault = undefined
       cursor.at = at

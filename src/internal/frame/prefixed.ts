@@ -3,7 +3,7 @@ import { type Cursor, cutOff, stop, type Stop } from "./cursor.ts"
 import { blameWrite, bound, describe, make, type Node, of, type Steps, type Stepwise } from "./node.ts"
 import { integerText } from "./integerText.ts"
 import * as Octets from "./octets.ts"
-import { Progress, Whole } from "./progress.ts"
+import { readDeep } from "./progress.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
 import { rest } from "./text.ts"
 
@@ -28,27 +28,6 @@ const readBody = <A>(cursor: Cursor, body: Node<A>, size: number): A | Stop => {
   const { fault } = cursor
   // where the bad message ends is known
   if (fault !== undefined) fault.extent = end - cursor.start
-  return stop
-}
-
-/** As `read`, of a body that is nested too deep for calls within calls. */
-const readDeep = <A>(cursor: Cursor, body: Node<A>, at: number): A | Stop => {
-  const { bytes, depth, end, programs, start } = cursor
-  cursor.at = at
-  const progress = Progress.within(body, cursor)
-  let value: A | Stop
-  try {
-    value = progress.advance(new Whole(bytes, at, end), cursor)
-  } finally {
-    cursor.over(bytes, at + progress.offset, end)
-    cursor.start = start
-    cursor.depth = depth
-    cursor.programs = programs
-  }
-  if (value !== stop) return value
-  const { fault } = cursor
-  if (fault === undefined) return cursor.malformed(cutOff)
-  cursor.fault = { ...fault, at: fault.at + at - start }
   return stop
 }
 

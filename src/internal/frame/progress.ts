@@ -109,13 +109,13 @@ export class Progress implements Stepwise {
   }
 
   /**
-   * Of a body that all of `cursor` is, in which more is nested than calls within calls can have. The bodies in it are taken
-   * apart like everything else.
+   * Of what begins at the cursor, in which more is nested than calls within calls can have. If all that the cursor looks at
+   * is a body, the bodies in it are taken apart like everything else.
    */
   static within(node: Node<any>, cursor: Cursor): Progress {
     const progress = new Progress(node, true)
-    progress.isBody = true
-    progress.enclosed = cursor.end - cursor.at
+    progress.isBody = cursor.closed
+    if (cursor.closed) progress.enclosed = cursor.end - cursor.at
     progress.depth = cursor.depth
     progress.programs = cursor.programs
     return progress
@@ -373,6 +373,27 @@ export class Progress implements Stepwise {
 }
 
 const another = Symbol("another")
+
+/** As `read`, of what begins at `at`, and is nested too deep for calls within calls. */
+export const readDeep = <A>(cursor: Cursor, node: Node<A>, at: number): A | Stop => {
+  const { bytes, depth, end, programs, start } = cursor
+  cursor.at = at
+  const progress = Progress.within(node, cursor)
+  let value: A | Stop
+  try {
+    value = progress.advance(new Whole(bytes, at, end), cursor)
+  } finally {
+    cursor.over(bytes, at + progress.offset, end)
+    cursor.start = start
+    cursor.depth = depth
+    cursor.programs = programs
+  }
+  if (value !== stop) return value
+  const { fault } = cursor
+  if (fault === undefined) return cursor.more(1)
+  cursor.fault = { ...fault, at: fault.at + at - start }
+  return stop
+}
 
 /** What is wrong, in the words of whoever threw. */
 export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
