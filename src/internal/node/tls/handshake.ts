@@ -99,13 +99,18 @@ const clientEngine = (
   const { onSession } = options
   if (onSession !== undefined) {
     // resuming skips the verification: a session that was made without it must not get around it later
+    const failed = (error: unknown): void => {
+      Effect.runForkWith(services)(Effect.logError("onSession has failed", error))
+    }
     socket.on("session", (session) => {
       if (!socket.authorized) return
       try {
-        onSession(boundSession(wanted, session))
+        const answer: unknown = onSession(boundSession(wanted, session))
+        // one that is an async function fails later
+        if (answer instanceof Promise) answer.catch(failed)
       } catch (error) {
         // this is inside of the engine, which loses what it is about to decrypt; and a logger may do anything
-        queueMicrotask(() => Effect.runForkWith(services)(Effect.logError("onSession has failed", error)))
+        queueMicrotask(() => failed(error))
       }
     })
   }
