@@ -163,6 +163,46 @@ describe("peer", () => {
     })
   )
 
+  it.live("exclusive: has its turn, and so has a call behind it, also where answers are always being written", () =>
+    Effect.gen(function* () {
+      for (const order of ["completion", "request"] as const) {
+        const { left, right } = yield* TestNetwork.pair({
+          highWaterMark: 100,
+          limit: 64,
+          fromClient: { capacity: 500 }
+        })
+        const one = yield* peer(left, (question) => Effect.succeed(answer(question, "x".repeat(900))), {
+          serve: { concurrency: 16, order }
+        })
+        yield* Effect.forkScoped(
+          Effect.forever(Effect.andThen(right.writer.writeFrame(message, request("x")), Effect.yieldNow))
+        )
+        const others: Array<string> = []
+        let answers = 0
+        const read = Effect.gen(function* () {
+          const { id, is, text } = yield* right.reader.readFrame(message)
+          if (is === "answer") answers++
+          else others.push(text)
+          if (is === "request") yield* right.writer.writeFrame(message, { is: "answer", id, text: "called" })
+        })
+        yield* Effect.replicateEffect(read, 20)
+        const dialogues = yield* startAll([
+          one.exclusive((_, writer) => writer.writeFrame(message, { is: "note", id: 0, text: "dialogue" }))
+        ])
+        const call = yield* start(one.call(request("call")))
+        answers = 0
+        while (waits(call) && answers < 1000) yield* read
+        assert.deepStrictEqual(others, ["dialogue", "call"], order)
+        assert.strictEqual((yield* Fiber.join(call)).text, "called")
+        yield* Effect.forEach(dialogues, Fiber.await)
+        // and answers go on
+        answers = 0
+        yield* Effect.replicateEffect(read, 20)
+        assert.strictEqual(answers, 20)
+      }
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("exclusive: a handler may have one, and its answer comes behind it", () =>
     Effect.gen(function* () {
       const { left, right } = yield* TestNetwork.pair()

@@ -47,7 +47,7 @@ export class Batch<Request, Answer, Error> {
   readonly calls: ReadonlyArray<Call<Request, Answer, Error>>
   /** Whether it waits to be sent until nothing is in flight, and nothing else is sent until it says so. */
   readonly alone: boolean
-  /** Opens once one that is alone has the connection no longer. */
+  /** Opens once one that is alone has the connection no longer, or will not have it. */
   readonly givenBack: Latch.Latch
   /** How it ended, once it has. */
   exit: Exit.Exit<any, any> | undefined = undefined

@@ -19,13 +19,13 @@ import type { Decoder } from "../../Frame.ts"
 import type { LostCause, StreamTimeout } from "../../StreamError.ts"
 import type { StreamReader } from "../../StreamReader.ts"
 import type { StreamWriter } from "../../StreamWriter.ts"
-import { ClosedStream, EncodeFailed, IncompleteRead, ProtocolViolation, RequestLost } from "../base/errors.ts"
+import { EncodeFailed, IncompleteRead, ProtocolViolation, RequestLost } from "../base/errors.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
 import { SessionConnection } from "../session/connection.ts"
 import { SessionWriter } from "../write/writer.ts"
 import { type Bounded, Bounds } from "./bounds.ts"
 import type { Batch, Call, Desk } from "./call.ts"
-import { isStreamFailure, lostCauseOf, peeked, peerEnded } from "./lost.ts"
+import { isStreamFailure, lostCauseOf, peeked, peerEnded, refusalOf } from "./lost.ts"
 import type { Options } from "./options.ts"
 import type { Order } from "./order.ts"
 import { writeRun } from "./writeRun.ts"
@@ -89,6 +89,12 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     return this.state._tag === "Over"
   }
 
+  /** The batch that has it to itself as soon as answers of this side that are being written are. */
+  get nextHolder(): Batch<Request, Answer, RequestLost> | undefined {
+    const first = this.order.size > 0 ? undefined : this.gate.values().next().value
+    return first?.alone === true ? first : undefined
+  }
+
   // ------------------------------------------------------------------------
   // sending
   // ------------------------------------------------------------------------
@@ -110,14 +116,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
 
   /** The error of a call that is not taken any more. */
   private refusal(): RequestLost {
-    const { state } = this
-    const cause =
-      state._tag === "Over" && state.closed._tag === "Lost"
-        ? state.closed.cause
-        : state._tag === "Over" && state.closed._tag === "PeerEof"
-          ? peerEnded()
-          : new ClosedStream({ operation: "call", reason: "Closed" })
-    return new RequestLost({ sent: "No", cause })
+    return refusalOf(this.state._tag === "Over" ? this.state.closed : undefined)
   }
 
   /** Sends those whose turn it is, behind the `first`. */
@@ -231,7 +230,10 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.bounds.over(batch)
     if (this.gate.delete(batch)) {
       // not in the step of the fiber that is interrupted
-      queueMicrotask(() => this.pump())
+      queueMicrotask(() => {
+        batch.givenBack.openUnsafe()
+        this.pump()
+      })
       return
     }
     if (this.holder === batch) queueMicrotask(() => this.giveBack(batch))
@@ -487,7 +489,10 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     Deferred.doneUnsafe(this.closed, Exit.succeed(closed))
     this.holder?.givenBack.openUnsafe()
     for (const call of inFlight) this.failCall(call, closed)
-    for (const batch of waiting) batch.finish(Exit.fail(this.refusal()))
+    for (const batch of waiting) {
+      batch.finish(Exit.fail(this.refusal()))
+      batch.givenBack.openUnsafe()
+    }
     const { held } = this
     this.held = undefined
     for (const unasked of this.options.unasked) {

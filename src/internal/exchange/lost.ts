@@ -1,6 +1,7 @@
 /** Why a connection on which requests are answered is not used any more. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import type { Closed } from "../../Exchange.ts"
 import type { LostCause, ReadError } from "../../StreamError.ts"
 import type { StreamReader } from "../../StreamReader.ts"
 import {
@@ -8,6 +9,7 @@ import {
   ConnectFailed,
   ConnectionLost,
   IncompleteRead,
+  RequestLost,
   StreamBusy,
   StreamTimeout,
   TlsFailed
@@ -32,6 +34,13 @@ export const lostCauseOf = (operation: string, cause: Cause.Cause<unknown>): Los
 
 /** The peer has ended its output, and there is nothing behind what was read. */
 export const peerEnded = (): IncompleteRead => new IncompleteRead({ operation: "call", partial: new Uint8Array(0) })
+
+/** The error of a call that is not taken any more, by how the exchange ended, if it has. */
+export const refusalOf = (closed: Closed | undefined): RequestLost => {
+  if (closed?._tag === "Lost") return new RequestLost({ sent: "No", cause: closed.cause })
+  const cause = closed?._tag === "PeerEof" ? peerEnded() : new ClosedStream({ operation: "call", reason: "Closed" })
+  return new RequestLost({ sent: "No", cause })
+}
 
 /** Completes once something has come, and takes nothing of it. */
 export const peeked = (reader: StreamReader): Effect.Effect<unknown, ReadError | IncompleteRead> =>

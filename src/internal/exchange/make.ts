@@ -64,10 +64,15 @@ class Requests<Message> implements Unasked<Message> {
     const writeFrames: StreamWriter["writeFrames"] = (frame, messages) =>
       Effect.suspend(() => {
         let counted = false
+        let waited = false
         const write = Effect.suspend((): Effect.Effect<void, WriteError | EncodeFailed> => {
-          const { holder } = engine
+          // once behind the next one, so that neither answers nor dialogues wait for ever where there are always more
+          const holder = engine.holder ?? (waited ? undefined : engine.nextHolder)
           if (holder !== undefined && engine.isOver) return Effect.fail(ended)
-          if (holder !== undefined) return Effect.andThen(holder.givenBack.await, write)
+          if (holder !== undefined) {
+            waited = true
+            return Effect.andThen(holder.givenBack.await, write)
+          }
           counted = true
           this.answers++
           return engine.writer.writeFrames(frame, messages)

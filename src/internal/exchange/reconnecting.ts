@@ -19,6 +19,7 @@ import * as Argument from "../base/argument.ts"
 import * as Defaults from "../base/defaults.ts"
 import { ClosedStream, RequestLost } from "../base/errors.ts"
 import * as Deadline from "../runtime/deadline.ts"
+import { counted } from "./counted.ts"
 import { lostCauseOf } from "./lost.ts"
 import { Taking } from "./mailbox.ts"
 import { Pushes } from "./pushes.ts"
@@ -314,29 +315,6 @@ class Reconnecting<Request, Answer> implements Exchange<Request, Answer> {
     )
   }
 }
-
-/**
- * Counts those who run an effect, wherever one of them is interrupted. `instead`: what is run, and not counted, where there
- * is no place. It is asked in the very step in which one is counted.
- */
-const counted = <A, E, R>(
-  count: (by: 1 | -1) => void,
-  effect: Effect.Effect<A, E, R>,
-  instead?: () => Effect.Effect<A, E, R> | undefined
-): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => {
-    let begun = false
-    return Effect.ensuring(
-      Effect.suspend(() => {
-        const other = instead?.()
-        if (other !== undefined) return other
-        begun = true
-        count(1)
-        return effect
-      }),
-      Effect.sync(() => begun && count(-1))
-    )
-  })
 
 const closedByUs = new ClosedStream({ operation: "call", reason: "Closed" })
 
