@@ -199,6 +199,8 @@ describe("peer", () => {
         answers = 0
         yield* Effect.replicateEffect(read, 20)
         assert.strictEqual(answers, 20)
+        // nobody reads what is still written
+        yield* right.abort
       }
     }).pipe(Effect.scoped)
   )
