@@ -211,7 +211,7 @@ export interface CommonOptions<in out Request, in Answer> {
   readonly callTimeout?: Duration.Input | undefined
   /**
    * How long nothing at all may be answered while something is awaited. The connection is given up then. Time in which
-   * nothing is awaited does not count. Default: without a bound.
+   * nothing is awaited, or nothing is read here, does not count. Default: without a bound.
    */
   readonly stallTimeout?: Duration.Input | undefined
   /**
@@ -508,7 +508,8 @@ export const serve: <const Request, const Response, E = unknown, R = never, Fail
  *
  * A handler that fails without `onFailure` ends the exchange.
  *
- * While `exclusive` has the connection, answers of this side wait until it is given back. Behind `release` none is written.
+ * While `exclusive` has the connection, or waits for nothing but answers of this side that are being written, further ones
+ * wait until it is given back. Behind `release` none is written.
  *
  * @category constructors
  * @stability unstable
