@@ -251,7 +251,7 @@ describe("in memory", () => {
         for (const time of times) {
           yield* Effect.sleep(time - now)
           yield* writer.write("anybody?")
-          // it is told on the way back
+          // what is told comes on the way back
           yield* Effect.sleep(1)
           now = time + 1
           answers.push(yield* writer.isClosing)
@@ -261,10 +261,13 @@ describe("in memory", () => {
       })
     )
 
-  it.effect("TCP: who speaks is refused after two seconds", () =>
+  it.effect("TCP: who speaks is refused after two seconds, and hears of it as it speaks again", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* told({ port: 1 }, false, 1, 1000, 1990, 2010), [false, false, false, true])
-      assert.deepStrictEqual(yield* told({ port: 1 }, true, 1990, 2010), [false, true])
+      const early = [false, false, false]
+      assert.deepStrictEqual(yield* told({ port: 1 }, false, 1, 1000, 1990, 2010, 2020), [...early, false, true])
+      assert.deepStrictEqual(yield* told({ port: 1 }, true, 1990, 2010, 2020), [false, false, true])
+      // the last word in time is not the one that is refused
+      assert.deepStrictEqual(yield* told({ port: 1 }, false, 1, 1000, 1990, 1995, 1998), [...early, false, false])
     })
   )
 
