@@ -574,10 +574,7 @@ export const RequestLost = withSchema(Errors.RequestLost as Made<RequestLost>, "
  * @category errors
  * @since 0.1.0
  */
-export interface RequestLost extends Errors.RequestLost {
-  /** Why the connection is not used any more. */
-  readonly cause: LostCause
-}
+export interface RequestLost extends Errors.RequestLost {}
 
 /**
  * The errors of every read. `TlsFailed` occurs only over TLS.

@@ -6,6 +6,7 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import type { LostCause } from "../../StreamError.ts"
 
 export class IncompleteRead extends Data.TaggedError("IncompleteRead")<{
   /** The operation that failed, by its name in the API, such as `readExactly`. */
@@ -188,19 +189,6 @@ export class ProtocolViolation extends Data.TaggedError("ProtocolViolation")<{
     return `the peer breaks the protocol: ${this.reason}`
   }
 }
-
-/** Why a connection on which requests are answered is not used any more. */
-export type LostCause =
-  | ClosedStream
-  | ConnectFailed
-  | ConnectionLost
-  | IncompleteRead
-  | LimitOverrun
-  | MalformedFrame
-  | ProtocolViolation
-  | StreamBusy
-  | StreamTimeout
-  | TlsFailed
 
 export class RequestLost extends Data.TaggedError("RequestLost")<{
   /** Whether the peer may have heard of the request: `"No"` only if no byte of it has left this process. */

@@ -68,7 +68,7 @@ class Requests<Message> implements Unasked<Message> {
         const write = Effect.suspend((): Effect.Effect<void, WriteError | EncodeFailed> => {
           // once behind the next one, so that neither answers nor dialogues wait for ever where there are always more
           const holder = engine.holder ?? (waited ? undefined : engine.nextHolder)
-          if (holder !== undefined && engine.isOver) return Effect.fail(ended)
+          if (holder !== undefined && engine.isOver) return Effect.fail(ended())
           if (holder !== undefined) {
             waited = true
             return Effect.andThen(holder.givenBack.await, write)
@@ -90,7 +90,7 @@ class Requests<Message> implements Unasked<Message> {
   }
 }
 
-const ended = new ClosedStream({ operation: "writeFrames", reason: "Closed" })
+const ended = (): ClosedStream => new ClosedStream({ operation: "writeFrames", reason: "Closed" })
 
 const pushesOf = <Answer>(operation: string, { isPush, pushes }: PushOptions<Answer>): Pushes<Answer> | undefined => {
   if (isPush !== undefined) return new Pushes(operation, isPush, pushes!)

@@ -68,7 +68,8 @@ export class DirectCiphertext implements Ciphertext, Handler {
   engage(engine: NodeTls.TLSSocket): void {
     this.engine = engine
     this.transport.engine = engine
-    // from here on the engine reads; and what the socket has kept it would be given in front of what came before
+    // From here on the engine reads. What the socket has kept comes to `onData` now: the engine would be given it in front of
+    // what came before.
     this.transport.pause()
     while (this.transport.socket.read() !== null);
     engine.on("end", () => this.onEnd())
