@@ -1,10 +1,10 @@
 /**
  * TCP in memory is that of the system: each program here runs over both, and what it sees is the same.
  */
-import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, type Layer, type Scope } from "effect"
-import { type Connection, type Network, NodeNetwork, openConnection, startServer } from "effect-byte-streams"
-import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
+import { assert, describe } from "@effect/vitest"
+import { Cause, Deferred, Effect, Exit, Fiber, type Scope } from "effect"
+import { type Connection, type Network, openConnection, startServer } from "effect-byte-streams"
+import { overBoth } from "../support/overBoth.ts"
 import { eventuallyEffect, turns, within } from "../support/wait.ts"
 
 /** Two ends of a connection. */
@@ -13,26 +13,20 @@ type Program<A> = (
   server: Connection.Connection
 ) => Effect.Effect<A, unknown, Network.Network | Scope.Scope>
 
-/** Runs a program over both, and compares. */
-const overBoth = <A>(what: string, program: Program<A>, expected: A) =>
-  describe(what, () => {
-    for (const [where, layer] of [
-      ["over the system's sockets", NodeNetwork.layer],
-      ["in memory", TestNetwork.layer]
-    ] as const) {
-      it.live(where, () =>
-        Effect.gen(function* () {
-          const accepted = yield* Deferred.make<Connection.Connection>()
-          const { port } = yield* startServer({ host: "127.0.0.1", port: 0, gracePeriod: 0 }, (connection) =>
-            Effect.andThen(Deferred.succeed(accepted, connection), Effect.never)
-          )
-          const client = yield* openConnection({ host: "127.0.0.1", port })
-          const server = yield* within("it is accepted", Deferred.await(accepted))
-          assert.deepStrictEqual(yield* within("it ends", program(client, server)), expected)
-        }).pipe(Effect.provide(layer as Layer.Layer<Network.Network>))
+const overBothEnds = <A>(what: string, program: Program<A>, expected: A) =>
+  overBoth(
+    what,
+    Effect.gen(function* () {
+      const accepted = yield* Deferred.make<Connection.Connection>()
+      const { port } = yield* startServer({ host: "127.0.0.1", port: 0, gracePeriod: 0 }, (connection) =>
+        Effect.andThen(Deferred.succeed(accepted, connection), Effect.never)
       )
-    }
-  })
+      const client = yield* openConnection({ host: "127.0.0.1", port })
+      const server = yield* within("it is accepted", Deferred.await(accepted))
+      return yield* program(client, server)
+    }),
+    expected
+  )
 
 /** What became of something, in a word and a code. */
 const said = (effect: Effect.Effect<unknown, unknown>): Effect.Effect<string> =>
@@ -51,7 +45,7 @@ const endedAndAborted = (one: Connection.Connection, other: Connection.Connectio
   })
 
 describe("a reset behind an end that was read", () => {
-  overBoth(
+  overBothEnds(
     "is not noticed by one that has nothing to send",
     Effect.fnUntraced(function* (client, server) {
       yield* endedAndAborted(server, client)
@@ -69,7 +63,7 @@ describe("a reset behind an end that was read", () => {
     ["done", "done", "done", "PeerEof", "Graceful"]
   )
 
-  overBoth(
+  overBothEnds(
     "is a broken pipe for what is sent",
     Effect.fnUntraced(function* (client, server) {
       yield* endedAndAborted(server, client)
@@ -86,7 +80,7 @@ describe("a reset behind an end that was read", () => {
     ["ConnectionLost BrokenPipe EPIPE", "ConnectionLost BrokenPipe EPIPE", "done", "PeerEof", "Reset"]
   )
 
-  overBoth(
+  overBothEnds(
     "is a broken pipe for a write that waits",
     Effect.fnUntraced(function* (client, server) {
       yield* server.writer.writeEof

@@ -2,11 +2,10 @@
  * Unix sockets in memory are those of the system: each program here runs over both, and what its clients see is the same.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, type Layer, Scope } from "effect"
+import { Cause, Deferred, Effect, Exit, Scope } from "effect"
 import {
   type Connection,
   type Network,
-  NodeNetwork,
   openConnection,
   openUnixConnection,
   startServer,
@@ -16,27 +15,14 @@ import * as Faults from "effect-byte-streams/testing/Faults"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { text } from "../support/bytes.ts"
 import { authority, certificates } from "../support/certificates.ts"
+import { overBoth } from "../support/overBoth.ts"
 import { socketPath } from "../support/temporary.ts"
-import { eventually, eventuallyEffect, within } from "../support/wait.ts"
+import { eventually, eventuallyEffect } from "../support/wait.ts"
 
 type Program<A> = (path: string) => Effect.Effect<A, unknown, Network.Network | Scope.Scope>
 
-/** Runs a program over both, and compares. */
-const overBoth = <A>(what: string, program: Program<A>, expected: A) =>
-  describe(what, () => {
-    for (const [where, layer] of [
-      ["over the system's sockets", NodeNetwork.layer],
-      ["in memory", TestNetwork.layer]
-    ] as const) {
-      it.live(where, () =>
-        Effect.gen(function* () {
-          const path = yield* socketPath()
-          const seen = yield* within("it ends", Effect.provide(program(path), layer as Layer.Layer<Network.Network>))
-          assert.deepStrictEqual(seen, expected)
-        })
-      )
-    }
-  })
+const overBothAt = <A>(what: string, program: Program<A>, expected: A) =>
+  overBoth(what, Effect.flatMap(socketPath(), program), expected)
 
 /** What became of something, in a word and a code. */
 const said = <A>(effect: Effect.Effect<A, unknown, never>): Effect.Effect<string> =>
@@ -106,25 +92,25 @@ const afterwards = (
     return yield* seenBy(client)
   })
 
-overBoth(
+overBothAt(
   "the peer of one that aborts sees a clean end",
   afterwards(({ abort }) => abort),
   cleanEnd
 )
 
-overBoth(
+overBothAt(
   "and so does that of a handler that fails",
   afterwards(() => Effect.fail("it failed")),
   cleanEnd
 )
 
-overBoth(
+overBothAt(
   "and of one whose connection has timed out",
   afterwards(({ reader }) => reader.readLine, { timeouts: { idle: 30 } }),
   cleanEnd
 )
 
-overBoth(
+overBothAt(
   "and of one that aborts in the middle of what it sends: what the system has taken, and the end",
   Effect.fnUntraced(function* (path) {
     const aborted = yield* Deferred.make<void>()
@@ -141,7 +127,7 @@ overBoth(
   true
 )
 
-overBoth(
+overBothAt(
   "a server sees a clean end of a client that aborts, and of one whose scope fails",
   Effect.fnUntraced(function* (path) {
     const seen: Array<unknown> = []
@@ -168,7 +154,7 @@ overBoth(
   [cleanEnd, cleanEnd]
 )
 
-overBoth(
+overBothAt(
   "who had sent something that was not read sees a reset",
   Effect.fnUntraced(function* (path) {
     const { client, go, server } = yield* greeted(path, ({ abort }) => abort, { limit: 16 })
@@ -186,7 +172,7 @@ overBoth(
   reset
 )
 
-overBoth(
+overBothAt(
   "over TLS an abort is told from the end",
   Effect.fnUntraced(function* (path) {
     const { identity } = certificates.server
@@ -207,7 +193,7 @@ overBoth(
   ['"hi"', "TlsFailed Truncated"]
 )
 
-overBoth(
+overBothAt(
   "nobody is met at a path: why is the same",
   Effect.fnUntraced(function* (path) {
     const connecting = Effect.fnUntraced(function* (path: string) {

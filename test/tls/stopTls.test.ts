@@ -14,7 +14,7 @@ import { start, waits } from "../support/fibers.ts"
 import { plainPair } from "../support/plainPair.ts"
 import { tlsPair } from "../support/tlsPair.ts"
 import { facing, type Side, tlsClientOn, type TlsPeer } from "../support/tlsPeer.ts"
-import { turns, within } from "../support/wait.ts"
+import { eventually, turns, within } from "../support/wait.ts"
 
 const sides: ReadonlyArray<Side> = ["client", "server"]
 const versions = ["TLSv1.2", "TLSv1.3"] as const
@@ -292,7 +292,7 @@ describe("over a network in memory", () => {
       return Effect.never
     })
     const client = yield* openConnection({ port: server.port })
-    while (accepted.length === 0) yield* Effect.sleep(1)
+    yield* eventually("it is accepted", () => accepted.length > 0)
     return yield* Effect.all([client.startTls(asClient), accepted[0]!.startTls({ ...asServer, leftover: "feedTls" })], {
       concurrency: 2
     })

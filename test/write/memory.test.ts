@@ -351,40 +351,26 @@ describe("memory", () => {
         })
       )
 
-      it.effect(`${how}, while the system holds what was written before`, () =>
-        Effect.gen(function* () {
-          const { transport, writer } = yield* fake({ takes: false, highWaterMark: 1_000_000 })
-          writer.writeUnsafe("in front")
-          yield* turns(1)
-          const { array, take } = make(10_000)
-          writer.writeUnsafe(array)
-          writer.writeUnsafe("behind")
-          take()
-          transport.drain()
-          assert.include((yield* Effect.flip(writer.flush)).message, rule)
-          yield* turns(1)
-          assert.strictEqual(transport.sentText, "in front")
-          assert.strictEqual(transport.calls.at(-1), "abort")
-        })
-      )
-
-      it.effect(`${how}, as a part of a message`, () =>
-        Effect.gen(function* () {
-          const message = Frame.lengthPrefixed(Frame.uint32, { maxBytes: 100_000 })
-          const { transport, writer } = yield* fake({ takes: false, highWaterMark: 1_000_000 })
-          writer.writeUnsafe("in front")
-          yield* turns(1)
-          const { array, take } = make(10_000)
-          writer.writeFrameUnsafe(message, array)
-          writer.writeUnsafe("behind")
-          take()
-          transport.drain()
-          assert.include((yield* Effect.flip(writer.flush)).message, rule)
-          yield* turns(1)
-          assert.strictEqual(transport.sentText, "in front")
-          assert.strictEqual(transport.calls.at(-1), "abort")
-        })
-      )
+      const message = Frame.lengthPrefixed(Frame.uint32, { maxBytes: 100_000 })
+      for (const as of ["by itself", "as a part of a message"] as const) {
+        it.effect(`${how}, ${as}, while the system holds what was written before`, () =>
+          Effect.gen(function* () {
+            const { transport, writer } = yield* fake({ takes: false, highWaterMark: 1_000_000 })
+            writer.writeUnsafe("in front")
+            yield* turns(1)
+            const { array, take } = make(10_000)
+            if (as === "by itself") writer.writeUnsafe(array)
+            else writer.writeFrameUnsafe(message, array)
+            writer.writeUnsafe("behind")
+            take()
+            transport.drain()
+            assert.include((yield* Effect.flip(writer.flush)).message, rule)
+            yield* turns(1)
+            assert.strictEqual(transport.sentText, "in front")
+            assert.strictEqual(transport.calls.at(-1), "abort")
+          })
+        )
+      }
 
       it.effect(`${how}, while a part of it is on its way`, () =>
         Effect.gen(function* () {
