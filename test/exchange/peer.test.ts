@@ -98,6 +98,35 @@ describe("peer", () => {
     })
   )
 
+  it.effect(
+    "while handlers are busy no more requests are read, and calls fail at once where the connection is lost",
+    () =>
+      Effect.gen(function* () {
+        const { left, right } = yield* TestNetwork.pair()
+        const heard: Array<string> = []
+        const one = yield* peer(
+          left,
+          ({ text }) =>
+            Effect.andThen(
+              Effect.sync(() => heard.push(text)),
+              Effect.as(Effect.sleep("1 hour"), undefined)
+            ),
+          { serve: { concurrency: 1 } }
+        )
+        const call = yield* start(one.call(request("a")))
+        yield* right.writer.writeFrames(message, ["1", "2", "3", "4", "5"].map(request))
+        yield* right.writer.flush
+        yield* Effect.replicateEffect(Effect.yieldNow, 10)
+        assert.isTrue(waits(call))
+        assert.deepStrictEqual(heard, ["1"])
+        yield* right.abort
+        assert.strictEqual((yield* Effect.flip(Fiber.join(call)))._tag, "RequestLost")
+        // what had come whole is heard all the same
+        yield* TestClock.adjust("5 hours")
+        assert.deepStrictEqual(heard, ["1", "2", "3", "4", "5"])
+      })
+  )
+
   it.effect("a handler that fails ends the exchange, or is answered", () =>
     Effect.gen(function* () {
       for (const answers of [true, false]) {

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Exchange, Frame, StreamError } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
-import { Effect, Exit, Fiber, Latch, Scheduler, Stream } from "effect"
+import { Effect, Exit, Fiber, Latch, type Pull, Scheduler, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { line, pipelined } from "../support/exchanges.ts"
 import { deathOf } from "../support/exits.ts"
@@ -859,6 +859,42 @@ describe("loss", () => {
       assert.strictEqual(yield* client.inFlight, 0)
       assert.strictEqual((yield* client.closed)._tag, "Lost")
     })
+  )
+
+  it.effect("every call fails at once also where nothing is read, for nobody takes what has come", () =>
+    Effect.gen(function* () {
+      for (const how of ["abort", "writeEof"] as const) {
+        for (const full of ["pushes", "parts"] as const) {
+          const { client, server } = yield* pipelined({
+            isPush: (answer) => answer.startsWith(">"),
+            pushes: { overflow: "suspend", capacity: 1 },
+            answers: (request) => (request === "parts" ? 40 : 1)
+          })
+          const parts = yield* Stream.toPull(client.stream("parts"))
+          assert.strictEqual((yield* server.asked(1)).length, 1)
+          const calls = yield* startAll(["a", "b"].map(client.call))
+          yield* server.asked(2)
+          const sent = Array.from({ length: 30 }, (_, i) => (full === "pushes" ? `>${i}` : `${i}`))
+          yield* server.answer(...sent)
+          yield* TestClock.adjust(1)
+          assert.isTrue(calls.every(waits))
+          yield* how === "abort" ? server.abort : server.writer.writeEof
+          for (const call of calls) {
+            const { cause, sent } = yield* lostOf(call)
+            assert.deepStrictEqual([sent, cause._tag], ["Maybe", how === "abort" ? "ConnectionLost" : "IncompleteRead"])
+          }
+          assert.strictEqual((yield* client.closed)._tag, "Lost")
+          // and whoever takes it has all that had come
+          const taken: Array<string> = []
+          const pull: Pull.Pull<ReadonlyArray<string>, unknown> = full === "pushes"
+            ? yield* Stream.toPull(client.pushes)
+            : parts
+          const end = yield* Effect.flip(Effect.forever(Effect.map(pull, (some) => taken.push(...some))))
+          assert.deepStrictEqual(taken, sent)
+          assert.notInclude(String(end), "Done")
+        }
+      }
+    }).pipe(Effect.scoped)
   )
 
   it.effect("what lies unsent behind a peer that does not read was not sent", () =>

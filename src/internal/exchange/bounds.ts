@@ -22,8 +22,8 @@ export interface Timeouts {
 
 /** Who is told that a bound was reached. */
 export interface Bounded {
-  /** Whether what was read waits for room, and nothing more is read. */
-  readonly isHeld: boolean
+  /** What was read and waits for room: nothing more is read meanwhile. */
+  readonly held: { readonly isEmpty: boolean }
   /** A caller waits no longer. */
   expire(batch: AnyBatch, error: StreamTimeout): void
   /** The connection is given up. */
@@ -70,7 +70,7 @@ export class Bounds {
 
   /** The same without the time in which nothing was read, because there was no room: that is no silence of the peer's. */
   get peerTime(): number {
-    return (this.bounded.isHeld ? this.waitsSince : this.now) - this.waited
+    return (this.bounded.held.isEmpty ? this.now : this.waitsSince) - this.waited
   }
 
   /** A caller begins to wait. */
@@ -141,7 +141,7 @@ export class Bounds {
 
   private due(): number {
     const first = this.callers.values().next().value?.deadline ?? Infinity
-    if (this.bounded.isHeld) return first
+    if (!this.bounded.held.isEmpty) return first
     return Math.min(first, this.waited + Math.min(this.silentSince + this.timeouts.stallTimeout, this.firstLeftover))
   }
 
@@ -153,7 +153,7 @@ export class Bounds {
       this.callers.delete(batch)
       this.bounded.expire(batch, answerTimeout("call", callTimeout))
     }
-    if (this.bounded.isHeld) return
+    if (!this.bounded.held.isEmpty) return
     const passed = now - this.waited
     if (passed >= this.silentSince + stallTimeout) this.bounded.lose(answerTimeout("stallTimeout", stallTimeout))
     else if (passed >= this.firstLeftover) this.bounded.lose(answerTimeout("drainTimeout", drainTimeout))

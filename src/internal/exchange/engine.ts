@@ -25,6 +25,7 @@ import { SessionConnection } from "../session/connection.ts"
 import { SessionWriter } from "../write/writer.ts"
 import { type Bounded, Bounds } from "./bounds.ts"
 import type { Batch, Call, Desk } from "./call.ts"
+import { Held } from "./held.ts"
 import { isStreamFailure, lostCauseOf, peeked, peerEnded, refusalOf } from "./lost.ts"
 import type { Options } from "./options.ts"
 import type { Order } from "./order.ts"
@@ -64,8 +65,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   private reading = false
   /** Whether an answer was among what was read just now. */
   private wasAnswered = false
-  /** What was read, and there is no room for yet. */
-  private held: { readonly message: Answer; readonly awaitRoom: Effect.Effect<void> } | undefined = undefined
+  readonly held: Held<Answer>
   readonly bounds: Bounds
 
   constructor(
@@ -81,6 +81,8 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.options = options
     this.services = services
     const atEndOfTurn = connection instanceof SessionConnection ? connection.session.atEndOfTurn : undefined
+    // it goes on reading then, see `isReadBy`
+    this.held = new Held(connection.closed, services, () => this.loop?.interruptUnsafe())
     this.bounds = new Bounds(options, this, services, atEndOfTurn)
     this.sentAt = this.bounds.now
   }
@@ -325,7 +327,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   }
 
   private nextRead(): Effect.Effect<Answer | typeof notNow, unknown> {
-    if (this.held !== undefined) return Effect.as(this.held.awaitRoom, notNow)
+    if (!this.held.isEmpty) return Effect.as(this.held.wait, notNow)
     const decoder = this.decoder()
     // what comes is for a request that is sent meanwhile, or for nobody
     return decoder === undefined ? Effect.as(peeked(this.reader), notNow) : this.reader.readFrame(decoder)
@@ -341,9 +343,8 @@ export class Engine<Request, Answer> implements Desk, Bounded {
 
   private takeAll(answer: Answer | typeof notNow): void {
     if (answer === notNow) {
-      const { held } = this
+      const held = this.held.take()
       if (held !== undefined) {
-        this.held = undefined
         this.bounds.goesOn()
         this.dispatch(held.message)
       } else if (this.decoder() === undefined) {
@@ -351,7 +352,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       }
     } else this.dispatch(answer)
     // what else is there costs no step of the fiber
-    while (this.reading && this.held === undefined) {
+    while (this.reading && this.held.isEmpty) {
       const decoder = this.decoder()
       const read = decoder === undefined ? undefined : this.reader.readFrame(decoder)
       if (!(read instanceof Operation)) return
@@ -365,7 +366,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   private dispatch(message: Answer): void {
     for (const unasked of this.options.unasked) {
       if (!unasked.is(message)) continue
-      if (!unasked.offer(message, false)) this.hold(message, unasked.awaitRoom)
+      if (!unasked.offer(message, this.held.hasAll)) this.hold(message, unasked.awaitRoom)
       return
     }
     const { order } = this
@@ -373,7 +374,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     if (call === undefined) return
     if (typeof call === "string") return this.violated(call)
     const { expected, receiver } = call
-    if (receiver !== undefined && receiver.isFull) return this.hold(message, receiver.awaitRoom)
+    if (receiver?.isFull === true && !this.held.hasAll) return this.hold(message, receiver.awaitRoom)
     call.answered++
     const last = expected === undefined ? this.options.isLast!(message, call.request) : call.answered === expected
     this.wasAnswered = true
@@ -392,7 +393,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   }
 
   private hold(message: Answer, awaitRoom: Effect.Effect<void>): void {
-    this.held = { message, awaitRoom }
+    this.held.put(message, awaitRoom)
     this.bounds.waits()
   }
 
@@ -417,10 +418,6 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   // ------------------------------------------------------------------------
   // bounds
   // ------------------------------------------------------------------------
-
-  get isHeld(): boolean {
-    return this.held !== undefined
-  }
 
   /** A caller's patience is over. */
   expire(batch: Batch<Request, Answer, RequestLost>, error: StreamTimeout): void {
@@ -483,6 +480,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.reading = false
     this.bounds.stop()
     this.loop?.interruptUnsafe()
+    this.held.stop()
     const inFlight = this.order.clear() as ReadonlyArray<Call<Request, Answer, RequestLost>>
     const waiting = [...this.gate]
     this.gate.clear()
@@ -493,8 +491,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       batch.finish(Exit.fail(this.refusal()))
       batch.givenBack.openUnsafe()
     }
-    const { held } = this
-    this.held = undefined
+    const held = this.held.take()
     for (const unasked of this.options.unasked) {
       if (held !== undefined && unasked.is(held.message)) unasked.offer(held.message, true)
       unasked.finish(closed)

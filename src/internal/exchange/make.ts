@@ -132,7 +132,8 @@ const keepAlive = <Request, Answer>(
         }
         const left = batch.sentAt === undefined ? bound : Math.ceil(batch.sentAt + bound - bounds.peerTime)
         // what was read and is not taken is no silence of the peer's, and what was not sent has no answer yet
-        if (engine.isHeld || left > 0) return awaited(call, engine.isHeld ? bound : left)
+        const isHeld = !engine.held.isEmpty
+        if (isHeld || left > 0) return awaited(call, isHeld ? bound : left)
         engine.lose(new StreamTimeout({ operation: "keepAlive", kind: "Answer", duration: within }))
         return Effect.void
       })
