@@ -6,7 +6,7 @@ import { TestClock } from "effect/testing"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { fake, type Faked, fakeOfScope, type FakeTransport } from "../support/fakeTransport.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
-import { YieldBefore } from "../support/yieldingSchedulers.ts"
+import { ActsBefore, YieldBefore } from "../support/yieldingSchedulers.ts"
 import { turns } from "../support/wait.ts"
 import { nobody, waiting } from "../support/waiters.ts"
 
@@ -658,6 +658,35 @@ describe("the end of the scope", () => {
     const scope = yield* Scope.make()
     return { scope, open: (options?: Parameters<typeof fakeOfScope>[0]) => Scope.provide(fakeOfScope(options), scope) }
   })
+
+  it.effect("a close that begins in front of any step of a scope that fails is not undone by it", () =>
+    Effect.gen(function* () {
+      let begun = 0
+      for (let step = 1; step <= 30; step++) {
+        const { open, scope } = yield* inScope
+        const { transport, writer } = yield* open({ takes: false })
+        yield* writer.write("accepted")
+        yield* turns(1)
+        const scheduler = new ActsBefore(step)
+        let closing: Fiber.Fiber<unknown> | undefined
+        scheduler.watch(() => {
+          if (!Effect.runSync(writer.isClosing)) closing = Effect.runFork(writer.close)
+        })
+        const ending = yield* start(
+          Effect.provideService(Scope.close(scope, Exit.fail("oops")), Scheduler.Scheduler, scheduler)
+        )
+        yield* turns(5)
+        if (closing !== undefined) {
+          begun++
+          transport.drainAll()
+          assert.deepStrictEqual(yield* Fiber.join(closing), { _tag: "Graceful" }, `before step ${step}`)
+          assert.strictEqual(transport.sentText, "accepted")
+        }
+        yield* Fiber.join(ending)
+      }
+      assert.isAtLeast(begun, 1)
+    })
+  )
 
   it.effect("success flushes, ends the output, and waits for it", () =>
     Effect.gen(function* () {

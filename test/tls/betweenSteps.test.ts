@@ -67,6 +67,32 @@ for (const [name, network] of [
         }).pipe(Effect.provide(network))
       )
 
+      it.live("a close through the old handle closes what goes on, between whichever of its steps TLS has begun", () =>
+        Effect.gen(function* () {
+          let held = 0
+          for (let step = 1; step <= 10; step++) {
+            yield* Effect.gen(function* () {
+              const { client, peer } = yield* pair
+              const scheduler = new HeldBefore(step)
+              const closing = yield* Effect.forkChild(
+                Effect.provideService(client.writer.close, Scheduler.Scheduler, scheduler),
+                { startImmediately: true }
+              )
+              if (!scheduler.holds || (yield* client.writer.isClosing)) return scheduler.goOn()
+              held++
+              const [, secured] = yield* within(
+                `step ${step}: the upgrade of both ends`,
+                Effect.all([client.startTls(asClient), peer.startTls(asServer)], { concurrency: 2 })
+              )
+              scheduler.goOn()
+              assert.deepStrictEqual(yield* within("the close", Fiber.join(closing)), { _tag: "Graceful" })
+              assert.strictEqual((yield* within("the end", secured.reader.read(1))).length, 0)
+            }).pipe(Effect.scoped)
+          }
+          assert.isAtLeast(held, 1)
+        }).pipe(Effect.provide(network))
+      )
+
       if (stoppable)
         it.live("the last words of TLS are heard, between whichever steps of stopTls they come", () =>
           Effect.gen(function* () {

@@ -70,22 +70,20 @@ export class Closing {
   // ------------------------------------------------------------------------
 
   /** Flush, end the output, let go; bounded by `closeTimeout`, whichever fiber waits for it. */
-  get close(): Effect.Effect<CloseOutcome> {
-    return Effect.contextWith((services: Context.Context<never>) => {
-      this.begin()
-      if (this.outcome !== undefined) return Effect.succeed(this.outcome)
-      // a fiber of its own, from the start: those who wait for the close may give up at any moment, the bound stays
-      this.timer ??= Effect.runForkWith(services)(
-        Effect.andThen(
-          Deadline.reached(this.closeTimeout, {
-            progress: Deadline.growing(() => this.session.sent),
-            next: this.session.writes.atEndOfTurn
-          }),
-          Effect.sync(() => this.timedOut())
-        )
+  close(services: Context.Context<never>): Effect.Effect<CloseOutcome> {
+    this.begin()
+    if (this.outcome !== undefined) return Effect.succeed(this.outcome)
+    // a fiber of its own, from the start: those who wait for the close may give up at any moment, the bound stays
+    this.timer ??= Effect.runForkWith(services)(
+      Effect.andThen(
+        Deadline.reached(this.closeTimeout, {
+          progress: Deadline.growing(() => this.session.sent),
+          next: this.session.writes.atEndOfTurn
+        }),
+        Effect.sync(() => this.timedOut())
       )
-      return this.awaitOutcome
-    })
+    )
+    return this.awaitOutcome
   }
 
   begin(): void {
@@ -240,7 +238,7 @@ export class Closing {
 /** A session, as its owner sees it. */
 interface Ended {
   readonly close: Effect.Effect<CloseOutcome>
-  readonly abort: Effect.Effect<void>
+  abortNow(): void
   /** Whether this side has begun to close, or has aborted. */
   readonly endedHere: boolean
 }
@@ -254,7 +252,12 @@ export const endWith = (
   exit: Exit.Exit<unknown, unknown>,
   onScopeFailure: "abort" | "flush"
 ): Effect.Effect<unknown> =>
-  Exit.isSuccess(exit) || onScopeFailure === "flush" || session.endedHere ? session.close : session.abort
+  Effect.suspend(() => {
+    if (Exit.isSuccess(exit) || onScopeFailure === "flush" || session.endedHere) return session.close
+    // in this step: others may run before the next, and begin to close
+    session.abortNow()
+    return Effect.void
+  })
 
 /** From now on the scope ends it. */
 export const owned = <C extends { endWith(exit: Exit.Exit<unknown, unknown>): Effect.Effect<unknown> }>(

@@ -126,9 +126,12 @@ const oneWay = (
 
 /** What this side has begun to close gets all that was accepted for it. */
 const giveUp = (connection: Connection): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    connection instanceof SessionConnection && connection.session.endedHere ? Effect.void : connection.abort
-  )
+  Effect.suspend(() => {
+    if (!(connection instanceof SessionConnection)) return connection.abort
+    // in this step: others may run before the next, and begin to close
+    if (!connection.session.endedHere) connection.session.abortNow()
+    return Effect.void
+  })
 
 export const relay = (a: Connection, b: Connection): Effect.Effect<Relayed, ReadError | WriteError> =>
   Effect.suspend(() => {

@@ -351,7 +351,8 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
 
   /** Flush, end the output, let go; bounded by `closeTimeout`. */
   get close(): Effect.Effect<CloseOutcome> {
-    return Effect.suspend(() => (this.successor === undefined ? this.closing.close : this.successor.close))
+    // in one step: others may run before the next, and give the transport to another session
+    return Effect.contextWith((services: Context.Context<never>) => this.last.closing.close(services))
   }
 
   /** Closes, and says whether that was all: a connection that has nothing to send is closed at once. */
@@ -368,16 +369,11 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
 
   /** Drop what is unsent, reset, and fail everybody who uses the streams. */
   get abort(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (this.successor !== undefined) return this.successor.abort
-      this.abortNow()
-      return Effect.void
-    })
+    return Effect.sync(() => this.abortNow())
   }
 
-  /** As `abort`, of this session alone. */
   abortNow(): void {
-    this.closing.abort()
+    this.last.closing.abort()
   }
 
   /** Whether this side has begun to close, or has aborted. */
