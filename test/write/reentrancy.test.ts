@@ -3,12 +3,12 @@
  * another one: no byte is lost for it, none goes astray, and nothing is written behind the end.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Frame, StreamError, type StreamWriter } from "effect-byte-streams"
+import { Frame, Observer, StreamError, type StreamWriter } from "effect-byte-streams"
 import { Effect, Result } from "effect"
 import * as fc from "fast-check"
 import { assertBytes } from "../support/assertBytes.ts"
 import { bytes, pattern } from "../support/bytes.ts"
-import { concat, fake } from "../support/fakeTransport.ts"
+import { concat, fake, type Faked } from "../support/fakeTransport.ts"
 import { forAll } from "../support/property.ts"
 import { turns } from "../support/wait.ts"
 
@@ -138,6 +138,54 @@ describe("an encoder that uses connections", () => {
           [{ before: 6, rounds: [[{ on: 0, does: "flush" }]], fails: [false], takes: [true] }]
         ]
       }
+    )
+  )
+})
+
+describe("an observer that uses the connection of which it is told", () => {
+  it.effect("writes what it writes behind what goes out, whole, and nothing is lost or comes twice", () =>
+    forAll(
+      fc.record({
+        sizes: fc.array(fc.constantFrom(1, 50, 4096, 4097, 70_000, 300_000), { minLength: 1, maxLength: 5 }),
+        acts: fc.array(fc.array(fc.constantFrom(1, 60, 4096, 4097, 70_000, 300_000), { maxLength: 3 }), {
+          minLength: 1,
+          maxLength: 8
+        }),
+        takes: fc.array(fc.boolean(), { minLength: 1, maxLength: 6 })
+      }),
+      ({ acts, sizes, takes }) =>
+        Effect.gen(function* () {
+          let asked = 0
+          let seed = 0
+          let told = 0
+          const expected: Array<Uint8Array> = []
+          const write = (writer: StreamWriter.StreamWriter, size: number) => {
+            const data = new Uint8Array(size).fill(++seed)
+            expected.push(data)
+            writer.writeUnsafe(data)
+          }
+          const observed: Observer.Observer = {
+            onBytes: () => {
+              for (const size of acts[told++] ?? []) write(faked.writer, size)
+            }
+          }
+          const faked: Faked = yield* fake({
+            highWaterMark: 100_000_000,
+            takes: () => takes[asked++ % takes.length]!
+          }).pipe(Effect.provideService(Observer.Observer, observed))
+          const { transport, writer } = faked
+          for (const size of sizes) {
+            write(writer, size)
+            if (size % 2 === 0) yield* turns(1)
+          }
+          yield* turns(1)
+          transport.accept()
+          transport.drainAll()
+          yield* writer.flush
+          assertBytes(transport.sent, concat(expected))
+          assert.strictEqual(yield* writer.buffered, 0)
+        }),
+      { examples: [[{ sizes: [1], acts: [[1]], takes: [true] }]] }
     )
   )
 })

@@ -202,6 +202,8 @@ export class Gather {
 
   /** Everything. */
   takeAll(): ReadonlyArray<Uint8Array> {
+    // whoever is told of a batch may write
+    this.seal()
     const { parts } = this
     this.parts = noParts
     return parts
@@ -209,6 +211,7 @@ export class Gather {
 
   /** The first `size` bytes; less only where memory is gone. */
   take(size: number): ReadonlyArray<Uint8Array> {
+    this.seal()
     const { parts } = this
     let whole = 0
     let count = 0
