@@ -13,6 +13,9 @@ import { forAll } from "../support/property.ts"
 import { allOrNothing, letterText, type Outcome, perform, requests } from "../support/readRequests.ts"
 import { timeoutOf } from "../support/timeouts.ts"
 
+/** What they return depends on how the bytes were cut, with and without a part. */
+const cutMatters: ReadonlyArray<string> = ["pull", "unread", "lines", "discardUntil"]
+
 const collected = (chunks: ReadonlyArray<Uint8Array>): string => text(Buffer.concat(chunks))
 
 describe("take", () => {
@@ -113,8 +116,7 @@ describe("limited", () => {
       feed("defg")
       assert.deepStrictEqual(yield* inner.buffered, 3)
       assert.include(JSON.stringify(inner), '"buffered":3')
-      assert.strictEqual(text(yield* inner.read(10)).length, 2)
-      assert.strictEqual(text(yield* inner.read(10)), "d")
+      assert.strictEqual(text(yield* inner.read(10)), "bcd")
       assert.strictEqual(yield* inner.buffered, 0)
       assert.strictEqual(yield* part.buffered, 1)
       yield* Scope.close(scope, Exit.void)
@@ -161,20 +163,31 @@ describe("limited", () => {
       })
       const scope = yield* Scope.make()
       const part = yield* Scope.provide(StreamReader.limited(reader, 100), scope)
-      for (const [piece, held] of [
-        ["abc", 3],
-        ["defgh", 8],
-        ["ijkl", 12]
-      ] as const) {
-        feedUnsafe(bytes(piece))
-        yield* part.peek(held)
-      }
       const reading = yield* start(Effect.flip(part.readExactly(20)))
+      for (const piece of ["abc", "defgh", "ijkl"]) feedUnsafe(bytes(piece))
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual((yield* Fiber.join(reading))._tag, "ClosedStream")
       yield* flowTold
       assert.match(String(yield* defectOf(reader.read(1))), /does not hear/)
       assert.strictEqual(text(yield* reader.read(100)), "abcdefghijkl")
+    })
+  )
+
+  it.effect("a read of a part of a part that waits is told so when either is left, and nothing of it is lost", () =>
+    Effect.gen(function* () {
+      for (const left of ["inner", "outer"] as const) {
+        const { feed, reader } = yield* handFed()
+        const scopes = { outer: yield* Scope.make(), inner: yield* Scope.make() }
+        const outer = yield* Scope.provide(StreamReader.limited(reader, 10), scopes.outer)
+        const inner = yield* Scope.provide(StreamReader.limited(outer, 8), scopes.inner)
+        const reading = yield* start(outcome(inner.readExactly(5)))
+        feed("abc")
+        yield* Scope.close(scopes[left], Exit.void)
+        assert.deepInclude(yield* Fiber.join(reading), { error: "ClosedStream", operation: "readExactly" })
+        yield* Scope.close(scopes.inner, Exit.void)
+        yield* Scope.close(scopes.outer, Exit.void)
+        assert.strictEqual(yield* held(reader), "abc")
+      }
     })
   )
 
@@ -264,6 +277,25 @@ describe("limited", () => {
     })
   )
 
+  it.effect("a connection has its share of the budget, however much of what it has lies in parts", () =>
+    Effect.gen(function* () {
+      const budget = yield* BufferBudget.make({ bytes: 100 })
+      const open = fake().pipe(Effect.provideService(BufferBudget.BufferBudget, budget))
+      const { reader, transport } = yield* open
+      const { transport: other } = yield* open
+      const part = yield* StreamReader.limited(reader, 1000)
+      transport.push("a".repeat(60))
+      yield* part.read(1)
+      other.push("b".repeat(40))
+      // that of two is 50 each
+      assert.strictEqual(other.count("pause"), 0)
+      transport.push("a".repeat(2))
+      assert.deepStrictEqual([transport.count("pause"), other.count("pause")], [1, 0])
+      yield* part.read(20)
+      assert.strictEqual(transport.count("resume"), 1)
+    })
+  )
+
   it.effect("is closed with its connection, unless it was read to its end", () =>
     Effect.gen(function* () {
       const { connection, reader, transport } = yield* fake()
@@ -275,6 +307,20 @@ describe("limited", () => {
       yield* connection.abort
       assert.strictEqual(text(yield* ended.read(10)), "")
       assert.deepInclude(yield* outcome(part.read(10)), { error: "ClosedStream", reason: "Aborted" })
+    })
+  )
+
+  it.effect("is closed with its connection also where it was cut off before, and nothing of it had come", () =>
+    Effect.gen(function* () {
+      for (const came of ["", "ab"]) {
+        const { connection, reader, transport } = yield* fake()
+        transport.push(came)
+        transport.pushEnd()
+        const part = yield* StreamReader.limited(reader, 3)
+        assert.deepInclude(yield* outcome(part.readExactly(3)), { error: "ConnectionLost" })
+        yield* connection.abort
+        assert.deepInclude(yield* outcome(part.read(10)), { error: "ClosedStream", reason: "Aborted" })
+      }
     })
   )
 
@@ -367,6 +413,26 @@ describe("limited", () => {
     })
   )
 
+  it.effect("where the stream had ended in the middle of it, a read of more than came fails, and does not wait", () =>
+    Effect.gen(function* () {
+      const { end, feed, reader } = yield* handFed()
+      feed("ab", "c")
+      end()
+      const part = yield* StreamReader.limited(reader, 4)
+      const inner = yield* StreamReader.limited(part, 4)
+      for (const cut of [inner, part]) {
+        const reads = [cut.readExactly(4), cut.peek(4), cut.readLine, cut.readAll({ maxBytes: 10 })]
+        for (const read of reads.map((read) => outcome<Uint8Array, unknown, never>(read))) {
+          const reading = yield* start(read)
+          assert.isFalse(waits(reading))
+          assert.deepInclude(yield* Fiber.join(reading), { error: "ConnectionLost" })
+        }
+      }
+      assert.strictEqual(text(yield* inner.read(10)), "abc")
+      assert.deepInclude(yield* outcome(inner.read(0)), { error: "ConnectionLost" })
+    })
+  )
+
   it.effect("a loss is the part's loss, behind what came before it", () =>
     Effect.gen(function* () {
       const { feed, lose, reader } = yield* handFed()
@@ -386,6 +452,25 @@ describe("limited", () => {
       yield* flowTold
       assert.deepStrictEqual(flow, ["pause"])
       assert.strictEqual(text(yield* part.readExactly(9)), "123456789")
+      yield* flowTold
+      assert.deepStrictEqual(flow, ["pause", "resume"])
+    })
+  )
+
+  it.effect("what lies in it is counted as in its reader: above twice the limit the transport is paused", () =>
+    Effect.gen(function* () {
+      const { feed, flow, reader } = yield* handFed({ limit: 4 })
+      const part = yield* StreamReader.limited(reader, 100)
+      const reading = yield* start(part.readExactly(20))
+      feed("1234567")
+      yield* Fiber.interrupt(reading)
+      assert.deepStrictEqual(flow, [])
+      assert.isFalse(feed("89"))
+      assert.deepStrictEqual(flow, ["pause"])
+      yield* part.skip(4)
+      yield* flowTold
+      assert.deepStrictEqual(flow, ["pause"])
+      yield* part.skip(1)
       yield* flowTold
       assert.deepStrictEqual(flow, ["pause", "resume"])
     })
@@ -421,37 +506,79 @@ describe("limited", () => {
     })
   )
 
-  it.effect("every read of a part comes to what it comes to on a stream of its bytes, whatever the chunks", () =>
+  it.effect("of two reads of a part of a part the second takes none of what has come for the first", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const part = yield* StreamReader.limited(reader, 10)
+      const inner = yield* StreamReader.limited(part, 8)
+      const first = yield* start(inner.readExactly(4))
+      feed("abc")
+      for (const second of [inner, part, reader]) {
+        assert.deepInclude(yield* outcome(second.read(2)), { error: "StreamBusy", holder: "readExactly" })
+        assert.isFalse(yield* second.atEof)
+      }
+      feed("d")
+      assert.strictEqual(text(yield* Fiber.join(first)), "abcd")
+    })
+  )
+
+  it.effect("every read of a part of a part comes to what it comes to on a stream of its bytes", () =>
     forAll(
       letterText({ maxLength: 30 }).chain((all) =>
         fc.record({
           all: fc.constant(all),
-          count: fc.nat({ max: all.length }),
+          // also where the stream ends in the middle of it
+          count: fc.nat({ max: all.length + 2 }),
           chunks: chunkings(all),
-          reads: fc.array(
-            requests(12).map((request) => allOrNothing(request, 6)),
-            { minLength: 1, maxLength: 6 }
+          end: fc.boolean(),
+          steps: fc.array(
+            fc.oneof(
+              fc.constantFrom("feed" as const, "interrupt" as const),
+              requests(12)
+                .filter((request) => !cutMatters.includes(request.name))
+                .map((request) => allOrNothing(request, 6))
+            ),
+            { minLength: 1, maxLength: 20 }
           )
         })
       ),
-      ({ all, chunks, count, reads }) =>
+      ({ all, chunks, count, end, steps }) =>
         Effect.gen(function* () {
           const whole = yield* handFed({ limit: 6 })
           const own = yield* handFed({ limit: 6 })
-          own.feed(all.slice(0, count))
-          own.end()
-          whole.feed(...chunks)
           const scope = yield* Scope.make()
-          const part = yield* Scope.provide(StreamReader.limited(whole.reader, count), scope)
+          const outer = yield* Scope.provide(StreamReader.limited(whole.reader, count + 1), scope)
+          const part = yield* Scope.provide(StreamReader.limited(outer, count), scope)
+          const pieces = [...chunks]
+          let fed = 0
+          const feed = () => {
+            const piece = pieces.shift()
+            if (piece === undefined) return
+            whole.feed(piece)
+            if (fed < count) own.feed(piece.slice(0, count - fed))
+            if (fed < count && fed + piece.length >= count) own.end()
+            fed += piece.length
+            if (pieces.length > 0 || !end) return
+            whole.end()
+            if (fed < count) own.lose(new StreamError.ConnectionLost({ operation: "limited", kind: "Unknown" }))
+          }
+          if (count === 0) own.end()
+          let reading: ReadonlyArray<Fiber.Fiber<void>> = []
           const shown: Array<Outcome> = []
           const expected: Array<Outcome> = []
-          for (const request of reads) {
-            // what it returns depends on how the bytes were cut, with and without a part
-            if (request.name === "pull" || request.name === "unread" || request.name === "lines") continue
-            yield* perform(part, request, (seen) => shown.push(seen))
-            yield* perform(own.reader, request, (seen) => expected.push(seen))
+          for (const step of [...steps, "interrupt" as const]) {
+            if (step === "feed") feed()
+            else if (step === "interrupt") yield* Fiber.interruptAll(reading)
+            else {
+              reading = [
+                ...reading,
+                yield* start(perform(part, step, ({ cause: _, ...seen }: any) => shown.push(seen))),
+                yield* start(perform(own.reader, step, (seen) => expected.push(seen)))
+              ]
+            }
+            assert.deepStrictEqual(shown, expected)
           }
-          assert.deepStrictEqual(shown, expected)
+          while (pieces.length > 0) feed()
           const left = yield* held(own.reader).pipe(Effect.orElseSucceed(() => ""))
           yield* Scope.close(scope, Exit.void)
           assert.strictEqual(yield* held(whole.reader), left + all.slice(count))

@@ -21,8 +21,6 @@ export interface Dropping {
 
 /** What was moved over to a part of a reader. */
 export interface Apart {
-  /** How many bytes of it have yet to be read. */
-  readonly unread: number
   /** They go back in front of what follows. */
   giveBack(): void
   /** This side is done with the stream. */
@@ -50,14 +48,15 @@ export class Arrived {
   apart: Apart | undefined = undefined
   protected readonly queue = new ChunkQueue()
 
-  constructor(limit: number, flow: Flow) {
+  /** `outer`: what counts the bytes of the reader that this is a part of. */
+  constructor(limit: number, flow: Flow, outer?: Backpressure) {
     this.limit = limit
-    this.backpressure = new Backpressure(limit, flow)
+    this.backpressure = new Backpressure(limit, flow, outer)
   }
 
   /** Bytes in queue and segments together. */
   get size(): number {
-    return this.backpressure.size
+    return this.backpressure.here
   }
 
   /** Whether the transport is held back. */
@@ -72,7 +71,7 @@ export class Arrived {
 
   /** Bytes that nobody has read yet, here or in a part. */
   get unread(): number {
-    return this.apart === undefined ? this.size : this.size + this.apart.unread
+    return this.backpressure.size
   }
 
   /** How many bytes were read. */
@@ -110,7 +109,7 @@ export class Arrived {
     return bytes
   }
 
-  /** Gives bytes to another, who has them before they are gone from here: in between a shared budget would have room. */
+  /** Gives bytes to a part, which has them before they are gone from here: in between a shared budget would have room. */
   pass(count: number, to: { feed(bytes: Uint8Array): void }): void {
     to.feed(this.segments.take(count))
     this.consumed(count)

@@ -34,12 +34,14 @@ export interface BudgetMember {
 }
 
 export class Backpressure implements BudgetMember {
-  /** Bytes that lie unread. */
+  /** Bytes that lie unread, here or in a part of the reader. */
   size = 0
+  /** Those of them that lie here. */
+  here = 0
   /** Whether the transport is held back. */
   paused = false
   /** The defect of a transport that was told by a read to stop or to go on, which has its answer: the next one dies of it. */
-  defect: { readonly defect: unknown } | undefined = undefined
+  private defect: { readonly defect: unknown } | undefined = undefined
   /** What many buffers may hold together, if that is bounded. */
   budget: SharedBudget | undefined = undefined
 
@@ -50,34 +52,52 @@ export class Backpressure implements BudgetMember {
   private told = false
   /** Whether a read waits. */
   private awaited = false
-  /** A result is being handed over: until that is done the transport is told nothing. */
-  private deferred = false
+  /** So many results are being handed over, of parts within parts: until that is done the transport is told nothing. */
+  private deferred = 0
   /** Nothing more comes: the transport is told nothing any more. */
   private over = false
 
-  constructor(limit: number, flow: Flow) {
+  /** Of the reader that this is a part of: what lies here lies there as well, and the transport is told there. */
+  private readonly outer: Backpressure | undefined
+
+  constructor(limit: number, flow: Flow, outer?: Backpressure) {
     this.limit = limit
     this.threshold = 2 * limit
     this.flow = flow
+    this.outer = outer
   }
 
   /** Bytes came in. Whether that is too much is another question (`pauseIfFull`): a read may want them. */
   added(count: number): void {
-    this.size += count
-    if (count !== 0) this.budget?.changed(this, count)
+    this.here += count
+    this.changed(count)
   }
 
   /** Bytes were read. The last thing that a read does: the transport may go on. */
   removed(count: number): void {
-    this.size -= count
-    if (count !== 0) this.budget?.changed(this, -count)
-    if (!this.paused || this.deferred) return
+    this.here -= count
+    this.changed(-count)
+  }
+
+  private changed(by: number): void {
+    this.size += by
+    if (by !== 0) this.budget?.changed(this, by)
+    if (this.outer !== undefined) return this.outer.changed(by)
+    if (by > 0 || !this.paused || this.deferred > 0) return
     try {
       this.reconsider()
     } catch (defect) {
       // what was read is the caller's
       this.defect = { defect }
     }
+  }
+
+  /** The defect that the next read dies of, if there is one: it is told once. */
+  takeDefect(): { readonly defect: unknown } | undefined {
+    if (this.outer !== undefined) return this.outer.takeDefect()
+    const { defect } = this
+    this.defect = undefined
+    return defect
   }
 
   /** Nothing more comes. */
@@ -89,7 +109,7 @@ export class Backpressure implements BudgetMember {
   close(): void {
     this.over = true
     this.paused = false
-    this.removed(this.size)
+    this.removed(this.here)
   }
 
   /**
@@ -112,12 +132,14 @@ export class Backpressure implements BudgetMember {
 
   /** A result is about to be handed over: the transport is told nothing before `decide`. */
   defer(): void {
-    this.deferred = true
+    if (this.outer !== undefined) return this.outer.defer()
+    this.deferred++
   }
 
   /** The transport is told to stop or to go on, if it has to. `answered`: there is a result. */
   decide(answered: boolean): void {
-    this.deferred = false
+    if (this.outer !== undefined) return this.outer.decide(answered)
+    if (--this.deferred > 0) return
     try {
       if (this.paused) this.reconsider()
       else this.pauseIfFull()
@@ -128,7 +150,7 @@ export class Backpressure implements BudgetMember {
   }
 
   pauseIfFull(): void {
-    if (this.paused || this.deferred || this.over) return
+    if (this.paused || this.deferred > 0 || this.over || this.outer !== undefined) return
     if (this.size > this.threshold) {
       this.tell("reader")
     } else if (!this.awaited && this.budget?.refuses(this) === true) {

@@ -80,18 +80,13 @@ class PartBuffer extends ReadBuffer {
   private left: number
 
   constructor(whole: ReadBuffer, count: number) {
-    super(whole.limit, still)
+    super(whole.limit, still, whole.backpressure)
     this.whole = whole
     this.total = count
     this.left = count
-    // what lies here counts as it did there
-    this.backpressure.budget = whole.backpressure.budget
     if (count === 0) this.feedEnd()
     // a read of the part waits in the whole, and is in the way of others there and here
-    Object.defineProperty(this, "operation", {
-      get: () => (whole.operation instanceof Move && whole.operation.part === this ? whole.operation : undefined),
-      set: nothing
-    })
+    Object.defineProperty(this, "operation", { get: () => whole.operation, set: nothing })
   }
 
   override get readable(): number {
@@ -103,39 +98,55 @@ class PartBuffer extends ReadBuffer {
     return new Move(this.whole, this, operation) as Effect.Effect<A, E>
   }
 
-  /** Takes over what the other has of the part, or its end. */
-  move(): void {
+  override failWaiting(error: (operation: string) => ReadError): boolean {
+    return this.whole.failWaiting(error)
+  }
+
+  /** Whether a read waits that is one of this part, or of a part of it. */
+  private get awaits(): boolean {
+    const { operation } = this.whole
+    return operation instanceof Move && operation.isOf(this)
+  }
+
+  /** Takes over what the other has of the part, and its end. */
+  override absorb(): void {
     const { whole } = this
-    const { segments } = whole
-    if (this.isClosed) return
-    if (segments.length > 0) {
-      whole.apart = this
-      while (this.left > 0 && segments.length > 0) {
-        const size = Math.min(this.left, segments.end - segments.position)
-        this.left -= size
-        whole.pass(size, this)
-      }
-      if (this.left === 0) this.feedEnd()
-      return
+    // what lies there is another's that waits for more
+    if (this.isClosed || (whole.operation !== undefined && !this.awaits)) return
+    whole.absorb()
+    const { end, segments } = whole
+    whole.apart = this
+    while (this.left > 0 && segments.length > 0) {
+      const size = Math.min(this.left, segments.end - segments.position)
+      this.left -= size
+      whole.pass(size, this)
     }
-    const { end } = whole
-    if (end._tag === "lost") this.feedLoss(end.loss)
+    if (this.left === 0) this.feedEnd()
+    else if (end._tag === "lost") this.feedLoss(end.loss)
     else if (end._tag === "ended") {
       // a part that was cut off must not look complete
       const cause = cutShort("limited", this.total)
       this.feedLoss((operation) => new ConnectionLost({ operation, kind: "Unknown", cause }))
     }
+    super.absorb()
+  }
+
+  override feed(bytes: Uint8Array): void {
+    this.received += bytes.length
+    if (this.discarding > 0) bytes = this.discard(bytes)
+    if (bytes.length === 0) return
+    this.backpressure.added(bytes.length)
+    this.segments.push(bytes)
   }
 
   /** A part that was read to its end has ended in good order. */
   cut(reason: ClosedStream["reason"]): void {
-    if (!this.isOver) this.close(reason)
+    if (this.left > 0 || this.size > 0) this.close(reason)
   }
 
   /** What was moved over and not read goes back, in front of what follows. */
   giveBack(): void {
     this.apart?.giveBack()
-    this.absorb()
     const pieces = this.segments.takeAll()
     const { whole } = this
     if (whole.apart === this) whole.apart = undefined
@@ -148,20 +159,18 @@ class PartBuffer extends ReadBuffer {
 
   /** The part is left. A fiber that waits in it wakes last: it may read on in the other reader. */
   leave(): void {
-    const { whole } = this
+    const { awaits, whole } = this
+    whole.backpressure.defer()
     this.giveBack()
     whole.backpressure.decide(true)
-    const { operation } = whole
-    if (operation instanceof Move && operation.part === this) {
-      whole.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
-    }
+    if (awaits) whole.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
   }
 }
 
 /** A read of a part, as it waits in the reader that has the bytes: once, until it is over. */
 class Move<A, E> extends ReadOperation<A, E> {
   readonly name: string
-  declare readonly part: PartBuffer
+  declare private readonly part: PartBuffer
   declare private readonly operation: WaitingRead<A, E>
   constructor(whole: ReadBuffer, part: PartBuffer, operation: WaitingRead<A, E>) {
     super({ buffer: whole, bound: operation.bound })
@@ -176,17 +185,21 @@ class Move<A, E> extends ReadOperation<A, E> {
   tryNow(): typeof notNow {
     return notNow
   }
+  override threshold(): number {
+    return this.operation.threshold()
+  }
+  /** Whether it is a read of this part, or of a part of it. */
+  isOf(part: PartBuffer): boolean {
+    return this.part === part || (this.operation instanceof Move && this.operation.isOf(part))
+  }
   /** What belongs to the part moves there, where it is as safe: none of it is taken by this read before it is over. */
   ready(): boolean {
     if (this.buffer.isClosed) return true
-    this.part.move()
     this.part.absorb()
     return this.part.isClosed || this.operation.ready()
   }
   settle(): Exit.Exit<A, E | ReadError> | undefined {
-    if (this.buffer.isClosed) return this.broken()
-    this.part.move()
-    return this.part.settle(this.operation)
+    return this.buffer.isClosed ? this.broken() : this.part.settle(this.operation)
   }
 }
 

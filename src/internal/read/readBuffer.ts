@@ -25,7 +25,7 @@ import { notNow } from "../runtime/operation.ts"
 import type { Watchdog, Watched } from "../runtime/timeouts.ts"
 import { Waiter, type WaiterHost } from "../runtime/waiting.ts"
 import { Arrived } from "./arrived.ts"
-import type { Flow } from "./backpressure.ts"
+import type { Backpressure, Flow } from "./backpressure.ts"
 import { type Ended, ended, type Loss, lost, type Lost } from "./end.ts"
 import { watchdogFor } from "./ownBounds.ts"
 
@@ -97,8 +97,8 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   /** Whether the transport was asked to read into shared memory. */
   private sharing = false
 
-  constructor(limit: number, feeder: Feeder) {
-    super(limit, feeder)
+  constructor(limit: number, feeder: Feeder, outer?: Backpressure) {
+    super(limit, feeder, outer)
     this.feeder = feeder
   }
 
@@ -177,7 +177,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   }
 
   /** Drops the ends of lines that are not wanted. */
-  private discard(bytes: Uint8Array): Uint8Array {
+  protected discard(bytes: Uint8Array): Uint8Array {
     while (this.discarding > 0) {
       const end = Bytes.indexOfByte(bytes, 10, 0)
       if (end === -1) return Bytes.empty
@@ -331,7 +331,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     this.takeBack()
     this.waitOver()
     // the transport that is told to stop may fail, or interrupt the fiber again
-    return this.size > 0 ? Effect.sync(() => this.backpressure.pauseIfFull()) : undefined
+    return this.unread > 0 ? Effect.sync(() => this.backpressure.pauseIfFull()) : undefined
   }
 
   /** What lies in the memory of a read that will not answer moves to the buffer's own. */
@@ -382,7 +382,8 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   private finish(waiter: Waiter, exit: Exit.Exit<any, any>): void {
     this.waitOver()
     waiter.resumeWith(exit)
-    this.backpressure.pauseIfFull()
+    this.backpressure.defer()
+    this.backpressure.decide(true)
   }
 
   private resumeIfReady(): void {

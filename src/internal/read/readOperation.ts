@@ -64,12 +64,8 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> implements Wai
       return Exit.fail(new StreamBusy({ operation: this.name, holder: buffer.operation.name })) as never
     }
     if (interrupted(fiber)) return nothing
-    const { backpressure } = buffer
-    if (backpressure.defect !== undefined) {
-      const { defect } = backpressure.defect
-      backpressure.defect = undefined
-      return Exit.die(defect) as never
-    }
+    const broken = buffer.backpressure.takeDefect()
+    if (broken !== undefined) return Exit.die(broken.defect) as never
     const exit = buffer.settle(this)
     return exit === undefined ? buffer.wait(this, fiber) : (handOver(exit, fiber) as Effect.Effect<A, E>)
   }

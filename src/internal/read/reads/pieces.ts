@@ -23,8 +23,8 @@ abstract class Pieces extends ReadOperation<readonly [Uint8Array, ...Array<Uint8
   protected abstract pieces(): ReadonlyArray<Uint8Array>
   settle(): Exit.Exit<readonly [Uint8Array, ...Array<Uint8Array>], ReadError | Cause.Done> | undefined {
     const { buffer } = this
+    if (buffer.size === 0) buffer.absorb()
     if (buffer.size > 0) return Exit.succeed(this.pieces() as unknown as [Uint8Array])
-    buffer.absorb()
     return this.broken() ?? (this.over() ? Exit.fail(Cause.Done()) : undefined)
   }
 }

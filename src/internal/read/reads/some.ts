@@ -22,8 +22,8 @@ export class Read extends ReadOperation<Uint8Array, ReadError> {
     const buffer = this.buffer
     const held = buffer.segments.length
     const wanted = this.count
-    // what is still in the queue belongs to the answer when the segments have less than was asked for
-    if (!buffer.idle || held === 0 || wanted === 0 || (held < wanted && held !== buffer.size)) return notNow
+    // what has yet to move there belongs to the answer when the segments have less than was asked for
+    if (!buffer.idle || held === 0 || wanted === 0 || (held < wanted && held !== buffer.readable)) return notNow
     return buffer.take(held < wanted ? held : wanted)
   }
   override answerBy(bytes: Uint8Array): Uint8Array | typeof notNow {
@@ -63,7 +63,7 @@ export class ReadInto extends ReadOperation<number, ReadError> {
   tryNow(): number | typeof notNow {
     const { buffer, count, memory } = this
     const held = buffer.segments.length
-    if (!buffer.idle || held === 0 || count === 0 || (held < count && held !== buffer.size)) return notNow
+    if (!buffer.idle || held === 0 || count === 0 || (held < count && held !== buffer.readable)) return notNow
     if (memory.length < count) return notNow
     const size = held < count ? held : count
     buffer.takeInto(memory, size)
@@ -121,7 +121,7 @@ export class ReadOption extends ReadOperation<Option.Option<Uint8Array>, ReadErr
   tryNow(): Option.Option<Uint8Array> | typeof notNow {
     const { buffer, count } = this
     const held = buffer.segments.length
-    if (!buffer.idle || held === 0 || count === 0 || (held < count && held !== buffer.size)) return notNow
+    if (!buffer.idle || held === 0 || count === 0 || (held < count && held !== buffer.readable)) return notNow
     return Option.some(buffer.take(held < count ? held : count))
   }
   override answerBy(bytes: Uint8Array): Option.Option<Uint8Array> | typeof notNow {
