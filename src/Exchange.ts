@@ -289,7 +289,10 @@ export type MultiplexedOptions<Request, Answer> = PushOptions<Answer> &
        * protocol.
        */
       readonly get: (answer: Answer) => number | undefined
-      /** The first and the last id. Default 1 and 2,147,483,647. After the last comes the first. */
+      /**
+       * The first and the last id. Default 1 and 2,147,483,647. After the last comes the first. There must be more than twice
+       * as many as `maxInFlight`: half of them may be those of cancelled requests.
+       */
       readonly range?: readonly [first: number, last: number] | undefined
     }
     /**

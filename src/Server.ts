@@ -79,8 +79,8 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
    * answers an idle read as at the end of the stream, where nothing is buffered. A read that begins to wait later is
    * answered too.
    *
-   * A handler that loops on such a read ends after its current request. Its connection is closed in good order, and the
-   * shutdown does not wait for its client.
+   * A handler that loops on such a read ends after its current request, and those that its client has sent behind it. Its
+   * connection is closed in good order, and the shutdown does not wait for its client.
    *
    * **Details**
    *

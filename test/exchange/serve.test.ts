@@ -1,6 +1,14 @@
 /** The side that answers. */
 import { assert, describe, it } from "@effect/vitest"
-import { type Connection, Exchange, type Frame, openConnection, startServer, StreamError } from "effect-byte-streams"
+import {
+  type Connection,
+  Exchange,
+  type Frame,
+  openConnection,
+  startServer,
+  StreamError,
+  StreamReader
+} from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Cause, Deferred, Effect, Exit, Fiber, Latch, Scheduler, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -261,6 +269,43 @@ describe("a server that shuts down", () => {
       })
     )
   )
+})
+
+describe("a server that shuts down does not wait for a client that never stops asking", () => {
+  for (const concurrency of [1, 4]) {
+    it.live(`${concurrency} at once: what had come is answered, and nothing behind it`, () =>
+      TestNetwork.simulate(
+        Effect.gen(function* () {
+          const asked: Array<string> = []
+          const server = yield* startServer({ port: 7000, gracePeriod: "1 hour" }, (connection) =>
+            Exchange.serve(connection, { request: line, response: line, concurrency }, (word) =>
+              Effect.suspend(() => {
+                asked.push(word)
+                return Effect.delay(shout(word), "1 second")
+              })
+            )
+          )
+          const { reader, writer } = yield* openConnection({ host: "x.example", port: 7000 })
+          const answers = yield* start(Stream.runCollect(StreamReader.frames(reader, line)))
+          // there is always a whole request behind the one that is handled, and a piece of the next one
+          yield* writer.write("0\n1\n2\n3\n4\n5\n6\n7\n8\npie")
+          yield* Effect.forkScoped(
+            Effect.forever(Effect.andThen(writer.write("ce\nmore\nand more\npie"), Effect.sleep("100 millis")))
+          )
+          yield* Effect.sleep("50 millis")
+          const report = yield* server.shutdown()
+          assert.deepStrictEqual(report, { completed: 1, aborted: 0 })
+          const all = yield* Fiber.join(answers)
+          assert.deepStrictEqual(
+            all,
+            asked.map((word) => word.toUpperCase())
+          )
+          assert.deepStrictEqual(asked.slice(0, 9), ["0", "1", "2", "3", "4", "5", "6", "7", "8"])
+          assert.deepStrictEqual(asked.slice(9), ["piece", "more", "and more", "piece"])
+        })
+      )
+    )
+  }
 })
 
 it.effect("interrupted, it interrupts its handlers, and the connection stays", () =>

@@ -70,14 +70,15 @@ const handlingOf = <Request, Response, E, R>(
 }
 
 /**
- * Handles requests until there are none. The next one is taken once there is room for its handler, so that a peer that asks
- * faster than it is answered is held back.
+ * Handles requests until there are none, or those that are left are nobody's (`isOver`). The next one is taken once there is
+ * room for its handler, so that a peer that asks faster than it is answered is held back.
  */
 export const run = <Request, Response, E, R, E2, R2>(
   next: Effect.Effect<Option.Option<Request>, E2, R2>,
   output: Output<Response>,
   options: Resolved<Request, Response, E>,
-  handler: Handler<Request, Response, E, R>
+  handler: Handler<Request, Response, E, R>,
+  isOver: () => boolean = () => false
 ): Effect.Effect<void, E | E2 | WriteError | EncodeFailed, R | R2> => {
   const { concurrency, inOrder, onFailure, put } = options
   const { response, writer } = output
@@ -121,8 +122,9 @@ export const run = <Request, Response, E, R, E2, R2>(
 
   if (concurrency === 1) {
     const loop: Effect.Effect<void, E | E2 | WriteError | EncodeFailed, R | R2> = Effect.flatMap(next, (request) =>
-      Option.isNone(request) ? Effect.void : Effect.andThen(answer(request.value, Effect.void), loop)
+      Option.isNone(request) ? Effect.void : Effect.flatMap(answer(request.value, Effect.void), goOn)
     )
+    const goOn = () => (isOver() ? Effect.void : loop)
     return loop
   }
 
@@ -134,6 +136,7 @@ export const run = <Request, Response, E, R, E2, R2>(
       let last: Latch.Latch | undefined
       const serveNext = Effect.gen(function* () {
         yield* places.take(1)
+        if (isOver()) return false
         const request = yield* next
         if (Option.isNone(request)) return false
         const before = last
@@ -181,9 +184,16 @@ export const serve = <Request, Response, E, R>(
     of(operation, response)
     const { reader, writer } = connection
     const resolved = resolve(operation, options)
-    const requests = run(reader.readFrameOption(request), { writer, response }, resolved, handler)
-    if (!(reader instanceof BufferReader)) return requests
-    // a read that waits for a request of which nothing has come is answered with the end; one in the middle goes on
-    const heed = Effect.map(draining, () => reader.buffer.drain())
+    const buffer = reader instanceof BufferReader ? reader.buffer : undefined
+    // a peer that never stops asking has always asked for more: what counts is what had come when the shutdown began
+    let heard = Infinity
+    const isOver = () => buffer !== undefined && buffer.taken >= heard
+    const requests = run(reader.readFrameOption(request), { writer, response }, resolved, handler, isOver)
+    if (buffer === undefined) return requests
+    const heed = Effect.map(draining, () => {
+      heard = buffer.received
+      // a read that waits for a request of which nothing has come is answered with the end; one in the middle goes on
+      buffer.drain()
+    })
     return Effect.scoped(Effect.andThen(Effect.forkScoped(heed), requests)) as typeof requests
   })
