@@ -1337,7 +1337,8 @@ export const line: (options: {
 
 /**
  * Bytes up to a separator, which is no part of them. Of several separators the one that ends first counts, as in
- * `reader.readUntil`; the first of them is written.
+ * `reader.readUntil`, and of two that end at the same place the shorter: behind `"\r\n"` and `"\n"` a carriage return is part
+ * of the bytes. The first of them that can count is written.
  *
  * ```
  * | bytes … | separator |
@@ -1345,7 +1346,7 @@ export const line: (options: {
  *
  * **Details**
  *
- * No separator within `maxBytes` is `LimitOverrun`. A value with a separator in it cannot be written.
+ * No separator within `maxBytes` is `LimitOverrun`. A value that would be cut by a separator cannot be written.
  *
  * **Example** (Bytes up to a semicolon)
  *
@@ -1355,7 +1356,7 @@ export const line: (options: {
  * console.log(Frame.decodeResultUnsafe(Frame.delimited(";", { maxBytes: 100 }), Uint8Array.of(1, 2, 59))) // => Uint8Array(2) [ 1, 2 ]
  * ```
  *
- * @see {@link line} and {@link cstring} for text.
+ * @see {@link line} and {@link cstring} for text; `line` with `end: "either"` drops a carriage return.
  *
  * @stability unstable
  * @category bytes

@@ -6,7 +6,6 @@
  * @stability unstable
  * @since 0.1.0
  */
-import * as Function from "effect/Function"
 import type * as Schema from "effect/Schema"
 import type { Frame } from "./Frame.ts"
 import * as FrameSchema from "./internal/frame/schema.ts"
@@ -30,6 +29,9 @@ import * as FrameSchema from "./internal/frame/schema.ts"
  * const point = FrameSchema.schema(Point, Frame.struct({ x: Frame.float64, y: Frame.float64 }))
  *
  * console.log(point.maxBytes) // => 16
+ *
+ * const port = Frame.line({ maxBytes: 5 }).pipe(FrameSchema.schema(Schema.NumberFromString))
+ * console.log(Frame.encodeResultUnsafe(port, 80)) // => Uint8Array(3) [ 56, 48, 10 ]
  * ```
  * @see {@link ndjson} for JSON.
  *
@@ -40,7 +42,10 @@ import * as FrameSchema from "./internal/frame/schema.ts"
 export const schema: {
   <A, I>(codec: Schema.Codec<A, I>): (frame: Frame<I>) => Frame<A>
   <A, I>(codec: Schema.Codec<A, I>, frame: Frame<I>): Frame<A>
-} = Function.dual(2, FrameSchema.schema)
+} = <A, I>(codec: Schema.Codec<A, I>, ...frames: ReadonlyArray<Frame<I>>): any =>
+  frames.length === 0
+    ? (frame: Frame<I>) => FrameSchema.schema(codec, frame)
+    : FrameSchema.schema(codec, frames[0] as Frame<I>)
 
 /**
  * One JSON text a line: newline-delimited JSON. (The Model Context Protocol over stdio, and logs of all kinds.)
@@ -57,7 +62,7 @@ export const schema: {
  * **Details**
  *
  * A carriage return in front of the line feed is dropped. What is no JSON, or no value of the schema, is malformed; the next
- * read stands behind its line.
+ * read stands behind its line. `NaN` and `Infinity`, of which `JSON.stringify` would make null, cannot be written.
  *
  * **Example** (A request)
  *

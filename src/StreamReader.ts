@@ -110,7 +110,9 @@ export type Separator = Input
 export interface UntilOptions {
   /** The most bytes that may stand in front of the separator. Default: the limit of the reader. */
   readonly limit?: number | undefined
-  /** Whether the result includes the separator. Default `true`, as in asyncio. */
+  /**
+   * Whether the result includes the separator: of two that end at the same place the shorter, as in asyncio. Default `true`.
+   */
   readonly keepDelimiter?: boolean | undefined
 }
 

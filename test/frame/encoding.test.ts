@@ -1,7 +1,7 @@
 /** What is written is what is read, where lengths are known last and parts are long. */
 import { assert, describe, it } from "@effect/vitest"
-import { Frame } from "effect-byte-streams"
-import { Effect, Result } from "effect"
+import { Frame, FrameSchema } from "effect-byte-streams"
+import { Effect, Result, Schema } from "effect"
 import * as fc from "fast-check"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { fake } from "../support/fakeTransport.ts"
@@ -101,4 +101,64 @@ describe("items that would be taken for the end are not written", () => {
       })
     ).pipe(Effect.andThen(Effect.sync(() => assert.isAbove(written, 5))))
   })
+})
+
+describe("what would be read as something else is not written", () => {
+  it("of separators with another in them, one that counts when it is read is written", () => {
+    for (const [ends, written] of [
+      [["\r\n", "\n"], "a\n"],
+      [["\n", "\r\n"], "a\n"],
+      [["xab", "ab", "b"], "ab"],
+      [["--end", "--"], "a--"],
+      [["xab", "yab", ";"], "axab"]
+    ] as const) {
+      const frame = Frame.delimited(ends, { maxBytes: 10 })
+      assert.deepStrictEqual(Frame.encodeResultUnsafe(frame, bytes("a")), bytes(written))
+      assert.deepStrictEqual(Frame.decodeResultUnsafe(frame, bytes(written)), bytes("a"))
+    }
+  })
+
+  it.effect("whatever can be written up to one of several separators is read again", () =>
+    forAll(
+      fc.record({
+        ends: fc.array(fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 3 }), {
+          minLength: 1,
+          maxLength: 3
+        }),
+        values: fc.array(fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 5 }), { minLength: 1 })
+      }),
+      ({ ends, values }) =>
+        Effect.sync(() => {
+          const frame = Frame.delimited(ends, { maxBytes: 10 })
+          // nothing stands in the way of what has no byte of a separator in it
+          assert.isTrue(Result.isSuccess(Frame.encodeResult(frame, bytes("cc"))))
+          for (const value of values) {
+            const written = Frame.encodeResult(frame, bytes(value))
+            if (Result.isSuccess(written)) {
+              assert.deepStrictEqual(Frame.decodeResultUnsafe(frame, written.success), bytes(value))
+            }
+          }
+        })
+    )
+  )
+
+  it("JSON has no word for NaN: it is refused, and null is not", () => {
+    const numbers = FrameSchema.ndjson(Schema.Struct({ all: Schema.Array(Schema.Number) }), { maxBytes: 100 })
+    const anything = FrameSchema.ndjson(Schema.Unknown, { maxBytes: 100 })
+    for (const none of [Number.NaN, Infinity, -Infinity]) {
+      assert.match(reasonOf(numbers, { all: [1, none] }), /ndjson has no JSON: .* would be null/)
+      assert.match(reasonOf(anything, { deep: { null: [null, { none }] } }), /would be null/)
+    }
+    for (const none of [undefined, () => 1, Symbol("none")]) assert.match(reasonOf(anything, [none]), /would be null/)
+    for (const value of [null, [null, "null"], { null: null }, { not: new Date(Number.NaN) }]) {
+      assert.strictEqual(reasonOf(anything, value), "written")
+    }
+    assert.strictEqual(reasonOf(anything, { left: undefined, out: null }), "written")
+  })
+})
+
+it("a schema is given to a frame in a pipe as well", () => {
+  const port = Frame.line({ maxBytes: 5 }).pipe(FrameSchema.schema(Schema.NumberFromString))
+  assert.deepStrictEqual(Frame.encodeResultUnsafe(port, 80), bytes("80\n"))
+  assert.strictEqual(Frame.decodeResultUnsafe(port, bytes("80\n")), 80)
 })

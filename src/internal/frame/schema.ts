@@ -4,7 +4,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Frame } from "../../Frame.ts"
 import { changed } from "./change.ts"
-import { Misuse, type Node, of } from "./node.ts"
+import { describe, Misuse, type Node, of } from "./node.ts"
 import { line } from "./text.ts"
 
 /** What goes before the reason why a value cannot be written, behind the name of its frame. */
@@ -40,6 +40,19 @@ export const schema = <A, I>(codec: Schema.Codec<A, I>, frame: Frame<I>): Node<A
     parsed("schema", Schema.encodeResult(codec), notOfSchema)
   )
 
+/** What JSON has no word for, and makes null of it: a number, or what stands in an array. */
+const madeNull = (value: unknown): string | undefined => {
+  let found: string | undefined
+  JSON.stringify(value, function (this: unknown, _key: string, one: unknown) {
+    if (typeof one === "number" ? !Number.isFinite(one) : Array.isArray(this) && hasNoJson(one)) found ??= describe(one)
+    return one
+  })
+  return found
+}
+
+const hasNoJson = (value: unknown): boolean =>
+  value === undefined || typeof value === "function" || typeof value === "symbol"
+
 export const ndjson = <A, I>(
   codec: Schema.Codec<A, I>,
   options: { readonly maxBytes: number | "unbounded" }
@@ -53,7 +66,9 @@ export const ndjson = <A, I>(
     (value) =>
       Result.flatMap(encode(value), (encoded) => {
         const text = JSON.stringify(encoded) as string | undefined
-        return text === undefined ? Result.fail("has no JSON") : Result.succeed(text)
+        if (text === undefined) return Result.fail("has no JSON")
+        const lost = text.includes("null") ? madeNull(encoded) : undefined
+        return lost === undefined ? Result.succeed(text) : Result.fail(`has no JSON: ${lost} would be null`)
       })
   )
 }

@@ -245,13 +245,12 @@ const checkUncut = (text: Uint8Array, ends: ReadonlyArray<Uint8Array>, end: Uint
     if (start !== -1 && start + one.length < whole.length) {
       throw new EncodeFault(`must not contain what ends it (${Octets.hex(one)})`)
     }
-    // it ends at the same place, and counts if it is shorter
-    if (start !== -1 && start !== text.length && one.length < end.length) {
-      throw new EncodeFault(`must not end like what ends it (${Octets.hex(one)})`)
-    }
-    if (start !== -1 && start < text.length) throw new EncodeFault(`must not contain what ends it (${Octets.hex(one)})`)
   }
 }
+
+/** Whether an end is never the one that counts: a shorter one is part of it, and ends no later. */
+const isShadowed = (end: Uint8Array, ends: ReadonlyArray<Uint8Array>): boolean =>
+  ends.some((one) => one.length < end.length && Octets.indexOf(end, one, 0, end.length) !== -1)
 
 const checkLength = (size: number, limit: number): void => {
   if (size > limit) throw new EncodeFault(`must have ${limit} bytes or less, got ${size}`)
@@ -268,6 +267,7 @@ export const delimited = (
   const ends = list.map((one) => toBytes("delimited", "separator", one))
   if (ends.some((end) => end.length === 0)) throw new RangeError("delimited: separator must be at least one byte long")
   const limit = bound("delimited", "maxBytes", options?.maxBytes)
+  const written = ends.find((end) => !isShadowed(end, ends))!
   return until<Uint8Array>({
     name: "delimited",
     ends,
@@ -275,9 +275,9 @@ export const delimited = (
     value: (cursor, _at, size) => cursor.take(size),
     write: (sink, value) => {
       checkLength(someBytes(value).length, limit)
-      checkUncut(value, ends, ends[0]!)
+      checkUncut(value, ends, written)
       sink.put(value)
-      sink.put(ends[0]!)
+      sink.put(written)
     }
   })
 }
