@@ -371,10 +371,13 @@ describe("limited", () => {
       })
       transport.push("abcdef")
       const part = yield* StreamReader.limited(reader, 4)
-      assert.strictEqual(text(yield* part.read(1)), "a")
+      const inner = yield* StreamReader.limited(part, 3)
+      assert.strictEqual(text(yield* inner.read(1)), "a")
       yield* connection.startTls({ side: "client", serverName: "localhost", leftover: "feedTls" })
       assert.deepStrictEqual(seen, ["bcdef"])
-      assert.deepInclude(yield* outcome(part.read(10)), { error: "ClosedStream" })
+      for (const one of [inner, part, reader]) {
+        assert.deepInclude(yield* outcome(one.read(10)), { error: "ClosedStream", reason: "Upgraded" })
+      }
     })
   )
 

@@ -21,8 +21,8 @@ export interface Dropping {
 
 /** What was moved over to a part of a reader. */
 export interface Apart {
-  /** They go back in front of what follows. */
-  giveBack(): void
+  /** What of it nobody has read goes back in front of what follows, and the part is closed. */
+  giveBack(reason: ClosedStream["reason"]): void
   /** This side is done with the stream. */
   cut(reason: ClosedStream["reason"]): void
 }

@@ -145,8 +145,8 @@ class PartBuffer extends ReadBuffer {
   }
 
   /** What was moved over and not read goes back, in front of what follows. */
-  giveBack(): void {
-    this.apart?.giveBack()
+  giveBack(reason: ClosedStream["reason"]): void {
+    this.apart?.giveBack(reason)
     const pieces = this.segments.takeAll()
     const { whole } = this
     if (whole.apart === this) whole.apart = undefined
@@ -154,14 +154,14 @@ class PartBuffer extends ReadBuffer {
       for (let i = pieces.length - 1; i >= 0; i--) if (pieces[i]!.length > 0) whole.putBack(pieces[i]!)
     }
     // they count here until then: in between a shared budget would have room
-    this.close("Closed")
+    this.close(reason)
   }
 
   /** The part is left. A fiber that waits in it wakes last: it may read on in the other reader. */
   leave(): void {
     const { awaits, whole } = this
     whole.backpressure.defer()
-    this.giveBack()
+    this.giveBack("Closed")
     whole.backpressure.decide(true)
     if (awaits) whole.failWaiting((operation) => new ClosedStream({ operation, reason: "Closed" }))
   }

@@ -503,7 +503,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
   detach(): ReadonlyArray<Uint8Array> {
     this.detached = true
     this.watchdog?.stop()
-    this.reads.apart?.giveBack()
+    this.reads.apart?.giveBack("Upgraded")
     const pieces = [...this.reads.takePieces()]
     this.reads.behind = pieces
     this.writes.detach("Upgraded")
