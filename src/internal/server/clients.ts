@@ -6,7 +6,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import type { Connection } from "../../Connection.ts"
-import type { HandlerFailure, ShutdownReport } from "../../Server.ts"
+import type { HandlerFailure } from "../../Server.ts"
 import type { TlsFailed } from "../../StreamError.ts"
 import type { ConnectionInfo, Failure, Transport } from "../../Transport.ts"
 import type { Member, Members } from "../base/members.ts"
@@ -77,9 +77,6 @@ export class Clients<E, R> {
   readonly idle = Latch.makeUnsafe(true)
   /** How many of those that were `running` are not any more. */
   ends = 0
-  /** What the shutdown remembers: see there. */
-  found: ReadonlyArray<Client> | undefined = undefined
-  report: ShutdownReport | undefined = undefined
   /** Whether reads that wait for an item end when the server shuts down. */
   readonly endsIdleReads: boolean
 

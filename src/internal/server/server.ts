@@ -13,7 +13,7 @@ import * as Argument from "../base/argument.ts"
 import type { Teller } from "../base/observing.ts"
 import { Clients, type Handler } from "./clients.ts"
 import * as ServerOptions from "./options.ts"
-import { shutdown } from "./shutdown.ts"
+import { type Shutdown, shutdownOf } from "./shutdown.ts"
 
 /**
  * `operation` is the one that was called. `describes`: whether handlers are run in the context that observers make; one that
@@ -30,6 +30,7 @@ export const start = <E, R>(
     const resolved = ServerOptions.resolve(operation, options)
     Argument.func(operation, "handler", handler)
     const clients = new Clients(resolved, handler, withoutSpan(yield* Effect.context<never>()), describes)
+    const shutdown = shutdownOf(clients)
     const listen = network
       .listen(options, (transport) => clients.accept(transport), {
         onAcceptError: (failure) => clients.acceptFailed(failure),
@@ -40,10 +41,10 @@ export const start = <E, R>(
     return yield* Effect.uninterruptibleMask((restore) =>
       restore(listen).pipe(
         // one address may have had clients before another was refused
-        Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : shutdown(clients, Duration.zero))),
+        Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : shutdown(Duration.zero))),
         Effect.map((listener) => {
           clients.teller?.event({ _tag: "Listening", addresses: listener.addresses })
-          return new ListeningServer(listener, clients, resolved.gracePeriod)
+          return new ListeningServer(listener, clients, resolved.gracePeriod, shutdown)
         }),
         Effect.tap((server) => Effect.addFinalizer(() => server.shutdown()))
       )
@@ -62,14 +63,16 @@ class ListeningServer implements Server {
   private readonly listener: Listener
   private readonly clients: Clients<any, any>
   private readonly gracePeriod: Duration.Duration
+  private readonly shutDown: Shutdown
   /** What observers know of the shutdown: any number of fibers may ask for it. */
   private shutdownTold: "no" | "started" | "ended" = "no"
 
-  constructor(listener: Listener, clients: Clients<any, any>, gracePeriod: Duration.Duration) {
+  constructor(listener: Listener, clients: Clients<any, any>, gracePeriod: Duration.Duration, shutDown: Shutdown) {
     this.addresses = listener.addresses
     this.listener = listener
     this.clients = clients
     this.gracePeriod = gracePeriod
+    this.shutDown = shutDown
   }
 
   get address() {
@@ -104,7 +107,7 @@ class ListeningServer implements Server {
         options === undefined ? undefined : Argument.record("Server.shutdown", "options", options).gracePeriod
       const gracePeriod =
         given === undefined ? this.gracePeriod : Argument.duration("Server.shutdown", "gracePeriod", given)
-      const ended = Effect.andThen(this.listener.close, shutdown(this.clients, gracePeriod))
+      const ended = Effect.andThen(this.listener.close, this.shutDown(gracePeriod))
       return this.clients.teller === undefined ? ended : this.toldOf(this.clients.teller, gracePeriod, ended)
     })
   }

@@ -40,38 +40,43 @@ interface Served {
   readonly ends: number
   /** Whether reads that wait for an item end with the shutdown. */
   readonly endsIdleReads: boolean
-  /** Those whom the first call found, until there is a report. */
-  found: ReadonlyArray<Ending> | undefined
-  /** What all calls report. */
-  report: ShutdownReport | undefined
   /** Nothing more is to come. */
   finish(): void
 }
 
-export const shutdown = (served: Served, gracePeriod: Duration.Input): Effect.Effect<ShutdownReport> =>
-  Effect.suspend(() => {
-    const left = Array.from(served.places.active)
-    if (served.report === undefined) served.found ??= left
-    served.draining.openUnsafe()
-    if (served.endsIdleReads) for (const { connection } of left) connection.session.endIdleReads()
-    served.places.clear()
-    const how = {
-      progress: Deadline.growing(() => served.ends),
-      // all of them are of one network
-      next: left[0]?.connection.session.atEndOfTurn
-    }
-    return Deadline.timeoutOption(served.idle.await, gracePeriod, how).pipe(
-      Effect.andThen(abortHandlers(served)),
-      Effect.map(() => {
-        served.finish()
-        return (served.report ??= reportOf(served))
-      })
-    )
-  })
+/** Shuts a server down. All who ask for it are told of those whom the first of them has found. */
+export type Shutdown = (gracePeriod: Duration.Input) => Effect.Effect<ShutdownReport>
 
-const reportOf = (served: Served): ShutdownReport => {
-  const { found = [] } = served
-  served.found = undefined
+export const shutdownOf = (served: Served): Shutdown => {
+  /** Those whom the first call found, until there is a report. */
+  let found: ReadonlyArray<Ending> | undefined
+  let report: ShutdownReport | undefined
+  const finish = (): ShutdownReport => {
+    served.finish()
+    report ??= reportOf(found ?? [])
+    found = undefined
+    return report
+  }
+  return (gracePeriod) =>
+    Effect.suspend(() => {
+      const left = Array.from(served.places.active)
+      if (report === undefined) found ??= left
+      served.draining.openUnsafe()
+      if (served.endsIdleReads) for (const { connection } of left) connection.session.endIdleReads()
+      served.places.clear()
+      const how = {
+        progress: Deadline.growing(() => served.ends),
+        // all of them are of one network
+        next: left[0]?.connection.session.atEndOfTurn
+      }
+      return Deadline.timeoutOption(served.idle.await, gracePeriod, how).pipe(
+        Effect.andThen(abortHandlers(served)),
+        Effect.map(finish)
+      )
+    })
+}
+
+const reportOf = (found: ReadonlyArray<Ending>): ShutdownReport => {
   const aborted = found.filter((client) => client.aborted).length
   return { completed: found.length - aborted, aborted }
 }
