@@ -93,7 +93,7 @@ const handOver = <C extends Upgradable>(
   const begin = (restore: Restore): Effect.Effect<Changed, TlsFailed | WriteError> =>
     Effect.suspend(() => {
       // also what others wrote while the flush was waited for; and nobody can write between this and what follows
-      if (writes.buffered > 0 || writes.ending !== undefined || writes.broken !== undefined) {
+      if (writes.buffered > 0 || writes.isOver) {
         return Effect.flatMap(restore(flush), () =>
           writes.ending === "Eof" ? Effect.fail(new ClosedStream({ operation, reason: "Eof" })) : begin(restore)
         )

@@ -39,8 +39,6 @@ const encode = <A>(sink: Sink, node: Node<A>, values: ReadonlyArray<A>): Fault |
 export class Gather {
   /** Whether some of what is unsent may lie in memory of the caller's. */
   views = false
-  /** Whether nothing more is taken. */
-  over = false
   private parts = noParts
   /** The open part at the end of the slab: its memory, where it begins, and where it would go on. */
   private openMemory: Uint8Array<ArrayBuffer> | undefined = undefined
@@ -121,8 +119,11 @@ export class Gather {
     if (target === slab.memory) slab.used = at
   }
 
-  /** Messages, encoded where they are sent from; returns their size. Takes all of them, or nothing, and returns the fault. */
-  placeFrames<A>(node: Node<A>, values: ReadonlyArray<A>): number | Fault {
+  /**
+   * Messages, encoded where they are sent from; returns their size. Takes all of them, or nothing, and returns the fault.
+   * `to`: nothing is taken if an encoder has ended that.
+   */
+  placeFrames<A>(node: Node<A>, values: ReadonlyArray<A>, to: { readonly isOver: boolean }): number | Fault {
     const at = this.reserve(frameRoom)
     const { memory } = slab
     const sink = frameSink ?? new Sink()
@@ -131,7 +132,7 @@ export class Gather {
     // an encoder may write meanwhile, here or elsewhere, and may have all of it sent: the memory is nobody else's until then
     slab.used = slabBytes
     slab.enter()
-    const fault = encode(sink, node, values) ?? (this.over ? ended : undefined)
+    const fault = encode(sink, node, values) ?? (to.isOver ? ended : undefined)
     if (fault !== undefined) {
       if (slab.memory === memory) slab.used = at
       slab.leave(memory)

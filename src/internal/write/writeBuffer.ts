@@ -93,20 +93,19 @@ export class WriteBuffer implements Sender {
     return this.clock?.currentTimeMillisUnsafe() ?? 0
   }
 
+  /** Whether no more bytes are accepted. */
+  get isOver(): boolean {
+    return this.ending !== undefined || this.broken !== undefined
+  }
+
   /** Whether a write is accepted without waiting. */
   get open(): boolean {
-    return (
-      !this.paused &&
-      !this.resting &&
-      this.waiters.toWrite === undefined &&
-      this.ending === undefined &&
-      this.broken === undefined
-    )
+    return !this.paused && !this.resting && this.waiters.toWrite === undefined && !this.isOver
   }
 
   /** Whether a write, or a `drain`, has to wait. */
   get mustWait(): boolean {
-    return (this.paused || this.resting) && this.broken === undefined && this.ending === undefined
+    return (this.paused || this.resting) && !this.isOver
   }
 
   append(bytes: Uint8Array): void {
@@ -155,7 +154,7 @@ export class WriteBuffer implements Sender {
   /** Messages as one run. Takes all of them, or nothing, and returns what was thrown, if the buffer has not ended meanwhile. */
   appendFrames<A>(node: Node<A>, values: ReadonlyArray<A>): { readonly fault: unknown } | undefined {
     const { gather } = this
-    const size = gather.placeFrames(node, values)
+    const size = gather.placeFrames(node, values, this)
     if (typeof size === "number" && size > 0) this.count(size)
     else if (this.buffered === 0) gather.release()
     return typeof size === "number" ? undefined : size
@@ -308,7 +307,6 @@ export class WriteBuffer implements Sender {
   /** Accepts nothing more, and ends the output once everything is sent. A later reason replaces an earlier one. */
   end(reason: ClosedStream["reason"]): void {
     this.ending = reason
-    this.gather.over = true
     if (this.inFlight === 0 && !this.ended) this.flush()
     else this.waiters.wake(this)
   }
@@ -316,7 +314,6 @@ export class WriteBuffer implements Sender {
   /** Accepts nothing more; the output goes on elsewhere. */
   detach(reason: ClosedStream["reason"]): void {
     this.ending = reason
-    this.gather.over = true
     this.ended = true
     this.waiters.wake(this)
   }
@@ -327,7 +324,6 @@ export class WriteBuffer implements Sender {
     if (this.broken === undefined) {
       this.broken = why
       this.heldViews = undefined
-      this.gather.over = true
       this.gather.drop()
       // bytes on their way may still be read
       if (this.inFlight === 0) this.gather.release()

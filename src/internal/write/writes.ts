@@ -319,7 +319,7 @@ export class Drain extends WriteOperation {
   }
   tryNow(): void | typeof notNow {
     const { buffer } = this
-    return buffer.broken === undefined && buffer.ending === undefined && !buffer.mustWait ? undefined : notNow
+    return !buffer.isOver && !buffer.mustWait ? undefined : notNow
   }
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError> {
     const { buffer } = this
