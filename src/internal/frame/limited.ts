@@ -1,12 +1,7 @@
 /** A frame with a bound on its bytes. */
-import { type Cursor, stop, type Stop } from "./cursor.ts"
+import { stop } from "./cursor.ts"
 import { make, type Node, type Steps, type Stepwise } from "./node.ts"
 import { EncodeFault } from "./sink.ts"
-
-const tooLong = (cursor: Cursor, at: number, limit: number): Stop => {
-  cursor.at = at
-  return cursor.tooLong(limit, undefined)
-}
 
 /** As a frame that has `limit` bytes at most. */
 export const limited = <A>(frame: Node<A>, limit: number): Node<A> =>
@@ -26,11 +21,13 @@ export const limited = <A>(frame: Node<A>, limit: number): Node<A> =>
           if (isCut) cursor.end = at + limit
           const value = frame.read(cursor)
           cursor.end = end
-          if (value === stop) {
-            if (isCut && cursor.fault === undefined && !cursor.deep) return tooLong(cursor, at, limit)
-            if (cursor.fault !== undefined || cursor.deep || cursor.end - at + cursor.missing <= limit) return stop
-          } else if (cursor.at - at <= limit) return value
-          return tooLong(cursor, at, limit)
+          if (value !== stop) {
+            if (cursor.at - at <= limit) return value
+          } else if (cursor.fault !== undefined || cursor.deep || (!isCut && end - at + cursor.missing <= limit)) {
+            return stop
+          }
+          cursor.at = at
+          return cursor.tooLong(limit, undefined)
         },
         *steps(progress: Stepwise): Steps<any> {
           progress.bounded(limit)
