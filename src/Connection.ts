@@ -888,10 +888,14 @@ export const stdio = (options?: Options): Effect.Effect<Connection, never, Scope
  * WebSocket that was closed without a code. One fiber pulls the socket. Writes fail instead of waiting once the socket is
  * gone.
  *
+ * An abort, and a failing scope, are a close with code 4000: the peer of a WebSocket takes its input for lost. Over a
+ * socket of this library (`toSocket`, `makeSocket`) the connection below is aborted.
+ *
  * **Gotchas**
  *
- * Such a socket cannot half-close. `writeEof` sends everything written, and closes the writing side as far as the
- * socket has one.
+ * - Such a socket cannot half-close. `writeEof` sends everything written, and closes the writing side as far as the
+ *   socket has one.
+ * - Effect's own TCP sockets know no reset: an abort is a clean end for their peer, as over Unix sockets.
  *
  * @see {@link toSocket} for the other way.
  *

@@ -4,8 +4,8 @@
  */
 import { NodeSocket, NodeSocketServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Connection, NodeNetwork, StreamError } from "effect-byte-streams"
-import { Cause, Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { Connection, NodeNetwork, StreamError, type StreamReader } from "effect-byte-streams"
+import { Cause, Deferred, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import type { NetAddress } from "effect/net"
 import { Socket } from "effect/socket"
 import { bothKinds } from "../support/kinds.ts"
@@ -27,6 +27,34 @@ const overSocket = (options?: Connection.Options, raw?: Parameters<typeof serveR
     const open = Connection.fromSocket(socket, options)
     const connection = yield* scope === undefined ? open : Scope.provide(open, scope)
     return { connection, peer: yield* server.accept, server, socket }
+  })
+
+/** Both ends of a WebSocket. `ends` is that of `side`, with the scope that owns it. */
+const overWebSocket = (side: "client" | "server") =>
+  Effect.gen(function* () {
+    const server = yield* NodeSocketServer.makeWebSocket({ host, port: 0 })
+    const scopes = { client: yield* Scope.make(), server: yield* Scope.make() }
+    yield* Effect.addFinalizer((exit) =>
+      Effect.andThen(Scope.close(scopes.client, exit), Scope.close(scopes.server, exit))
+    )
+    const accepted = yield* Deferred.make<Connection.Connection>()
+    yield* Effect.forkScoped(
+      server.run((socket) =>
+        Scope.provide(Connection.fromSocket(socket), scopes.server).pipe(
+          Effect.flatMap((connection) => Deferred.succeed(accepted, connection)),
+          Effect.andThen(Effect.never)
+        )
+      ),
+      { startImmediately: true }
+    )
+    const { port } = server.address as NetAddress.InetAddress
+    const socket = yield* Socket.makeWebSocket(`ws://${host}:${port}`)
+    const client = yield* Scope.provide(Connection.fromSocket(socket), scopes.client)
+    const connections = { client, server: yield* within("the server's end", Deferred.await(accepted)) }
+    return {
+      ends: { connection: connections[side], scope: scopes[side] },
+      peer: connections[side === "client" ? "server" : "client"]
+    }
   })
 
 describe("Connection.fromSocket", () => {
@@ -318,6 +346,78 @@ describe("Connection.fromSocket", () => {
     })
   )
 
+  for (const [name, read] of [
+    ["discardUntil", (reader) => reader.discardUntil(";")],
+    ["skip", (reader) => reader.skip(26)],
+    ["readLineWith", (reader) => reader.readLineWith({ onOverrun: "discard" })],
+    ["readExactly", (reader) => reader.readExactly(26)],
+    ["readUntil", (reader) => reader.readUntil(";", { limit: 100 })],
+    ["peek", (reader) => reader.peek(26)]
+  ] as ReadonlyArray<
+    readonly [string, (reader: StreamReader.StreamReader) => Effect.Effect<unknown, StreamError.FramedReadError>]
+  >) {
+    it.live(`${name}: a read that lets a full reader go on ends with what a socket has at hand`, () =>
+      Effect.gen(function* () {
+        const pieces = [bytes("x".repeat(25)), bytes(";x\ny\n")]
+        const socket = Socket.make({
+          reader: Effect.succeed({
+            upgrade: () => Effect.die("not asked for"),
+            pull: Effect.suspend(() => (pieces.length > 0 ? Effect.succeed([pieces.shift()!] as const) : Effect.never))
+          }),
+          writer: Effect.succeed({ write: () => Effect.void, writeAll: () => Effect.void })
+        })
+        const { reader } = yield* Connection.fromSocket(socket, { limit: 12 })
+        yield* eventuallyEffect(
+          "the reader is full",
+          Effect.map(reader.buffered, (buffered) => buffered === 25)
+        )
+        yield* turns()
+        yield* within("the read", read(reader), 1000)
+      })
+    )
+  }
+
+  for (const side of ["client", "server"] as const) {
+    for (const [how, end] of [
+      ["an abort", ({ connection }) => connection.abort],
+      [
+        "an abort right behind a write",
+        ({ connection }) => Effect.andThen(connection.writer.write("!"), connection.abort)
+      ],
+      ["a scope that fails", ({ scope }) => Scope.close(scope, Exit.fail("failed"))]
+    ] as ReadonlyArray<
+      readonly [
+        string,
+        (ends: {
+          connection: Connection.Connection
+          scope: Scope.Closeable
+        }) => Effect.Effect<void, StreamError.WriteError>
+      ]
+    >) {
+      it.live(`${how} of the ${side} is no end in good order for the peer of a WebSocket`, () =>
+        Effect.gen(function* () {
+          const { ends, peer } = yield* overWebSocket(side)
+          yield* ends.connection.writer.write("half a mess")
+          assert.strictEqual(text(yield* within("what was said", peer.reader.readExactly(11))), "half a mess")
+          yield* end(ends)
+          const rest = yield* within("the end", Effect.flip(Effect.forever(peer.reader.readExactly(1))))
+          assert.strictEqual(rest._tag, "ConnectionLost")
+          assert.strictEqual((yield* within("closed", peer.closed))._tag, "Lost")
+        }).pipe(Effect.provide(NodeSocket.layerWebSocketConstructor))
+      )
+    }
+  }
+
+  it.live("a close is an end in good order for the peer of a WebSocket", () =>
+    Effect.gen(function* () {
+      const { ends, peer } = yield* overWebSocket("client")
+      yield* ends.connection.writer.write("a message")
+      yield* ends.connection.writer.close
+      assert.strictEqual(text(yield* within("all", peer.reader.readAll({ maxBytes: 100 }))), "a message")
+      assert.strictEqual((yield* within("closed", peer.closed))._tag, "PeerEof")
+    }).pipe(Effect.provide(NodeSocket.layerWebSocketConstructor))
+  )
+
   it.live("leaves nothing", () =>
     Effect.gen(function* () {
       const before = held()
@@ -465,6 +565,15 @@ describe("Connection.toSocket", () => {
       yield* within("acquiring it", Effect.scoped(Connection.toSocket(connection).reader))
       yield* peer.send("a line\n")
       assert.strictEqual(text(yield* within("the read", Fiber.join(reading))), "a line\n")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("an abort of a connection made of it again is one of the connection below", () =>
+    Effect.gen(function* () {
+      const { connection, peer } = yield* tcp!.toRaw()
+      const again = yield* Connection.fromSocket(Connection.toSocket(connection))
+      yield* again.abort
+      assert.strictEqual(yield* within("the reset", peer.awaitClosed), "ECONNRESET")
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 

@@ -17,6 +17,7 @@ import type { StreamWriter } from "../../StreamWriter.ts"
 import { socketCloseTimeout } from "../base/defaults.ts"
 import { ClosedStream, type ConnectionLost, type StreamTimeout } from "../base/errors.ts"
 import { BufferReader } from "../read/reader.ts"
+import { abortEvent } from "../transport/effectSocket.ts"
 import { SessionConnection } from "./connection.ts"
 import { startTls, upgradeFailed } from "./socketUpgrade.ts"
 
@@ -189,6 +190,7 @@ export class SocketLink {
 
   private close(event: Socket.CloseEvent): Effect.Effect<void> {
     return Effect.suspend(() => {
+      if (event === abortEvent) return this.connection.abort
       this.event ??= event
       return Effect.asVoid(this.connection.writer.close)
     })

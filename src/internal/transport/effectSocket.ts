@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type { Failure, Handler, Transport } from "../../Transport.ts"
 import * as Bytes from "../base/bytes.ts"
+import { socketCloseTimeout } from "../base/defaults.ts"
 import { Linger } from "./linger.ts"
 
 const info = { local: undefined, remote: undefined }
@@ -18,6 +19,12 @@ const info = { local: undefined, remote: undefined }
  * broke off is 1006 (RFC 6455, 7.1.5).
  */
 const cleanCloses: ReadonlyArray<number> = [1000, 1005]
+
+/**
+ * What an abort tells a socket before it lets go of it: a WebSocket would say 1000 otherwise, and its peer would take the
+ * output for complete. Of the codes that are no clean close a browser lets programs send the private ones alone.
+ */
+export const abortEvent = new Socket.CloseEvent(4000, "aborted")
 
 /**
  * The socket is read by one fiber and written by another, so that it never sees
@@ -43,8 +50,9 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
     let aborted = false
     /** The socket reads no more, and writes no more. */
     const ended = { input: false, output: false }
-    const attached = Latch.makeUnsafe(false)
-    const flowing = Latch.makeUnsafe(true)
+    /** The handler is there, and wants more. */
+    let wanted = false
+    const flowing = Latch.makeUnsafe(false)
     const output = yield* Queue.unbounded<NonEmptyReadonlyArray<Uint8Array>, Cause.Done>()
 
     const finish = (failure: Failure | undefined) => {
@@ -61,7 +69,7 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
         })
       )
     )
-    const reading = Effect.onExit(Effect.andThen(attached.await, pump), (exit) =>
+    const reading = Effect.onExit(pump, (exit) =>
       Effect.sync(() => {
         ended.input = true
         if (linger !== undefined) letGo()
@@ -101,6 +109,13 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
     yield* fork(reading)
     yield* fork(writing)
 
+    // not at once: the fiber that reads would call the handler in the middle of what it does
+    const flow = () => {
+      wanted = true
+      queueMicrotask(() => {
+        if (wanted) flowing.openUnsafe()
+      })
+    }
     const stop = () => {
       over = true
       handler = undefined
@@ -114,10 +129,13 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
       info,
       attach(to) {
         handler = to
-        attached.openUnsafe()
+        flow()
       },
-      pause: () => flowing.closeUnsafe(),
-      resume: () => flowing.openUnsafe(),
+      pause() {
+        wanted = false
+        flowing.closeUnsafe()
+      },
+      resume: flow,
       write(chunks) {
         // a socket may be done with a write before it is done with the memory (a web stream keeps it in its queue)
         Queue.offerUnsafe(output, chunks.map(Bytes.copy) as unknown as NonEmptyReadonlyArray<Uint8Array>)
@@ -128,16 +146,22 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
         stop()
         if (ended.input) return letGo()
         // what still arrives is thrown away
-        flowing.openUnsafe()
+        flow()
         // a socket of Effect's holds the process, and cannot be told not to
         linger ??= new Linger({ heard: unread, safe: false, holdProcess: () => {}, letGo })
         if (ended.output) linger.everythingSent()
       },
       abort() {
         aborted = true
-        stop()
+        over = true
+        handler = undefined
         linger?.over()
-        release(Scope.close(scope, Exit.interrupt()))
+        // before the output ends, which would look complete; a socket that lets it wait is let go of all the same
+        const told = Effect.timeoutOption(
+          Effect.suspend(() => writer.write(abortEvent)),
+          socketCloseTimeout
+        )
+        release(Effect.andThen(Effect.ignoreCause(told), Scope.close(scope, Exit.interrupt())))
       }
     }
     return transport
