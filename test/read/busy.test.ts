@@ -12,7 +12,7 @@ import { notNow } from "../../src/internal/runtime/operation.ts"
 import { bytes, text } from "../support/bytes.ts"
 import { defectOf, start, waits } from "../support/fibers.ts"
 import { busy, handFed, held as heldOf, incomplete, outcome, value } from "../support/handFed.ts"
-import { nothingInBetween, onPrivateRuntime } from "../support/publicApi.ts"
+import { nothingInBetween } from "../support/publicApi.ts"
 import { type Outcome, perform, type Request } from "../support/readRequests.ts"
 import { SteppingScheduler } from "../support/steppingScheduler.ts"
 
@@ -254,27 +254,24 @@ it.effect("row 7.1: a read that dies as it is answered holds nothing, and the so
   })
 )
 
-it.effect(
-  "row 7.1: a read that dies as it begins to wait, of a source that cannot go on, holds nothing",
-  () =>
-    Effect.gen(function* () {
-      const { feedUnsafe, reader } = yield* StreamReader.make({
-        limit: 4,
-        onResume: () => {
-          throw new Error("cannot go on")
-        }
-      })
-      const part = yield* StreamReader.limited(reader, 100)
-      for (const read of [reader.readExactly(20), part.readExactly(20)]) {
-        feedUnsafe(bytes("123456789"))
-        assert.match(String(yield* defectOf(read)), /cannot go on/)
-        assert.strictEqual(text(yield* part.read(20)), "123456789")
-        const waiting = yield* start(part.readLine)
-        feedUnsafe(bytes("a\n"))
-        assert.strictEqual(text(yield* Fiber.join(waiting)), "a\n")
+it.effect("row 7.1: a read that dies as it begins to wait, of a source that cannot go on, holds nothing", () =>
+  Effect.gen(function* () {
+    const { feedUnsafe, reader } = yield* StreamReader.make({
+      limit: 4,
+      onResume: () => {
+        throw new Error("cannot go on")
       }
-    }),
-  onPrivateRuntime("a read that waits tells its source later, and goes on waiting")
+    })
+    const part = yield* StreamReader.limited(reader, 100)
+    for (const read of [reader.readExactly(20), part.readExactly(20)]) {
+      feedUnsafe(bytes("123456789"))
+      assert.match(String(yield* defectOf(read)), /cannot go on/)
+      assert.strictEqual(text(yield* part.read(20)), "123456789")
+      const waiting = yield* start(part.readLine)
+      feedUnsafe(bytes("a\n"))
+      assert.strictEqual(text(yield* Fiber.join(waiting)), "a\n")
+    }
+  })
 )
 
 it.effect(

@@ -25,6 +25,12 @@ export interface SharedBudget {
   hold(member: BudgetMember): void
 }
 
+/** A read that waits. */
+interface Waiting {
+  /** The read dies, unless it was answered before. Whether it did. */
+  dieWaiting(defect: unknown): boolean
+}
+
 /** A buffer, as the budget sees it. */
 export interface BudgetMember {
   /** Bytes that lie unread in it. */
@@ -114,13 +120,13 @@ export class Backpressure implements BudgetMember {
 
   /**
    * A read begins to wait. The transport has to go on for it, whatever lies unread; `threshold`: how much may from now on.
-   * Whether the transport was held back.
+   * Whether the transport was held back. `waiting` dies if that cannot go on, and is told so later.
    */
-  readStarted(threshold: number): boolean {
+  readStarted(threshold: number, waiting: Waiting): boolean {
     this.awaited = true
     if (threshold > this.threshold) this.threshold = threshold
     if (!this.paused) return false
-    this.tell(undefined)
+    this.tell(undefined, waiting)
     return true
   }
 
@@ -168,11 +174,11 @@ export class Backpressure implements BudgetMember {
   }
 
   /** Stops the transport, or lets it go on. */
-  private tell(reason: "reader" | "budget" | undefined): void {
+  private tell(reason: "reader" | "budget" | undefined, waiting?: Waiting): void {
     const paused = reason !== undefined
     this.paused = paused
     this.flow.flowChanged?.("in", reason)
-    if (othersWait()) queueMicrotask(() => this.tellLate())
+    if (othersWait()) queueMicrotask(() => this.tellLate(waiting))
     else if (this.told !== paused) this.tellNow()
   }
 
@@ -183,12 +189,12 @@ export class Backpressure implements BudgetMember {
   }
 
   /** In the step that takes an answer the transport was told nothing. It may have been since, or need not be any more. */
-  private tellLate(): void {
+  private tellLate(waiting: Waiting | undefined): void {
     if (this.told === this.paused || this.over) return
     try {
       this.tellNow()
     } catch (defect) {
-      this.defect = { defect }
+      if (waiting?.dieWaiting(defect) !== true) this.defect = { defect }
     }
   }
 }

@@ -281,7 +281,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     if (operation.target !== undefined) this.shareMemory()
     let goesOn: boolean
     try {
-      goesOn = this.backpressure.readStarted(operation.threshold())
+      goesOn = this.backpressure.readStarted(operation.threshold(), this)
     } catch (defect) {
       // a read that dies waits no longer
       this.waitOver()
@@ -356,9 +356,17 @@ export class ReadBuffer extends Arrived implements WaiterHost {
 
   /** Fails the waiting read, as if it had been interrupted: it has taken nothing. */
   failWaiting(error: (operation: string) => ReadError): boolean {
+    return this.endWaiting((operation) => Exit.fail(error(operation)))
+  }
+
+  dieWaiting(defect: unknown): boolean {
+    return this.endWaiting(() => Exit.die(defect))
+  }
+
+  private endWaiting(exit: (operation: string) => Exit.Exit<never, ReadError>): boolean {
     const { operation, waiter } = this
     if (operation === undefined || waiter === undefined || !waiter.waits) return false
-    this.finish(waiter, Exit.fail(error(operation.name)))
+    this.finish(waiter, exit(operation.name))
     return true
   }
 
