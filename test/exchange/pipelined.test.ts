@@ -897,6 +897,30 @@ describe("loss", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("what was not sent never is, whoever runs in between", () =>
+    Effect.gen(function* () {
+      const refined = Frame.refine(line, (text) => text !== "none of the protocol's")
+      const sent: Array<string> = []
+      for (let seed = 1; seed <= 100; seed++) {
+        yield* Effect.gen(function* () {
+          const { client, server } = yield* pipelined({ response: refined })
+          const seen: Array<string> = []
+          const serving = yield* Effect.forkChild(
+            Effect.ignore(Effect.forever(Effect.map(server.reader.readFrame(line), (text) => seen.push(text))))
+          )
+          const calls = yield* Effect.forkChild(Effect.andThen(client.call("a"), client.call("b")))
+          while (seen.length === 0) yield* Effect.yieldNow
+          yield* server.writer.writeFrames(line, ["A", "none of the protocol's"])
+          const error = yield* lostOf(calls)
+          yield* Fiber.await(serving)
+          sent.push(error.sent)
+          if (error.sent === "No") assert.deepStrictEqual(seen, ["a"])
+        }).pipe(Effect.scoped, Effect.provideService(Scheduler.Scheduler, new Restless(seed)))
+      }
+      assert.isAbove(sent.filter((sent) => sent === "No").length, 10)
+    })
+  )
+
   it.effect("what lies unsent behind a peer that does not read was not sent", () =>
     Effect.gen(function* () {
       const { client, left } = yield* pipelined(

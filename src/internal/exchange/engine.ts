@@ -471,8 +471,8 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     if (this.state._tag === "Over") return
     const closed: Closed = { _tag: "Lost", cause }
     this.state = { _tag: "Over", closed }
-    // nothing goes out from here on: what has not left by now never will
-    Effect.runForkWith(this.services)(this.connection.abort)
+    // nothing goes out from here on: what has not left by now never will, whoever else would run in between
+    Effect.runSyncExitWith(this.services)(this.connection.abort)
     this.end(closed)
   }
 
