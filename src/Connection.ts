@@ -894,8 +894,11 @@ export const stdio = (options?: Options): Effect.Effect<Connection, never, Scope
  * **Gotchas**
  *
  * - Such a socket cannot half-close. `writeEof` sends everything written, and closes the writing side as far as the
- *   socket has one.
+ *   socket has one. A WebSocket has none: its peer sees the end with `close`.
  * - Effect's own TCP sockets know no reset: an abort is a clean end for their peer, as over Unix sockets.
+ * - A WebSocket accepts everything at once, and keeps what its peer does not read: writes do not wait for that. One
+ *   that cannot be paused, such as a browser's, also keeps what is not read here. The `highWaterMark` of
+ *   `Socket.makeWebSocket` has it fail instead.
  *
  * @see {@link toSocket} for the other way.
  *

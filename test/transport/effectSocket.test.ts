@@ -4,7 +4,7 @@
  */
 import { NodeSocket, NodeSocketServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Connection, NodeNetwork, StreamError, type StreamReader } from "effect-byte-streams"
+import { Connection, NodeNetwork, StreamError, type StreamReader, type StreamWriter } from "effect-byte-streams"
 import { Cause, Deferred, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import type { NetAddress } from "effect/net"
 import { Socket } from "effect/socket"
@@ -408,15 +408,23 @@ describe("Connection.fromSocket", () => {
     }
   }
 
-  it.live("a close is an end in good order for the peer of a WebSocket", () =>
-    Effect.gen(function* () {
-      const { ends, peer } = yield* overWebSocket("client")
-      yield* ends.connection.writer.write("a message")
-      yield* ends.connection.writer.close
-      assert.strictEqual(text(yield* within("all", peer.reader.readAll({ maxBytes: 100 }))), "a message")
-      assert.strictEqual((yield* within("closed", peer.closed))._tag, "PeerEof")
-    }).pipe(Effect.provide(NodeSocket.layerWebSocketConstructor))
-  )
+  for (const [how, end] of [
+    ["a close", ({ close }) => close],
+    ["a close behind writeEof", ({ close, writeEof }) => Effect.andThen(writeEof, close)]
+  ] as ReadonlyArray<
+    readonly [string, (writer: StreamWriter.StreamWriter) => Effect.Effect<unknown, StreamError.WriteError>]
+  >) {
+    it.live(`${how} is an end in good order for the peer of a WebSocket, at once`, () =>
+      Effect.gen(function* () {
+        const { ends, peer } = yield* overWebSocket("client")
+        yield* ends.connection.writer.write("a message")
+        yield* end(ends.connection.writer)
+        // a socket with a half-close would stay for two seconds, in which its peer may go on
+        assert.strictEqual(text(yield* within("all", peer.reader.readAll({ maxBytes: 100 }), 1500)), "a message")
+        assert.strictEqual((yield* within("closed", peer.closed))._tag, "PeerEof")
+      }).pipe(Effect.provide(NodeSocket.layerWebSocketConstructor))
+    )
+  }
 
   it.live("leaves nothing", () =>
     Effect.gen(function* () {

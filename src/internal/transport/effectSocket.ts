@@ -43,6 +43,8 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
     const pull = yield* Scope.provide(Socket.readerBytes(socket), scope)
     const writerScope = yield* Scope.fork(scope)
     const writer = yield* Scope.provide(socket.writer, writerScope)
+    // with the writer of a WebSocket nothing ends: its peer hears of an end that is the whole socket's
+    const halfCloses = writerScope.state._tag !== "Empty"
     const release = Effect.runForkWith(yield* Effect.context<never>())
 
     let handler: Handler | undefined
@@ -99,7 +101,9 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
           Scope.close(writerScope, aborted ? Exit.interrupt() : Exit.void),
           Effect.sync(() => {
             ended.output = true
-            linger?.everythingSent()
+            if (linger === undefined) return
+            if (halfCloses) linger.everythingSent()
+            else letGo()
           })
         )
       })
@@ -144,7 +148,7 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
       end: () => void Queue.endUnsafe(output),
       close(unread = false) {
         stop()
-        if (ended.input) return letGo()
+        if (ended.input || (ended.output && !halfCloses)) return letGo()
         // what still arrives is thrown away
         flow()
         // a socket of Effect's holds the process, and cannot be told not to
