@@ -2,9 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Network, NodeNetwork } from "effect-byte-streams"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { has } from "../../src/internal/node/nodeInternals.ts"
 import { nobody } from "../../src/internal/transport/duplex.ts"
 import { pattern } from "../support/bytes.ts"
-import { everyKind } from "../support/kinds.ts"
+import { clog } from "../support/clog.ts"
+import { bothKinds, everyKind } from "../support/kinds.ts"
 import { backTo, held } from "../support/descriptors.ts"
 import { serveRaw } from "../support/rawPeer.ts"
 import { socketPath } from "../support/temporary.ts"
@@ -339,3 +341,23 @@ for (const [kind, listening] of [
     )
   })
 }
+
+describe("the number of unsent bytes", () => {
+  // over a path a peer reads all that the system had taken, also behind an abort
+  const [, unix] = bothKinds
+  for (const how of ["abort", "closeTimeout"] as const) {
+    it.live.skipIf(!has("unsent"))(`${how}: all but what the peer still reads`, () =>
+      Effect.gen(function* () {
+        const { connection, peer } = yield* unix!.toRaw({ closeTimeout: 50 }, { paused: true })
+        const { writer } = connection
+        const written = yield* clog(writer)
+        if (how === "abort") yield* writer.abort
+        const outcome = yield* within("the close", writer.close)
+        assert.strictEqual(outcome._tag, how === "abort" ? "Aborted" : "TimedOut")
+        yield* peer.unstall
+        yield* peer.awaitClosed
+        assert.strictEqual("unsent" in outcome && outcome.unsent, written.length - peer.received.length)
+      }).pipe(Effect.provide(NodeNetwork.layer))
+    )
+  }
+})

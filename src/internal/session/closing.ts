@@ -152,8 +152,9 @@ export class Closing {
 
   /** Lets the transport go, with what is unsent, and tells those who use the streams. */
   cut(_tag: "Aborted" | "TimedOut", tell: () => void): void {
+    const { sent, writes } = this.session
     // the outcome first of all: a fiber that wakes may close, and finds how the session ended
-    const outcome: CloseOutcome = { _tag, unsent: this.session.writes.buffered }
+    const outcome: CloseOutcome = { _tag, unsent: writes.accepted - sent }
     this.outcome = outcome
     this.abortTransport()
     // in front of what fibers do that wake: with its scope a connection is closed
