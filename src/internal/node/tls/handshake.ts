@@ -1,6 +1,7 @@
 /** TLS over any transport, with Node's engine. */
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -348,16 +349,15 @@ const handshake = (
  * and the fiber that waits may come to its next step late.
  */
 const outcomeOf = (operation: string, ciphertext: Ciphertext, options: Tls.CommonOptions) => {
-  let outcome: Effect.Effect<Transport, TlsFailed> | undefined
-  let tell: ((outcome: Effect.Effect<Transport, TlsFailed>) => void) | undefined
+  const outcome = Deferred.makeUnsafe<Transport, TlsFailed>()
+  /** Leaves the engine alone, once there is one. */
   let giveUp = ignore
-  const end = (how: Effect.Effect<Transport, TlsFailed>) => {
-    if (outcome !== undefined) return
-    outcome = how
-    tell?.(how)
+  const fail = (error: TlsFailed) => {
+    giveUp()
+    Deferred.doneUnsafe(outcome, Exit.fail(error))
   }
   // nobody reads of it yet
-  ciphertext.listener = { onLeft: (failure) => end(Effect.fail(peerLeft(operation, failure))) }
+  ciphertext.listener = { onLeft: (failure) => fail(peerLeft(operation, failure)) }
 
   const begin = ({ isRefusal, ready, socket, verify }: Engine): void => {
     const forget = () => {
@@ -369,10 +369,6 @@ const outcomeOf = (operation: string, ciphertext: Ciphertext, options: Tls.Commo
       forget()
       socket.on("error", ignore)
     }
-    const fail = (error: TlsFailed) => {
-      giveUp()
-      end(Effect.fail(error))
-    }
     const onReady = () => {
       const wrong = verify()
       if (wrong !== undefined) return fail(certificateFailed(operation, wrong))
@@ -380,7 +376,7 @@ const outcomeOf = (operation: string, ciphertext: Ciphertext, options: Tls.Commo
       const transport = ciphertext.secured(socket, options)
       // Not from inside the engine, which still has to send the tickets that belong to the handshake: microtasks and ticks
       // are run there.
-      setImmediate(() => end(Effect.succeed(transport)))
+      setImmediate(() => Deferred.doneUnsafe(outcome, Exit.succeed(transport)))
     }
     const onError = (error: unknown) => {
       const failure = toFailure(error)
@@ -391,7 +387,7 @@ const outcomeOf = (operation: string, ciphertext: Ciphertext, options: Tls.Commo
       else fail(engineFailed(operation, error))
     }
     const onClose = () => fail(peerLeft(operation, ciphertext.failure))
-    if (outcome !== undefined) return giveUp()
+    if (Deferred.isDoneUnsafe(outcome)) return giveUp()
     socket.on(ready, onReady)
     socket.on("error", onError)
     socket.on("close", onClose)
@@ -400,12 +396,7 @@ const outcomeOf = (operation: string, ciphertext: Ciphertext, options: Tls.Commo
     ciphertext.flow()
   }
 
-  const told = Effect.callback<Transport, TlsFailed>((resume) => {
-    if (outcome !== undefined) return resume(outcome)
-    tell = resume
-    return Effect.sync(() => giveUp())
-  })
-  return { begin, told }
+  return { begin, told: Effect.onInterrupt(Deferred.await(outcome), () => Effect.sync(() => giveUp())) }
 }
 
 const ignore = (): void => {}
