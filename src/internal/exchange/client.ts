@@ -23,7 +23,7 @@ import { Await, Batch, Call } from "./call.ts"
 import type { Engine } from "./engine.ts"
 import { isStreamFailure } from "./lost.ts"
 import type { Resolved } from "./options.ts"
-import { All, type AnyBatch, Every, Last, nobody, Parts } from "./receivers.ts"
+import { All, type AnyBatch, batchForLast, Every, nobody, Parts } from "./receivers.ts"
 
 export class Client<Request, Answer> implements Exchange<Request, Answer> {
   readonly pushes: Stream.Stream<Answer, LostCause>
@@ -52,12 +52,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
   }
 
   readonly call = (request: Request): Effect.Effect<Answer, CallError> =>
-    new Await(this.engine, () => {
-      const receiver = new Last<Answer>(this.engine)
-      const batch = new Batch([new Call<Request, Answer, RequestLost>(request, this.expected(request), receiver)])
-      receiver.batch = batch
-      return batch
-    })
+    new Await(this.engine, () => batchForLast(this.engine, request, this.expected(request)))
 
   /** How many answers a request has whose caller waits for the last. */
   private expected(request: Request, operation = "call"): number {

@@ -1,11 +1,7 @@
 /** Exchanges of each shape, made of their options. */
-import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Connection } from "../../Connection.ts"
@@ -17,132 +13,25 @@ import type {
   PipelinedOptions,
   PushOptions
 } from "../../Exchange.ts"
-import type { EncodeFailed, WriteError } from "../../StreamError.ts"
-import type { StreamWriter } from "../../StreamWriter.ts"
+import type { RequestLost } from "../../StreamError.ts"
 import * as Argument from "../base/argument.ts"
 import * as Defaults from "../base/defaults.ts"
-import { ClosedStream, RequestLost, StreamTimeout } from "../base/errors.ts"
-import * as Deadline from "../runtime/deadline.ts"
-import { Await, Batch, Call } from "./call.ts"
+import { ClosedStream } from "../base/errors.ts"
+import type { Call } from "./call.ts"
 import { Client, outOfStep } from "./client.ts"
 import { Engine } from "./engine.ts"
-import { lostCauseOf } from "./lost.ts"
-import { Mailbox } from "./mailbox.ts"
-import { resolve, type Resolved, type Unasked } from "./options.ts"
+import { keepAlive } from "./keepAlive.ts"
+import { resolve, type Resolved } from "./options.ts"
 import { ById, InOrder, type Order } from "./order.ts"
 import { Pushes } from "./pushes.ts"
-import { Last } from "./receivers.ts"
+import { Requests } from "./requests.ts"
 import * as Serve from "./serve.ts"
-
-/** What the peer asks of this side. */
-class Requests<Message> implements Unasked<Message> {
-  readonly mailbox: Mailbox<Message, never>
-  readonly awaitRoom: Effect.Effect<void>
-  readonly is: (message: Message) => boolean
-  /** How many answers are being written. */
-  private answers = 0
-
-  constructor(is: (message: Message) => boolean, capacity: number) {
-    this.is = is
-    this.mailbox = new Mailbox(capacity)
-    this.awaitRoom = this.mailbox.awaitRoom
-  }
-  offer(message: Message, last: boolean): boolean {
-    if (this.mailbox.isFull && !last) return false
-    this.mailbox.offer(message)
-    return true
-  }
-  get isAnswered(): boolean {
-    return this.answers > 0
-  }
-  finish(): void {
-    this.mailbox.finish(Exit.fail(Cause.Done()))
-  }
-
-  /** Writes answers: not into somebody's dialogue, nor to a connection that is somebody else's. */
-  answerTo(engine: Engine<Message, Message>): Pick<StreamWriter, "writeFrames"> {
-    const writeFrames: StreamWriter["writeFrames"] = (frame, messages) =>
-      Effect.suspend(() => {
-        let counted = false
-        let waited = false
-        const write = Effect.suspend((): Effect.Effect<void, WriteError | EncodeFailed> => {
-          // once behind the next one, so that neither answers nor dialogues wait for ever where there are always more
-          const holder = engine.holder ?? (waited ? undefined : engine.nextHolder)
-          if (holder !== undefined && engine.isOver) return Effect.fail(ended())
-          if (holder !== undefined) {
-            waited = true
-            return Effect.andThen(holder.givenBack.await, write)
-          }
-          counted = true
-          this.answers++
-          return engine.writer.writeFrames(frame, messages)
-        })
-        return Effect.ensuring(
-          write,
-          Effect.sync(() => {
-            if (!counted) return
-            this.answers--
-            engine.pump()
-          })
-        )
-      })
-    return { writeFrames }
-  }
-}
-
-const ended = (): ClosedStream => new ClosedStream({ operation: "writeFrames", reason: "Closed" })
 
 const pushesOf = <Answer>(operation: string, { isPush, pushes }: PushOptions<Answer>): Pushes<Answer> | undefined => {
   if (isPush !== undefined) return new Pushes(operation, isPush, pushes!)
   if (pushes !== undefined) throw new TypeError(`${operation}: pushes needs isPush, which tells them from answers`)
   return undefined
 }
-
-/** Sends a request whenever nothing was sent for a while. Without an answer the connection is given up. */
-const keepAlive = <Request, Answer>(
-  engine: Engine<Request, Answer>,
-  { every, request, within }: NonNullable<Resolved<Request, Answer>["keepAlive"]>
-): Effect.Effect<void> => {
-  const bound = Duration.toMillis(within)
-  let askedAt = -Infinity
-  const ask = Effect.suspend(() => {
-    const { bounds } = engine
-    const wait = Math.max(engine.sentAt, askedAt) + every - bounds.now
-    if (wait > 0) return Effect.sleep(Math.ceil(wait))
-    askedAt = bounds.now
-    const receiver = new Last<Answer>(engine)
-    const batch = new Batch([new Call<Request, Answer, RequestLost>(request, 1, receiver)])
-    receiver.batch = batch
-    const submit = (): void => {
-      engine.submit(batch)
-      // its bound is one of its own
-      bounds.over(batch)
-    }
-    const answer = new Await<Answer, RequestLost | EncodeFailed>(
-      { submit, giveUp: () => engine.giveUp(batch) },
-      () => batch
-    )
-    const awaited = (call: Fiber.Fiber<unknown, RequestLost | EncodeFailed>, wait: number): Effect.Effect<void> =>
-      Effect.flatMap(Deadline.timeoutOption(Fiber.await(call), wait), (answer) => {
-        if (Option.isSome(answer)) {
-          const exit = answer.value
-          // nobody else hears of a request that cannot be written
-          if (Exit.isFailure(exit) && !isLost(exit.cause)) engine.lose(lostCauseOf("keepAlive", exit.cause))
-          return Effect.void
-        }
-        const left = batch.sentAt === undefined ? bound : Math.ceil(batch.sentAt + bound - bounds.peerTime)
-        // what was read and is not taken is no silence of the peer's, and what was not sent has no answer yet
-        const isHeld = !engine.held.isEmpty
-        if (isHeld || left > 0) return awaited(call, isHeld ? bound : left)
-        engine.lose(new StreamTimeout({ operation: "keepAlive", kind: "Answer", duration: within }))
-        return Effect.void
-      })
-    return Effect.flatMap(Effect.forkChild(answer, { startImmediately: true }), (call) => awaited(call, bound))
-  })
-  return Effect.asVoid(Effect.repeat(ask, { while: () => !engine.isOver }))
-}
-
-const isLost = (cause: Cause.Cause<unknown>): boolean => Cause.squash(cause) instanceof RequestLost
 
 const make = <Request, Answer>(
   connection: Connection,

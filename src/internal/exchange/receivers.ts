@@ -5,14 +5,14 @@ import * as Exit from "effect/Exit"
 import type { CallError } from "../../Exchange.ts"
 import type { RequestLost } from "../../StreamError.ts"
 import { maxParts } from "../base/defaults.ts"
-import type { Batch, Receiver } from "./call.ts"
+import { Batch, Call, type Receiver } from "./call.ts"
 import type { Engine } from "./engine.ts"
 import { Mailbox } from "./mailbox.ts"
 
 export type AnyBatch = Batch<any, any, RequestLost>
 
 /** The last answer, for whoever waits for the batch. */
-export class Last<Answer> implements Receiver<Answer, RequestLost> {
+class Last<Answer> implements Receiver<Answer, RequestLost> {
   readonly isFull = false
   readonly awaitRoom = Effect.void
   batch!: AnyBatch
@@ -27,6 +27,18 @@ export class Last<Answer> implements Receiver<Answer, RequestLost> {
   fail(error: RequestLost): void {
     this.engine.done(this.batch, Exit.fail(error))
   }
+}
+
+/** One request, of whose answers the last is wanted. */
+export const batchForLast = <Request, Answer>(
+  engine: Engine<Request, Answer>,
+  request: Request,
+  expected: number
+): Batch<Request, Answer, RequestLost> => {
+  const receiver = new Last<Answer>(engine)
+  const batch = new Batch([new Call<Request, Answer, RequestLost>(request, expected, receiver)])
+  receiver.batch = batch
+  return batch
 }
 
 /** All answers to one request, for whoever waits for the batch. */
