@@ -2053,7 +2053,8 @@ export const refine: {
   <A>(self: Frame<A>, predicate: (value: A) => boolean, reason = "is not what it must be"): Frame<A> => {
     const check = (value: A): Result.Result<A, string> =>
       predicate(value) ? Result.succeed(value) : Result.fail(reason)
-    return Change.changed("refine", of<A>("refine", self), check, check)
+    const frame = of<A>("refine", self)
+    return Change.changed("refine", frame, check, check, frame.isBigint)
   }
 )
 
@@ -2107,6 +2108,10 @@ export const gen: <A>(
 
 /**
  * A frame of a decoder and an encoder.
+ *
+ * **Details**
+ *
+ * A message of more bytes than the decoder reads cannot be written.
  *
  * **Example** (A program that reads, and a frame that writes)
  *
@@ -2269,7 +2274,7 @@ export const encoder: <A>(options: {
 }) => Encoder<A> = Program.encoder
 
 /**
- * For a function of `encoder` to throw: why the value cannot be written.
+ * For a function of `encoder` to throw, or of `transform` or `union`: why the value cannot be written.
  *
  * **Example** (Why not)
  *

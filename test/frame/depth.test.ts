@@ -208,6 +208,46 @@ describe("what is longer than it may be is so, however much of it is there", () 
     }
   })
 
+  const head = Frame.lengthPrefixed(Frame.uint8, { maxBytes: 9 })
+  const pair = Frame.tuple(Frame.literal("AB"), Frame.cstring({ maxBytes: 9 }))
+  const few = Frame.array(pair, { prefix: Frame.uint8, maxItems: 9 })
+  /** Each has more to come than its bound has room for, once its first part is read; and what is there is wrong. */
+  const short: ReadonlyArray<readonly [string, Frame.Decoder<unknown>, Uint8Array]> = [
+    ["a tuple in it", Frame.tuple(head, pair), bytes("\u0003xxxQ")],
+    ["a struct in it", Frame.struct({ head, rest: Frame.struct({ pair }) }), bytes("\u0003xxxQ")],
+    ["items in it", Frame.tuple(head, Frame.array(pair, { count: 1 })), bytes("\u0003xxxQ")],
+    ["a number of items in it", Frame.tuple(head, few), bytes("\u0001x\u0002Q")],
+    [
+      "one with a wider bound",
+      Frame.tuple(head, Frame.limited(Frame.cstring({ maxBytes: 20 }), 7)),
+      bytes("\u0000aaaaaaa")
+    ],
+    [
+      "a program in it, with a wider bound",
+      Frame.gen({ maxBytes: 8 }, function* () {
+        return [yield* Frame.uint8, yield* Frame.bytes(9)]
+      }),
+      bytes("a")
+    ]
+  ]
+  it.each(short)("it is too long although it is wrong as well, however it is cut: %s", (_, frame, all) => {
+    const whole = Frame.limited(frame as Frame.Frame<unknown>, 6)
+    for (const size of [1, 2, 100]) {
+      const decoder = Frame.makeDecoder(whole)
+      assert.throws(() => {
+        for (let at = 0; at < all.length; at += size) decoder.push(all.slice(at, at + size))
+      }, /(tuple|struct|gen) is longer than 6 bytes/)
+    }
+    const result = Frame.decodeResult(whole, all)
+    assert.match(Result.isFailure(result) ? result.failure.message : "", /(tuple|struct|gen) is longer than 6 bytes/)
+  })
+
+  it("an end that begins too late tells it at once", () => {
+    const decoder = Frame.makeDecoder(Frame.delimited([";", "12345"], { maxBytes: 3 }))
+    assert.deepStrictEqual(decoder.push(bytes("abcd")), [])
+    assert.throws(() => decoder.push(bytes(";")), /delimited is longer than 3 bytes/)
+  })
+
   it("what is left of a body is too long, and not the body", () => {
     const frame = Frame.lengthPrefixed(Frame.uint8, { maxBytes: 100 }, Frame.limited(Frame.utf8Rest, 3))
     const result = Frame.decodeResult(frame, bytes("\u0004abcd"))

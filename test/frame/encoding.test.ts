@@ -75,6 +75,51 @@ describe("a length is any frame of an integer", () => {
   })
 })
 
+describe("a length, or a number of items, may be a bigint of any frame", () => {
+  const big: ReadonlyArray<readonly [string, Frame.Frame<bigint>]> = [
+    ["refined", Frame.refine(Frame.uint64, (size) => size % 1n === 0n)],
+    ["bounded", Frame.limited(Frame.uint64, 8)],
+    ["named", Frame.named(Frame.uint64, "Size")],
+    ["of another kind", Frame.transform(Frame.uint64LE, { decode: (size) => size / 2n, encode: (size) => size * 2n })],
+    ["of a number", Frame.transform(Frame.uint16, { decode: BigInt, encode: Number })],
+    ["of text", Frame.transform(Frame.cstring({ maxBytes: 20 }), { decode: BigInt, encode: String })],
+    ["suspended", Frame.suspend(() => Frame.varint64, { maxDepth: 1, maxBytes: 10 })],
+    ["of a schema", FrameSchema.schema(Schema.BigInt, Frame.int64)],
+    [
+      "of two halves",
+      Frame.make({
+        decoder: Frame.gen({ maxBytes: 8 }, function* () {
+          return yield* Frame.uint64
+        }),
+        encoder: Frame.uint64
+      })
+    ]
+  ]
+  it.each(big)("%s", (_, prefix) => {
+    const body = Frame.lengthPrefixed(prefix, { maxBytes: 9 }, Frame.utf8Rest)
+    assert.strictEqual(Frame.decodeResultUnsafe(body, Frame.encodeResultUnsafe(body, "hello")), "hello")
+    const items = Frame.array(Frame.uint8, { prefix, maxItems: 9 })
+    assert.deepStrictEqual(Frame.decodeResultUnsafe(items, Frame.encodeResultUnsafe(items, [1, 2, 3])), [1, 2, 3])
+  })
+
+  it("one that it cannot say is not written", () => {
+    const prefix = Frame.refine(Frame.uint64, (size) => size < 3n, "more than two")
+    const items = Frame.array(Frame.uint8, { prefix, maxItems: 9 })
+    assert.strictEqual(reasonOf(items, [1, 2, 3]), "encode: count more than two")
+  })
+})
+
+it("what a pair of two halves could not read again is not written", () => {
+  const pair = Frame.make<string>({
+    decoder: Frame.gen({ maxBytes: 6 }, function* () {
+      return yield* Frame.cstring({ maxBytes: 100 })
+    }),
+    encoder: Frame.cstring({ maxBytes: 100 })
+  })
+  assert.strictEqual(Frame.decodeResultUnsafe(pair, Frame.encodeResultUnsafe(pair, "hello")), "hello")
+  assert.strictEqual(reasonOf(pair, "hello!"), "encode: gen must have 6 bytes or less, got 7")
+})
+
 describe("items that would be taken for the end are not written", () => {
   const end = Frame.literal("\r\n")
 

@@ -329,14 +329,19 @@ it("a function of the program's own that throws makes a value one that cannot be
   const throws = (): never => {
     throw new Error("of no kind")
   }
-  const frames = {
-    tagOf: Frame.union(Frame.uint8, { 1: Frame.uint8 }, { tagOf: throws }),
-    transform: Frame.transform(Frame.uint8, { decode: (value) => value, encode: throws }),
-    refine: Frame.refine(Frame.uint8, throws)
+  const refuses = (): never => {
+    throw Frame.invalid("of no kind")
   }
-  for (const frame of Object.values(frames)) {
-    const result = Frame.encodeResult(frame as Frame.Encoder<number>, 1)
-    assert.strictEqual(Result.isFailure(result) ? result.failure.reason : "written", "of no kind")
+  for (const say of [throws, refuses]) {
+    const frames = {
+      tagOf: Frame.union(Frame.uint8, { 1: Frame.uint8 }, { tagOf: say }),
+      transform: Frame.transform(Frame.uint8, { decode: (value) => value, encode: say }),
+      refine: Frame.refine(Frame.uint8, say)
+    }
+    for (const frame of Object.values(frames)) {
+      const result = Frame.encodeResult(frame as Frame.Encoder<number>, 1)
+      assert.strictEqual(Result.isFailure(result) ? result.failure.reason : "written", "of no kind")
+    }
   }
 })
 
@@ -354,6 +359,9 @@ it("what is wrong is told at the byte that shows it, although the message must b
   // a digit is missing in front of the colon; the shortest of these messages has nine bytes
   for (const sizes of [[1], [2], [3]])
     assert.deepStrictEqual(outcome(cut(Uint8Array.of(58, 58, 58), sizes)), ["[0].length", 0])
+  // and so where nothing else can come
+  const result = Frame.decodeResult(frame, Uint8Array.of(58, 58, 58))
+  assert.include(Result.isFailure(result) ? result.failure.message : "", "[0].length is malformed: a digit is missing")
 })
 
 it("what is no JSON is malformed, whatever the schema", () => {
@@ -361,6 +369,24 @@ it("what is no JSON is malformed, whatever the schema", () => {
     const result = Frame.decodeResult(FrameSchema.ndjson(schema, { maxBytes: 100 }), new TextEncoder().encode("{no\n"))
     assert.strictEqual(Result.isFailure(result) && result.failure._tag, "MalformedFrame")
   }
+})
+
+it("what is nested too deep for its schema is malformed, and cannot be written, and is no defect", () => {
+  interface Tree extends ReadonlyArray<Tree> {}
+  const Tree: Schema.Codec<Tree> = Schema.Array(Schema.suspend((): Schema.Codec<Tree> => Tree))
+  const frame = FrameSchema.ndjson(Tree, { maxBytes: 200_002 })
+  const read = Frame.decodeResult(frame, new TextEncoder().encode(`${"[".repeat(100_000)}${"]".repeat(100_000)}\n`))
+  assert.include(
+    Result.isFailure(read) ? read.failure.message : "",
+    "ndjson is malformed: nested too deep to be checked"
+  )
+  let tree: Tree = []
+  for (let i = 0; i < 100_000; i++) tree = [tree]
+  const written = Frame.encodeResult(frame, tree)
+  assert.include(
+    Result.isFailure(written) ? written.failure.message : "",
+    "ndjson is no value of its schema: nested too deep to be checked"
+  )
 })
 
 it("what a schema refuses is told with its place, on one line, both ways", () => {

@@ -239,15 +239,17 @@ const composed = (depth: number): fc.Arbitrary<Sample> => {
     fc.constant<Sample>({ name: "nested", frame: nested, values: nestedValues }),
     fc.constant<Sample>({ name: "nested bodies", frame: nestedBodies, values: nestedValues }),
     inner.chain((part) =>
-      fc.tuple(fc.array(part.values, { minLength: 1, maxLength: 3 }), fc.nat(5)).map(([values, more]): Sample => {
-        const sizes = values.map((value) => Frame.encodeResultUnsafe(part.frame, value).length)
-        const limit = Math.max(...sizes) + more
-        return {
-          name: `limited(${part.name}, ${limit})`,
-          frame: Frame.limited(part.frame, limit),
-          values: fc.constantFrom(...values)
-        }
-      })
+      fc
+        .tuple(fc.array(part.values, { minLength: 1, maxLength: 3 }), fc.integer({ min: -9, max: 5 }))
+        .map(([values, more]): Sample => {
+          const sizes = values.map((value) => Frame.encodeResultUnsafe(part.frame, value).length)
+          const limit = Math.max(Math.min(...sizes), Math.max(...sizes) + more)
+          return {
+            name: `limited(${part.name}, ${limit})`,
+            frame: Frame.limited(part.frame, limit),
+            values: fc.constantFrom(...values.filter((_, i) => sizes[i]! <= limit))
+          }
+        })
     ),
     fc.tuple(inner, fc.constantFrom(...ends)).map(([part, end]): Sample => {
       const frame = Frame.repeatUntil(part.frame, end, { maxItems: 3 })

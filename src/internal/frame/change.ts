@@ -5,20 +5,10 @@ import { make, Misuse, type Node, type Steps, type Stepwise, writeField } from "
 import { reasonOf } from "./progress.ts"
 import { EncodeFault } from "./sink.ts"
 
-/** Why a value is not changed, where a function of the user's says so by a value. */
-class Refused {
-  readonly reason: string
-  constructor(reason: string) {
-    this.reason = reason
-  }
-}
-
 /** What a function of the user's has thrown, as what is told. */
 const refusal = (thrown: unknown): { readonly reason: string; readonly cause: unknown } => {
   if (thrown instanceof Misuse) throw thrown
-  return thrown instanceof Refused
-    ? { reason: thrown.reason, cause: undefined }
-    : { reason: reasonOf(thrown), cause: thrown }
+  return { reason: reasonOf(thrown), cause: thrown instanceof EncodeFault ? thrown.cause : thrown }
 }
 
 /** Values of another kind, by functions that throw where there is none. */
@@ -26,13 +16,15 @@ export const transformed = <A, B>(
   name: string,
   frame: Node<A>,
   decode: (value: A) => B,
-  encode: (value: B) => A
+  encode: (value: B) => A,
+  isBigint?: boolean
 ): Node<B> =>
   make<B>({
     name,
     min: frame.minBytes,
     max: frame.maxBytes,
     recursive: frame.recursive,
+    isBigint,
     read: (cursor) => {
       const { at } = cursor
       const value = frame.read(cursor)
@@ -79,15 +71,16 @@ export const changed = <A, B>(
   name: string,
   frame: Node<A>,
   decode: (value: A) => Result.Result<B, string>,
-  encode: (value: B) => Result.Result<A, string>
-): Node<B> => transformed(name, frame, orThrow(decode), orThrow(encode))
+  encode: (value: B) => Result.Result<A, string>,
+  isBigint?: boolean
+): Node<B> => transformed(name, frame, orThrow(decode), orThrow(encode), isBigint)
 
 const orThrow =
   <A, B>(change: (value: A) => Result.Result<B, string>) =>
   (value: A): B => {
     const result = change(value)
     if (Result.isSuccess(result)) return result.success
-    throw new Refused(String(result.failure))
+    throw new EncodeFault(String(result.failure))
   }
 
 export const named = <A>(name: string, frame: Node<A>): Node<A> =>

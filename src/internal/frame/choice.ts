@@ -61,7 +61,7 @@ export const union = (
     try {
       return options.tagOf(value)
     } catch (cause) {
-      throw new EncodeFault(reasonOf(cause), cause)
+      throw cause instanceof EncodeFault ? cause : new EncodeFault(reasonOf(cause), cause)
     }
   }
   const caseOf = (value: Tag): Node<any> | undefined =>

@@ -46,6 +46,8 @@ export class Cursor {
   start = 0
   /** Whether nothing can come behind `end`: it is the end of a body whose length is known. */
   closed = false
+  /** Where the message is to end that is read, on the scale of `at`: the tightest of all bounds. */
+  bound = Infinity
   /** How deep the parts that refer to themselves are nested here. */
   depth = 0
   /** How deep the programs are nested here that yield each other. */
@@ -75,6 +77,7 @@ export class Cursor {
     this.over(bytes, from, end)
     // whoever read before may have thrown in the middle of a body
     this.closed = false
+    this.bound = Infinity
     this.depth = 0
     this.programs = 0
     if (this.stopped) this.forget()

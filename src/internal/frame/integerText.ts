@@ -29,6 +29,7 @@ export const integerText = ({ end, leadingZeros, radix, signed: isSigned }: Inte
     name: "integerText",
     min: 1 + end.length,
     max: most + end.length,
+    isBigint: false,
     read: (cursor) => {
       const { at, bytes, end: last } = cursor
       let i = at

@@ -181,6 +181,7 @@ const safe64 = (
     name,
     min: 8,
     max: 8,
+    isBigint: false,
     read: (cursor) => {
       const { at, bytes } = cursor
       const left = cursor.end - at

@@ -1,7 +1,22 @@
 /** A frame with a bound on its bytes. */
 import { stop } from "./cursor.ts"
 import { make, type Node, type Steps, type Stepwise } from "./node.ts"
-import { EncodeFault } from "./sink.ts"
+import { EncodeFault, type Sink } from "./sink.ts"
+
+/** As `write`, of `limit` bytes at most. */
+export const writeWithin = <A>(
+  write: (sink: Sink, value: A) => void,
+  limit: number
+): ((sink: Sink, value: A) => void) =>
+  limit === Infinity
+    ? write
+    : (sink, value) => {
+        const before = sink.size
+        write(sink, value)
+        if (sink.size - before > limit) {
+          throw new EncodeFault(`must have ${limit} bytes or less, got ${sink.size - before}`)
+        }
+      }
 
 /** As a frame that has `limit` bytes at most. */
 export const limited = <A>(frame: Node<A>, limit: number): Node<A> =>
@@ -15,11 +30,15 @@ export const limited = <A>(frame: Node<A>, limit: number): Node<A> =>
         isVoid: frame.isVoid,
         isBigint: frame.isBigint,
         read: (cursor) => {
-          const { at, end } = cursor
+          const { at, bound, end } = cursor
+          // one around it is as tight, and says so
+          if (at + limit >= bound) return frame.read(cursor)
           // bytes behind the bound may not be there yet: what is told must not depend on them, but for a body, of which all are
           const isCut = !cursor.closed && end - at > limit
           if (isCut) cursor.end = at + limit
+          cursor.bound = at + limit
           const value = frame.read(cursor)
+          cursor.bound = bound
           cursor.end = end
           if (value !== stop) {
             if (cursor.at - at <= limit) return value
@@ -34,11 +53,5 @@ export const limited = <A>(frame: Node<A>, limit: number): Node<A> =>
           progress.last = true
           return yield frame
         },
-        write: (sink, value) => {
-          const before = sink.size
-          frame.write(sink, value)
-          if (sink.size - before > limit) {
-            throw new EncodeFault(`must have ${limit} bytes or less, got ${sink.size - before}`)
-          }
-        }
+        write: writeWithin(frame.write, limit)
       })

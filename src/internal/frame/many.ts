@@ -11,7 +11,8 @@ import {
   of,
   type Steps,
   type Stepwise,
-  writeField
+  writeField,
+  writeSize
 } from "./node.ts"
 import { readDeep } from "./progress.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
@@ -75,7 +76,7 @@ export const array = <A>(element: unknown, options: ArrayOptions): Node<Readonly
     write: (sink, value) => {
       if (!Array.isArray(value)) throw new EncodeFault(`must be an array, got ${describe(value)}`)
       if (value.length > most) throw new EncodeFault(`must have ${most} items or less, got ${value.length}`)
-      writeField(sink, prefix, "count", prefix.isBigint ? BigInt(value.length) : value.length)
+      writeSize(sink, prefix, "count", value.length)
       writeItems(sink, item, value)
     }
   })
@@ -98,7 +99,8 @@ const readItems = <A>(cursor: Cursor, item: Node<A>, size: number): ReadonlyArra
   return items
 }
 
-function* itemSteps<A>(progress: Stepwise, item: Node<A>, size: number): Steps<ReadonlyArray<A>> {
+function* itemSteps<A>(progress: Stepwise, item: Node<A>, size: number): Steps<any> {
+  if (!progress.fits(size * item.minBytes)) return progress.overrun()
   const items: Array<A> = []
   for (let i = 0; i < size; i++) {
     progress.key = i

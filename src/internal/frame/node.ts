@@ -23,6 +23,10 @@ export interface Stepwise {
   programs: number
   /** From here to the end of the frame that says so there may be so many bytes. */
   bounded(limit: number): void
+  /** Whether so many bytes more are within every bound. If not, `overrun` is what the frame returns. */
+  fits(size: number): boolean
+  /** What is under way is longer than the frame may be that says so: that is to blame, and no part of it. */
+  overrun(): Stop
   /** The frame that says so is a body of so many bytes. Whether it has them, in the one around it. */
   encloses(size: number): boolean
   /** Whether there are so many bytes in the body around. */
@@ -53,7 +57,7 @@ export interface Make<A> {
   readonly recursive?: boolean | undefined
   /** Whether its value is `undefined`, and need not be given. */
   readonly isVoid?: boolean | undefined
-  /** Whether it is an integer that is a `bigint`. */
+  /** Whether it is an integer that is a `bigint`, where that is known. */
   readonly isBigint?: boolean | undefined
   /**
    * Of a frame that always has as many bytes, and cannot be wrong: its value as text of a program,
@@ -77,7 +81,7 @@ export class Node<A> implements Frame<A> {
   readonly bodySteps: ((progress: Stepwise) => Steps<A>) | undefined
   readonly recursive: boolean
   readonly isVoid: boolean
-  readonly isBigint: boolean
+  readonly isBigint: boolean | undefined
   readonly expression: ((bytes: string, at: string) => string) | undefined
   readonly view: { readonly prefix: Node<any>; readonly limit: number } | undefined
 
@@ -91,7 +95,7 @@ export class Node<A> implements Frame<A> {
     this.bodySteps = make.bodySteps
     this.recursive = make.recursive === true
     this.isVoid = make.isVoid === true
-    this.isBigint = make.isBigint === true
+    this.isBigint = make.isBigint
     this.expression = make.expression
     this.view = make.view
   }
@@ -180,6 +184,23 @@ export const writeField = (sink: Sink, node: Node<any>, key: string | number, va
   } catch (error) {
     throw blameWrite(error, key)
   }
+}
+
+/** Writes how many bytes or items there are, as the part `key`, by a frame of numbers or of `bigint`. */
+export const writeSize = (sink: Sink, node: Node<any>, key: string, size: number): void => {
+  if (node.isBigint !== undefined) return writeField(sink, node, key, node.isBigint ? BigInt(size) : size)
+  // functions of the user's take the one or the other, and only they know which
+  const failures: Array<unknown> = []
+  for (const value of [size, BigInt(size)]) {
+    const inner = sink.nested()
+    try {
+      node.write(inner, value)
+      return sink.append(inner)
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  throw blameWrite(failures[0], key)
 }
 
 export const describeArray = (value: unknown): string =>

@@ -1,6 +1,6 @@
 /** Bodies whose length is said in front of them. */
 import { type Cursor, cutOff, stop, type Stop } from "./cursor.ts"
-import { blameWrite, bound, describe, make, type Node, of, type Steps, type Stepwise } from "./node.ts"
+import { bound, describe, make, type Node, of, type Steps, type Stepwise, writeSize } from "./node.ts"
 import { integerText } from "./integerText.ts"
 import * as Octets from "./octets.ts"
 import { readDeep } from "./progress.ts"
@@ -170,13 +170,7 @@ const writePrefixed = <A>(
   sink.append(inner)
 }
 
-const writeLength = (sink: Sink, prefix: Node<any>, length: number): void => {
-  try {
-    prefix.write(sink, prefix.isBigint ? BigInt(length) : length)
-  } catch (error) {
-    throw blameWrite(error, "length")
-  }
-}
+const writeLength = (sink: Sink, prefix: Node<any>, length: number): void => writeSize(sink, prefix, "length", length)
 
 /** Writes a length that may count itself. */
 const writeOwnLength = (sink: Sink, prefix: Node<any>, lengthOf: (header: number) => number): void => {
@@ -292,6 +286,7 @@ export const contentLength = <A>(
     name: "header",
     min: blankLine.length,
     max: mostHeader,
+    isBigint: false,
     read: (cursor) => {
       const { at, bytes } = cursor
       const from = at + cursor.searched

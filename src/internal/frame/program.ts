@@ -1,6 +1,6 @@
 /** Decoders and encoders as programs and functions of the user, and a frame made of two halves. */
 import { type Cursor, stop, type Stop } from "./cursor.ts"
-import { limited } from "./limited.ts"
+import { limited, writeWithin } from "./limited.ts"
 import { bound, make, Misuse, type Node, of, type Steps, type Stepwise } from "./node.ts"
 import { reasonOf } from "./progress.ts"
 import { mostByCalls, mostDeep } from "./recursion.ts"
@@ -107,6 +107,7 @@ export const joined = <A>(options: { readonly decoder: unknown; readonly encoder
     isBigint: reads.isBigint,
     read: reads.read,
     steps: reads.steps,
-    write: writes.write
+    // what is longer could not be read again
+    write: writeWithin(writes.write, reads.maxBytes)
   })
 }

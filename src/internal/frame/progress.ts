@@ -8,6 +8,7 @@
 import * as Bytes from "../base/bytes.ts"
 import { blame, type Cursor, type Fault, stop, type Stop } from "./cursor.ts"
 import { type Node, Misuse, of, type Steps, type Stepwise } from "./node.ts"
+import { EncodeFault } from "./sink.ts"
 
 /** Bytes that have arrived, in pieces; offsets count from the first byte of the message. */
 export interface Source {
@@ -77,6 +78,8 @@ export class Progress implements Stepwise {
   depth = 0
   programs = 0
   private fault: Fault | undefined = undefined
+  /** Which of the frames under way it is the fault of, if not of the innermost. */
+  private blamed = Infinity
   /** The offset that the message may not go beyond, and the bound that says so. */
   private limitAt = Infinity
   private limit = Infinity
@@ -142,6 +145,16 @@ export class Progress implements Stepwise {
     this.limitBy = this.stack.length - 1
   }
 
+  fits(size: number): boolean {
+    return this.offset + size <= this.limitAt
+  }
+
+  overrun(): Stop {
+    this.tooLong(this.limit, undefined)
+    this.blamed = this.limitBy
+    return stop
+  }
+
   has(size: number): boolean {
     return this.offset + size <= this.enclosed
   }
@@ -198,12 +211,13 @@ export class Progress implements Stepwise {
       const { partSteps } = this
       let value: any = partSteps === undefined ? this.tryPart(source, cursor) : this.tryWhole(source, cursor)
       if (value !== stop) {
-        if (this.offset > this.limitAt) return this.overrun(cursor)
+        if (!this.fits(0)) this.overrun()
       } else if (cursor.fault !== undefined) {
         this.fault = cursor.fault
       } else if (partSteps === undefined) {
         this.wants = this.offset + this.needed
-        return this.wants <= this.limitAt ? stop : this.overrun(cursor)
+        if (this.fits(this.needed)) return stop
+        this.overrun()
       } else {
         this.enter(partSteps)
         value = undefined
@@ -299,6 +313,7 @@ export class Progress implements Stepwise {
   private run(cursor: Cursor): any {
     const begun = cursor.at
     cursor.entered++
+    cursor.bound = begun + this.limitAt - this.offset
     cursor.depth = this.depth
     cursor.programs = this.programs
     cursor.deep = false
@@ -351,16 +366,10 @@ export class Progress implements Stepwise {
     }
   }
 
-  /** What is under way is longer than the frame may be that says so: that is to blame, and no part of it. */
-  private overrun(cursor: Cursor): Stop {
-    this.tooLong(this.limit, undefined)
-    return this.failed(this.fault!, cursor, this.limitBy)
-  }
-
-  /** Says of what it is a part: of the frames under way, up to this one. */
-  private failed(fault: Fault, cursor: Cursor, upTo = this.stack.length - 1): Stop {
+  /** Says of what it is a part. */
+  private failed(fault: Fault, cursor: Cursor): Stop {
     if (fault === cursor.fault) blame(fault, this.partKey, this.partLast)
-    for (let i = upTo; i >= 0; i--) {
+    for (let i = Math.min(this.blamed, this.stack.length - 1); i >= 0; i--) {
       const { end, key, last, trail } = this.stack[i]!
       // where the body ends that it lies in is known
       if (end !== undefined) fault.extent = end
@@ -376,7 +385,7 @@ const another = Symbol("another")
 
 /** As `read`, of what begins at `at`, and is nested too deep for calls within calls. */
 export const readDeep = <A>(cursor: Cursor, node: Node<A>, at: number): A | Stop => {
-  const { bytes, depth, end, programs, start } = cursor
+  const { bound, bytes, depth, end, programs, start } = cursor
   cursor.at = at
   const progress = Progress.within(node, cursor)
   let value: A | Stop
@@ -385,6 +394,7 @@ export const readDeep = <A>(cursor: Cursor, node: Node<A>, at: number): A | Stop
   } finally {
     cursor.over(bytes, at + progress.offset, end)
     cursor.start = start
+    cursor.bound = bound
     cursor.depth = depth
     cursor.programs = programs
   }
@@ -396,4 +406,7 @@ export const readDeep = <A>(cursor: Cursor, node: Node<A>, at: number): A | Stop
 }
 
 /** What is wrong, in the words of whoever threw. */
-export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+export const reasonOf = (cause: unknown): string => {
+  if (cause instanceof EncodeFault) return cause.reason
+  return cause instanceof Error ? cause.message : String(cause)
+}

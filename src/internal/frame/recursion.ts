@@ -7,7 +7,7 @@ import { EncodeFault } from "./sink.ts"
 export const mostByCalls = 200
 
 /** Whether the calls have taken all the room that there is for them. */
-const isStackOverflow = (thrown: unknown): boolean =>
+export const isStackOverflow = (thrown: unknown): boolean =>
   thrown instanceof RangeError && thrown.message.startsWith("Maximum call stack size exceeded")
 
 /** Values are written by calls within calls, however they were read. */

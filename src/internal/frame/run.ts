@@ -71,8 +71,9 @@ export const decodeResult = <A>(
   cursor.begin(bytes, 0, bytes.length)
   let value = node.read(cursor)
   let used = cursor.at
-  if (value === stop && cursor.fault === undefined && cursor.deep) {
-    const progress = new Progress(node, true)
+  if (value === stop && cursor.fault === undefined) {
+    // what is wrong with what is there is told, although more is missing
+    const progress = Progress.after(node, cursor, bytes.length)
     value = progress.advance(new Whole(bytes, 0, bytes.length), cursor)
     used = progress.offset
   }

@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import type { Frame } from "../../Frame.ts"
 import { changed } from "./change.ts"
 import { describe, Misuse, type Node, of } from "./node.ts"
+import { isStackOverflow } from "./recursion.ts"
 import { line } from "./text.ts"
 
 /** What goes before the reason why a value cannot be written, behind the name of its frame. */
@@ -19,8 +20,11 @@ const parsed =
     let result: Result.Result<B, Schema.SchemaError>
     try {
       result = parse(value)
-    } catch (cause) {
-      const why = cause instanceof Error && Cause.isCause(cause.cause) ? Cause.pretty(cause.cause) : String(cause)
+    } catch (thrown) {
+      const cause = thrown instanceof Error && Cause.isCause(thrown.cause) ? thrown.cause : Cause.die(thrown)
+      // how deep a value is nested is up to the peer
+      if (isStackOverflow(Cause.squash(cause))) return Result.fail(`${refused}nested too deep to be checked`)
+      const why = Cause.pretty(cause)
       throw new Misuse(
         `${operation}: the schema must do its work at once, without services and without defects: ${why}`
       )

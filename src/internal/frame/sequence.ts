@@ -27,6 +27,7 @@ export const struct = (fields: { readonly [name: string]: unknown }, options?: S
     steps: isFixed
       ? undefined
       : function* (progress: Stepwise): Steps<any> {
+          if (!progress.fits(min)) return progress.overrun()
           const value: Record<string, unknown> = {}
           for (let i = 0; i < nodes.length; i++) {
             progress.key = keys[i]!
@@ -126,6 +127,7 @@ export const tuple = (elements: ReadonlyArray<unknown>): Node<any> => {
       min === max
         ? undefined
         : function* (progress: Stepwise): Steps<any> {
+            if (!progress.fits(min)) return progress.overrun()
             const value: Array<unknown> = []
             for (let i = 0; i < nodes.length; i++) {
               progress.key = i

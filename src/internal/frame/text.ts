@@ -158,8 +158,8 @@ interface End {
 }
 
 /**
- * The end that comes first of those that begin within `limit` bytes, or whether it may still come. A search that was in
- * vain goes on where it stopped. Of two that end at the same place the shorter counts, as in CPython's `readuntil`.
+ * Finds the end that comes first, as far as one may lie that begins within `limit` bytes. A search that was in vain goes on
+ * where it stopped. Of two that end at the same place the shorter counts, as in CPython's `readuntil`.
  */
 const searchEnd = (
   cursor: Cursor,
@@ -183,7 +183,7 @@ const searchEnd = (
       found.size = one.length
     }
   }
-  if (best !== -1 && found.start - at <= limit) {
+  if (best !== -1) {
     cursor.searched = 0
     return true
   }
@@ -222,6 +222,7 @@ const until = <A>({ atOnce, ends, limit, name, value, write }: Until<A>): Node<A
         return cursor.searched > limit ? cursor.tooLong(limit, undefined, ends) : cursor.more(1)
       }
       const { size, start } = found
+      if (start - at > limit) return cursor.tooLong(limit, start + size - cursor.start)
       const one = value(cursor, at, start - at)
       // known to be wrong, and where it ends
       if (cursor.fault !== undefined) {

@@ -35,6 +35,7 @@ const leb = (name: string, options: VarintOptions | undefined, most: number): No
     name,
     min: 1,
     max: width,
+    isBigint: false,
     read: (cursor) => {
       const { at, bytes, end } = cursor
       if (at === end) return cursor.more(1)
