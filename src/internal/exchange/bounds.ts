@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import type { Transport } from "../../Transport.ts"
 import type { RequestLost, StreamTimeout } from "../../StreamError.ts"
 import * as Errors from "../base/errors.ts"
+import type * as Deadline from "../runtime/deadline.ts"
 import { Alarm } from "./alarm.ts"
 import type { Batch, Call } from "./call.ts"
 
@@ -34,6 +35,8 @@ export class Bounds {
   private readonly timeouts: Timeouts
   private readonly bounded: Bounded
   private readonly alarm: Alarm
+  /** How bounds with a timer of their own are judged. */
+  readonly how: Deadline.How
   /** Batches with a caller: all are as patient, so that the first is the next to give up. */
   private readonly callers = new Set<AnyBatch>()
   /** Since when what was read has waited for room, if it does. */
@@ -56,6 +59,7 @@ export class Bounds {
   ) {
     this.timeouts = timeouts
     this.bounded = bounded
+    this.how = { next: atEndOfTurn }
     this.alarm = new Alarm(
       services,
       atEndOfTurn,

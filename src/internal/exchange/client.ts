@@ -82,6 +82,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
       if (this.callTimeout === Infinity) return answers
       // of all runs together: each for itself has begun later
       return Deadline.timeoutOrElse({
+        ...this.engine.bounds.how,
         duration: this.callTimeout,
         orElse: () => Effect.fail(answerTimeout("call", this.callTimeout))
       })(answers)
@@ -217,7 +218,8 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
 
   private get closeNow(): Effect.Effect<unknown> {
     const { engine } = this
-    return Effect.flatMap(Deadline.timeoutOption(Effect.exit(this.last(identity)), this.drainTimeout), (drained) => {
+    const drained = Deadline.timeoutOption(Effect.exit(this.last(identity)), this.drainTimeout, engine.bounds.how)
+    return Effect.flatMap(drained, (drained) => {
       if (Option.isNone(drained)) {
         engine.lose(new StreamTimeout({ operation: "close", kind: "Answer", duration: this.drainTimeout }))
         return Effect.void

@@ -55,7 +55,7 @@ const ask = <Request, Answer>(
     return Math.ceil(batch.sentAt + bound - bounds.peerTime)
   }
   const awaited = (call: Fiber.Fiber<Answer, RequestLost | EncodeFailed>, wait: number): Effect.Effect<void> =>
-    Effect.flatMap(Deadline.timeoutOption(Fiber.await(call), wait), (exit) => {
+    Effect.flatMap(Deadline.timeoutOption(Fiber.await(call), wait, bounds.how), (exit) => {
       if (Option.isSome(exit)) return Effect.sync(() => answered(engine, exit.value))
       const more = left()
       if (more > 0) return awaited(call, more)

@@ -97,7 +97,8 @@ export const growing = (count: () => number): Progress => {
   }
 }
 
-interface How {
+/** How a bound is judged. */
+export interface How {
   readonly progress?: Progress | undefined
   /** Does something in the next turn, where turns are counted by a clock that is moved by hand: see `Transport.atEndOfTurn`. */
   readonly next?: ((task: () => void) => void) | undefined
