@@ -2,7 +2,7 @@
  * Unix sockets in memory are those of the system: each program here runs over both, and what its clients see is the same.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Scope } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import {
   type Connection,
   type Network,
@@ -91,6 +91,41 @@ const afterwards = (
     yield* go
     return yield* seenBy(client)
   })
+
+/** Over TLS that may end: what the client goes on with, once the server has said that TLS ends, and is gone. */
+const leftWhileStopping =
+  (lastWords: string): Program<Omit<typeof cleanEnd, "closed">> =>
+  (path) =>
+    Effect.gen(function* () {
+      const served = yield* Deferred.make<Connection.Connection>()
+      const server = { identity: certificates.server.identity, stoppable: true }
+      yield* startUnixServer(path, (connection) => Effect.andThen(Deferred.succeed(served, connection), Effect.never), {
+        tls: server,
+        gracePeriod: 0
+      })
+      const client = { ca: authority.cert, serverName: "localhost", stoppable: true }
+      const connection = yield* openConnection({ path, tls: client })
+      const peer = yield* Deferred.await(served)
+      yield* peer.writer.write(lastWords)
+      const stopping = yield* Effect.forkChild(peer.stopTls, { startImmediately: true })
+      yield* connection.closed
+      yield* Fiber.interrupt(stopping)
+      // it may hear first that its own last word of TLS cannot be sent, or of the end
+      const { closed: _, ...seen } = yield* seenBy(yield* connection.stopTls)
+      return seen
+    })
+
+for (const [what, lastWords] of [
+  ["nothing", ""],
+  ["its last words", "so long"]
+] as const) {
+  const { closed: _, ...end } = cleanEnd
+  overBothAt(
+    `a peer that is gone while TLS ends leaves ${what}, and then an end, and takes nothing more`,
+    leftWhileStopping(lastWords),
+    { ...end, reads: [`"${lastWords}"`, '""'] }
+  )
+}
 
 overBothAt(
   "the peer of one that aborts sees a clean end",

@@ -158,8 +158,11 @@ export class LinkEnd implements Transport {
   private handler: Handler = nobody
   private attached = false
   private ended = false
-  /** The peer has ended its output. */
+  /** The peer has ended its output, and whether the handler was told. */
   private endSeen = false
+  private endTold = false
+  /** Why nothing can be sent any more. */
+  private writeFailure: Failure | undefined = undefined
   /** Closed, aborted or lost: nothing has an effect any more. */
   private gone = false
   /** How it ended, if not by what this side did. */
@@ -189,20 +192,34 @@ export class LinkEnd implements Transport {
   /** May be called again by TLS, which takes the connection over, and gives it back: see `stopTls`. */
   attach(handler: Handler): void {
     this.attached = true
-    if (this.endSeen || this.over !== undefined) this.tellAgain(handler)
+    const { endSeen, over, writeFailure } = this
+    if (over !== undefined) this.tellAgain(handler, over.failure)
     if (this.gone) return
     this.handler = handler
+    this.endTold = false
     this.incoming.resume()
+    if (!endSeen && writeFailure === undefined) return
+    // what was told to the handler before, or to nobody
+    this.link.eventQueue.soon(() => {
+      if (this.handler !== handler) return
+      this.tellEnd()
+      if (writeFailure !== undefined) this.handler.onWriteFailure(writeFailure)
+    })
   }
 
-  /** What the handler before was told, or nobody. */
-  private tellAgain(handler: Handler): void {
-    const { endSeen, over } = this
+  /** How it ended was told to the handler before, or to nobody. */
+  private tellAgain(handler: Handler, failure: Failure | undefined): void {
     this.link.eventQueue.soon(() => {
-      if (this.crashed || (this.gone && over === undefined)) return
-      if (endSeen) handler.onEnd()
-      if (over !== undefined) handler.onClose(over.failure)
+      if (this.crashed) return
+      if (this.endSeen) handler.onEnd()
+      handler.onClose(failure)
     })
+  }
+
+  private tellEnd(): void {
+    if (!this.endSeen || this.endTold) return
+    this.endTold = true
+    this.handler.onEnd()
   }
 
   pause(): void {
@@ -341,12 +358,17 @@ export class LinkEnd implements Transport {
   peerEnded(): void {
     this.endSeen = true
     this.finishIfOver()
-    this.handler.onEnd()
+    this.tellEnd()
   }
 
   resetSeen(failure: Failure): void {
     if (this.endSeen || this.incoming.hasEnd) this.refuse()
-    else this.handler.onWriteFailure(failure)
+    else this.failWriting(failure)
+  }
+
+  private failWriting(failure: Failure): void {
+    this.writeFailure = failure
+    this.handler.onWriteFailure(failure)
   }
 
   wasReset(failure: Failure): void {
@@ -377,7 +399,7 @@ export class LinkEnd implements Transport {
   private wasBroken(): void {
     if (this.broken || this.gone) return
     this.broken = true
-    this.handler.onWriteFailure(brokenPipe)
+    this.failWriting(brokenPipe)
     if (this.endSeen) this.finish(brokenPipe)
   }
 
@@ -386,6 +408,8 @@ export class LinkEnd implements Transport {
   }
 
   private finish(failure: Failure | undefined): void {
+    this.tellEnd()
+    // whoever is told of the end may let go
     if (this.gone) return
     const { handler } = this
     this.over = { failure }
