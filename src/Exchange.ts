@@ -211,7 +211,7 @@ export interface CommonOptions<in out Request, in Answer> {
   readonly callTimeout?: Duration.Input | undefined
   /**
    * How long nothing at all may be answered while something is awaited. The connection is given up then. Time in which
-   * nothing is awaited, or nothing is read here, does not count. Default: without a bound.
+   * nothing is awaited, or nothing is read here, does not count (but see `makePeer`). Default: without a bound.
    */
   readonly stallTimeout?: Duration.Input | undefined
   /**
@@ -264,7 +264,8 @@ export type PipelinedOptions<Request, Answer> = PushOptions<Answer> &
     readonly response: Decoder<Answer> | ((request: Request) => Decoder<Answer>)
     /**
      * Called with a request that was sent, and whose caller is gone before its last answer: for protocols that can cancel
-     * elsewhere. Its answers are awaited and dropped all the same. If it throws, the exchange is over.
+     * elsewhere. Its answers are awaited and dropped all the same. If it throws or dies, the exchange is over, and it is
+     * interrupted when the exchange is.
      */
     readonly cancel?: ((request: Request) => Effect.Effect<unknown>) | undefined
   }
@@ -506,8 +507,9 @@ export const serve: <const Request, const Response, E = unknown, R = never, Fail
  * **Details**
  *
  * One fiber reads. Requests of the peer wait for a handler, as many as there may be handlers; then reading stops, and with
- * it the answers to this side's calls. If all handlers wait for calls of their own then, only `stallTimeout` ends that:
- * have more `concurrency` than handlers that call.
+ * it the answers to this side's calls. If all handlers wait for the peer then, for answers to calls of their own or until
+ * it reads what they answer, only `stallTimeout` ends that: have more `concurrency` than handlers that call, and no more
+ * `maxInFlight` than the peer handles at once where answers are long.
  *
  * A handler that fails without `onFailure` ends the exchange.
  *

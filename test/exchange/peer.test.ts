@@ -127,6 +127,98 @@ describe("peer", () => {
       })
   )
 
+  it.live("stallTimeout ends what waits for itself, however many requests wait, and whoever calls", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        const handlers: ReadonlyArray<Exchange.PeerHandler<Message, never, never>> = [
+          (message, back) =>
+            Effect.map(Effect.orDie(back.call(request(message.text))), ({ text }) => answer(message, text)),
+          (message, back) =>
+            Effect.map(Effect.orDie(back.exclusive(() => Effect.succeed("alone"))), (text) => answer(message, text)),
+          (message, back) =>
+            Effect.succeed(
+              Stream.fromEffect(Effect.map(Effect.orDie(back.call(request("x"))), ({ text }) => answer(message, text)))
+            )
+        ]
+        for (const circular of handlers) {
+          for (const concurrency of [1, 3]) {
+            for (const order of ["request", "completion"] as const) {
+              const { left, right } = yield* TestNetwork.pair()
+              const options = { serve: { concurrency, order }, stallTimeout: "5 seconds" } as const
+              const one = yield* peer(left, circular, options)
+              const other = yield* peer(right, circular, options)
+              const calls = yield* startAll(
+                Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? one : other).call(request(`${i}`)))
+              )
+              yield* Effect.sleep("4 seconds")
+              assert.isTrue(calls.every(waits))
+              yield* Effect.sleep("10 seconds")
+              for (const call of calls) assert.strictEqual((yield* Effect.flip(Fiber.join(call)))._tag, "RequestLost")
+            }
+          }
+        }
+      })
+    )
+  )
+
+  it.live("stallTimeout ends two that both wait until the other reads their answers", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        const { left, right } = yield* TestNetwork.pair({
+          highWaterMark: 100,
+          limit: 64,
+          fromClient: { capacity: 500 },
+          fromServer: { capacity: 500 }
+        })
+        const long: Exchange.PeerHandler<Message, never, never> = (message) =>
+          Effect.succeed(answer(message, "x".repeat(900)))
+        const one = yield* peer(left, long, { stallTimeout: "5 seconds" })
+        const other = yield* peer(right, long, { stallTimeout: "5 seconds" })
+        const calls = yield* startAll(
+          Array.from({ length: 60 }, (_, i) => (i % 2 === 0 ? one : other).call(request(`${i}`)))
+        )
+        yield* Effect.sleep("4 seconds")
+        assert.isTrue(calls.some(waits))
+        yield* Effect.sleep("10 seconds")
+        assert.isFalse(calls.some(waits))
+      })
+    )
+  )
+
+  it.live("stallTimeout: time in which a handler is at work is not the peer's, whoever else waits", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        for (const busy of ["handler", "stream"] as const) {
+          const { left, right } = yield* TestNetwork.pair()
+          const work = Effect.sleep("1 minute")
+          const one = yield* peer(
+            left,
+            (message, back) =>
+              message.text === "call"
+                ? Effect.orDie(back.call(request("back")))
+                : busy === "handler"
+                  ? Effect.as(work, answer(message))
+                  : Effect.succeed(Stream.fromEffect(Effect.as(work, answer(message)))),
+            { serve: { concurrency: 2, order: "completion" }, stallTimeout: "5 seconds" }
+          )
+          const call = yield* start(one.call(request("a")))
+          yield* right.writer.writeFrames(message, [
+            ...["call", "work", "work", "work", "work", "work"].map(request),
+            { is: "answer", id: 1, text: "A" },
+            { is: "answer", id: 2, text: "BACK" }
+          ])
+          yield* right.writer.flush
+          yield* Effect.sleep("4 minutes")
+          assert.strictEqual((yield* Fiber.join(call)).text, "A")
+          // and not a second longer than that
+          const last = yield* start(one.call(request("b")))
+          yield* Effect.sleep("6 minutes")
+          assert.strictEqual((yield* Effect.flip(Fiber.join(last)))._tag, "RequestLost")
+        }
+      })
+    )
+  )
+
   it.effect("a handler that fails ends the exchange, or is answered", () =>
     Effect.gen(function* () {
       for (const answers of [true, false]) {

@@ -1352,6 +1352,29 @@ describe("cancel", () => {
       assert.deepInclude({ ...cause }, { _tag: "ConnectionLost", operation: "cancel", kind: "Unknown" })
     })
   )
+
+  it.effect("one that dies ends the exchange; one that does not end does, with the exchange", () =>
+    Effect.gen(function* () {
+      const dying = yield* pipelined({ cancel: () => Effect.die("cannot") })
+      const [mine, yours] = yield* startAll(["mine", "yours"].map(dying.client.call))
+      yield* dying.server.asked(2)
+      yield* Fiber.interrupt(mine!)
+      assert.deepInclude({ ...(yield* lostOf(yours!)).cause }, { _tag: "ConnectionLost", operation: "cancel" })
+
+      let cancelling = 0
+      const count = (by: number) => Effect.sync(() => (cancelling += by))
+      const { client, server } = yield* pipelined({
+        cancel: () => Effect.ensuring(Effect.andThen(count(1), Effect.never), count(-1))
+      })
+      const call = yield* start(client.call("a"))
+      yield* server.asked(1)
+      yield* Fiber.interrupt(call)
+      while (cancelling === 0) yield* Effect.yieldNow
+      yield* server.answer("A")
+      assert.deepStrictEqual(yield* client.close, { _tag: "Closed" })
+      while (cancelling > 0) yield* Effect.yieldNow
+    })
+  )
 })
 
 describe("a connection of somebody else's", () => {

@@ -23,8 +23,6 @@ export interface Timeouts {
 
 /** Who is told that a bound was reached. */
 export interface Bounded {
-  /** What was read and waits for room: nothing more is read meanwhile. */
-  readonly held: { readonly isEmpty: boolean }
   /** A caller waits no longer. */
   expire(batch: AnyBatch, error: StreamTimeout): void
   /** The connection is given up. */
@@ -39,8 +37,8 @@ export class Bounds {
   readonly how: Deadline.How
   /** Batches with a caller: all are as patient, so that the first is the next to give up. */
   private readonly callers = new Set<AnyBatch>()
-  /** Since when what was read has waited for room, if it does. */
-  private waitsSince = 0
+  /** Since when what was read has waited here, if it does. */
+  private waitsSince: number | undefined = undefined
   /** How long it has waited before, all in all. */
   private waited = 0
   /** Since when something has been awaited with no answer, in time of the peer. */
@@ -74,7 +72,7 @@ export class Bounds {
 
   /** The same without the time in which nothing was read, because there was no room: that is no silence of the peer's. */
   get peerTime(): number {
-    return (this.bounded.held.isEmpty ? this.now : this.waitsSince) - this.waited
+    return (this.waitsSince ?? this.now) - this.waited
   }
 
   /** A caller begins to wait. */
@@ -122,14 +120,18 @@ export class Bounds {
     if (this.leftovers.size > 0) this.leftovers.delete(call)
   }
 
-  /** What was read waits for room: nothing more is read. */
-  waits(): void {
-    this.waitsSince = this.now
+  /** Whether what was read waits here for room, and time is not the peer's. */
+  get waits(): boolean {
+    return this.waitsSince !== undefined
   }
-
-  /** There is room for it. */
-  goesOn(): void {
+  set waits(waits: boolean) {
+    if (waits === this.waits) return
+    if (this.waitsSince === undefined) {
+      this.waitsSince = this.now
+      return
+    }
     this.waited += this.now - this.waitsSince
+    this.waitsSince = undefined
     this.alarm.arm()
   }
 
@@ -145,7 +147,7 @@ export class Bounds {
 
   private due(): number {
     const first = this.callers.values().next().value?.deadline ?? Infinity
-    if (!this.bounded.held.isEmpty) return first
+    if (this.waits) return first
     return Math.min(first, this.waited + Math.min(this.silentSince + this.timeouts.stallTimeout, this.firstLeftover))
   }
 
@@ -157,7 +159,7 @@ export class Bounds {
       this.callers.delete(batch)
       this.bounded.expire(batch, answerTimeout("call", callTimeout))
     }
-    if (!this.bounded.held.isEmpty) return
+    if (this.waits) return
     const passed = now - this.waited
     if (passed >= this.silentSince + stallTimeout) this.bounded.lose(answerTimeout("stallTimeout", stallTimeout))
     else if (passed >= this.firstLeftover) this.bounded.lose(answerTimeout("drainTimeout", drainTimeout))

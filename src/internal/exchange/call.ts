@@ -57,6 +57,8 @@ export class Batch<Request, Answer, Error> {
   sentAt: number | undefined = undefined
   /** When its caller stops waiting. */
   deadline = Infinity
+  /** Told once nobody waits for it any more. */
+  onOver: (() => void) | undefined = undefined
   private resume: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
 
   constructor(calls: ReadonlyArray<Call<Request, Answer, Error>>, alone = false) {
@@ -71,6 +73,7 @@ export class Batch<Request, Answer, Error> {
     this.exit = exit
     const { resume } = this
     this.resume = undefined
+    this.over()
     resume?.(exit)
   }
 
@@ -82,7 +85,14 @@ export class Batch<Request, Answer, Error> {
   /** Nobody waits any more. Whether it was still waited for. */
   abandon(): boolean {
     this.resume = undefined
+    this.over()
     return this.exit === undefined
+  }
+
+  private over(): void {
+    const { onOver } = this
+    this.onOver = undefined
+    onOver?.()
   }
 }
 

@@ -120,7 +120,8 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
             engine.submit(batch)
             const leave = Effect.sync(() => {
               parts.mailbox.discard()
-              if (batch.sent || batch.abandon()) engine.giveUp(batch)
+              const isWaiting = batch.abandon()
+              if (batch.sent || isWaiting) engine.giveUp(batch)
             })
             return Effect.as(Scope.addFinalizer(scope, leave), parts.mailbox.take)
           })

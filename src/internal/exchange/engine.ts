@@ -25,7 +25,7 @@ import { SessionConnection } from "../session/connection.ts"
 import { SessionWriter } from "../write/writer.ts"
 import { type Bounded, Bounds } from "./bounds.ts"
 import type { Batch, Call, Desk } from "./call.ts"
-import { Held } from "./held.ts"
+import { type Full, Held } from "./held.ts"
 import { isStreamFailure, lostCauseOf, peeked, peerEnded, refusalOf } from "./lost.ts"
 import type { Options } from "./options.ts"
 import type { Order } from "./order.ts"
@@ -103,6 +103,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
 
   submit(batch: Batch<Request, Answer, RequestLost>): void {
     if (this.state !== accepting) return batch.finish(Exit.fail(this.refusal()))
+    this.options.onSubmit?.(batch)
     this.bounds.called(batch)
     // nobody is in front of it
     if (!batch.alone && !this.pumping && this.gate.size === 0 && this.hasRoomFor(batch)) return this.pump(batch)
@@ -345,7 +346,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     if (answer === notNow) {
       const held = this.held.take()
       if (held !== undefined) {
-        this.bounds.goesOn()
+        this.bounds.waits = false
         this.dispatch(held.message)
       } else if (this.decoder() === undefined) {
         this.violated("an answer that nobody asked for")
@@ -366,7 +367,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   private dispatch(message: Answer): void {
     for (const unasked of this.options.unasked) {
       if (!unasked.is(message)) continue
-      if (!unasked.offer(message, this.held.hasAll)) this.hold(message, unasked.awaitRoom)
+      if (!unasked.offer(message, this.held.hasAll)) this.hold(message, unasked)
       return
     }
     const { order } = this
@@ -374,7 +375,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     if (call === undefined) return
     if (typeof call === "string") return this.violated(call)
     const { expected, receiver } = call
-    if (receiver?.isFull === true && !this.held.hasAll) return this.hold(message, receiver.awaitRoom)
+    if (receiver?.isFull === true && !this.held.hasAll) return this.hold(message, receiver)
     call.answered++
     const last = expected === undefined ? this.options.isLast!(message, call.request) : call.answered === expected
     this.wasAnswered = true
@@ -392,9 +393,9 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.lessInFlight()
   }
 
-  private hold(message: Answer, awaitRoom: Effect.Effect<void>): void {
-    this.held.put(message, awaitRoom)
-    this.bounds.waits()
+  private hold(message: Answer, full: Full): void {
+    this.held.put(message, full)
+    this.bounds.waits = this.held.isOurs
   }
 
   private lessInFlight(): void {
@@ -500,9 +501,8 @@ export class Engine<Request, Answer> implements Desk, Bounded {
 
   /** No answer comes to a call that was written. */
   private failCall(call: Call<Request, Answer, RequestLost>, closed: Closed): void {
-    const { receiver } = call
+    call.receiver?.fail(this.lostError(call, closed))
     call.receiver = undefined
-    receiver?.fail(this.lostError(call, closed))
   }
 
   private lostError({ position }: Call<Request, Answer, RequestLost>, closed: Closed): RequestLost {

@@ -51,7 +51,7 @@ const ask = <Request, Answer>(
   /** How long the answer may still take. */
   const left = (): number => {
     // what was read and is not taken is no silence of the peer's, and what was not sent has no answer yet
-    if (!engine.held.isEmpty || batch.sentAt === undefined) return bound
+    if (bounds.waits || batch.sentAt === undefined) return bound
     return Math.ceil(batch.sentAt + bound - bounds.peerTime)
   }
   const awaited = (call: Fiber.Fiber<Answer, RequestLost | EncodeFailed>, wait: number): Effect.Effect<void> =>

@@ -1,5 +1,6 @@
 /** Exchanges of each shape, made of their options. */
 import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
@@ -20,7 +21,9 @@ import { ClosedStream } from "../base/errors.ts"
 import type { Call } from "./call.ts"
 import { Client, outOfStep } from "./client.ts"
 import { Engine } from "./engine.ts"
+import { Handlers, noteCaller } from "./handling.ts"
 import { keepAlive } from "./keepAlive.ts"
+import { lostCauseOf } from "./lost.ts"
 import { resolve, type Resolved } from "./options.ts"
 import { ById, InOrder, type Order } from "./order.ts"
 import { Pushes } from "./pushes.ts"
@@ -75,14 +78,22 @@ export const makePipelined = <Request, Answer>(
       throw new TypeError(`${operation}: with isPush there is one way to read all messages: response must be a frame`)
     }
     const pushes = pushesOf(operation, options)
-    let services: Context.Context<never>
+    let engine: Engine<Request, Answer>
+    const onAbandoned = (call: Call<Request, Answer, RequestLost>): void => {
+      const cancelled = Effect.catchCause(
+        Effect.suspend(() => cancel!(call.request)),
+        (cause) => Effect.sync(() => engine.lose(lostCauseOf("cancel", cause)))
+      )
+      // there is nothing to cancel any more once it is over
+      Effect.runForkWith(engine.services)(Effect.raceFirst(cancelled, Deferred.await(engine.closed)))
+    }
     const resolved = resolve(
       operation,
       options,
-      cancel === undefined ? undefined : ({ request }) => void Effect.runForkWith(services)(cancel(request)),
+      cancel === undefined ? undefined : onAbandoned,
       pushes === undefined ? [] : [pushes]
     )
-    return make(connection, new InOrder<Request, Answer>(), resolved, pushes, (engine) => (services = engine.services))
+    return make(connection, new InOrder<Request, Answer>(), resolved, pushes, (made) => (engine = made))
   })
 
 /** What fits into 31 bits, as most protocols have it; 0 means something of its own in many. */
@@ -144,7 +155,11 @@ export const makePeer = <Message, E, R>(
     const serving = Serve.resolve<Message, Message, E>(operation, Argument.record(operation, "serve", serve))
     const pushes = pushesOf(operation, options)
     const { made, onAbandoned, order } = byId(operation, options)
-    const requests = new Requests(Argument.func(operation, "isRequest", isRequest), serving.concurrency)
+    const handlers = new Handlers(() => {
+      const { bounds, held } = made.engine!
+      bounds.waits = held.isOurs
+    })
+    const requests = new Requests(Argument.func(operation, "isRequest", isRequest), serving.concurrency, handlers)
     const resolved = resolve<Message, Message>(
       operation,
       { ...options, request: message, response: message },
@@ -158,7 +173,7 @@ export const makePeer = <Message, E, R>(
           requests.mailbox.takeOne,
           { writer: requests.answerTo(made.engine!), response: message },
           serving,
-          (request: Message) => handler(request, peer)
+          (request: Message) => handlers.watch(handler(request, peer))
         ),
         (cause) =>
           Effect.sync(() => {
@@ -166,7 +181,13 @@ export const makePeer = <Message, E, R>(
             if (!scopeEnds) made.engine!.lose(outOfStep(cause))
           })
       )
-    return make(connection, order, resolved, pushes, (engine) => (made.engine = engine)).pipe(
+    return make(
+      connection,
+      order,
+      { ...resolved, onSubmit: noteCaller },
+      pushes,
+      (engine) => (made.engine = engine)
+    ).pipe(
       Effect.tap((peer) => Effect.forkScoped(serveFor(peer))),
       Effect.tap(() => Effect.addFinalizer(() => Effect.sync(() => (scopeEnds = true))))
     )

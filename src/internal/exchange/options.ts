@@ -8,7 +8,7 @@ import * as Argument from "../base/argument.ts"
 import * as Defaults from "../base/defaults.ts"
 import { of } from "../frame/node.ts"
 import type { Timeouts } from "./bounds.ts"
-import type { Call } from "./call.ts"
+import type { Batch, Call } from "./call.ts"
 
 /** What the peer says unasked, and who takes it. */
 export interface Unasked<Message> {
@@ -16,6 +16,8 @@ export interface Unasked<Message> {
   /** Whether it was taken: otherwise it is offered again once there is room, or as the `last`, which is taken. */
   offer(message: Message, last: boolean): boolean
   readonly awaitRoom: Effect.Effect<void>
+  /** As of `Full`. */
+  readonly isStuck?: boolean
   /** Whether an answer to it is just being written: nobody has the connection to himself meanwhile. */
   readonly isAnswered: boolean
   /** Nothing more comes. */
@@ -32,6 +34,8 @@ export interface Options<Request, Answer> extends Timeouts {
   readonly unasked: ReadonlyArray<Unasked<Answer>>
   /** Whether an answer is the last of its call, where their number is not known. */
   readonly isLast: ((answer: Answer, request: Request) => boolean) | undefined
+  /** Told of each batch, by whoever asks. */
+  readonly onSubmit?: ((batch: Batch<Request, Answer, RequestLost>) => void) | undefined
   /** Told of a call in flight whose answers nobody wants any more. */
   readonly onAbandoned: ((call: Call<Request, Answer, RequestLost>) => void) | undefined
 }

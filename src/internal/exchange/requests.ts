@@ -7,6 +7,7 @@ import type { StreamWriter } from "../../StreamWriter.ts"
 import { ClosedStream } from "../base/errors.ts"
 import { counted } from "./counted.ts"
 import type { Engine } from "./engine.ts"
+import type { Handlers } from "./handling.ts"
 import { Mailbox } from "./mailbox.ts"
 import type { Unasked } from "./options.ts"
 
@@ -14,11 +15,13 @@ export class Requests<Message> implements Unasked<Message> {
   readonly mailbox: Mailbox<Message, never>
   readonly awaitRoom: Effect.Effect<void>
   readonly is: (message: Message) => boolean
+  private readonly handlers: Handlers
   /** How many answers are being written. */
   private answers = 0
 
-  constructor(is: (message: Message) => boolean, capacity: number) {
+  constructor(is: (message: Message) => boolean, capacity: number, handlers: Handlers) {
     this.is = is
+    this.handlers = handlers
     this.mailbox = new Mailbox(capacity)
     this.awaitRoom = this.mailbox.awaitRoom
   }
@@ -26,6 +29,9 @@ export class Requests<Message> implements Unasked<Message> {
     if (this.mailbox.isFull && !last) return false
     this.mailbox.offer(message)
     return true
+  }
+  get isStuck(): boolean {
+    return this.handlers.atWork.size === 0
   }
   get isAnswered(): boolean {
     return this.answers > 0
