@@ -4,7 +4,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Connection, StreamError } from "effect-byte-streams"
-import { Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber } from "effect"
+import * as Http2 from "node:http2"
 import * as Net from "node:net"
 import { Duplex, type DuplexOptions, duplexPair } from "node:stream"
 import * as NodeTls from "node:tls"
@@ -49,6 +50,97 @@ const collect = ({ reader }: Connection.Connection) =>
       pieces.push(read.success)
     }
   })
+
+/** Both ends of a stream of HTTP/2, and what they go over. */
+const http2 = Effect.gen(function* () {
+  const server = Http2.createServer()
+  const accepted = yield* Deferred.make<Http2.ServerHttp2Stream>()
+  server.on("stream", (stream) => {
+    stream.respond({ ":status": 200 })
+    Deferred.doneUnsafe(accepted, Effect.succeed(stream))
+  })
+  server.on("sessionError", () => {})
+  yield* Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void)))
+  const socket = Net.connect({ host: "127.0.0.1", port: (server.address() as Net.AddressInfo).port })
+  const session = Http2.connect("http://127.0.0.1", { createConnection: () => socket })
+  session.on("error", () => {})
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      session.destroy()
+      server.close()
+    })
+  )
+  const client = session.request({ ":method": "POST", ":path": "/" }, { endStream: false })
+  return { client, server: yield* within("the stream", Deferred.await(accepted)), socket }
+})
+
+const overEither: ReadonlyArray<readonly [string, (stream: Duplex) => ReturnType<typeof Connection.fromDuplex>]> = [
+  ["a Duplex", (stream) => Connection.fromDuplex(stream)],
+  ["two halves", (stream) => Connection.fromPair({ readable: stream, writable: stream })]
+]
+
+describe("a stream of HTTP/2 that is broken off is lost, though it says that it has ended", () => {
+  for (const [over, open] of overEither) {
+    for (const ours of ["before our end", "after our end"]) {
+      it.live(`as ${over}, with its socket, ${ours}`, () =>
+        Effect.gen(function* () {
+          const { client, server, socket } = yield* http2
+          const connection = yield* open(client)
+          if (ours === "after our end") yield* within("our end", connection.writer.writeEof)
+          server.write("half a mess")
+          assert.strictEqual(text(yield* within("a part", connection.reader.readExactly(11))), "half a mess")
+          socket.destroy()
+          assert.strictEqual((yield* within("closed", connection.closed))._tag, "Lost")
+          assert.isDefined((yield* collect(connection)).lost)
+        })
+      )
+    }
+
+    it.live(`as ${over}, by its peer's abort`, () =>
+      Effect.gen(function* () {
+        const streams = yield* http2
+        const connection = yield* open(streams.server)
+        const peer = yield* Connection.fromDuplex(streams.client)
+        yield* peer.writer.write("half a mess")
+        assert.strictEqual(text(yield* within("a part", connection.reader.readExactly(11))), "half a mess")
+        yield* peer.abort
+        assert.strictEqual((yield* within("closed", connection.closed))._tag, "Lost")
+        assert.strictEqual((yield* collect(connection)).lost?.kind, "Reset")
+      })
+    )
+
+    it.live(`as ${over}, also if it was before there was a connection`, () =>
+      Effect.gen(function* () {
+        for (const ended of [false, true]) {
+          const stream = Object.assign(new ByHand(), { rstCode: 8 })
+          stream.push("early")
+          stream.push(null)
+          if (ended)
+            yield* within(
+              "the end",
+              Effect.promise(() => stream.resume().toArray())
+            )
+          const { got, lost } = yield* collect(yield* open(stream))
+          assert.strictEqual(got.toString(), ended ? "" : "early")
+          assert.strictEqual(lost?.kind, "Reset")
+        }
+      })
+    )
+  }
+
+  it.live("one that has ended has", () =>
+    Effect.gen(function* () {
+      const streams = yield* http2
+      const connection = yield* Connection.fromDuplex(streams.client)
+      const peer = yield* Connection.fromDuplex(streams.server)
+      yield* peer.writer.write("a message")
+      yield* peer.writer.close
+      const { got, lost } = yield* collect(connection)
+      assert.strictEqual(got.toString(), "a message")
+      assert.strictEqual(lost, undefined)
+    })
+  )
+})
 
 describe("a stream that is destroyed in front of its end is lost, not complete", () => {
   const destroys: ReadonlyArray<readonly [string, (stream: ByHand) => void]> = [

@@ -7,7 +7,7 @@ import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 import { toFailure } from "./failure.ts"
 import { Linger } from "./linger.ts"
-import { cutOff, lossOf } from "./resetToLoss.ts"
+import { cutOff, lossOf, resetOf } from "./resetToLoss.ts"
 import { type InputOwner, StreamInput } from "./streamInput.ts"
 import { nextTurn } from "../runtime/turn.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../../Transport.ts"
@@ -42,16 +42,15 @@ export const destroyQuietly = (stream: ReadableLike | WritableLike, error?: Erro
 
 /** The reader of the other end must not take a stream that was cut off for complete. Never throws. */
 export const breakOff = (stream: ReadableLike | WritableLike): void => {
-  const { connecting, pending, remoteAddress, resetAndDestroy, writableEnded, writableFinished } =
+  const { connecting, remoteAddress, resetAndDestroy, writableEnded, writableFinished } =
     stream as Partial<WritableLike> & {
       readonly connecting?: boolean
-      readonly pending?: boolean
       readonly remoteAddress?: string
       resetAndDestroy?(): unknown
     }
   // A socket that is none of TCP is a pipe, of which the other end hears no error. On Deno, where it is one of a child
   // process, an error ends this process: nobody can hear it.
-  if (pending !== undefined && connecting !== true && remoteAddress === undefined) return destroyQuietly(stream)
+  if (connecting === false && remoteAddress === undefined) return destroyQuietly(stream)
   // one that is about to end its output would never close
   const ending = writableEnded === true && writableFinished !== true
   try {
@@ -128,7 +127,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     this.handler = handler
     const { duplex } = this
     if (first) {
-      if (duplex.readableEnded) this.readEnded = true
+      if (duplex.readableEnded) this.endedBefore()
       this.listen()
     }
     // what has happened already is not said again by the stream
@@ -140,6 +139,12 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
         if (closed) this.streamClosed()
       })
     }
+  }
+
+  private endedBefore(): void {
+    const reset = resetOf(this.duplex)
+    if (reset === undefined) this.readEnded = true
+    else this.refused(reset)
   }
 
   arrived(chunk: unknown): void {

@@ -15,6 +15,9 @@ interface Meaning {
 /** The code of a process that ended by itself, and not well. No system has one: Node says it with an event. */
 export const processExit = "ERR_PROCESS_EXIT"
 
+/** The code of a stream of HTTP/2 that was reset. */
+export const streamReset = "ERR_HTTP2_STREAM_ERROR"
+
 const meanings: Record<string, Meaning> = {
   ECONNRESET: { lost: "Reset", connecting: "Reset" },
   ECONNABORTED: { lost: "Reset", connecting: "Reset" },
@@ -26,6 +29,7 @@ const meanings: Record<string, Meaning> = {
   ERR_STREAM_WRITE_AFTER_END: { lost: "BrokenPipe" },
   ESHUTDOWN: { lost: "BrokenPipe" },
   [processExit]: { lost: "Reset" },
+  [streamReset]: { lost: "Reset" },
   ETIMEDOUT: { lost: "TimedOut", connecting: "Timeout" },
   EHOSTUNREACH: { lost: "Unreachable", connecting: "Unreachable" },
   ENETUNREACH: { lost: "Unreachable", connecting: "Unreachable" },

@@ -5,7 +5,7 @@
  * and has said nothing is lost as well, unless both directions had ended before: what is merely cut off is not complete.
  */
 import type { Failure } from "../../Transport.ts"
-import { toFailure } from "./failure.ts"
+import { streamReset, toFailure } from "./failure.ts"
 
 /** A reset by the peer, where nobody has an error that says so. */
 export const peerReset: Failure = { kind: "Reset", code: "ECONNRESET" }
@@ -13,6 +13,14 @@ export const peerReset: Failure = { kind: "Reset", code: "ECONNRESET" }
 /** Nothing was said of why a stream is no more. Only its end is an end: what came before it is not known to be all. */
 export const cutOff = (stream: { readonly errored?: Error | null | undefined }): Error =>
   stream.errored ?? new Error("the stream was destroyed before it had ended")
+
+/** The loss of a stream of HTTP/2 that was reset, or whose connection broke: it ends all the same, and a code alone tells. */
+export const resetOf = (stream: object): Error | undefined => {
+  const { rstCode } = stream as { readonly rstCode?: unknown }
+  return typeof rstCode !== "number" || rstCode === 0
+    ? undefined
+    : Object.assign(new Error(`the stream was reset with code ${rstCode}`), { code: streamReset })
+}
 
 /** The failure with which a stream that is gone is lost. `undefined`: it was complete. */
 export const lossOf = (

@@ -5,6 +5,7 @@
 import type { ReadableLike } from "../../Connection.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
+import { resetOf } from "./resetToLoss.ts"
 
 /** The transport that an input belongs to. */
 export interface InputOwner {
@@ -46,7 +47,9 @@ export class StreamInput {
   ended(): boolean {
     if (this.deaf) return false
     this.finishText()
-    return true
+    const reset = resetOf(this.stream)
+    if (reset !== undefined) this.refuse(reset)
+    return reset === undefined
   }
 
   /** The stream is no more: what it has read ahead is taken from it. */
