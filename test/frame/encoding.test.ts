@@ -133,6 +133,23 @@ describe("items that would be taken for the end are not written", () => {
     }
   })
 
+  it("what is left of a body ends the items in it", () => {
+    const end = Frame.transformOrFail(Frame.rest, {
+      decode: (left) => (left.length === 0 ? Result.void : Result.fail("more")),
+      encode: () => Result.succeed(new Uint8Array(0))
+    })
+    const short = Frame.lengthPrefixed(Frame.uint8, { maxBytes: 9 }, Frame.utf8Rest)
+    const items = Frame.lengthPrefixed(Frame.uint16, { maxBytes: 99 }, Frame.repeatUntil(short, end, { maxItems: 9 }))
+    for (const value of [[], ["a"], ["", "bc", ""]])
+      assert.deepStrictEqual(Frame.decodeResultUnsafe(items, Frame.encodeResultUnsafe(items, value)), value)
+    const nothing = Frame.lengthPrefixed(
+      Frame.uint8,
+      { maxBytes: 9 },
+      Frame.repeatUntil(Frame.succeed(1), end, { maxItems: 9 })
+    )
+    assert.include(reasonOf(nothing, [1]), "[0] would be taken for the end")
+  })
+
   it.effect("whatever is written is read again", () => {
     const letters = Frame.repeatUntil(Frame.utf8(1), Frame.literal("aab"), { maxItems: 12 })
     let written = 0

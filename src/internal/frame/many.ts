@@ -192,8 +192,19 @@ export const repeatUntil = <A>(
  */
 const checkNoEnd = (bytes: Uint8Array, begins: ReadonlyArray<number>, maybe: Node<boolean>): void => {
   const cursor = new Cursor()
-  for (const [i, at] of begins.entries()) {
+  const isNone = (at: number, closed: boolean): boolean => {
     cursor.begin(bytes, at, bytes.length)
-    if (maybe.read(cursor) !== false) throw blameWrite(new EncodeFault("would be taken for the end"), i)
+    cursor.closed = closed
+    return maybe.read(cursor) === false
+  }
+  for (const [i, at] of begins.entries()) {
+    let none: boolean
+    try {
+      none = isNone(at, false)
+    } catch {
+      // what is left of a body: nothing comes behind that
+      none = isNone(at, true)
+    }
+    if (!none) throw blameWrite(new EncodeFault("would be taken for the end"), i)
   }
 }
