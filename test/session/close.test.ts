@@ -1,13 +1,13 @@
 /** How a session ends: what `close` and `abort` answer, what they do to those who read, write and wait, and `closed`. */
 import { assert, describe, it } from "@effect/vitest"
-import type { StreamReader } from "effect-byte-streams"
+import { Observer, type StreamError, type StreamReader } from "effect-byte-streams"
 import { Clock, type Duration, Effect, Exit, Fiber, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { fake, type Faked, fakeOfScope, type FakeTransport } from "../support/fakeTransport.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
 import { ActsBefore, YieldBefore } from "../support/yieldingSchedulers.ts"
-import { turns } from "../support/wait.ts"
+import { turns, within } from "../support/wait.ts"
 import { nobody, waiting } from "../support/waiters.ts"
 
 describe("the outcome of close", () => {
@@ -651,6 +651,30 @@ describe("reads after the end", () => {
       assert.deepInclude(yield* Effect.flip(writer.write("x")), { _tag: "ConnectionLost" })
     })
   )
+})
+
+describe("an observer that ends the connection as a read begins to wait", () => {
+  for (const how of ["close", "abort"] as const) {
+    it.live(`${how}: the read fails, and waits for nothing`, () =>
+      Effect.gen(function* () {
+        const faked: Faked = yield* Effect.provideService(fake(), Observer.Observer, {
+          onReadStarted: () => void Effect.runFork(faked.writer[how])
+        })
+        const { reader } = faked
+        const reads: ReadonlyArray<Effect.Effect<unknown, StreamError.StreamError>> = [
+          reader.read(10),
+          reader.readExactly(2),
+          reader.readLine,
+          reader.within("1 day").read(1)
+        ]
+        for (const read of reads) {
+          const failure = yield* within("a read", Effect.flip(read))
+          assert(failure._tag === "ClosedStream", failure._tag)
+          assert.strictEqual(failure.reason, how === "close" ? "Closed" : "Aborted")
+        }
+      })
+    )
+  }
 })
 
 describe("the end of the scope", () => {

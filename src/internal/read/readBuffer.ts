@@ -287,8 +287,9 @@ export class ReadBuffer extends Arrived implements WaiterHost {
       this.waitOver()
       return Exit.die(defect)
     }
-    if (goesOn && operation.ready()) {
-      // the transport may not feed at once, but nothing less than the stream would hang if it did
+    if ((goesOn || this.isClosed) && operation.ready()) {
+      // The transport may not feed at once, but nothing less than the stream would hang if it did. And whoever is told that
+      // a read begins may close.
       return handOver(this.settle(operation)!, fiber) as Effect.Effect<A, E>
     }
     return (this.waiter ??= new Waiter(this)).begin(fiber)
