@@ -71,7 +71,8 @@ export type CallError = RequestLost | EncodeFailed | StreamTimeout
  *
  * - `Closed`: this side has closed it.
  * - `Released`: the connection was given back by `release`.
- * - `PeerEof`: the peer has ended its output, with nothing to be answered.
+ * - `PeerEof`: the peer has ended its output, with nothing to be answered. What it has asked of `makePeer` is answered first,
+ *   for `drainTimeout` at most.
  * - `Lost`: the connection is not used any more. It was reset.
  *
  * @category models

@@ -254,6 +254,64 @@ describe("peer", () => {
     })
   )
 
+  it.live("a peer that ends its output is answered what it asked, and closed tells of the end behind that", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        for (const concurrency of [1, 3]) {
+          const { left, right } = yield* TestNetwork.pair()
+          const told: Array<string> = []
+          const serving = yield* Effect.forkScoped(
+            Effect.scoped(
+              Effect.gen(function* () {
+                const one = yield* peer(left, (question) => Effect.delay(Effect.succeed(answer(question)), 1000), {
+                  serve: { concurrency }
+                })
+                const closed = yield* one.closed
+                told.push(closed._tag)
+                // no call is taken meanwhile
+                assert.strictEqual((yield* Effect.flip(one.call(request("late"))))._tag, "RequestLost")
+              })
+            )
+          )
+          yield* right.writer.writeFrames(message, ["a", "b", "c", "d"].map(request))
+          yield* right.writer.writeEof
+          const read = Effect.map(right.reader.readFrame(message), ({ text }) => text)
+          assert.deepStrictEqual(yield* Effect.replicateEffect(read, 4), ["A", "B", "C", "D"])
+          yield* Fiber.join(serving)
+          assert.deepStrictEqual(told, ["PeerEof"])
+        }
+      })
+    )
+  )
+
+  it.live("closed waits drainTimeout at most for handlers, for no handler that asks, and not where it is closed", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        const { left, right } = yield* TestNetwork.pair()
+        const told: Array<string> = []
+        const one = yield* peer(
+          left,
+          (question, self) =>
+            question.text === "for ever"
+              ? Effect.never
+              : Effect.map(self.closed, ({ _tag }) => {
+                  told.push(_tag)
+                }),
+          { drainTimeout: "7 seconds" }
+        )
+        yield* right.writer.writeFrames(message, ["for ever", "until the end"].map(request))
+        yield* right.writer.writeEof
+        const closed = yield* Effect.forkScoped(one.closed)
+        yield* Effect.sleep("6 seconds")
+        assert.deepStrictEqual(told, ["PeerEof"])
+        assert.isTrue(waits(closed))
+        assert.strictEqual((yield* one.close)._tag, "PeerEof")
+        yield* Effect.sleep("2 seconds")
+        assert.isFalse(waits(closed))
+      })
+    )
+  )
+
   it.effect("exclusive: an answer that is ready meanwhile is written behind the dialogue", () =>
     Effect.gen(function* () {
       const { left, right } = yield* TestNetwork.pair()

@@ -27,6 +27,8 @@ import { All, type AnyBatch, batchForLast, Every, nobody, Parts } from "./receiv
 
 export class Client<Request, Answer> implements Exchange<Request, Answer> {
   readonly pushes: Stream.Stream<Answer, LostCause>
+  /** Completes once all that the peer has asked is answered. */
+  private readonly served: Effect.Effect<unknown>
   private readonly engine: Engine<Request, Answer>
   private readonly answers: (request: Request) => number
   private readonly isLast: boolean
@@ -39,8 +41,10 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
   constructor(
     engine: Engine<Request, Answer>,
     options: Resolved<Request, Answer>,
-    pushes: Stream.Stream<Answer, LostCause>
+    pushes: Stream.Stream<Answer, LostCause>,
+    served: Effect.Effect<unknown>
   ) {
+    this.served = served
     this.engine = engine
     this.pushes = pushes
     this.answers = options.answers
@@ -207,13 +211,19 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
   }
 
   get closed(): Effect.Effect<Closed> {
+    return Effect.tap(this.over, ({ _tag }) =>
+      _tag === "PeerEof" ? Deadline.timeoutOption(this.served, this.drainTimeout) : Effect.void
+    )
+  }
+
+  private get over(): Effect.Effect<Closed> {
     return Deferred.await(this.engine.closed)
   }
 
   get close(): Effect.Effect<Closed> {
     return Effect.suspend(() => {
       this.closing ??= Effect.runForkWith(this.engine.services)(this.closeNow)
-      return Effect.andThen(Fiber.await(this.closing), this.closed)
+      return Effect.andThen(Fiber.await(this.closing), this.over)
     })
   }
 
@@ -230,7 +240,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
         Effect.suspend(() => {
           engine.finish({ _tag: "Closed" })
           // one that was released is somebody else's
-          return Effect.flatMap(this.closed, ({ _tag }) =>
+          return Effect.flatMap(this.over, ({ _tag }) =>
             _tag === "Released" ? Effect.void : engine.connection.writer.close
           )
         })

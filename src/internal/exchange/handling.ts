@@ -12,6 +12,8 @@ const Current = Context.Reference<Handling | undefined>("effect-byte-streams/int
   defaultValue: () => undefined
 })
 
+const current = (): Handling | undefined => Fiber.getCurrent()?.getRef(Current)
+
 /** Handlers that are at work: they run, and do not wait for an answer of the peer's, nor to write one. */
 export class Handlers {
   readonly atWork = new Set<Handling>()
@@ -28,6 +30,11 @@ export class Handlers {
     this.onChange()
   }
 
+  /** Whether it is one of these handlers that runs now. */
+  get areRunning(): boolean {
+    return current()?.handlers === this
+  }
+
   /** What a handler does, and the stream that it answers with, if it does. */
   watch<A, B, E, R>(handler: Effect.Effect<A | Stream.Stream<B, E, R>, E, R>) {
     const handling = new Handling(this)
@@ -39,7 +46,7 @@ export class Handlers {
 
 /** One request that is being handled. */
 class Handling {
-  private readonly handlers: Handlers
+  readonly handlers: Handlers
   private running = 0
   /** How many answers of the peer's it waits for. */
   private awaited = 0
@@ -83,6 +90,5 @@ class Handling {
 
 /** A call may be one of a handler's. */
 export const noteCaller = (batch: Batch<any, any, any>): void => {
-  const handling = Fiber.getCurrent()?.getRef(Current)
-  if (handling !== undefined) handling.awaits(batch)
+  current()?.awaits(batch)
 }

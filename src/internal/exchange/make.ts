@@ -3,6 +3,7 @@ import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Connection } from "../../Connection.ts"
@@ -41,7 +42,8 @@ const make = <Request, Answer>(
   order: Order<Request, Answer>,
   options: Resolved<Request, Answer>,
   pushes: Pushes<Answer> | undefined,
-  onMade?: (engine: Engine<Request, Answer>) => void
+  onMade?: (engine: Engine<Request, Answer>) => void,
+  served: Effect.Effect<unknown> = Effect.void
 ): Effect.Effect<Exchange<Request, Answer>, never, Scope.Scope> =>
   Effect.contextWith((context: Context.Context<Scope.Scope>) => {
     const engine = new Engine(connection, order, options, context as never)
@@ -49,7 +51,8 @@ const make = <Request, Answer>(
     const client = new Client(
       engine,
       options,
-      pushes === undefined ? Stream.empty : Stream.fromPull(Effect.succeed(pushes.mailbox.take))
+      pushes === undefined ? Stream.empty : Stream.fromPull(Effect.succeed(pushes.mailbox.take)),
+      served
     )
     return Effect.acquireRelease(
       Effect.sync(() => {
@@ -166,6 +169,7 @@ export const makePeer = <Message, E, R>(
       onAbandoned,
       pushes === undefined ? [requests] : [requests, pushes]
     )
+    let server: Fiber.Fiber<unknown, unknown> | undefined
     let scopeEnds = false
     const serveFor = (peer: Exchange<Message, Message>) =>
       Effect.onError(
@@ -186,9 +190,11 @@ export const makePeer = <Message, E, R>(
       order,
       { ...resolved, onSubmit: noteCaller },
       pushes,
-      (engine) => (made.engine = engine)
+      (engine) => (made.engine = engine),
+      // a handler that asks would wait for itself
+      Effect.suspend(() => (server === undefined || handlers.areRunning ? Effect.void : Fiber.await(server)))
     ).pipe(
-      Effect.tap((peer) => Effect.forkScoped(serveFor(peer))),
+      Effect.tap((peer) => Effect.map(Effect.forkScoped(serveFor(peer)), (fiber) => (server = fiber))),
       Effect.tap(() => Effect.addFinalizer(() => Effect.sync(() => (scopeEnds = true))))
     )
   })
