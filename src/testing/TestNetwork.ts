@@ -898,7 +898,8 @@ export const pair = (options?: PairOptions): Effect.Effect<Pair, never, Scope.Sc
  *
  * **Details**
  *
- * `write` and `writeAll` wait for the reader. `writeUnsafe` cannot wait. `capacity` has no meaning here.
+ * `write` and `writeAll` wait for the reader. `writeUnsafe` cannot wait. `capacity` has no meaning here. A write that is
+ * interrupted may have been accepted, and the rest of it is read then: elsewhere it would not have waited.
  *
  * @see {@link pair}
  *

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { Connection } from "effect-byte-streams"
+import { Connection, StreamReader } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { duplexPair } from "node:stream"
 import { bytes, text } from "../support/bytes.ts"
@@ -105,6 +105,31 @@ describe("lockstep", () => {
       }
       assert.strictEqual(text(yield* reader.peek(2)), "pe")
       assert.strictEqual(yield* reader.buffered, 2)
+    })
+  )
+
+  it.effect("a read of a part of a reader takes what it needs, and no more, and so does a long skip", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* TestNetwork.lockstep({ limit: 4 })
+      const { reader } = right
+      const part = (read: (part: StreamReader.StreamReader) => Effect.Effect<Uint8Array | void, unknown>) =>
+        Effect.scoped(Effect.flatMap(StreamReader.limited(reader, 6), read))
+      yield* start(left.writer.writeAll(["123456", "123456", "123456", "skipped", "skipped", "rest"]))
+      for (const [read, taken] of [
+        [(part) => part.readExactly(6), 6],
+        [(part) => part.read(100), 1],
+        [(part) => part.skip(5), 5],
+        [(part) => part.readAll({ maxBytes: 10 }), 6]
+      ] as ReadonlyArray<
+        readonly [(part: StreamReader.StreamReader) => Effect.Effect<Uint8Array | void, unknown>, number]
+      >) {
+        const bytes = yield* part(read)
+        if (bytes !== undefined) assert.strictEqual(bytes.length, taken)
+        assert.strictEqual(yield* reader.buffered, 0)
+      }
+      yield* reader.skip(14)
+      assert.strictEqual(yield* reader.buffered, 0)
+      assert.strictEqual(text(yield* reader.read(10)), "rest")
     })
   )
 

@@ -42,19 +42,21 @@ export class Demand {
   }
 }
 
-/** A read of a number of bytes takes what is missing of them, a search takes one after the other. */
+/**
+ * A read of a number of bytes takes what is missing of them. A search takes one after the other, and so does a read that has
+ * taken bytes elsewhere already: a `skip`, or one of a part of the reader.
+ */
 const missing = ({ count, name }: WaitingRead<unknown, unknown>, held: number): number => {
   switch (name) {
     case "read":
     case "readOption":
     case "readExactly":
     case "readExactlyOption":
-    case "skip":
     case "peek":
-      return count - held
+      return Math.max(1, count - held)
     case "readAll":
       // one more tells that there is too much
-      return count + 1 - held
+      return Math.max(1, count + 1 - held)
     case "pull":
     case "stream":
       return Infinity
