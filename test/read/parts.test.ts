@@ -509,6 +509,24 @@ describe("limited", () => {
     })
   )
 
+  it.effect("who reads on behind a part, and waits, is not in the way of who hears that the part has ended", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed()
+      const part = yield* StreamReader.limited(reader, 4)
+      feed("abcd")
+      assert.strictEqual(text(yield* part.readExactly(3)), "abc")
+      const inner = yield* StreamReader.limited(part, 1)
+      assert.strictEqual(text(yield* inner.read(10)), "d")
+      const reading = yield* start(reader.read(1))
+      for (const ended of [inner, part, yield* StreamReader.limited(reader, 0)]) {
+        assert.strictEqual(text(yield* ended.read(10)), "")
+        assert.isTrue(yield* ended.atEof)
+      }
+      feed("e")
+      assert.strictEqual(text(yield* Fiber.join(reading)), "e")
+    })
+  )
+
   it.effect("of two reads of a part of a part the second takes none of what has come for the first", () =>
     Effect.gen(function* () {
       const { feed, reader } = yield* handFed()

@@ -85,8 +85,11 @@ class PartBuffer extends ReadBuffer {
     this.total = count
     this.left = count
     if (count === 0) this.feedEnd()
-    // a read of the part waits in the whole, and is in the way of others there and here
-    Object.defineProperty(this, "operation", { get: () => whole.operation, set: nothing })
+    // a read of the part waits in the whole, and is in the way of others there and here; who reads on behind the part is not
+    Object.defineProperty(this, "operation", {
+      get: () => (this.left > 0 || this.awaits ? whole.operation : undefined),
+      set: nothing
+    })
   }
 
   override get readable(): number {
@@ -108,11 +111,16 @@ class PartBuffer extends ReadBuffer {
     return operation instanceof Move && operation.isOf(this)
   }
 
-  /** Takes over what the other has of the part, and its end. */
   override absorb(): void {
+    // what lies there while another's read waits is that one's
+    const isFree = this.whole.operation === undefined || this.awaits
+    if (this.left > 0 && isFree && !this.isClosed) this.move()
+    super.absorb()
+  }
+
+  /** Takes over what the other has of the part, and its end. */
+  private move(): void {
     const { whole } = this
-    // what lies there is another's that waits for more
-    if (this.isClosed || (whole.operation !== undefined && !this.awaits)) return
     whole.absorb()
     const { end, segments } = whole
     whole.apart = this
@@ -128,7 +136,6 @@ class PartBuffer extends ReadBuffer {
       const cause = cutShort("limited", this.total)
       this.feedLoss((operation) => new ConnectionLost({ operation, kind: "Unknown", cause }))
     }
-    super.absorb()
   }
 
   override feed(bytes: Uint8Array): void {
