@@ -573,6 +573,8 @@ export const openUnixConnection = (
  *   behind the bytes it had read. Its error is the `cause`.
  * - A stream of HTTP/2 says that it has ended also where it was reset, or its session broke. Its `rstCode` tells, and it
  *   is a loss. (A reset with `NO_ERROR` is an end to Node, and so it is here.)
+ * - A `TLSSocket` of Node's says of a connection that was cut that it has ended. `openConnection` with `tls`, and
+ *   `startTls`, tell the one from the other.
  * - A method of the stream that throws breaks this connection, and no other.
  * - Text that the stream has decoded (`setEncoding`) is read as the bytes that it was decoded from. (A stream that
  *   decodes UTF-8 has already lost bytes that are not UTF-8.) Text of a stream of texts is read as UTF-8.
