@@ -86,6 +86,25 @@ describe("call", () => {
     })
   )
 
+  it.effect("what cannot be written is told with the call as its operation, whichever member has asked", () =>
+    Effect.gen(function* () {
+      const { client } = yield* pipelined()
+      const wrong = "b\nb"
+      const asked: ReadonlyArray<Effect.Effect<unknown, Exchange.CallError>> = [
+        client.call(wrong),
+        client.collect(wrong),
+        client.callAll(["a", wrong]),
+        client.send(wrong),
+        Stream.runDrain(client.stream(wrong))
+      ]
+      for (const ask of asked) {
+        const error = yield* Effect.flip(ask)
+        assert.deepInclude({ ...error }, { _tag: "EncodeFailed", operation: "call", frame: "line" })
+        assert.match(error.message, /^call: line /)
+      }
+    })
+  )
+
   it.effect("an effect that is run twice asks twice", () =>
     Effect.gen(function* () {
       const { client, server } = yield* pipelined()

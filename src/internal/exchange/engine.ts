@@ -26,7 +26,7 @@ import { SessionWriter } from "../write/writer.ts"
 import { type Bounded, Bounds } from "./bounds.ts"
 import type { Batch, Call, Desk } from "./call.ts"
 import { type Full, Held } from "./held.ts"
-import { isStreamFailure, lostCauseOf, peeked, peerEnded, refusalOf } from "./lost.ts"
+import { isStreamFailure, lostCauseOf, peeked, peerEnded, refusalOf, unwritable } from "./lost.ts"
 import type { Options } from "./options.ts"
 import type { Order } from "./order.ts"
 import { writeRun } from "./writeRun.ts"
@@ -171,7 +171,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       }
     } catch (thrown) {
       this.bounds.over(batch)
-      if (thrown instanceof EncodeFailed) return batch.finish(Exit.fail(thrown))
+      if (thrown instanceof EncodeFailed) return batch.finish(Exit.fail(unwritable(thrown)))
       if (!isStreamFailure(thrown)) return batch.finish(Exit.die(thrown))
       batch.finish(Exit.fail(new RequestLost({ sent: "No", cause: thrown })))
       return this.lose(thrown)

@@ -8,6 +8,7 @@ import {
   ClosedStream,
   ConnectFailed,
   ConnectionLost,
+  EncodeFailed,
   IncompleteRead,
   RequestLost,
   StreamBusy,
@@ -41,6 +42,10 @@ export const refusalOf = (closed: Closed | undefined): RequestLost => {
   const cause = closed?._tag === "PeerEof" ? peerEnded() : new ClosedStream({ operation: "call", reason: "Closed" })
   return new RequestLost({ sent: "No", cause })
 }
+
+/** The error of a call whose request cannot be written. */
+export const unwritable = ({ cause, frame, reason }: EncodeFailed): EncodeFailed =>
+  new EncodeFailed({ operation: "call", frame, reason, ...(cause === undefined ? undefined : { cause }) })
 
 /** Completes once something has come, and takes nothing of it. */
 export const peeked = (reader: StreamReader): Effect.Effect<unknown, ReadError | IncompleteRead> =>
