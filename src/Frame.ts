@@ -1278,6 +1278,10 @@ export const literal: (value: string | Uint8Array) => Frame<void> = Text.literal
 /**
  * A value that takes no bytes.
  *
+ * **Details**
+ *
+ * Another number, text or the like cannot be written. Of objects it is not looked at which they are.
+ *
  * **Example** (A field that is always the same)
  *
  * ```ts

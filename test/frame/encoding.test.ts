@@ -109,6 +109,22 @@ describe("a length, or a number of items, may be a bigint of any frame", () => {
   })
 })
 
+it("a value that takes no bytes is written as no other", () => {
+  const packet = Frame.struct({ version: Frame.succeed(1), id: Frame.uint8 })
+  assert.deepStrictEqual(Frame.encodeResultUnsafe(packet, { version: 1, id: 7 }), Uint8Array.of(7))
+  assert.strictEqual(reasonOf(packet, { version: 2, id: 7 }), "encode: version must be 1 (number), got 2 (number)")
+  for (const value of [Number.NaN, 0, "x", null, true, 3n]) {
+    assert.strictEqual(Frame.encodeResultUnsafe<unknown>(Frame.succeed<unknown>(value), value).length, 0)
+    assert.include(reasonOf<unknown>(Frame.succeed<unknown>(value), "y"), "succeed must be")
+  }
+  // a length that is known from elsewhere
+  for (const size of [3, 3n]) {
+    const known = Frame.lengthPrefixed(Frame.succeed<any>(size), { maxBytes: 9 }, Frame.utf8Rest)
+    assert.strictEqual(Frame.decodeResultUnsafe(known, Frame.encodeResultUnsafe(known, "abc")), "abc")
+    assert.include(reasonOf(known, "abcd"), "length must be 3")
+  }
+})
+
 it("what a pair of two halves could not read again is not written", () => {
   const pair = Frame.make<string>({
     decoder: Frame.gen({ maxBytes: 6 }, function* () {

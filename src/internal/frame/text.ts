@@ -110,8 +110,22 @@ export const literal = (value: string | Uint8Array): Node<void> => {
   })
 }
 
-export const succeed = <A>(value: A): Node<A> =>
-  make<A>({ name: "succeed", min: 0, max: 0, isVoid: value === undefined, read: () => value, write: () => {} })
+export const succeed = <A>(value: A): Node<A> => {
+  // of objects nobody can say here whether they are the same
+  const isObject = (typeof value === "object" && value !== null) || typeof value === "function"
+  return make<A>({
+    name: "succeed",
+    min: 0,
+    max: 0,
+    isVoid: value === undefined,
+    isBigint: typeof value === "bigint",
+    read: () => value,
+    write: (_sink, given) => {
+      if (isObject || value === undefined || given === value || Object.is(given, value)) return
+      throw new EncodeFault(`must be ${describe(value)}, got ${describe(given)}`)
+    }
+  })
+}
 
 // ---------------------------------------------------------------------------
 // what is left of a body
