@@ -582,6 +582,11 @@ export const openUnixConnection = (
  * - The other side may end first, and still be answered: `allowHalfOpen` is set to `true`.
  * - An abort destroys the stream with an error, and resets a TCP socket.
  *
+ * **Gotchas**
+ *
+ * Node's `TLSSocket` says that it has ended also where the connection was cut off without a `close_notify`. The option
+ * `tls` and `startTls` tell the two apart.
+ *
  * @see {@link fromPair}, {@link fromSocket}, {@link DuplexLike}
  *
  * @stability unstable
@@ -900,6 +905,8 @@ export const stdio = (options?: Options): Effect.Effect<Connection, never, Scope
  * - Such a socket cannot half-close. `writeEof` sends everything written, and closes the writing side as far as the
  *   socket has one. A WebSocket has none: its peer sees the end with `close`.
  * - Effect's own TCP sockets know no reset: an abort is a clean end for their peer, as over Unix sockets.
+ * - A WebSocket of Effect's takes every write at once, and keeps what its peer does not read. Neither the high-water mark
+ *   nor `timeouts.write` bounds that.
  * - A WebSocket accepts everything at once, and keeps what its peer does not read: writes do not wait for that. One
  *   that cannot be paused, such as a browser's, also keeps what is not read here. The `highWaterMark` of
  *   `Socket.makeWebSocket` has it fail instead.
