@@ -469,6 +469,8 @@ export interface StreamReader {
    *   stays in the buffer.
    * - A message longer than its frame allows fails with `LimitOverrun`. Nothing is dropped. `consumed` is the length of
    *   the message, where the length is known (`found`).
+   * - A decoder of your own may close the connection, or upgrade it: the read fails with `ClosedStream` then. If it reads
+   *   from this reader itself, that fails with `StreamBusy`.
    *
    * @see {@link StreamReader.readFrameOption}, {@link StreamReader.readFrames}, {@link frames}
    */

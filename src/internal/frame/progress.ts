@@ -208,6 +208,7 @@ export class Progress implements Stepwise {
     cursor.fault = undefined
     if (source.length < this.wants) return stop
     while (true) {
+      if (source.length < this.offset) return stop
       const { partSteps } = this
       let value: any = partSteps === undefined ? this.tryPart(source, cursor) : this.tryWhole(source, cursor)
       if (value !== stop) {
@@ -289,7 +290,7 @@ export class Progress implements Stepwise {
 
   /** A part that is one. */
   private tryPart(source: Source, cursor: Cursor): any {
-    const there = this.upTo(source) - this.offset
+    let there = this.upTo(source) - this.offset
     if (this.gatheredSize === 0) {
       if (there < this.needed) return stop
       const held = this.place(source, cursor)
@@ -297,6 +298,8 @@ export class Progress implements Stepwise {
       if (value !== stop || cursor.fault !== undefined) return value
       this.needed = held + Math.max(1, cursor.missing)
       if (held === there) return stop
+      // a frame is code of others, which may have closed what it is read from
+      there = this.upTo(source) - this.offset
     }
     while (this.needed <= there) {
       const size = Math.min(there, Math.max(this.needed, 2 * this.gatheredSize))
@@ -306,6 +309,7 @@ export class Progress implements Stepwise {
       const value = this.run(cursor)
       if (value !== stop || cursor.fault !== undefined) return value
       this.needed = size + Math.max(1, cursor.missing)
+      there = this.upTo(source) - this.offset
     }
     return stop
   }

@@ -64,8 +64,16 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     if (buffer.operation !== undefined || buffer.partial !== undefined) return notNow
     const { end, piece, position } = buffer.segments
     if (position === end) return notNow
-    const answer = this.answerIn(piece, position, end)
-    if (answer !== notNow) buffer.skip(this.size)
+    let answer: B | typeof notNow
+    buffer.operation = this
+    try {
+      answer = this.answerIn(piece, position, end)
+    } finally {
+      buffer.operation = undefined
+    }
+    // a frame is code of others, which may have closed this
+    if (answer === notNow || buffer.isClosed) return notNow
+    buffer.skip(this.size)
     return answer
   }
 
@@ -145,11 +153,25 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   /** Takes the answer from the front of the buffer, if it is there. */
   protected abstract take(): B | typeof notNow
 
+  /** The same, while nobody else reads. */
+  private takeAlone(): B | typeof notNow {
+    const { buffer } = this
+    if (buffer.operation !== undefined) return this.take()
+    buffer.operation = this
+    try {
+      return this.take()
+    } finally {
+      buffer.operation = undefined
+    }
+  }
+
   settle(): Exit.Exit<B, FrameError | E> | undefined {
     const { buffer } = this
     if (buffer.isClosed) return this.broken()
-    const answer = this.take()
+    const answer = this.takeAlone()
     if (answer !== notNow) return Exit.succeed(answer)
+    // the frame may have closed it
+    if (buffer.isClosed) return this.broken()
     const { fault } = this.cursor
     if (fault !== undefined) return this.failed(fault)
     return this.broken() ?? (this.over() ? this.ended() : undefined)
@@ -209,7 +231,7 @@ abstract class One<A, B> extends Framed<A, B, never> {
 
   protected take(): B | typeof notNow {
     const value = this.next()
-    if (value === stop) return notNow
+    if (value === stop || this.buffer.isClosed) return notNow
     this.buffer.skip(this.size)
     return this.answer(value as A)
   }
@@ -277,7 +299,7 @@ export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
     cursor.beginRun()
     try {
       let value = this.next()
-      while (value !== stop) {
+      while (value !== stop && !buffer.isClosed) {
         messages.push(value as A)
         if (this.size === 0) break
         buffer.skip(this.size)
@@ -297,6 +319,7 @@ export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
   private takeWhole(messages: Array<A>): A | typeof stop {
     const { buffer, cursor } = this
     const { end, piece, position } = buffer.segments
+    const before = messages.length
     let at = position
     let value: A | typeof stop
     try {
@@ -307,8 +330,11 @@ export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
         value = this.decode(piece, at, end)
       }
     } finally {
-      if (at > position) buffer.skip(at - position)
+      // nothing of them was taken where the frame has closed this
+      if (buffer.isClosed) messages.length = before
+      else if (at > position) buffer.skip(at - position)
     }
+    if (buffer.isClosed) return stop
     return value !== stop || cursor.fault !== undefined ? value : this.lookFurther()
   }
 }

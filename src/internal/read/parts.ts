@@ -85,10 +85,14 @@ class PartBuffer extends ReadBuffer {
     this.total = count
     this.left = count
     if (count === 0) this.feedEnd()
+    let own: WaitingRead<any, any> | undefined
     // a read of the part waits in the whole, and is in the way of others there and here; who reads on behind the part is not
     Object.defineProperty(this, "operation", {
-      get: () => (this.left > 0 || this.awaits ? whole.operation : undefined),
-      set: nothing
+      get: () => own ?? (this.left > 0 || this.awaits ? whole.operation : undefined),
+      set: (operation: WaitingRead<any, any> | undefined) => {
+        own = operation
+        if (this.left > 0) whole.operation = operation
+      }
     })
   }
 

@@ -94,7 +94,7 @@ class PullFrames<A> extends Many<A, Cause.Done> {
       if (!this.dropped()) return stop
       const value = super.look()
       const { fault } = this.cursor
-      if (value !== stop || fault === undefined || !this.passOver(fault)) return value
+      if (value !== stop || fault === undefined || this.buffer.isClosed || !this.passOver(fault)) return value
     }
   }
 

@@ -156,6 +156,12 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     if (operation === undefined || waiter === undefined) return false
     if (!waiter.waitsDirectly || this.queue.filled || this.segments.length > 0) return false
     const answer = operation.answerBy(bytes)
+    // what makes an answer of them is code of others, which may have closed this, or interrupted the fiber
+    if (this.isClosed) {
+      this.behind?.push(bytes)
+      return true
+    }
+    if (this.operation !== operation || !waiter.waitsDirectly) return false
     if (answer === notNow) return operation.target !== undefined && this.passedOn(bytes, false)
     this.finish(waiter, Exit.succeed(answer))
     return true
@@ -399,7 +405,10 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     const { operation, waiter } = this
     if (operation === undefined || waiter === undefined || !waiter.waits) return
     this.absorb()
-    if (operation.ready()) waiter.resume()
+    const isReady = operation.ready()
+    // what was called meanwhile may have ended the wait
+    if (this.operation !== operation || !waiter.waits) return
+    if (isReady) waiter.resume()
     // what was waited for may have been dropped, and what comes before the fiber runs is for the next read
     else if (this.endsIdle(operation)) this.finish(waiter, operation.cleanEnd!)
   }

@@ -14,7 +14,7 @@
  * them: where its scheduler could have a say before that, another stands in for
  * the next few steps, which says no. What others are told by a read waits until
  * that step is over (`othersWait`). Not covered: a tracer whose `context` interrupts
- * the very fiber that it is called for.
+ * the very fiber that it is called for, and a frame that interrupts the fiber that reads it.
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
