@@ -83,9 +83,10 @@ const inTermsOfTheDocumentation = (text: string): string =>
     .replaceAll(`${root}/`, "")
     .replaceAll(/\.examples\/(\S+?)\.\d+\.ts\b/g, "$1")
 
-const typeCheck = (): string | undefined => {
+/** With these libraries of TypeScript's: that of the DOM has types of its own for what Node has as well. */
+const typeCheck = (lib: ReadonlyArray<string>): string | undefined => {
   // Without the project's `paths`, the package's name leads through its exports to the built declarations.
-  const config = { extends: "../tsconfig.json", compilerOptions: { paths: {} }, include: ["**/*.ts"] }
+  const config = { extends: "../tsconfig.json", compilerOptions: { paths: {}, lib }, include: ["**/*.ts"] }
   writeFileSync(join(root, folder, "tsconfig.json"), JSON.stringify(config))
   const tsc = spawnSync("tsc", ["-p", folder, "--pretty", "false"], { cwd: root, encoding: "utf8" })
   if (tsc.error) throw tsc.error
@@ -139,7 +140,7 @@ for (const { code, file } of examples) {
 
 const failures: Array<string> = []
 try {
-  const typeErrors = typeCheck()
+  const typeErrors = typeCheck(["ES2024"]) ?? typeCheck(["ES2024", "DOM", "DOM.AsyncIterable"])
   if (typeErrors !== undefined) failures.push(typeErrors)
   else {
     const queue = examples.filter((example) => example.run)

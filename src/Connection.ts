@@ -697,7 +697,7 @@ export const fromPair = (
  * import { Effect } from "effect"
  * import { Connection } from "effect-byte-streams"
  *
- * const unzip = (compressed: ReadableStream<Uint8Array>) =>
+ * const unzip = (compressed: ReadableStream<Uint8Array<ArrayBuffer>>) =>
  *   Effect.gen(function* () {
  *     const { readable, writable } = new DecompressionStream("gzip")
  *     const { reader } = yield* Connection.fromWebStreams({ readable, writable: new WritableStream() })
