@@ -126,8 +126,9 @@ export interface Exchange<in Request, out Answer> {
   /**
    * Sends a request that has several answers, and gives them as they come.
    *
-   * Up to 16 answers wait for a slow consumer; then reading stops, and so do the answers behind them. If the stream is left
-   * early, the rest of the answers is dropped as it comes, for `drainTimeout` at most. `callTimeout` bounds the wait for the
+   * Up to 16 answers wait for a slow consumer; then reading stops, and so do the answers behind them. A consumer that calls
+   * the same exchange waits for itself then, which only `callTimeout` ends: collect first, or call elsewhere. If the stream
+   * is left early, the rest of the answers is dropped as it comes, for `drainTimeout` at most. `callTimeout` bounds the wait for the
    * first answer.
    */
   readonly stream: (request: Request) => Stream.Stream<Answer, CallError>
@@ -243,8 +244,8 @@ export type PushOptions<Answer> =
       /** What becomes of such messages while nobody takes them. */
       readonly pushes: {
         /**
-         * What happens when there is no room. `"suspend"`: nothing is read until there is, and the answers behind wait too.
-         * `"dropping"`: the new one is dropped. `"sliding"`: the oldest one is.
+         * What happens when there is no room. `"suspend"`: nothing is read until there is, and the answers behind wait too,
+         * also those that whoever takes them has asked for. `"dropping"`: the new one is dropped. `"sliding"`: the oldest one is.
          */
         readonly overflow: "suspend" | "dropping" | "sliding"
         /** How many wait for a consumer. Default 256. */
