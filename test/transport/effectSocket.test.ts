@@ -8,6 +8,7 @@ import { Connection, NodeNetwork, StreamError, type StreamReader, type StreamWri
 import { Cause, Deferred, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import type { NetAddress } from "effect/net"
 import { Socket } from "effect/socket"
+import { duplexPair } from "node:stream"
 import { bothKinds } from "../support/kinds.ts"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { backTo, held } from "../support/descriptors.ts"
@@ -423,6 +424,31 @@ describe("Connection.fromSocket", () => {
         assert.strictEqual(text(yield* within("all", peer.reader.readAll({ maxBytes: 100 }), 1500)), "a message")
         assert.strictEqual((yield* within("closed", peer.closed))._tag, "PeerEof")
       }).pipe(Effect.provide(NodeSocket.layerWebSocketConstructor))
+    )
+  }
+
+  for (const [how, end] of [
+    ["an abort", (connection) => connection.abort],
+    ["a scope that fails", (_, scope) => Scope.close(scope, Exit.fail("failed"))]
+  ] as ReadonlyArray<
+    readonly [string, (connection: Connection.Connection, scope: Scope.Closeable) => Effect.Effect<void>]
+  >) {
+    it.live(`${how} ends no process, over a stream of Node's whose errors only the socket hears`, () =>
+      Effect.gen(function* () {
+        const errors: Array<unknown> = []
+        const heard = (error: unknown) => errors.push(error)
+        process.on("uncaughtExceptionMonitor", heard)
+        yield* Effect.addFinalizer(() => Effect.sync(() => process.off("uncaughtExceptionMonitor", heard)))
+        const [here] = duplexPair()
+        const scope = yield* Scope.make()
+        const socket = yield* NodeSocket.fromDuplex(Effect.succeed(here))
+        const connection = yield* Scope.provide(Connection.fromSocket(socket), scope)
+        yield* connection.writer.write("half a mess")
+        yield* end(connection, scope)
+        yield* eventually("the output is over", () => here.writableEnded || here.destroyed)
+        yield* turns()
+        assert.deepStrictEqual(errors, [])
+      })
     )
   }
 

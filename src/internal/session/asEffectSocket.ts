@@ -17,7 +17,7 @@ import type { StreamWriter } from "../../StreamWriter.ts"
 import { socketCloseTimeout } from "../base/defaults.ts"
 import { ClosedStream, type ConnectionLost, type StreamTimeout } from "../base/errors.ts"
 import { BufferReader } from "../read/reader.ts"
-import { abortEvent } from "../transport/effectSocket.ts"
+import { abortEvent, takesAborts } from "../transport/effectSocket.ts"
 import { SessionConnection } from "./connection.ts"
 import { startTls, upgradeFailed } from "./socketUpgrade.ts"
 
@@ -305,6 +305,7 @@ class Reading {
 export const writer = (link: SocketLink): Socket.Socket["writer"] =>
   Effect.acquireRelease(
     Effect.succeed({
+      [takesAborts]: true,
       write: (chunk: Chunk) => link.write(chunk),
       writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => link.writeAll(chunks)
     }),

@@ -13,6 +13,7 @@ import * as Socket from "effect/socket/Socket"
 import type { Connection } from "../../Connection.ts"
 import { ClosedStream, type ConnectFailed, type TlsFailed } from "../base/errors.ts"
 import { type Manner, SocketLink } from "./asEffectSocket.ts"
+import { takesAborts } from "../transport/effectSocket.ts"
 
 type Open = Effect.Effect<Connection, ConnectFailed | TlsFailed, Scope.Scope>
 type Write = (link: SocketLink) => Effect.Effect<void, Socket.SocketError>
@@ -68,6 +69,7 @@ const writer = (dialling: Dialling): Socket.Socket["writer"] =>
   )
 
 class SocketWriter implements Socket.Writer {
+  readonly [takesAborts] = true
   private over = false
   private readonly dialling: Dialling
 

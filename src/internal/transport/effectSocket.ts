@@ -26,6 +26,9 @@ const cleanCloses: ReadonlyArray<number> = [1000, 1005]
  */
 export const abortEvent = new Socket.CloseEvent(4000, "aborted")
 
+/** What the writers of sockets of this library have: the event aborts the connection below. */
+export const takesAborts = Symbol("effect-byte-streams/takesAborts")
+
 /**
  * The socket is read by one fiber and written by another, so that it never sees
  * two pulls at once, and a write that it would leave waiting for ever is given
@@ -165,7 +168,10 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
           Effect.suspend(() => writer.write(abortEvent)),
           socketCloseTimeout
         )
-        release(Effect.andThen(Effect.ignoreCause(told), Scope.close(scope, Exit.interrupt())))
+        const letGo = Scope.close(scope, Exit.interrupt())
+        // those of Node would destroy their stream with an error that nobody hears any more, which ends the process
+        const tells = !halfCloses || takesAborts in writer
+        release(tells ? Effect.andThen(Effect.ignoreCause(told), letGo) : letGo)
       }
     }
     return transport
