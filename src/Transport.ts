@@ -177,8 +177,8 @@ export interface Transport {
   /**
    * Turns the connection into an encrypted one. Everything written was handed over before. This transport then belongs
    * to the returned one, and no longer calls its handler. `leftover` has the first bytes of the peer's TLS, and is added
-   * to as long as the handler is still called. A failure or an interruption resets the connection. Transports without
-   * TLS do not have this method.
+   * to as long as the handler is still called. If that goes on for long, the transport is paused until somebody attaches
+   * to it. A failure or an interruption resets the connection. Transports without TLS do not have this method.
    */
   readonly startTls?:
     | ((options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>) => Effect.Effect<Transport, TlsFailed>)

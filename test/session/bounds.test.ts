@@ -3,7 +3,7 @@
  * of them, a peer that stopped reading. Ranks 1, 7, 13, 14, 28 and 42.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { type Connection, NodeNetwork, openConnection, startServer, type StreamWriter } from "effect-byte-streams"
+import { Connection, NodeNetwork, openConnection, startServer, type StreamWriter } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Cause, Deferred, Effect, Fiber, Logger } from "effect"
 import { TestClock } from "effect/testing"
@@ -11,6 +11,7 @@ import { everyKind } from "../support/kinds.ts"
 import { pattern, text } from "../support/bytes.ts"
 import { clog } from "../support/clog.ts"
 import { backTo, held } from "../support/descriptors.ts"
+import { concat, FakeTransport } from "../support/fakeTransport.ts"
 import { onFakeNetwork } from "../support/fakeNetwork.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
 import { timeoutOf } from "../support/timeouts.ts"
@@ -278,4 +279,29 @@ describe("rank 28 the system cannot accept", () => {
       })
     ).pipe(Effect.provide(logger))
   })
+})
+
+describe("a transport that takes its time before it begins with TLS", () => {
+  it.effect("is held back while the peer goes on, and gets all that came", () =>
+    Effect.gen(function* () {
+      const go = yield* Deferred.make<void>()
+      let leftover: ReadonlyArray<Uint8Array> = []
+      const transport = Object.assign(new FakeTransport(), {
+        startTls: (_: unknown, ahead: ReadonlyArray<Uint8Array>) => {
+          leftover = ahead
+          return Effect.as(Deferred.await(go), new FakeTransport())
+        }
+      })
+      const connection = yield* Connection.fromTransport(transport, { limit: 1000 })
+      const upgrading = yield* start(connection.startTls({ side: "client" }))
+      let pushed = 0
+      for (; transport.count("pause") === 0; pushed += 500) {
+        assert.isAtMost(pushed, 2000)
+        transport.push(pattern(500))
+      }
+      assert.strictEqual(concat(leftover).length, pushed)
+      yield* Deferred.succeed(go, undefined)
+      yield* (yield* Fiber.join(upgrading)).writer.close
+    })
+  )
 })

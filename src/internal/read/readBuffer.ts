@@ -82,8 +82,8 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   discarding = 0
   /** Whether a read that answers a clean end is answered with it, where it would wait with nothing buffered (`drain`). */
   draining = false
-  /** Where bytes go that arrive once this was closed, if they are another's by then. */
-  behind: Array<Uint8Array> | undefined = undefined
+  /** Where bytes go that arrive once this was closed, if they are another's by then; and how many have. */
+  behind: { readonly pieces: Array<Uint8Array>; size: number } | undefined = undefined
 
   /** Told of reads that begin and end to wait, if anybody observes. */
   observed: Observed | undefined = undefined
@@ -109,7 +109,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   /** Bytes arrived. They belong to the buffer from now on. */
   feed(bytes: Uint8Array): void {
     this.count(bytes.length)
-    if (this.isClosed) return void this.behind?.push(bytes)
+    if (this.isClosed) return this.keepBehind(bytes)
     if (this.discarding > 0) bytes = this.discard(bytes)
     if (bytes.length > 0 && !this.handThrough(bytes)) this.keep(bytes)
   }
@@ -121,7 +121,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
    */
   feedShared(bytes: Uint8Array): void {
     this.count(bytes.length)
-    if (this.isClosed) return void this.behind?.push(Bytes.copy(bytes))
+    if (this.isClosed) return this.keepBehind(Bytes.copy(bytes))
     if (this.discarding > 0) bytes = this.discard(bytes)
     if (bytes.length === 0) return
     // nobody knows how long it will lie there, and what it shares memory with does not count
@@ -158,7 +158,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     const answer = operation.answerBy(bytes)
     // what makes an answer of them is code of others, which may have closed this, or interrupted the fiber
     if (this.isClosed) {
-      this.behind?.push(bytes)
+      this.keepBehind(bytes)
       return true
     }
     if (this.operation !== operation || !waiter.waitsDirectly) return false
@@ -204,6 +204,15 @@ export class ReadBuffer extends Arrived implements WaiterHost {
       else if (chunks >= maxChunks) this.absorb()
     }
     this.backpressure.pauseIfFull()
+  }
+
+  /** The other starts delivery anew, and until then no more of it comes than would come here. */
+  private keepBehind(bytes: Uint8Array): void {
+    const { behind } = this
+    if (behind === undefined) return
+    behind.pieces.push(bytes)
+    behind.size += bytes.length
+    if (behind.size > 2 * this.limit) this.feeder.pause()
   }
 
   /** The peer ended the stream. */

@@ -505,7 +505,7 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     this.watchdog?.stop()
     this.reads.apart?.giveBack("Upgraded")
     const pieces = [...this.reads.takePieces()]
-    this.reads.behind = pieces
+    this.reads.behind = { pieces, size: 0 }
     this.writes.detach("Upgraded")
     this.reads.close("Upgraded")
     // the peer is listened to from now on, if not by this session
