@@ -46,7 +46,7 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "forgotten resume: a read of more than the limit does not set the transport going",
     file: "internal/read/backpressure.ts",
-    find: "    this.tell(undefined)\n    return true\n",
+    find: "    this.tell(undefined, waiting)\n    return true\n",
     replace: "    return true\n"
   },
   {
@@ -64,8 +64,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "half a line at the end of the stream is taken for a whole one",
     file: "internal/read/reads/line.ts",
-    find: "return this.strict ? this.incomplete() : this.takeRest(held)",
-    replace: "return this.takeRest(held)"
+    find: "(held > 0 || (this.discards && buffer.discarding > 0))",
+    replace: "this.discards && buffer.discarding > 0"
   },
   {
     name: "half a line at the end of the stream is taken for a whole one, by lines",
@@ -227,8 +227,8 @@ const faults: ReadonlyArray<Fault> = [
   {
     name: "the end of a scope undoes a close that has begun",
     file: "internal/session/closing.ts",
-    find: " || session.endedHere ?",
-    replace: " ?"
+    find: " || session.endedHere) return",
+    replace: ") return"
   },
   {
     name: "a timeout is judged before what has come is read",
