@@ -8,7 +8,9 @@ import { line } from "../support/exchanges.ts"
 import { deathOf } from "../support/exits.ts"
 import { start, startAll, waits } from "../support/fibers.ts"
 import { interruptBefore } from "../support/interruptBefore.ts"
-import { Restless } from "../support/yieldingSchedulers.ts"
+import { ActsBefore, Restless } from "../support/yieldingSchedulers.ts"
+
+type Client = Exchange.Exchange<string, string>
 
 /** A server that can be down: each connection that is opened is for the test to answer. */
 const setUp = <E = never>(
@@ -345,6 +347,41 @@ describe("reconnecting", () => {
       assert.strictEqual(state.opened, 2)
     })
   )
+
+  for (const [what, closeIt] of [
+    ["closed", (client: Client) => client.close],
+    ["its scope closed", (_: Client, scope: Scope.Closeable) => Scope.close(scope, Exit.void)]
+  ] as const) {
+    it.live(`${what} at any step at which there is another connection, it ends`, () =>
+      Effect.gen(function* () {
+        let steps = 0
+        for (let reached = true; reached; steps++) {
+          const scheduler = new ActsBefore(steps + 1)
+          const trial = Effect.gen(function* () {
+            const { make, next } = yield* setUp({ schedule: Schedule.forever })
+            const scope = yield* Scope.make()
+            const client = yield* Scope.provide(make, scope)
+            const first = yield* next
+            let closing: Fiber.Fiber<unknown> | undefined
+            scheduler.watch(() => (closing = Effect.runFork(closeIt(client, scope))))
+            yield* first.abort
+            yield* Effect.raceFirst(next, client.closed)
+            yield* Effect.replicateEffect(Effect.yieldNow, 10)
+            if (closing === undefined) return yield* Effect.as(Scope.close(scope, Exit.void), false)
+            yield* Fiber.join(closing)
+            yield* client.closed
+            assert.instanceOf(yield* Effect.flip(client.call("a")), StreamError.RequestLost)
+            return true
+          })
+          reached = yield* Effect.scoped(trial).pipe(
+            Effect.provideService(Scheduler.Scheduler, scheduler),
+            Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => Effect.die(`step ${steps + 1}`) })
+          )
+        }
+        assert.isAbove(steps, 100)
+      })
+    )
+  }
 
   it.effect("closed while nobody takes the pushes: those that were read are there, and then the end", () =>
     Effect.gen(function* () {

@@ -393,8 +393,6 @@ export const makeReconnecting = <Request, Answer, E, R, E2 = never, R2 = never>(
         const pumping = yield* Effect.forkChild(
           Effect.ignore(Stream.runForEachArray(exchange.pushes, (messages) => reconnecting.pushed.putAll(messages)))
         )
-        reconnecting.up(generation)
-        Deferred.doneUnsafe(first, Exit.void)
         const closed = yield* exchange.closed
         const isLast = closed._tag === "Closed" || closed._tag === "Released" || reconnecting.isEnding
         if (isLast) reconnecting.end()
@@ -419,6 +417,9 @@ export const makeReconnecting = <Request, Answer, E, R, E2 = never, R2 = never>(
           if (generation !== undefined) yield* Scope.close(generation.scope, Exit.void)
           break
         } else if (generation !== undefined) {
+          // in the step that looks whether it was closed: a close finds either this connection, or none to come
+          reconnecting.up(generation)
+          Deferred.doneUnsafe(first, Exit.void)
           const { closed, isLast } = yield* use(generation)
           if (isLast) return reconnecting.finish(closed)
           if (reconnecting.hasAnswered) next = yield* Schedule.toStepWithSleep(schedule)
