@@ -128,6 +128,24 @@ describe("a stream of HTTP/2 that is broken off is lost, though it says that it 
     )
   }
 
+  for (const [over, open] of overEither) {
+    it.live(`as ${over}, one that its peer lets go of fails those who wait to write`, () =>
+      Effect.gen(function* () {
+        // Node's own never calls back what it holds then
+        const stream = Object.assign(new Duplex({ read() {}, write() {} }), { aborted: false })
+        const { reader, writer } = yield* open(stream)
+        yield* writer.write("never sent")
+        const flushing = yield* Effect.forkChild(Effect.flip(writer.flush), { startImmediately: true })
+        stream.push("all of it")
+        stream.aborted = true
+        stream.push(null)
+        assert.strictEqual(text(yield* within("all of it", reader.readAll({ maxBytes: 100 }))), "all of it")
+        isLost(yield* within("the flush", Fiber.join(flushing)))
+        assert.deepStrictEqual(yield* writer.close, { _tag: "Reset" })
+      })
+    )
+  }
+
   it.live("one that has ended has", () =>
     Effect.gen(function* () {
       const streams = yield* http2

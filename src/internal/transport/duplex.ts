@@ -7,7 +7,7 @@ import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 import { toFailure } from "./failure.ts"
 import { Linger } from "./linger.ts"
-import { cutOff, lossOf, resetOf } from "./resetToLoss.ts"
+import { cutOff, isLetGo, lossOf, resetOf } from "./resetToLoss.ts"
 import { type InputOwner, StreamInput } from "./streamInput.ts"
 import { nextTurn } from "../runtime/turn.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../../Transport.ts"
@@ -175,6 +175,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     if (this.input?.ended() === false || this.endIsReset()) return
     this.readEnded = true
     this.handler.onEnd()
+    if (isLetGo(this.duplex)) nextTurn(() => destroyQuietly(this.duplex))
   }
 
   streamClosed(): void {

@@ -10,7 +10,7 @@ import * as Bytes from "../base/bytes.ts"
 import { breakOff, destroyQuietly, holdProcess, keepHalfOpen, nobody, readMethods, writeMethods } from "./duplex.ts"
 import { toFailure } from "./failure.ts"
 import { Linger } from "./linger.ts"
-import { cutOff, lossOf } from "./resetToLoss.ts"
+import { cutOff, isLetGo, lossOf } from "./resetToLoss.ts"
 import { type InputOwner, StreamInput } from "./streamInput.ts"
 
 export interface StreamPair {
@@ -120,7 +120,7 @@ export class PairTransport implements Transport, InputOwner {
   }
 
   private inputOver(): void {
-    if (this.writable.destroyed) this.outputClosed()
+    if (this.writable.destroyed || isLetGo(this.writable)) this.outputClosed()
     this.settle()
   }
 

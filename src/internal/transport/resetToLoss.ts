@@ -22,6 +22,9 @@ export const resetOf = (stream: object): Error | undefined => {
     : Object.assign(new Error(`the stream was reset with code ${rstCode}`), { code: streamReset })
 }
 
+/** Whether the peer of a stream of HTTP/2 has let go of it. What it still holds it passes on no more, and may never say so. */
+export const isLetGo = (stream: object): boolean => (stream as { readonly aborted?: unknown }).aborted === true
+
 /** The failure with which a stream that is gone is lost. `undefined`: it was complete. */
 export const lossOf = (
   stream: { readonly errored?: Error | null | undefined },
