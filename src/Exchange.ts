@@ -120,7 +120,8 @@ export interface Exchange<in Request, out Answer> {
   readonly collect: (request: Request) => Effect.Effect<ReadonlyArray<Answer>, CallError>
   /**
    * Sends requests as one run and waits for all answers, which it gives in the order of the requests. More than
-   * `maxInFlight` requests are sent as several runs. If one cannot be encoded, none of its run is sent.
+   * `maxInFlight` requests are sent as several runs, and others have their turn in between, also `close` and `release`. If
+   * one cannot be encoded, none of its run is sent.
    */
   readonly callAll: (requests: Iterable<Request>) => Effect.Effect<ReadonlyArray<Answer>, CallError>
   /**
