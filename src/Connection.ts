@@ -688,8 +688,10 @@ export const fromPair = (
  *
  * **Gotchas**
  *
- * A web stream that fails drops the chunks in its own queue. So bytes that the other end had written may be missing in
- * front of a loss.
+ * - A web stream that fails drops the chunks in its own queue. So bytes that the other end had written may be missing in
+ *   front of a loss.
+ * - A `WebSocketStream` ends its readable at every close that both sides agreed on, whatever its code, and an abort
+ *   closes it without one. There nothing but its `closed` tells what was broken off: use `fromSocket` for WebSockets.
  *
  * **Example** (Compressed bytes)
  *
