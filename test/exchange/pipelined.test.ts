@@ -1218,10 +1218,15 @@ describe("bounds", () => {
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(yield* client.inFlight, 1)
       assert.deepStrictEqual(yield* Stream.runCollect(Stream.take(client.pushes, 2)), ["!1", "!2"])
-      yield* TestClock.adjust("1 second")
+      // it is answered by that, and nothing was sent for long: the next one is due
+      assert.deepStrictEqual(yield* server.asked(1), ["PING"])
+      yield* server.answer("PONG")
+      yield* TestClock.adjust("9 seconds")
       assert.strictEqual(yield* client.inFlight, 0)
       // and a silence behind that is one
-      yield* TestClock.adjust("11 seconds")
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* server.asked(1), ["PING"])
+      yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* client.closed)._tag, "Lost")
     })
   )
