@@ -7,7 +7,7 @@
  * was woken, so that every state between two steps is one in which the interruption finds the reader.
  */
 import { assert, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Option } from "effect"
+import { Cause, Effect, Exit, Fiber, Option, Scheduler } from "effect"
 import { StreamError, StreamReader } from "effect-byte-streams"
 import * as fc from "fast-check"
 import { TestClock } from "effect/testing"
@@ -19,6 +19,7 @@ import { chunkings } from "../support/chunkings.ts"
 import { startAll, waits } from "../support/fibers.ts"
 import { Ledger } from "../support/ledger.ts"
 import { forAll } from "../support/property.ts"
+import { onPrivateRuntime } from "../support/publicApi.ts"
 import { firstMatch, itemsOf } from "../support/readerModel.ts"
 import {
   allOrNothing,
@@ -33,6 +34,7 @@ import {
   succeeded
 } from "../support/readRequests.ts"
 import { SteppingScheduler } from "../support/steppingScheduler.ts"
+import { YieldFirst } from "../support/yieldingSchedulers.ts"
 
 // ---------------------------------------------------------------------------
 // scenarios
@@ -550,4 +552,28 @@ it.effect("rank 5: reads that are given up by a timeout lose nothing, also in th
       }),
     { numRuns: 90 }
   )
+)
+
+it.effect(
+  "rank 5: a fiber that is interrupted before it has begun reads nothing, also where others run first",
+  () =>
+    Effect.gen(function* () {
+      const { feedUnsafe, reader } = yield* StreamReader.make()
+      feedUnsafe(bytes("abc\n"))
+      const reads: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+        reader.read(2),
+        reader.readExactly(2),
+        reader.readInto(new Uint8Array(2)),
+        reader.readLine,
+        Effect.map(reader.read(2), (read) => read.length)
+      ]
+      for (const read of reads) {
+        const fiber = yield* Effect.forkChild(read)
+        fiber.interruptUnsafe()
+        const exit = yield* Fiber.await(fiber)
+        assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), String(exit))
+      }
+      assert.deepStrictEqual(yield* reader.readExactly(4), bytes("abc\n"))
+    }).pipe(Effect.provideService(Scheduler.Scheduler, new YieldFirst())),
+  onPrivateRuntime("a fiber does not show there that it was interrupted before it began")
 )

@@ -22,6 +22,17 @@ export class Restless extends Scheduler.MixedScheduler {
   }
 }
 
+/** Lets others run before the first step of each fiber. */
+export class YieldFirst extends Scheduler.MixedScheduler {
+  private readonly begun = new WeakSet<Fiber.Fiber<unknown, unknown>>()
+
+  override shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    if (this.begun.has(fiber)) return super.shouldYield(fiber)
+    this.begun.add(fiber)
+    return true
+  }
+}
+
 /** Lets others run once, before the step with this number, counted from 1. */
 export class YieldBefore extends Scheduler.MixedScheduler {
   private readonly step: number

@@ -6,14 +6,16 @@
  * step of an undisturbed run.
  */
 import { assert, it } from "@effect/vitest"
-import { Cause, Effect, Exit, type Fiber } from "effect"
-import type { StreamWriter } from "effect-byte-streams"
+import { Cause, Effect, Exit, Fiber, Scheduler } from "effect"
+import { Frame, type StreamWriter } from "effect-byte-streams"
 import * as fc from "fast-check"
 import { fake, type FakeTransport } from "../support/fakeTransport.ts"
 import { start, waits } from "../support/fibers.ts"
 import { forAll } from "../support/property.ts"
+import { onPrivateRuntime } from "../support/publicApi.ts"
 import { SteppingScheduler } from "../support/steppingScheduler.ts"
 import { turns } from "../support/wait.ts"
+import { YieldFirst } from "../support/yieldingSchedulers.ts"
 
 type Write =
   | { readonly op: "write" | "writeAll"; readonly size: number; readonly inGenerator: boolean }
@@ -164,4 +166,21 @@ it.effect(
       yield* turns(1)
       assert.isFalse(waits(drain))
     })
+)
+
+it.effect(
+  "rank 5: a fiber that is interrupted before it has begun writes nothing, also where others run first",
+  () =>
+    Effect.gen(function* () {
+      const { transport, writer } = yield* fake()
+      for (const write of [writer.write("a"), writer.writeAll(["b", "c"]), writer.writeFrame(Frame.uint8, 1)]) {
+        const fiber = yield* Effect.forkChild(write as Effect.Effect<void, unknown>)
+        fiber.interruptUnsafe()
+        const exit = yield* Fiber.await(fiber)
+        assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), String(exit))
+      }
+      yield* writer.flush
+      assert.strictEqual(transport.sentText, "")
+    }).pipe(Effect.provideService(Scheduler.Scheduler, new YieldFirst())),
+  onPrivateRuntime("a fiber does not show there that it was interrupted before it began")
 )

@@ -129,13 +129,13 @@ export class Await<A, E> extends Operation<A, E> {
         })
       })
     }
-    if (interrupted(fiber)) return nothing
+    if (interrupted(fiber)) return nothing(fiber)
     const batch = this.make()
     desk.submit(batch)
     if (batch.exit !== undefined) return batch.exit
     if (interrupted(fiber)) {
       if (batch.abandon()) desk.giveUp(batch)
-      return nothing
+      return nothing(fiber)
     }
     batch.onFinish((exit) => resume(fiber, exit))
     return suspend(fiber, () => {

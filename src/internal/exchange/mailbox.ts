@@ -119,7 +119,7 @@ export class Taking<A, E> extends Operation<A, E> {
   }
 
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
-    if (interrupted(fiber)) return nothing
+    if (interrupted(fiber)) return nothing(fiber)
     const exit = this.now()
     return exit === undefined ? Effect.andThen(this.wait, this) : handOver(exit, fiber)
   }

@@ -63,7 +63,7 @@ export abstract class ReadOperation<A, E> extends Operation<A, E> implements Wai
     if (buffer.operation !== undefined) {
       return Exit.fail(new StreamBusy({ operation: this.name, holder: buffer.operation.name })) as never
     }
-    if (interrupted(fiber)) return nothing
+    if (interrupted(fiber)) return nothing(fiber)
     const broken = buffer.backpressure.takeDefect()
     if (broken !== undefined) return Exit.die(broken.defect) as never
     const exit = buffer.settle(this)

@@ -6,7 +6,7 @@
  * | --- | --- | --- |
  * | the key of an effect's evaluation | a result reaches the caller in the step in which it is taken (`deliver`) | a step of its own, before which the scheduler is not asked |
  * | `fiber._deferredInterrupt` | an interruption in the middle of a step is seen in that step (`interrupted`) | nobody else's code runs in the step that takes |
- * | `fiber._interruptedCause` | a result gets past such an interruption (`handOver`) | the same |
+ * | `fiber._interruptedCause` | a result gets past such an interruption (`handOver`), a fiber that was interrupted takes nothing | the same |
  * | `fiber.yieldWith` | a fiber waits with nothing on its stack (`suspend`) | `Effect.callback` |
  * | `fiber.evaluate` | it runs in the very call that resumes it, and may be handed bytes (`resume`) | it is woken, and takes them itself |
  *
@@ -30,8 +30,9 @@ type AnyFiber = Fiber.Fiber<any, any>
 
 /** What is used of a fiber that Effect does not export. */
 interface PrivateFiber {
+  readonly interruptible: boolean
   _deferredInterrupt: boolean
-  _interruptedCause: unknown
+  _interruptedCause: Cause.Cause<never> | undefined
   yieldWith(stopped: () => void): Effect.Effect<never>
   evaluate(effect: AnyEffect): void
 }
@@ -54,7 +55,11 @@ const evaluateKey = (() => {
 
 const evaluateByHand = (effect: AnyEffect, fiber: AnyFiber): AnyEffect => (effect as any)[evaluateKey](fiber)
 
-const isInterrupted = (fiber: AnyFiber): boolean => privateOf(fiber)._deferredInterrupt === true
+const isInterrupted = (fiber: AnyFiber): boolean => {
+  const { _deferredInterrupt, _interruptedCause, interruptible } = privateOf(fiber)
+  // One that is interrupted before it has begun may begin all the same, where its scheduler lets others run first.
+  return _deferredInterrupt === true || (_interruptedCause !== undefined && interruptible)
+}
 
 const handOverByHand = (exit: Exit.Exit<any, any>, fiber: AnyFiber): AnyEffect => {
   const running = privateOf(fiber)
@@ -107,7 +112,8 @@ const probeMembers = (): void => {
     check("an exit has no evaluation", typeof (exit as any)[evaluateKey] === "function")
   }
   started((fiber) => {
-    const { _deferredInterrupt, evaluate, yieldWith } = privateOf(fiber)
+    const { _deferredInterrupt, evaluate, interruptible, yieldWith } = privateOf(fiber)
+    check("fiber.interruptible is missing", interruptible === true)
     check("fiber._deferredInterrupt is missing", _deferredInterrupt === false)
     check("fiber._interruptedCause is missing", "_interruptedCause" in fiber)
     check("fiber.yieldWith is missing", typeof yieldWith === "function")
@@ -239,7 +245,7 @@ export const publicOnly: boolean = doubt !== undefined
 export const interrupted = (fiber: AnyFiber): boolean => !publicOnly && isInterrupted(fiber)
 
 /** What a step ends with that leaves everything to the interruption. */
-export const nothing: Effect.Effect<any> = Exit.void as never
+export const nothing = (fiber: AnyFiber): Effect.Effect<any> => Exit.failCause(privateOf(fiber)._interruptedCause!)
 
 /**
  * Ends an evaluation in the very step that made its result.

@@ -140,7 +140,7 @@ abstract class Accepting<E = never> extends WriteOperation<E> {
   attempt(fiber: Fiber.Fiber<any, any>, before: Place | undefined): Effect.Effect<void, WriteError | E> {
     const { buffer } = this
     if (before?.waiter !== undefined) buffer.leave(before.waiter)
-    if (interrupted(fiber)) return nothing
+    if (interrupted(fiber)) return nothing(fiber)
     const failure = this.failure()
     if (failure !== undefined) return failure
     const waited = before !== undefined
