@@ -14,10 +14,10 @@ import * as Socket from "effect/socket/Socket"
 import type { Connection } from "../../Connection.ts"
 import type { ReadError, WriteError } from "../../StreamError.ts"
 import type { StreamWriter } from "../../StreamWriter.ts"
+import { abortKey } from "../base/aborting.ts"
 import { socketCloseTimeout } from "../base/defaults.ts"
 import { ClosedStream, type ConnectionLost, type StreamTimeout } from "../base/errors.ts"
 import { BufferReader } from "../read/reader.ts"
-import { abortEvent, takesAborts } from "../transport/effectSocket.ts"
 import { SessionConnection } from "./connection.ts"
 import { startTls, upgradeFailed } from "./socketUpgrade.ts"
 
@@ -190,10 +190,13 @@ export class SocketLink {
 
   private close(event: Socket.CloseEvent): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (event === abortEvent) return this.connection.abort
       this.event ??= event
       return Effect.asVoid(this.connection.writer.close)
     })
+  }
+
+  get abort(): Effect.Effect<void> {
+    return Effect.suspend(() => this.connection.abort)
   }
 
   /** Ends the connection as its owner ended. */
@@ -305,7 +308,7 @@ class Reading {
 export const writer = (link: SocketLink): Socket.Socket["writer"] =>
   Effect.acquireRelease(
     Effect.succeed({
-      [takesAborts]: true,
+      [abortKey]: link.abort,
       write: (chunk: Chunk) => link.write(chunk),
       writeAll: (chunks: NonEmptyReadonlyArray<Uint8Array | string>) => link.writeAll(chunks)
     }),

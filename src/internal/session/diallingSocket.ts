@@ -11,9 +11,9 @@ import type * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type { Connection } from "../../Connection.ts"
+import { abortKey } from "../base/aborting.ts"
 import { ClosedStream, type ConnectFailed, type TlsFailed } from "../base/errors.ts"
 import { type Manner, SocketLink } from "./asEffectSocket.ts"
-import { takesAborts } from "../transport/effectSocket.ts"
 
 type Open = Effect.Effect<Connection, ConnectFailed | TlsFailed, Scope.Scope>
 type Write = (link: SocketLink) => Effect.Effect<void, Socket.SocketError>
@@ -69,7 +69,7 @@ const writer = (dialling: Dialling): Socket.Socket["writer"] =>
   )
 
 class SocketWriter implements Socket.Writer {
-  readonly [takesAborts] = true
+  readonly [abortKey] = Effect.suspend(() => this.dialling.link?.abort ?? Effect.void)
   private over = false
   private readonly dialling: Dialling
 

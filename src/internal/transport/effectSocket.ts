@@ -8,6 +8,7 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type { Failure, Handler, Transport } from "../../Transport.ts"
+import { abortKey, type Aborting } from "../base/aborting.ts"
 import * as Bytes from "../base/bytes.ts"
 import { socketCloseTimeout } from "../base/defaults.ts"
 import { Linger } from "./linger.ts"
@@ -21,13 +22,10 @@ const info = { local: undefined, remote: undefined }
 const cleanCloses: ReadonlyArray<number> = [1000, 1005]
 
 /**
- * What an abort tells a socket before it lets go of it: a WebSocket would say 1000 otherwise, and its peer would take the
- * output for complete. Of the codes that are no clean close a browser lets programs send the private ones alone.
+ * What an abort closes a WebSocket with: it would say 1000 otherwise, and its peer would take the output for complete. Of
+ * the codes that are no clean close a browser lets programs send the private ones alone.
  */
-export const abortEvent = new Socket.CloseEvent(4000, "aborted")
-
-/** What the writers of sockets of this library have: the event aborts the connection below. */
-export const takesAborts = Symbol("effect-byte-streams/takesAborts")
+const abortCode = 4000
 
 /**
  * The socket is read by one fiber and written by another, so that it never sees
@@ -123,6 +121,13 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
         if (wanted) flowing.openUnsafe()
       })
     }
+    /** What tells the peer that the output is cut off. */
+    const telling = () => {
+      const own = (writer as Partial<Aborting>)[abortKey]
+      // those of Node would destroy their stream with an error that nobody hears any more, which ends the process
+      if (own !== undefined || halfCloses) return own
+      return Effect.suspend(() => writer.write(new Socket.CloseEvent(abortCode, "aborted")))
+    }
     const stop = () => {
       over = true
       handler = undefined
@@ -164,14 +169,13 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
         handler = undefined
         linger?.over()
         // before the output ends, which would look complete; a socket that lets it wait is let go of all the same
-        const told = Effect.timeoutOption(
-          Effect.suspend(() => writer.write(abortEvent)),
-          socketCloseTimeout
-        )
         const letGo = Scope.close(scope, Exit.interrupt())
-        // those of Node would destroy their stream with an error that nobody hears any more, which ends the process
-        const tells = !halfCloses || takesAborts in writer
-        release(tells ? Effect.andThen(Effect.ignoreCause(told), letGo) : letGo)
+        const tell = telling()
+        release(
+          tell === undefined
+            ? letGo
+            : Effect.andThen(Effect.ignoreCause(Effect.timeoutOption(tell, socketCloseTimeout)), letGo)
+        )
       }
     }
     return transport
