@@ -8,7 +8,7 @@
  */
 import { assert, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Scheduler } from "effect"
-import { StreamError, StreamReader } from "effect-byte-streams"
+import { Frame, StreamError, StreamReader } from "effect-byte-streams"
 import * as fc from "fast-check"
 import { TestClock } from "effect/testing"
 import type { Flow } from "../../src/internal/read/backpressure.ts"
@@ -16,7 +16,7 @@ import { ReadBuffer } from "../../src/internal/read/readBuffer.ts"
 import { BufferReader } from "../../src/internal/read/reader.ts"
 import { bytes } from "../support/bytes.ts"
 import { chunkings } from "../support/chunkings.ts"
-import { startAll, waits } from "../support/fibers.ts"
+import { startAll, startUnderClock, waits } from "../support/fibers.ts"
 import { Ledger } from "../support/ledger.ts"
 import { forAll } from "../support/property.ts"
 import { onPrivateRuntime } from "../support/publicApi.ts"
@@ -34,7 +34,7 @@ import {
   succeeded
 } from "../support/readRequests.ts"
 import { SteppingScheduler } from "../support/steppingScheduler.ts"
-import { YieldFirst } from "../support/yieldingSchedulers.ts"
+import { ActsBefore, YieldFirst } from "../support/yieldingSchedulers.ts"
 
 // ---------------------------------------------------------------------------
 // scenarios
@@ -576,4 +576,34 @@ it.effect(
       assert.deepStrictEqual(yield* reader.readExactly(4), bytes("abc\n"))
     }).pipe(Effect.provideService(Scheduler.Scheduler, new YieldFirst())),
   onPrivateRuntime("a fiber does not show there that it was interrupted before it began")
+)
+
+it.effect("rank 5: a message that a read found, and did not take, is not what the next run of that read takes", () =>
+  Effect.gen(function* () {
+    const isAllowed = (message: Uint8Array) => message[0] !== 97
+    const frames = [Frame.bytes(3), Frame.bytes(3).pipe(Frame.refine(isAllowed))]
+    const places = [Effect.succeed, (reader: StreamReader.StreamReader) => StreamReader.limited(reader, 100)]
+    for (const frame of frames) {
+      for (const place of places) {
+        for (const name of ["readFrame", "readFrames", "readFrameOption"] as const) {
+          const scheduler = new ActsBefore(1)
+          yield* Effect.gen(function* () {
+            const made = yield* StreamReader.make()
+            const reader = yield* place(made.reader)
+            const read: Effect.Effect<unknown, unknown> = reader[name](frame)
+            const fiber = yield* startUnderClock(read)
+            // it has yet to take what it has found
+            scheduler.watch(() => {})
+            made.feedUnsafe(bytes("abc"))
+            fiber.interruptUnsafe()
+            yield* Fiber.await(fiber)
+            yield* reader.skip(yield* reader.buffered)
+            made.feedUnsafe(bytes("xyz"))
+            const given = yield* Effect.suspend(() => read)
+            assert.include(JSON.stringify(given), JSON.stringify(bytes("xyz")), name)
+          }).pipe(Effect.provideService(Scheduler.Scheduler, scheduler))
+        }
+      }
+    }
+  })
 )

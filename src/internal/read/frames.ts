@@ -133,12 +133,16 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     return this.found !== stop || this.foundFault !== undefined
   }
 
-  /** As `look`, or what `ready` has found. */
-  protected next(): A | typeof stop {
-    const { buffer, found, foundFault, thrown } = this
+  private forget(): void {
     this.found = stop
     this.foundFault = undefined
     this.thrown = undefined
+  }
+
+  /** As `look`, or what `ready` has found. */
+  protected next(): A | typeof stop {
+    const { buffer, found, foundFault, thrown } = this
+    this.forget()
     if (buffer.operation === this && !buffer.isClosed) {
       if (thrown !== undefined) throw thrown.defect
       if (found !== stop) return found
@@ -157,6 +161,8 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   private takeAlone(): B | typeof notNow {
     const { buffer } = this
     if (buffer.operation !== undefined) return this.take()
+    // found for a wait that was given up: others may have read since
+    this.forget()
     buffer.operation = this
     try {
       return this.take()
