@@ -14,6 +14,8 @@ import {
   incomplete,
   value
 } from "../support/handFed.ts"
+import { logged } from "../support/logged.ts"
+import { turns } from "../support/wait.ts"
 
 describe("section 1: limit, pause and resume", () => {
   it.effect("row 1.1: the limit is 64 KiB by default, whatever the reader is made from", () =>
@@ -368,6 +370,23 @@ describe("section 1: limit, pause and resume", () => {
         assert.match(String(yield* defectOf(reader.read(1))), /does not hear/)
         assert.strictEqual(text(yield* reader.read(20)), "345678901")
       })
+  )
+
+  it.live("row 1.6: a source that is an async function, and rejects, is logged, and costs nobody anything", () =>
+    Effect.gen(function* () {
+      const { layer, lines } = logged()
+      const later = () => Promise.reject(new Error("does not hear"))
+      const { feedUnsafe, reader } = yield* StreamReader.make({ limit: 4, onPause: later, onResume: later }).pipe(
+        Effect.provide(layer)
+      )
+      assert.isFalse(feedUnsafe(bytes("123456789")))
+      assert.strictEqual(text(yield* reader.read(9)), "123456789")
+      yield* turns(2)
+      assert.deepStrictEqual(
+        lines.map((line) => /^Error .* has failed/.exec(line)?.[0]),
+        ["Error StreamReader.make: onPause has failed", "Error StreamReader.make: onResume has failed"]
+      )
+    })
   )
 
   it.effect("row 1.6: a source that cannot be paused can still be told: feeding answers false", () =>

@@ -32,9 +32,18 @@ export const make = (
     readonly onResume?: (() => void) | undefined
   }
 ) =>
-  Effect.sync(() => {
-    const told = (name: "onPause" | "onResume") =>
-      options?.[name] === undefined ? nothing : Argument.func("StreamReader.make", name, options[name])
+  Effect.map(Effect.context<never>(), (services) => {
+    const told = (name: "onPause" | "onResume") => {
+      if (options?.[name] === undefined) return nothing
+      const tell = Argument.func("StreamReader.make", name, options[name])
+      return () => {
+        const answer: unknown = tell()
+        // an async function throws later, where nobody else would hear of it
+        if (!(answer instanceof Promise)) return
+        const complain = (error: unknown) => Effect.logError(`StreamReader.make: ${name} has failed`, error)
+        answer.catch((error) => Effect.runForkWith(services)(complain(error)))
+      }
+    }
     const buffer = makeBuffer("StreamReader.make", options, { pause: told("onPause"), resume: told("onResume") })
     return {
       reader: new BufferReader(buffer) as StreamReader,
