@@ -68,3 +68,40 @@ describe("at the very moment", () => {
     )
   )
 })
+
+it.live("closed of a peer that has ended: a handler that is answered at the very moment of drainTimeout answers", () =>
+  TestNetwork.simulate(
+    Effect.gen(function* () {
+      yield* startServer({ port: 7001 }, (connection) =>
+        Exchange.serve(connection, { request: line, response: line }, (request) => Effect.succeed(request))
+      )
+      const upstream = yield* Exchange.makePipelined(
+        yield* openConnection({ port: 7001, connectTimeout: "1 minute" }),
+        {
+          request: line,
+          response: line
+        }
+      )
+      yield* startServer({ port: 7000 }, (connection) =>
+        Effect.flatMap(
+          Exchange.makePeer(
+            connection,
+            {
+              message: line,
+              isRequest: (message) => message === "ask",
+              id: { put: (message) => message, get: () => undefined },
+              drainTimeout: "1 second"
+            },
+            (question) => Effect.orDie(upstream.call(question))
+          ),
+          ({ closed }) => closed
+        )
+      )
+      const { reader, writer } = yield* openConnection({ port: 7000, connectTimeout: "1 minute" })
+      yield* writer.writeFrame(line, "ask")
+      yield* writer.writeEof
+      assert.strictEqual(yield* reader.readFrame(line), "ask")
+    }),
+    { fromServer: { latency: "1 second" } }
+  )
+)

@@ -219,6 +219,24 @@ describe("peer", () => {
     )
   )
 
+  it.live("stallTimeout: nor is time in which a handler waits for another exchange", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        const behind = yield* TestNetwork.pair()
+        const upstream = yield* peer(behind.left, () => Effect.void)
+        yield* peer(behind.right, (question) => Effect.delay(Effect.succeed(answer(question)), "1 minute"))
+        const { left, right } = yield* TestNetwork.pair()
+        const one = yield* peer(left, (question) => Effect.orDie(upstream.call(question)), {
+          serve: { concurrency: 1 },
+          stallTimeout: "5 seconds"
+        })
+        const call = yield* start(one.call(request("a")))
+        yield* right.writer.writeFrames(message, [...["1", "2", "3"].map(request), { is: "answer", id: 1, text: "A" }])
+        assert.strictEqual((yield* Fiber.join(call)).text, "A")
+      })
+    )
+  )
+
   it.effect("a handler that fails ends the exchange, or is answered", () =>
     Effect.gen(function* () {
       for (const answers of [true, false]) {

@@ -212,7 +212,7 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
 
   get closed(): Effect.Effect<Closed> {
     return Effect.tap(this.over, ({ _tag }) =>
-      _tag === "PeerEof" ? Deadline.timeoutOption(this.served, this.drainTimeout) : Effect.void
+      _tag === "PeerEof" ? Deadline.timeoutOption(this.served, this.drainTimeout, this.engine.bounds.how) : Effect.void
     )
   }
 

@@ -35,6 +35,11 @@ export class Handlers {
     return current()?.handlers === this
   }
 
+  /** A call of this exchange may be one of a handler's. */
+  readonly noteCall = (batch: Batch<any, any, any>): void => {
+    if (this.areRunning) current()!.awaits(batch)
+  }
+
   /** What a handler does, and the stream that it answers with, if it does. */
   watch<A, B, E, R>(handler: Effect.Effect<A | Stream.Stream<B, E, R>, E, R>) {
     const handling = new Handling(this)
@@ -86,9 +91,4 @@ class Handling {
     this.count(0, 1)
     batch.onOver = () => this.count(0, -1)
   }
-}
-
-/** A call may be one of a handler's. */
-export const noteCaller = (batch: Batch<any, any, any>): void => {
-  current()?.awaits(batch)
 }

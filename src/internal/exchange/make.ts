@@ -22,7 +22,7 @@ import { ClosedStream } from "../base/errors.ts"
 import type { Call } from "./call.ts"
 import { Client, outOfStep } from "./client.ts"
 import { Engine } from "./engine.ts"
-import { Handlers, noteCaller } from "./handling.ts"
+import { Handlers } from "./handling.ts"
 import { keepAlive } from "./keepAlive.ts"
 import { lostCauseOf } from "./lost.ts"
 import { resolve, type Resolved } from "./options.ts"
@@ -188,7 +188,7 @@ export const makePeer = <Message, E, R>(
     return make(
       connection,
       order,
-      { ...resolved, onSubmit: noteCaller },
+      { ...resolved, onSubmit: handlers.noteCall },
       pushes,
       (engine) => (made.engine = engine),
       // a handler that asks would wait for itself
