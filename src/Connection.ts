@@ -573,8 +573,6 @@ export const openUnixConnection = (
  *   behind the bytes it had read. Its error is the `cause`.
  * - A stream of HTTP/2 says that it has ended also where it was reset, or its session broke. Its `rstCode` tells, and it
  *   is a loss. (A reset with `NO_ERROR` is an end to Node, and so it is here.)
- * - A `TLSSocket` of Node's says of a connection that was cut that it has ended. `openConnection` with `tls`, and
- *   `startTls`, tell the one from the other.
  * - A method of the stream that throws breaks this connection, and no other.
  * - Text that the stream has decoded (`setEncoding`) is read as the bytes that it was decoded from. (A stream that
  *   decodes UTF-8 has already lost bytes that are not UTF-8.) Text of a stream of texts is read as UTF-8.
@@ -907,11 +905,9 @@ export const stdio = (options?: Options): Effect.Effect<Connection, never, Scope
  * - Such a socket cannot half-close. `writeEof` sends everything written, and closes the writing side as far as the
  *   socket has one. A WebSocket has none: its peer sees the end with `close`.
  * - Effect's own TCP sockets know no reset: an abort is a clean end for their peer, as over Unix sockets.
- * - A WebSocket of Effect's takes every write at once, and keeps what its peer does not read. Neither the high-water mark
- *   nor `timeouts.write` bounds that.
- * - A WebSocket accepts everything at once, and keeps what its peer does not read: writes do not wait for that. One
- *   that cannot be paused, such as a browser's, also keeps what is not read here. The `highWaterMark` of
- *   `Socket.makeWebSocket` has it fail instead.
+ * - A WebSocket accepts every write at once, and keeps what its peer does not read. Neither the high-water mark nor
+ *   `timeouts.write` bounds that. One that cannot be paused, such as a browser's, also keeps what is not read here. The
+ *   `highWaterMark` of `Socket.makeWebSocket` has it fail instead.
  *
  * @see {@link toSocket} for the other way.
  *
