@@ -381,6 +381,23 @@ describe("limited", () => {
     })
   )
 
+  it.effect("what has come of a line that it drops is not back when its scope closes, wherever it lies", () =>
+    Effect.gen(function* () {
+      for (const inner of [false, true]) {
+        const { feed, reader } = yield* handFed()
+        const scope = yield* Scope.make()
+        const outer = yield* Scope.provide(StreamReader.limited(reader, 8), scope)
+        const part = inner ? yield* Scope.provide(StreamReader.limited(outer, 6), scope) : outer
+        feed("abc")
+        const line = part.readLineWith({ limit: 2, onOverrun: "fail" })
+        assert.deepInclude(yield* outcome(line), { error: "LimitOverrun", consumed: 3 })
+        feed("d", "\ne")
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(yield* held(reader), "e")
+      }
+    })
+  )
+
   it.effect("has the timeouts of its connection: one for each read of it, and the rate of its bytes", () =>
     Effect.gen(function* () {
       for (const [kind, timeouts] of [

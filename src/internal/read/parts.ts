@@ -158,6 +158,8 @@ class PartBuffer extends ReadBuffer {
   /** What was moved over and not read goes back, in front of what follows. */
   giveBack(reason: ClosedStream["reason"]): void {
     this.apart?.giveBack(reason)
+    // what has come of a line that is dropped here goes with it
+    if (this.discarding > 0) this.absorb()
     const pieces = this.segments.takeAll()
     const { whole } = this
     if (whole.apart === this) whole.apart = undefined
