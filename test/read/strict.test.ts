@@ -130,7 +130,7 @@ describe("strict: an overlong line that is dropped, and cut off by the end of th
       ],
       ["lines", (reader) => Stream.runHead(StreamReader.lines(reader, discard)), Option.none()]
     ]
-  for (const [name, read, end] of dropping) {
+  for (const [name, read, cleanEnd] of dropping) {
     it.effect(`${name} does not take it for a clean end, whenever the end comes, and tells of it once`, () =>
       Effect.gen(function* () {
         const before = yield* handFed({ limit: 4 })
@@ -144,7 +144,23 @@ describe("strict: an overlong line that is dropped, and cut off by the end of th
           assert.instanceOf(error, StreamError.IncompleteRead)
           assert.strictEqual(text(error.partial), "")
         }
-        for (const { reader } of [before, after]) assert.deepStrictEqual(yield* read(reader), end)
+        for (const { reader } of [before, after]) assert.deepStrictEqual(yield* read(reader), cleanEnd)
+      })
+    )
+
+    it.effect(`${name} says the same behind a read that failed on that line, whenever the end comes`, () =>
+      Effect.gen(function* () {
+        const before = yield* handFed({ limit: 4 })
+        before.feed("12345")
+        before.end()
+        const after = yield* handFed({ limit: 4 })
+        after.feed("12345")
+        for (const { end, reader } of [before, after]) {
+          assert.instanceOf(yield* Effect.flip(reader.readLine), StreamError.LimitOverrun)
+          end()
+          assert.instanceOf(yield* Effect.flip(read(reader)), StreamError.IncompleteRead)
+          assert.deepStrictEqual(yield* read(reader), cleanEnd)
+        }
       })
     )
 
@@ -154,7 +170,7 @@ describe("strict: an overlong line that is dropped, and cut off by the end of th
         const waiting = yield* start(read(fed.reader))
         fed.feed("12345", "6789\n")
         fed.end()
-        assert.deepStrictEqual(yield* Fiber.join(waiting), end)
+        assert.deepStrictEqual(yield* Fiber.join(waiting), cleanEnd)
       })
     )
   }

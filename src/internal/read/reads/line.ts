@@ -92,7 +92,7 @@ export abstract class LineRead<A, E> extends Limited<A, ReadError | LimitOverrun
   /** Drops what there is of the line, and what is still to come of it. */
   private dropLine(): void {
     const { buffer } = this
-    if (this.discards || !this.over()) buffer.discarding++
+    buffer.discarding++
     buffer.skip(buffer.segments.length)
   }
 }
