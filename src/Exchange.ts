@@ -220,7 +220,8 @@ export interface CommonOptions<in out Request, in Answer> {
   /**
    * How long `close` waits for answers, and how long the rest of a stream that was left early may take, once it is its turn
    * to be answered. The connection is given up then. Time in which nothing is read here does not count for the rest of a
-   * stream. Default 10 seconds.
+   * stream. It is also how long `closed` of `makePeer` waits for handlers once the peer has ended its output. Default 10
+   * seconds.
    */
   readonly drainTimeout?: Duration.Input | undefined
 }
@@ -480,7 +481,7 @@ export const makeMultiplexed: <const Request, const Answer>(
  * **Details**
  *
  * Completes when the peer has ended its output and everything is answered. In a server that shuts down it completes earlier:
- * a request of which a part has come is read and answered, and no other (see `Server.draining`).
+ * every request of which at least a part has come by then is answered, and no other (see `Server.draining`).
  *
  * Requests are read as fast as they are handled and their answers written, so that a peer that sends more is held back.
  *

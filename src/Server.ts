@@ -89,6 +89,7 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
    * - A read that has a part of its item in the buffer waits for the rest. So does a read of `StreamReader.limited`.
    * - The connection itself has not ended: `atEof` is `false`, and later bytes can be read. Other reads wait as before.
    * - The same holds after `startTls` and `stopTls`.
+   * - A client that never stops asking is answered until `gracePeriod` is over. `Exchange.serve` answers what had come.
    * - It costs nothing while no read waits. A race of each read with `Server.draining` costs 3 to 4 microseconds.
    */
   readonly whenDraining?: "endIdleReads" | undefined
