@@ -184,7 +184,7 @@ export class ReaderModel {
       const feed = this.rest.indexOf("\n")
       const consumed = feed === -1 ? this.rest.length : feed
       if (consumed > limit) {
-        if (feed === -1 && (this.end === "open" || onOverrun === "discard")) this.discarding++
+        if (feed === -1) this.discarding++
         this.take(consumed + 1)
         if (onOverrun === "fail") return { error: "LimitOverrun", operation, consumed, limit, found: feed !== -1 }
         continue
