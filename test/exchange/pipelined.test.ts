@@ -778,6 +778,27 @@ describe("pushes", () => {
     })
   )
 
+  it.effect("no more of them wait than capacity, also behind parts that nobody has taken when the peer ends", () =>
+    Effect.gen(function* () {
+      for (const [overflow, expected] of [
+        ["dropping", ["!1", "!2"]],
+        ["sliding", ["!3", "!4"]]
+      ] as const) {
+        const { client, server } = yield* pipelined({
+          isPush,
+          pushes: { overflow, capacity: 2 },
+          answers: (request) => (request === "parts" ? 20 : 1)
+        })
+        const parts = yield* Stream.toPull(client.stream("parts"))
+        yield* server.answer(...Array.from({ length: 20 }, (_, i) => `${i}`), "!1", "!2", "!3", "!4")
+        yield* Effect.orDie(server.writer.writeEof)
+        assert.strictEqual((yield* client.closed)._tag, "PeerEof")
+        assert.deepStrictEqual(yield* Stream.runCollect(client.pushes), [...expected])
+        assert.strictEqual((yield* parts).length, 20)
+      }
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("end with the exchange, and fail with it where it is lost", () =>
     Effect.gen(function* () {
       for (const ends of ["writeEof", "abort"] as const) {

@@ -33,8 +33,8 @@ export class Pushes<Answer> implements Unasked<Answer> {
 
   offer(message: Answer, last: boolean): boolean {
     const { mailbox, overflow } = this
-    if (mailbox.isFull && !last) {
-      if (overflow === "suspend" && !this.lettingIn) return false
+    if (mailbox.isFull) {
+      if (overflow === "suspend" && !last && !this.lettingIn) return false
       if (overflow === "dropping") return true
       if (overflow === "sliding") mailbox.dropFirst()
     }
