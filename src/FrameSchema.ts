@@ -16,8 +16,8 @@ import * as FrameSchema from "./internal/frame/schema.ts"
  * **Details**
  *
  * What the schema refuses is malformed, and where the message ends is known; a value that it cannot encode fails with
- * `EncodeFailed`. What is nested too deep for it is refused as well. The schema needs no services, and does its work at once: one that turns out to be asynchronous dies with a
- * message.
+ * `EncodeFailed`. What is nested too deep for it is refused as well. The schema needs no services, and does its work at
+ * once: one that turns out to be asynchronous dies with a message.
  *
  * **Example** (A point)
  *
