@@ -324,6 +324,24 @@ describe("limited", () => {
     })
   )
 
+  it.effect("a part of a part is closed with the connection also where it has all that its part had", () =>
+    Effect.gen(function* () {
+      const budget = yield* BufferBudget.make({ bytes: 100 })
+      const { connection, reader, transport } = yield* fake().pipe(
+        Effect.provideService(BufferBudget.BufferBudget, budget)
+      )
+      const part = yield* StreamReader.limited(reader, 3)
+      const inner = yield* StreamReader.limited(part, 3)
+      transport.push("abcd")
+      assert.strictEqual(text(yield* inner.read(1)), "a")
+      yield* connection.abort
+      for (const one of [inner, part, reader]) {
+        assert.deepInclude(yield* outcome(one.read(1)), { error: "ClosedStream", reason: "Aborted" })
+      }
+      assert.strictEqual(yield* budget.used, 0)
+    })
+  )
+
   it.effect("of two that are made at once, and read in turn, the one counts that is read", () =>
     Effect.gen(function* () {
       let observed: Observer.ObservedConnection | undefined

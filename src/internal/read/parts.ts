@@ -152,7 +152,7 @@ class PartBuffer extends ReadBuffer {
 
   /** A part that was read to its end has ended in good order. */
   cut(reason: ClosedStream["reason"]): void {
-    if (this.left > 0 || this.size > 0) this.close(reason)
+    if (this.left > 0 || this.unread > 0) this.close(reason)
   }
 
   /** What was moved over and not read goes back, in front of what follows. */
