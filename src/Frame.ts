@@ -1680,7 +1680,8 @@ export const tuple = <const Elements extends ReadonlyArray<Frame<any>>>(
  *
  * **Details**
  *
- * A prefix of more than `maxItems` is malformed, before any item is read.
+ * A prefix of more than `maxItems` is malformed, before any item is read. `"unbounded"` is for items that have bytes: more
+ * than 65,536 without one are malformed, and cannot be written.
  *
  * **Example** (Numbers behind their count)
  *
@@ -1727,7 +1728,13 @@ export const array: <A>(
  *
  * An item that would be taken for the end cannot be written.
  *
- * More than `maxItems` is malformed.
+ * More than `maxItems` is malformed. `"unbounded"` is for items that have bytes: more than 65,536 without one are malformed,
+ * and cannot be written.
+ *
+ * **Gotchas**
+ *
+ * The end is looked at anew at each place. One that reads far ahead, such as a long line in front of short items, is read that
+ * often.
  *
  * **Example** (Lines up to an empty one)
  *
@@ -2166,7 +2173,7 @@ export type Stop = typeof stop
 export interface Cursor {
   /** What it reads from. Only the bytes from `at` on and before `end` may be looked at. */
   readonly bytes: Uint8Array
-  /** The next byte. The function moves it behind what it has read. */
+  /** The next byte. The function moves it behind what it has read: to a place up to `end`, else it is a defect. */
   at: number
   /** Behind the last byte that is there. */
   readonly end: number
@@ -2176,7 +2183,8 @@ export interface Cursor {
   take(size: number): Uint8Array
   /**
    * Not enough has arrived: at least `missing` more bytes. To be returned. The function is called anew once they are there.
-   * A function that could find fault with fewer asks for 1: else what is told depends on how the bytes were cut.
+   * A function that could find fault with fewer asks for 1: else what is told depends on how the bytes were cut. What is no
+   * whole number is a defect.
    */
   more(missing: number): Stop
   /** The bytes are no message, and why. To be returned. */

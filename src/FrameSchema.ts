@@ -19,6 +19,8 @@ import * as FrameSchema from "./internal/frame/schema.ts"
  * `EncodeFailed`. What is nested too deep for it is refused as well. The schema needs no services, and does its work at
  * once: one that turns out to be asynchronous dies with a message.
  *
+ * The reason is the schema's, cut to 300 characters: it names the place, and with it keys that the peer has made.
+ *
  * **Example** (A point)
  *
  * ```ts
@@ -62,7 +64,11 @@ export const schema: {
  * **Details**
  *
  * A carriage return in front of the line feed is dropped. What is no JSON, or no value of the schema, is malformed; the next
- * read stands behind its line. `NaN` and `Infinity`, of which `JSON.stringify` would make null, cannot be written.
+ * read stands behind its line.
+ *
+ * Values are written as `JSON.stringify` has them. What the schema would not read again cannot be written: `NaN` and
+ * `Infinity`, which would be null, a key that must be there and is `undefined`, a `Date` or a `Map` that the schema does not
+ * encode as JSON. `Schema.Unknown` takes what JSON makes of a value: `undefined` is left out of it, a `Date` is text.
  *
  * **Example** (A request)
  *

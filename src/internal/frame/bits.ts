@@ -21,6 +21,7 @@ export const bits = <const Fields extends { readonly [name: string]: number }>(
     name: "bits",
     min: size,
     max: size,
+    sure: true,
     read: (cursor) => {
       const { at, bytes } = cursor
       const left = cursor.end - at

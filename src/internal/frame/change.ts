@@ -2,7 +2,7 @@
 import * as Result from "effect/Result"
 import { stop } from "./cursor.ts"
 import { make, Misuse, type Node, type Steps, type Stepwise, writeField } from "./node.ts"
-import { reasonOf } from "./progress.ts"
+import { reasonOf, shown } from "./progress.ts"
 import { EncodeFault } from "./sink.ts"
 
 /** What a function of the user's has thrown, as what is told. */
@@ -80,7 +80,7 @@ const orThrow =
   (value: A): B => {
     const result = change(value)
     if (Result.isSuccess(result)) return result.success
-    throw new EncodeFault(String(result.failure))
+    throw new EncodeFault(shown(result.failure))
   }
 
 export const named = <A>(name: string, frame: Node<A>): Node<A> =>
@@ -88,6 +88,7 @@ export const named = <A>(name: string, frame: Node<A>): Node<A> =>
     name,
     min: frame.minBytes,
     max: frame.maxBytes,
+    sure: frame.sure,
     recursive: frame.recursive,
     isVoid: frame.isVoid,
     isBigint: frame.isBigint,

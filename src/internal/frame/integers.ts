@@ -26,6 +26,7 @@ export const fixed = <A>(
     name,
     min: size,
     max: size,
+    sure: true,
     read: (cursor) => {
       const { at } = cursor
       const left = cursor.end - at

@@ -32,19 +32,21 @@ export const array = <A>(element: unknown, options: ArrayOptions): Node<Readonly
       name: "array",
       min: times(item.minBytes, size),
       max: times(item.maxBytes, size),
+      sure: item.sure,
       recursive: item.recursive,
-      read: (cursor) => readItems(cursor, item, size),
-      steps: item.isFixed ? undefined : (progress) => itemSteps(progress, item, size),
+      read: (cursor) => readItems(cursor, item, size, Infinity),
+      steps: item.sure ? undefined : (progress) => itemSteps(progress, item, size, Infinity),
       write: (sink, value) => {
         if (!Array.isArray(value) || value.length !== size) {
           throw new EncodeFault(`must be an array of ${size} items, got ${describeArray(value)}`)
         }
-        writeItems(sink, item, value)
+        writeItems(sink, item, value, Infinity)
       }
     })
   }
   const prefix = of<number | bigint>("array", options.prefix)
   const most = bound("array", "maxItems", options.maxItems)
+  const mostEmpty = emptyBound(item, most)
   /** The number of items, or why it is none. */
   const check = (value: number | bigint): number | string => {
     const size = Number(value)
@@ -65,53 +67,77 @@ export const array = <A>(element: unknown, options: ArrayOptions): Node<Readonly
         cursor.malformed(size, at)
         return cursor.within("count", false)
       }
-      return readItems(cursor, item, size)
+      return readItems(cursor, item, size, mostEmpty)
     },
     *steps(progress: Stepwise): Steps<any> {
       const at = progress.offset
       progress.key = "count"
       const size = check(yield prefix)
-      return typeof size === "string" ? progress.wrong("count", size, at) : yield* itemSteps(progress, item, size)
+      return typeof size === "string"
+        ? progress.wrong("count", size, at)
+        : yield* itemSteps(progress, item, size, mostEmpty)
     },
     write: (sink, value) => {
       if (!Array.isArray(value)) throw new EncodeFault(`must be an array, got ${describe(value)}`)
       if (value.length > most) throw new EncodeFault(`must have ${most} items or less, got ${value.length}`)
       writeSize(sink, prefix, "count", value.length)
-      writeItems(sink, item, value)
+      writeItems(sink, item, value, mostEmpty)
     }
   })
 }
 
+/**
+ * How many items of no bytes there may be where nothing else bounds their number: a few bytes of a peer's could announce any
+ * number of them, or no end of them come.
+ */
+const mostWithoutBytes = 65_536
+
+const emptyBound = (item: Node<any>, most: number): number =>
+  most === Infinity && item.minBytes === 0 ? mostWithoutBytes : Infinity
+
+const tooManyEmpty = `more than ${mostWithoutBytes} items without a byte`
+
 /** 0 of what is unbounded are 0. */
 const times = (size: number, factor: number): number => (size === 0 || factor === 0 ? 0 : size * factor)
 
-const readItems = <A>(cursor: Cursor, item: Node<A>, size: number): ReadonlyArray<A> | Stop => {
+const readItems = <A>(cursor: Cursor, item: Node<A>, size: number, mostEmpty: number): ReadonlyArray<A> | Stop => {
   cursor.entered++
   const left = cursor.end - cursor.at
   const least = size * item.minBytes
   if (left < least) return cursor.more(least - left)
   const items: Array<A> = []
+  let empty = 0
   for (let i = 0; i < size; i++) {
+    const { at } = cursor
     const one = item.read(cursor)
     if (one === stop) return cursor.within(i, i === size - 1)
     items.push(one as A)
+    if (cursor.at === at && ++empty > mostEmpty) return cursor.malformed(tooManyEmpty)
   }
   return items
 }
 
-function* itemSteps<A>(progress: Stepwise, item: Node<A>, size: number): Steps<any> {
+function* itemSteps<A>(progress: Stepwise, item: Node<A>, size: number, mostEmpty: number): Steps<any> {
   if (!progress.fits(size * item.minBytes)) return progress.overrun()
   const items: Array<A> = []
+  let empty = 0
   for (let i = 0; i < size; i++) {
+    const { offset } = progress
     progress.key = i
     progress.last = i === size - 1
     items.push(yield item)
+    if (progress.offset === offset && ++empty > mostEmpty) return progress.malformed(tooManyEmpty)
   }
   return items
 }
 
-const writeItems = <A>(sink: Sink, item: Node<A>, value: ReadonlyArray<A>): void => {
-  for (let i = 0; i < value.length; i++) writeField(sink, item, i, value[i])
+const writeItems = <A>(sink: Sink, item: Node<A>, value: ReadonlyArray<A>, mostEmpty: number): void => {
+  let empty = 0
+  for (let i = 0; i < value.length; i++) {
+    const { size } = sink
+    writeField(sink, item, i, value[i])
+    if (sink.size === size && ++empty > mostEmpty) throw new EncodeFault(tooManyEmpty)
+  }
 }
 
 export const repeatUntil = <A>(
@@ -123,6 +149,7 @@ export const repeatUntil = <A>(
   const end = of<unknown>("repeatUntil", ending)
   const most = bound("repeatUntil", "maxItems", options?.maxItems)
   const tooMany = `more than ${most} items`
+  const mostEmpty = emptyBound(item, most)
   // the end, or that there is none here: it was wrong, and nothing was taken
   const maybeEnd = make<boolean>({
     name: end.name,
@@ -151,22 +178,28 @@ export const repeatUntil = <A>(
     read: (cursor) => {
       cursor.entered++
       const items: Array<A> = []
+      let empty = 0
       while (true) {
         const ended = maybeEnd.read(cursor)
         if (ended === stop) return stop
         if (ended === true) return items
         if (items.length === most) return cursor.malformed(tooMany)
+        const { at } = cursor
         const one = item.read(cursor)
         if (one === stop) return cursor.within(items.length, false)
         items.push(one as A)
+        if (cursor.at === at && ++empty > mostEmpty) return cursor.malformed(tooManyEmpty)
       }
     },
     *steps(progress: Stepwise): Steps<any> {
       const items: Array<A> = []
+      let empty = 0
       while (!(yield maybeEnd)) {
         if (items.length === most) return progress.malformed(tooMany)
+        const { offset } = progress
         progress.key = items.length
         items.push(yield item)
+        if (progress.offset === offset && ++empty > mostEmpty) return progress.malformed(tooManyEmpty)
       }
       return items
     },
@@ -175,9 +208,12 @@ export const repeatUntil = <A>(
       if (value.length > most) throw new EncodeFault(`must have ${most} items or less, got ${value.length}`)
       const inner = sink.nested()
       const begins: Array<number> = []
+      let empty = 0
       for (let i = 0; i < value.length; i++) {
-        begins.push(inner.size)
+        const { size } = inner
+        begins.push(size)
         writeField(inner, item, i, value[i])
+        if (inner.size === size && ++empty > mostEmpty) throw new EncodeFault(tooManyEmpty)
       }
       writeField(inner, end, "end", undefined)
       checkNoEnd(inner.copy(), begins, maybeEnd)

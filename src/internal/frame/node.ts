@@ -53,6 +53,8 @@ export interface Make<A> {
   readonly steps?: ((progress: Stepwise) => Steps<A>) | undefined
   /** As `steps`, of a body: only where it lies in another that is taken apart. */
   readonly bodySteps?: ((progress: Stepwise) => Steps<A>) | undefined
+  /** Whether it always has as many bytes, of which none can be wrong: nothing is told of it before all of them are there. */
+  readonly sure?: boolean | undefined
   /** Whether how deep it is nested depends on the message. */
   readonly recursive?: boolean | undefined
   /** Whether its value is `undefined`, and need not be given. */
@@ -79,6 +81,7 @@ export class Node<A> implements Frame<A> {
   readonly write: (sink: Sink, value: A) => void
   readonly steps: ((progress: Stepwise) => Steps<A>) | undefined
   readonly bodySteps: ((progress: Stepwise) => Steps<A>) | undefined
+  readonly sure: boolean
   readonly recursive: boolean
   readonly isVoid: boolean
   readonly isBigint: boolean | undefined
@@ -93,6 +96,7 @@ export class Node<A> implements Frame<A> {
     this.write = make.write
     this.steps = make.steps
     this.bodySteps = make.bodySteps
+    this.sure = make.sure === true
     this.recursive = make.recursive === true
     this.isVoid = make.isVoid === true
     this.isBigint = make.isBigint

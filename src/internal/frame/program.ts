@@ -76,11 +76,16 @@ export const decoder = <A>(options: {
   const read = (cursor: Cursor): A | Stop => {
     const { at } = cursor
     const value = decode(cursor)
-    // it may have looked at everything
-    if (value === stop) cursor.looked += cursor.end - at
-    else if (!(cursor.at >= at && cursor.at <= cursor.end)) {
+    if (value === stop) {
+      // it may have looked at everything
+      cursor.looked += cursor.end - at
+      // nobody could tell when to call it anew
+      if (cursor.fault === undefined && !Number.isSafeInteger(cursor.missing)) {
+        throw new RangeError(`decoder: more must be given a number of bytes, got ${cursor.missing}`)
+      }
+    } else if (!(Number.isInteger(cursor.at) && cursor.at >= at && cursor.at <= cursor.end)) {
       throw new RangeError(
-        `decoder: decode left the cursor at ${cursor.at}, outside the bytes from ${at} to ${cursor.end}`
+        `decoder: decode left the cursor at ${cursor.at}, which is no place in the bytes from ${at} to ${cursor.end}`
       )
     }
     return value
@@ -102,6 +107,7 @@ export const joined = <A>(options: { readonly decoder: unknown; readonly encoder
     name: reads.name,
     min: reads.minBytes,
     max: reads.maxBytes,
+    sure: reads.sure,
     recursive: reads.recursive,
     isVoid: reads.isVoid,
     isBigint: reads.isBigint,

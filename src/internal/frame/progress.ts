@@ -7,7 +7,7 @@
  */
 import * as Bytes from "../base/bytes.ts"
 import { blame, type Cursor, type Fault, stop, type Stop } from "./cursor.ts"
-import { type Node, Misuse, of, type Steps, type Stepwise } from "./node.ts"
+import { describe, type Node, Misuse, of, type Steps, type Stepwise } from "./node.ts"
 import { EncodeFault } from "./sink.ts"
 
 /** Bytes that have arrived, in pieces; offsets count from the first byte of the message. */
@@ -412,5 +412,14 @@ export const readDeep = <A>(cursor: Cursor, node: Node<A>, at: number): A | Stop
 /** What is wrong, in the words of whoever threw. */
 export const reasonOf = (cause: unknown): string => {
   if (cause instanceof EncodeFault) return cause.reason
-  return cause instanceof Error ? cause.message : String(cause)
+  return shown(cause instanceof Error ? cause.message : cause)
+}
+
+/** As text, also what has none. */
+export const shown = (value: unknown): string => {
+  try {
+    return String(value)
+  } catch {
+    return describe(value)
+  }
 }

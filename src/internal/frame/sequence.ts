@@ -16,15 +16,16 @@ export const struct = (fields: { readonly [name: string]: unknown }, options?: S
   const nodes = keys.map((key) => of<any>("struct", fields[key]))
   const min = sum(nodes, (node) => node.minBytes)
   const max = sum(nodes, (node) => node.maxBytes)
-  const isFixed = min === max
+  const sure = nodes.every((node) => node.sure)
   const loop = readStruct(keys, nodes, min)
   return make<any>({
     name: "struct",
     min,
     max,
+    sure,
     recursive: nodes.some((node) => node.recursive),
     read: (options?.compile === false ? undefined : compile(keys, nodes, min, loop)) ?? loop,
-    steps: isFixed
+    steps: sure
       ? undefined
       : function* (progress: Stepwise): Steps<any> {
           if (!progress.fits(min)) return progress.overrun()
@@ -106,10 +107,12 @@ export const tuple = (elements: ReadonlyArray<unknown>): Node<any> => {
   const nodes = elements.map((element) => of<any>("tuple", element))
   const min = sum(nodes, (node) => node.minBytes)
   const max = sum(nodes, (node) => node.maxBytes)
+  const sure = nodes.every((node) => node.sure)
   return make<any>({
     name: "tuple",
     min,
     max,
+    sure,
     recursive: nodes.some((node) => node.recursive),
     read: (cursor) => {
       cursor.entered++
@@ -123,19 +126,18 @@ export const tuple = (elements: ReadonlyArray<unknown>): Node<any> => {
       }
       return value
     },
-    steps:
-      min === max
-        ? undefined
-        : function* (progress: Stepwise): Steps<any> {
-            if (!progress.fits(min)) return progress.overrun()
-            const value: Array<unknown> = []
-            for (let i = 0; i < nodes.length; i++) {
-              progress.key = i
-              progress.last = i === nodes.length - 1
-              value.push(yield nodes[i]!)
-            }
-            return value
-          },
+    steps: sure
+      ? undefined
+      : function* (progress: Stepwise): Steps<any> {
+          if (!progress.fits(min)) return progress.overrun()
+          const value: Array<unknown> = []
+          for (let i = 0; i < nodes.length; i++) {
+            progress.key = i
+            progress.last = i === nodes.length - 1
+            value.push(yield nodes[i]!)
+          }
+          return value
+        },
     write: (sink, value) => {
       if (!Array.isArray(value) || value.length !== nodes.length) {
         throw new EncodeFault(`must be an array of ${nodes.length} elements, got ${describeArray(value)}`)

@@ -45,6 +45,7 @@ export const bytes = (size: number): Node<Uint8Array> => {
     name: "bytes",
     min: size,
     max: size,
+    sure: true,
     read: (cursor) => {
       const left = cursor.end - cursor.at
       return left < size ? cursor.more(size - left) : cursor.take(size)
@@ -117,6 +118,7 @@ export const succeed = <A>(value: A): Node<A> => {
     name: "succeed",
     min: 0,
     max: 0,
+    sure: true,
     isVoid: value === undefined,
     isBigint: typeof value === "bigint",
     read: () => value,
