@@ -14,7 +14,7 @@ import { bytes, pattern, text } from "../support/bytes.ts"
 import { authority } from "../support/certificates.ts"
 import { serveRaw } from "../support/rawPeer.ts"
 import { tlsServerOn } from "../support/tlsPeer.ts"
-import { eventually, turns, within } from "../support/wait.ts"
+import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
 
 /** A duplex that is read by hand, and takes what is written. */
 class ByHand extends Duplex {
@@ -74,9 +74,11 @@ const http2 = Effect.gen(function* () {
   return { client, server: yield* within("the stream", Deferred.await(accepted)), socket }
 })
 
-const overEither: ReadonlyArray<readonly [string, (stream: Duplex) => ReturnType<typeof Connection.fromDuplex>]> = [
-  ["a Duplex", (stream) => Connection.fromDuplex(stream)],
-  ["two halves", (stream) => Connection.fromPair({ readable: stream, writable: stream })]
+type Open = (stream: Duplex, options?: Connection.Options) => ReturnType<typeof Connection.fromDuplex>
+
+const overEither: ReadonlyArray<readonly [string, Open]> = [
+  ["a Duplex", (stream, options) => Connection.fromDuplex(stream, options)],
+  ["two halves", (stream, options) => Connection.fromPair({ readable: stream, writable: stream }, options)]
 ]
 
 describe("a stream of HTTP/2 that is broken off is lost, though it says that it has ended", () => {
@@ -142,6 +144,66 @@ describe("a stream of HTTP/2 that is broken off is lost, though it says that it 
         assert.strictEqual(text(yield* within("all of it", reader.readAll({ maxBytes: 100 }))), "all of it")
         isLost(yield* within("the flush", Fiber.join(flushing)))
         assert.deepStrictEqual(yield* writer.close, { _tag: "Reset" })
+      })
+    )
+  }
+
+  const letGo: ReadonlyArray<readonly [string, (stream: Http2.ServerHttp2Stream) => void]> = [
+    ["lets go of", (stream) => stream.close()],
+    ["resets", (stream) => stream.destroy(new Error("no more"))]
+  ]
+  for (const [over, open] of overEither) {
+    for (const [what, end] of letGo) {
+      it.live(`as ${over}, one that its peer ${what} fails those who wait to write also while nobody reads`, () =>
+        Effect.gen(function* () {
+          const { client, server } = yield* http2
+          server.on("error", () => {})
+          // one that has answered, and that nobody reads, is let go of by itself
+          server.pause()
+          const { closed, reader, writer } = yield* open(client, { limit: 16 })
+          const answer = pattern(30_000)
+          if (what === "lets go of") server.end(answer)
+          else server.write(answer)
+          yield* eventuallyEffect(
+            "more than is taken",
+            Effect.map(reader.buffered, (size) => size > 32)
+          )
+          // more than its peer allows it to send
+          yield* writer.write(new Uint8Array(200_000))
+          const flushing = yield* Effect.forkChild(Effect.flip(writer.flush), { startImmediately: true })
+          end(server)
+          isLost(yield* within("the flush", Fiber.join(flushing)))
+          assert.strictEqual((yield* within("closed", closed))._tag, "Lost")
+          isLost(yield* Effect.flip(writer.write("one more")))
+          // what it had said by then was all
+          if (what === "lets go of") {
+            assertBytes(yield* within("the answer", reader.readAll({ maxBytes: 100_000 })), answer)
+          }
+          assert.deepStrictEqual(yield* writer.close, { _tag: "Reset" })
+        })
+      )
+    }
+
+    it.live(`as ${over}, one that its peer had let go of before is read to its end, whoever writes`, () =>
+      Effect.gen(function* () {
+        const { client, server } = yield* http2
+        const answer = pattern(30_000)
+        client.pause()
+        server.pause()
+        server.end(answer)
+        yield* eventually("the answer", () => client.readableLength > 0)
+        server.close()
+        yield* eventually("the end of it", () => client.aborted)
+        const connection = yield* open(client, { limit: 16 })
+        isLost(
+          yield* within(
+            "the write",
+            Effect.flip(Effect.andThen(connection.writer.write("late"), connection.writer.flush))
+          )
+        )
+        const { got, lost } = yield* collect(connection)
+        assertBytes(got, answer)
+        assert.strictEqual(lost, undefined)
       })
     )
   }

@@ -7,7 +7,7 @@ import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 import { toFailure } from "./failure.ts"
 import { Linger } from "./linger.ts"
-import { cutOff, isLetGo, lossOf, resetOf } from "./resetToLoss.ts"
+import { cutOff, isLetGo, isOver, letGo, lossOf, lossOfOutput, resetOf } from "./resetToLoss.ts"
 import { type InputOwner, StreamInput } from "./streamInput.ts"
 import { nextTurn } from "../runtime/turn.ts"
 import type { ConnectionInfo, Failure, Handler, Transport } from "../../Transport.ts"
@@ -107,6 +107,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   protected listenForErrors(): void {
     this.input = new StreamInput(this.duplex, this)
     this.duplex.on("error", (error: unknown) => this.broke(error))
+    this.duplex.on(letGo, () => this.tellLetGo())
   }
 
   protected listen(): void {
@@ -131,7 +132,8 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
       this.listen()
     }
     // what has happened already is not said again by the stream
-    const closed = this.over || duplex.closed || duplex.destroyed
+    if (isLetGo(duplex)) this.tellLetGo()
+    const closed = this.over || isOver(duplex)
     if (!closed && !this.readEnded) duplex.resume()
     else {
       queueMicrotask(() => {
@@ -139,6 +141,11 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
         if (closed) this.streamClosed()
       })
     }
+  }
+
+  private tellLetGo(): void {
+    // not from within what the stream calls
+    queueMicrotask(() => this.handler.onWriteFailure(lossOfOutput(this.duplex)))
   }
 
   private endedBefore(): void {
@@ -216,6 +223,8 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
   }
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
+    // it would break, with what is unread
+    if (isLetGo(this.duplex)) return false
     // The reader of the other end may be given this very memory: only a copy is safe. And one for all, so that what the
     // stream does with it begins within this call, and what it throws is caught.
     const number = ++this.given

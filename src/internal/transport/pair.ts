@@ -10,7 +10,7 @@ import * as Bytes from "../base/bytes.ts"
 import { breakOff, destroyQuietly, holdProcess, keepHalfOpen, nobody, readMethods, writeMethods } from "./duplex.ts"
 import { toFailure } from "./failure.ts"
 import { Linger } from "./linger.ts"
-import { cutOff, isLetGo, lossOf } from "./resetToLoss.ts"
+import { isLetGo, letGo, lossOf, lossOfOutput } from "./resetToLoss.ts"
 import { type InputOwner, StreamInput } from "./streamInput.ts"
 
 export interface StreamPair {
@@ -52,6 +52,7 @@ export class PairTransport implements Transport, InputOwner {
     // from the start: a stream may break before anyone attaches
     readable.on("error", (error: unknown) => this.refused(error))
     writable.on("error", (error: unknown) => this.outputBroke(error))
+    writable.on(letGo, () => this.outputBroke(undefined))
     keepHalfOpen(writable)
   }
 
@@ -64,6 +65,7 @@ export class PairTransport implements Transport, InputOwner {
     writable.on("finish", () => this.outputFinished())
     writable.on("close", () => this.outputClosed())
     // what has happened already is not said again by the streams
+    if (isLetGo(writable)) this.outputBroke(undefined)
     if (this.writeFailure !== undefined) queueMicrotask(() => this.tellWriteFailure())
     if (readable.readableEnded) queueMicrotask(() => this.inputEnded())
     else if (readable.destroyed || this.readFailure !== undefined) queueMicrotask(() => this.inputGone())
@@ -148,6 +150,8 @@ export class PairTransport implements Transport, InputOwner {
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
     this.holding = true
+    // about to be told; and a stream that its peer has let go of would break, with what is unread
+    if (this.writing === "broken") return false
     const number = ++this.given
     try {
       // a copy, and one: as over a `Duplex`
@@ -177,8 +181,7 @@ export class PairTransport implements Transport, InputOwner {
     // somebody else may have ended it
     if (this.writing === "broken" || (this.writing === "finished" && !this.holding)) return
     this.writing = "broken"
-    this.writeFailure =
-      error === null || error === undefined ? { kind: "BrokenPipe", cause: cutOff(this.writable) } : toFailure(error)
+    this.writeFailure = error === null || error === undefined ? lossOfOutput(this.writable) : toFailure(error)
     queueMicrotask(() => this.tellWriteFailure())
   }
 

@@ -14,16 +14,41 @@ export const peerReset: Failure = { kind: "Reset", code: "ECONNRESET" }
 export const cutOff = (stream: { readonly errored?: Error | null | undefined }): Error =>
   stream.errored ?? new Error("the stream was destroyed before it had ended")
 
+/** What Node says of a stream of HTTP/2. */
+interface Http2Stream {
+  readonly rstCode?: unknown
+  readonly aborted?: unknown
+}
+
+const http2 = (stream: object): Http2Stream => stream
+
 /** The loss of a stream of HTTP/2 that was reset, or whose connection broke: it ends all the same, and a code alone tells. */
 export const resetOf = (stream: object): Error | undefined => {
-  const { rstCode } = stream as { readonly rstCode?: unknown }
+  const { rstCode } = http2(stream)
   return typeof rstCode !== "number" || rstCode === 0
     ? undefined
     : Object.assign(new Error(`the stream was reset with code ${rstCode}`), { code: streamReset })
 }
 
 /** Whether the peer of a stream of HTTP/2 has let go of it. What it still holds it passes on no more, and may never say so. */
-export const isLetGo = (stream: object): boolean => (stream as { readonly aborted?: unknown }).aborted === true
+export const isLetGo = (stream: object): boolean => http2(stream).aborted === true
+
+/** What such a stream says then, also while much of what came before is unread. */
+export const letGo = "aborted"
+
+/** The failure of what was written to a stream that takes no more of it. */
+export const lossOfOutput = (stream: { readonly errored?: Error | null | undefined }): Failure => {
+  const reset = resetOf(stream)
+  if (reset !== undefined) return toFailure(reset)
+  return {
+    kind: "BrokenPipe",
+    cause: isLetGo(stream) ? new Error("its peer has let go of the stream") : cutOff(stream)
+  }
+}
+
+/** Whether a stream is no more. One of HTTP/2 calls itself closed once its peer has let go of it, however much is unread. */
+export const isOver = (stream: { readonly closed: boolean; readonly destroyed: boolean }): boolean =>
+  stream.destroyed || (stream.closed && typeof http2(stream).rstCode !== "number")
 
 /** The failure with which a stream that is gone is lost. `undefined`: it was complete. */
 export const lossOf = (
