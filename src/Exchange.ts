@@ -73,7 +73,7 @@ export type CallError = RequestLost | EncodeFailed | StreamTimeout
  * - `Released`: the connection was given back by `release`.
  * - `PeerEof`: the peer has ended its output, with nothing to be answered. What it has asked of `makePeer` is answered first,
  *   for `drainTimeout` at most.
- * - `Lost`: the connection is not used any more. It was reset.
+ * - `Lost`: the connection is not used any more. It was reset, unless its owner had begun to close it, or had upgraded it.
  *
  * @category models
  * @stability unstable
@@ -141,6 +141,8 @@ export interface Exchange<in Request, out Answer> {
    *
    * If the dialogue fails or is interrupted, nobody knows what the peer says next. The connection is reset then, and all
    * calls fail. A refusal that leaves both sides in step is a value: use `Effect.result`.
+   *
+   * `callTimeout` does not bound it. While it waits for its turn, `stallTimeout` does, and it may be interrupted at no cost.
    */
   readonly exclusive: <A, E, R>(
     dialogue: (reader: StreamReader, writer: StreamWriter) => Effect.Effect<A, E, R>
@@ -148,6 +150,8 @@ export interface Exchange<in Request, out Answer> {
   /**
    * Takes no more calls, waits until those in flight are answered, and gives the connection back. Every byte behind the last
    * answer is in its reader. For upgrades such as `startTls`.
+   *
+   * Of the bounds only `stallTimeout` counts meanwhile. Interrupting it takes it back: calls are taken again.
    */
   readonly release: Effect.Effect<Connection, RequestLost>
   /**
@@ -175,7 +179,10 @@ export interface Exchange<in Request, out Answer> {
 export interface KeepAlive<out Request> {
   /** How long nothing may have been sent before it is. */
   readonly every: Duration.Input
-  /** What is sent, in its turn. It has one answer. One that cannot be written ends the exchange. */
+  /**
+   * What is sent, in its turn. It has one answer. One that cannot be written ends the exchange. While `maxInFlight` calls are
+   * unanswered, or a dialogue has the connection, it waits: a peer that is gone by then is found by `stallTimeout`.
+   */
   readonly request: Request
   /** How long its answer may take, once it was sent, before the connection is given up. `callTimeout` is not asked. */
   readonly within: Duration.Input
@@ -308,7 +315,10 @@ export type MultiplexedOptions<Request, Answer> = PushOptions<Answer> &
       | {
           /** The request that cancels the one with this id. It has no answer of its own. */
           readonly request: (id: number) => NoInfer<Request>
-          /** Whether what was cancelled is answered all the same. If not, it has its place no longer; a late answer is dropped. */
+          /**
+           * Whether what was cancelled is answered all the same. If not, it has its place no longer, and a late answer is
+           * dropped, unless another has the connection by then: `exclusive`, or whoever it was released to.
+           */
           readonly answered: boolean
         }
       | undefined
@@ -535,8 +545,9 @@ export const makePeer: <const Message, E = unknown, R = never>(
  *
  * **Details**
  *
- * `open` gives an exchange in a scope of its own, which is closed before the next one is opened. The first connection is
- * waited for: if `schedule` ends before there is one, it fails as the last attempt did.
+ * `open` gives an exchange in a scope of its own, which is closed before the next one is opened. One of `makePeer` is over
+ * once handlers have answered what the peer asked before its end, after `drainTimeout` at the latest. The first connection
+ * is waited for: if `schedule` ends before there is one, it fails as the last attempt did.
  *
  * What may have been sent is never sent again by itself: such a call fails with `RequestLost`, `sent: "Maybe"`. With
  * `whileDown: "wait"`, one of which nothing was sent waits for the next connection, and so does an `exclusive` whose turn

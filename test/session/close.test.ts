@@ -865,6 +865,22 @@ describe("the end of the scope", () => {
 })
 
 describe("closed", () => {
+  it.effect("behind a loss: reads say that this side has closed, writes what broke the connection", () =>
+    Effect.gen(function* () {
+      for (const end of ["close", "abort"] as const) {
+        const { reader, transport, writer } = yield* fake()
+        transport.push("unread")
+        transport.lose()
+        yield* writer[end]
+        const reason = end === "close" ? "Closed" : "Aborted"
+        assert.deepInclude(yield* Effect.flip(reader.read(1)), { _tag: "ClosedStream", reason })
+        for (const write of [writer.write("x"), writer.flush, writer.drain]) {
+          assert.deepInclude(yield* Effect.flip(write), { _tag: "ConnectionLost", kind: "Reset" })
+        }
+      }
+    })
+  )
+
   it.effect("PeerEof: for several who wait, and for those who ask later", () =>
     Effect.gen(function* () {
       const { connection, transport } = yield* fake()

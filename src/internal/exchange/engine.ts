@@ -26,7 +26,7 @@ import { SessionWriter } from "../write/writer.ts"
 import { type Bounded, Bounds } from "./bounds.ts"
 import type { Batch, Call, Desk } from "./call.ts"
 import { type Full, Held } from "./held.ts"
-import { isStreamFailure, lostCauseOf, peeked, peerEnded, refusalOf, unwritable } from "./lost.ts"
+import { isInOtherHands, isStreamFailure, lostCauseOf, peeked, peerEnded, refusalOf, unwritable } from "./lost.ts"
 import type { Options } from "./options.ts"
 import type { Order } from "./order.ts"
 import { writeRun } from "./writeRun.ts"
@@ -65,6 +65,8 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   private reading = false
   /** Whether an answer was among what was read just now. */
   private wasAnswered = false
+  /** Whether what was written and has not left may still do so, although it is over. */
+  private leaves = false
   readonly held: Held<Answer>
   readonly bounds: Bounds
 
@@ -467,13 +469,14 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.end(closed)
   }
 
-  /** The connection is not used any more, and is reset. Everybody who waits is told, at once. */
+  /** The connection is not used any more, and is reset, if it is still ours. Everybody who waits is told, at once. */
   lose(cause: LostCause): void {
     if (this.state._tag === "Over") return
     const closed: Closed = { _tag: "Lost", cause }
     this.state = { _tag: "Over", closed }
+    this.leaves = isInOtherHands(this.connection, cause)
     // nothing goes out from here on: what has not left by now never will, whoever else would run in between
-    Effect.runSyncExitWith(this.services)(this.connection.abort)
+    if (!this.leaves) Effect.runSyncExitWith(this.services)(this.connection.abort)
     this.end(closed)
   }
 
@@ -507,7 +510,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
 
   private lostError({ position }: Call<Request, Answer, RequestLost>, closed: Closed): RequestLost {
     const { writer } = this
-    const held = position !== undefined && writer instanceof SessionWriter && writer.holdsFrom(position)
+    const held = !this.leaves && position !== undefined && writer instanceof SessionWriter && writer.holdsFrom(position)
     return new RequestLost({
       sent: held ? "No" : "Maybe",
       cause: closed._tag === "Lost" ? closed.cause : peerEnded()

@@ -1,6 +1,7 @@
 /** Why a connection on which requests are answered is not used any more. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import type { Connection } from "../../Connection.ts"
 import type { Closed } from "../../Exchange.ts"
 import type { LostCause, ReadError } from "../../StreamError.ts"
 import type { StreamReader } from "../../StreamReader.ts"
@@ -16,6 +17,7 @@ import {
   TlsFailed
 } from "../base/errors.ts"
 import { isDecodeError } from "../frame/run.ts"
+import { SessionConnection } from "../session/connection.ts"
 
 /** Whether it says why a connection is not used any more. */
 export const isStreamFailure = (error: unknown): error is LostCause =>
@@ -31,6 +33,13 @@ export const isStreamFailure = (error: unknown): error is LostCause =>
 export const lostCauseOf = (operation: string, cause: Cause.Cause<unknown>): LostCause => {
   const error = Cause.squash(cause)
   return isStreamFailure(error) ? error : new ConnectionLost({ operation, kind: "Unknown", cause: error })
+}
+
+/** Whether its owner has begun to close a connection, or has upgraded it: all that was written goes out, and it is not reset. */
+export const isInOtherHands = (connection: Connection, cause: LostCause): boolean => {
+  if (connection instanceof SessionConnection) return connection.session.isInOtherHands
+  const isClosed = cause instanceof ClosedStream && cause.reason !== "Aborted"
+  return isClosed && Effect.runSync(connection.writer.isClosing)
 }
 
 /** The peer has ended its output, and there is nothing behind what was read. */

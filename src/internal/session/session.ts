@@ -382,6 +382,11 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     return this.closing.begun || this.closing.outcome?._tag === "Aborted"
   }
 
+  /** Whether a close sends what was written, or an upgrade has given the transport to another session: no abort is due. */
+  get isInOtherHands(): boolean {
+    return this.successor !== undefined || (this.closing.begun && !this.over)
+  }
+
   get isClosing(): boolean {
     if (this.successor !== undefined) return this.successor.isClosing
     return this.closing.begun || this.over || this.writes.broken !== undefined
