@@ -696,7 +696,8 @@ export const make: (options?: {
   readonly reader: StreamReader
   /**
    * Adds bytes: `feed_data`. Returns whether the source may go on: `false` while more than `2 * limit` bytes are
-   * buffered. The array belongs to the reader from then on. Feeding after the end throws.
+   * buffered. The array belongs to the reader from then on. Feeding after the end throws. What a frame feeds while a read of
+   * it is asked comes behind what was fed.
    */
   readonly feedUnsafe: (bytes: Uint8Array) => boolean
   /** Ends the stream behind what was fed: `feed_eof`. */
@@ -884,6 +885,7 @@ export const take = (self: StreamReader, count: number): Stream.Stream<Uint8Arra
  * - A stream that ends inside the part fails its reads with `ConnectionLost`, whose `cause` is an `IncompleteRead`. A
  *   part that was cut off does not look complete.
  * - The part has the limit and the timeouts of the outer reader.
+ * - Of several parts of one reader, open at once, each read takes what comes next of the outer reader.
  *
  * **Gotchas**
  *

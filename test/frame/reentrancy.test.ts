@@ -1,6 +1,6 @@
 /** A frame is code of others: what it may do to the very reader that it is read from, while it is asked. */
 import { assert, describe, it } from "@effect/vitest"
-import { Frame, type StreamError, StreamReader } from "effect-byte-streams"
+import { Frame, StreamError, StreamReader } from "effect-byte-streams"
 import { Cause, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { assertBytes } from "../support/assertBytes.ts"
 import { concat, fake, FakeTransport } from "../support/fakeTransport.ts"
@@ -143,6 +143,31 @@ const inFront = (given: ReadonlyArray<number>, title: string): void => {
   if (given.length > 0) assert.deepStrictEqual(given, [1], title)
 }
 
+/** The read of messages that are all fed, of which the second feeds what is left of them. */
+const fedFromWithin = Effect.fnUntraced(function* (
+  { frame, piece, read, size, waits }: Case,
+  within: "whole" | "part"
+) {
+  const { failUnsafe, feedUnsafe, reader } = yield* StreamReader.make()
+  const all = messages(size)
+  const pieces: Array<Uint8Array> = []
+  for (let at = 0; at < all.length; at += piece) pieces.push(all.slice(at, at + piece))
+  const feed = () => {
+    for (let next = pieces.shift(); next !== undefined; next = pieces.shift()) feedUnsafe(next)
+  }
+  const given: Array<number> = []
+  const from = within === "whole" ? reader : yield* StreamReader.limited(reader, all.length + 1)
+  // not all of them, so that there is something left
+  const front = Math.ceil((size + 1) / piece)
+  if (!waits) for (const one of pieces.splice(0, front)) feedUnsafe(one)
+  const reading = yield* start(Effect.exit(read(from, frame({ now: feed }), given)))
+  feed()
+  // some of them go on at a clean end
+  failUnsafe(new StreamError.ConnectionLost({ operation: "test", kind: "Reset" }))
+  yield* Fiber.await(reading)
+  return given
+})
+
 describe("what a frame does to the reader that it is read from", () => {
   it.effect.each(["close", "abort"] as const)(
     "it closes the connection (%s): the read fails, and nothing hangs",
@@ -236,6 +261,15 @@ describe("what a frame does to the reader that it is read from", () => {
         }
       }
     })
+  )
+
+  it.effect.each(["whole", "part"] as const)(
+    "it feeds what is left of the stream: that comes behind what was fed, and every message is given once, of a %s",
+    (within) =>
+      Effect.gen(function* () {
+        for (const one of cases)
+          assert.deepStrictEqual(yield* fedFromWithin(one, within), [1, 2, 3, 4], `${one.title}, ${within}`)
+      })
   )
 
   it.effect(

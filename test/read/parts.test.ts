@@ -1,6 +1,6 @@
 /** Parts of a reader: `StreamReader.take` and `StreamReader.limited`. */
 import { assert, describe, it } from "@effect/vitest"
-import { BufferBudget, Observer, StreamError, StreamReader } from "effect-byte-streams"
+import { BufferBudget, Frame, Observer, StreamError, StreamReader } from "effect-byte-streams"
 import { Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
@@ -362,6 +362,143 @@ describe("limited", () => {
       yield* connection.abort
       assert.strictEqual(text(yield* first.read(10)), "")
       assert.deepInclude(yield* outcome(second.read(10)), { error: "ClosedStream", reason: "Aborted" })
+    })
+  )
+
+  it.effect(
+    "of two that are made at once what either has taken ahead is closed with the connection, and counts no more",
+    () =>
+      Effect.gen(function* () {
+        const budget = yield* BufferBudget.make({ bytes: 100 })
+        const { connection, reader, transport } = yield* fake().pipe(
+          Effect.provideService(BufferBudget.BufferBudget, budget)
+        )
+        const first = yield* StreamReader.limited(reader, 4)
+        const second = yield* StreamReader.limited(reader, 4)
+        transport.push("abcdef")
+        assert.strictEqual(text(yield* first.read(1)), "a")
+        assert.strictEqual(text(yield* second.read(1)), "b")
+        assert.strictEqual(yield* budget.used, 4)
+        yield* connection.abort
+        assert.strictEqual(yield* budget.used, 0)
+        for (const one of [first, second]) {
+          assert.deepInclude(yield* outcome(one.read(1)), { error: "ClosedStream", reason: "Aborted" })
+        }
+      })
+  )
+
+  it.effect("of two that are made at once what either has taken ahead is seen by an upgrade, in its order", () =>
+    Effect.gen(function* () {
+      const { connection, reader, transport } = yield* fake()
+      const seen: Array<string> = []
+      Object.assign(transport, {
+        startTls: (_: unknown, leftover: ReadonlyArray<Uint8Array>) =>
+          Effect.sync(() => {
+            seen.push(collected(leftover))
+            return new FakeTransport()
+          })
+      })
+      const first = yield* StreamReader.limited(reader, 4)
+      const second = yield* StreamReader.limited(reader, 4)
+      const inner = yield* StreamReader.limited(second, 2)
+      transport.push("abcdef")
+      assert.strictEqual(text(yield* first.peek(2)), "ab")
+      assert.strictEqual(text(yield* inner.read(1)), "a")
+      assert.strictEqual(text(yield* first.read(1)), "b")
+      assert.strictEqual(text(yield* inner.peek(9)), "c")
+      yield* connection.startTls({ side: "client", serverName: "localhost", leftover: "feedTls" })
+      assert.deepStrictEqual(seen, ["cdef"])
+    })
+  )
+
+  it.effect("of two that are made at once each read takes what comes next, however that was cut", () =>
+    forAll(
+      letterText({ minLength: 1, maxLength: 20 }).chain((all) =>
+        fc.record({
+          all: fc.constant(all),
+          chunks: chunkings(all),
+          counts: fc.tuple(fc.nat({ max: all.length }), fc.nat({ max: all.length })),
+          steps: fc.array(
+            fc.record({
+              who: fc.constantFrom(0, 1),
+              size: fc.integer({ min: 1, max: 4 }),
+              how: fc.constantFrom("readExactly" as const, "peek" as const, "skip" as const, "buffered" as const)
+            }),
+            { maxLength: 20 }
+          ),
+          order: fc.constantFrom([0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0])
+        })
+      ),
+      ({ all, chunks, counts, order, steps }) =>
+        Effect.gen(function* () {
+          const { end, feed, reader } = yield* handFed({ limit: 100 })
+          const scopes = [yield* Scope.make(), yield* Scope.make(), yield* Scope.make()] as const
+          const first = yield* Scope.provide(StreamReader.limited(reader, counts[0]), scopes[0])
+          const second = yield* Scope.provide(StreamReader.limited(reader, counts[1]), scopes[1])
+          const inner = yield* Scope.provide(StreamReader.limited(second, counts[1] >> 1), scopes[2])
+          // the second is read by a part of it
+          const parts = [first, inner] as const
+          const rest: [number, number] = [counts[0], counts[1] >> 1]
+          let at = 0
+          feed(...chunks)
+          end()
+          for (const { how, size, who } of steps) {
+            const there = Math.min(rest[who]!, all.length - at)
+            const part = parts[who]!
+            if (how === "buffered") {
+              assert.isAtMost(yield* part.buffered, there)
+              continue
+            }
+            if (size > there) continue
+            if (how === "skip") yield* part.skip(size)
+            else assert.strictEqual(text(yield* part[how](size)), all.slice(at, at + size))
+            if (how === "peek") continue
+            at += size
+            rest[who]! -= size
+          }
+          for (const who of order) yield* Scope.close(scopes[who]!, Exit.void)
+          assert.strictEqual(text(yield* reader.readAll({ maxBytes: 100 })), all.slice(at))
+        })
+    )
+  )
+
+  it.effect(
+    "of two that are made at once one is busy while the other's frame is asked, which has all of its bytes",
+    () =>
+      Effect.gen(function* () {
+        const { feed, reader } = yield* handFed()
+        const first = yield* StreamReader.limited(reader, 2)
+        const second = yield* StreamReader.limited(reader, 2)
+        let met: unknown
+        const frame = Frame.uint16.pipe(
+          Frame.transform({
+            decode: (value) => {
+              met = Effect.runSync(outcome(second.read(1)))
+              return value
+            },
+            encode: (value) => value
+          })
+        )
+        feed("abcd")
+        assert.strictEqual(text(yield* first.peek(1)), "a")
+        assert.strictEqual(yield* first.readFrame(frame), 0x6162)
+        assert.deepInclude(met, { error: "StreamBusy", holder: "readFrame" })
+        assert.strictEqual(text(yield* second.read(2)), "cd")
+        assert.strictEqual(text(yield* first.read(2)), "")
+      })
+  )
+
+  it.effect("what is dropped of a line is not what can be read of it", () =>
+    Effect.gen(function* () {
+      const { feed, reader } = yield* handFed({ limit: 3 })
+      const part = yield* StreamReader.limited(reader, 20)
+      feed("abcdefgh")
+      assert.deepInclude(yield* outcome(part.readLine), { error: "LimitOverrun" })
+      feed("ijk")
+      assert.strictEqual(yield* part.buffered, 0)
+      feed("l\nmn")
+      assert.strictEqual(yield* part.buffered, 2)
+      assert.strictEqual(text(yield* part.read(10)), "mn")
     })
   )
 

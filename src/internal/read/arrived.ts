@@ -21,6 +21,12 @@ export interface Dropping {
 
 /** What was moved over to a part of a reader. */
 export interface Apart {
+  /** Bytes of it that nobody has read. */
+  readonly unread: number
+  /** A read that takes from it in this very step, or waits. */
+  readonly reading: { readonly name: string } | undefined
+  /** What of it nobody has read goes back in front of what follows, for another part to read, or for this one. */
+  untake(): void
   /** What of it nobody has read goes back in front of what follows, and the part is closed. */
   giveBack(reason: ClosedStream["reason"]): void
   /** This side is done with the stream. */

@@ -97,14 +97,13 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     if (buffer.partial !== undefined && buffer.partialOf === node) return this.goOn(buffer.partial)
     const { end, piece, position } = buffer.segments
     const value = this.decode(piece, position, end)
-    return value !== stop || cursor.fault !== undefined ? value : this.lookFurther()
+    return value !== stop || cursor.fault !== undefined ? value : this.lookFurther(end - position)
   }
 
-  /** As `look`, of a message that `decode` did not find whole. */
-  protected lookFurther(): A | typeof stop {
+  /** As `look`, of a message that `decode` did not find whole in `held` bytes. */
+  protected lookFurther(held: number): A | typeof stop {
     const { buffer, cursor, node } = this
-    const { end, position } = buffer.segments
-    const progress = Progress.after(node, cursor, end - position)
+    const progress = Progress.after(node, cursor, held)
     buffer.partialOf = node
     buffer.partial = progress
     return this.goOn(progress)
@@ -121,10 +120,22 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     return value
   }
 
+  /** As `look`, and again where the frame, which is code of others, has fed the reader meanwhile. */
+  private lookOn(): A | typeof stop {
+    const { buffer, cursor } = this
+    while (true) {
+      const { received } = buffer
+      const value = this.look()
+      if (value !== stop || cursor.fault !== undefined) return value
+      if (buffer.received === received || buffer.isClosed) return value
+      buffer.absorb()
+    }
+  }
+
   ready(): boolean {
     if (this.over()) return true
     try {
-      this.found = this.look()
+      this.found = this.lookOn()
     } catch (defect) {
       this.thrown = { defect }
       return true
@@ -151,7 +162,7 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
         return stop
       }
     }
-    return this.look()
+    return this.lookOn()
   }
 
   /** Takes the answer from the front of the buffer, if it is there. */
@@ -341,7 +352,7 @@ export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
       else if (at > position) buffer.skip(at - position)
     }
     if (buffer.isClosed) return stop
-    return value !== stop || cursor.fault !== undefined ? value : this.lookFurther()
+    return value !== stop || cursor.fault !== undefined ? value : this.lookFurther(end - at)
   }
 }
 

@@ -12,6 +12,8 @@ import * as Bytes from "../base/bytes.ts"
 import { ClosedStream, ConnectionLost, IncompleteRead } from "../base/errors.ts"
 import { blockBytes } from "../base/defaults.ts"
 import { notNow } from "../runtime/operation.ts"
+import type { Apart } from "./arrived.ts"
+import { open } from "./end.ts"
 import { ReadBuffer, type WaitingRead } from "./readBuffer.ts"
 import { ReadOperation, type Source } from "./readOperation.ts"
 import { BufferReader } from "./reader.ts"
@@ -73,11 +75,12 @@ const nothing = (): void => {}
 const still = { pause: nothing, resume: nothing }
 
 /** Holds what was moved over from the reader that it is a part of: never more than the part has. */
-class PartBuffer extends ReadBuffer {
+class PartBuffer extends ReadBuffer implements Apart {
   private readonly whole: ReadBuffer
   private readonly total: number
   /** How many bytes of the part the other still has, or has yet to get. */
   private left: number
+  reading: WaitingRead<any, any> | undefined = undefined
 
   constructor(whole: ReadBuffer, count: number) {
     super(whole.limit, still, whole.backpressure)
@@ -85,19 +88,28 @@ class PartBuffer extends ReadBuffer {
     this.total = count
     this.left = count
     if (count === 0) this.feedEnd()
-    let own: WaitingRead<any, any> | undefined
     // a read of the part waits in the whole, and is in the way of others there and here; who reads on behind the part is not
     Object.defineProperty(this, "operation", {
-      get: () => own ?? (this.left > 0 || this.awaits ? whole.operation : undefined),
+      get: () =>
+        this.reading ?? (this.left > 0 || this.awaits ? (whole.operation ?? this.sibling?.reading) : undefined),
       set: (operation: WaitingRead<any, any> | undefined) => {
-        own = operation
+        this.reading = operation
         if (this.left > 0) whole.operation = operation
       }
     })
   }
 
+  /** Another part of the same reader, which was read last. */
+  private get sibling(): Apart | undefined {
+    const { apart } = this.whole
+    return apart === this ? undefined : apart
+  }
+
   override get readable(): number {
-    return this.isClosed ? 0 : this.size + Math.min(this.left, this.whole.readable)
+    if (this.isClosed) return 0
+    // what has come of a line that is dropped here is not to be read
+    if (this.discarding > 0) this.absorb()
+    return this.size + Math.min(this.left, this.whole.readable + (this.sibling?.unread ?? 0))
   }
 
   /** Waits in the other reader. */
@@ -117,7 +129,7 @@ class PartBuffer extends ReadBuffer {
 
   override absorb(): void {
     // what lies there while another's read waits is that one's
-    const isFree = this.whole.operation === undefined || this.awaits
+    const isFree = this.awaits || (this.whole.operation === undefined && this.sibling?.reading === undefined)
     if (this.left > 0 && isFree && !this.isClosed) this.move()
     super.absorb()
   }
@@ -126,6 +138,8 @@ class PartBuffer extends ReadBuffer {
   private move(): void {
     const { whole } = this
     whole.absorb()
+    // what another part has taken ahead comes before all that is there: how it was cut must not tell whose it is
+    this.sibling?.untake()
     const { end, segments } = whole
     whole.apart = this
     while (this.left > 0 && segments.length > 0) {
@@ -150,6 +164,40 @@ class PartBuffer extends ReadBuffer {
     this.segments.push(bytes)
   }
 
+  untake(): void {
+    this.apart?.untake()
+    const { whole } = this
+    const pieces = this.segments.takeAll()
+    const count = this.putBackInFront(pieces)
+    if (count === 0) return
+    if (this.left === 0) this.reopen()
+    this.left += count
+    this.received -= count
+    this.partial = undefined
+    this.searched = 0
+    // they count here until then: in between a shared budget would have room
+    this.backpressure.removed(count)
+    if (whole.apart === this) whole.apart = undefined
+  }
+
+  /** Puts pieces back into the other. Returns how many bytes they have. */
+  private putBackInFront(pieces: ReadonlyArray<Uint8Array>): number {
+    let count = 0
+    for (let i = pieces.length - 1; i >= 0; i--) {
+      const piece = pieces[i]!
+      count += piece.length
+      if (piece.length > 0) this.whole.putBack(piece)
+    }
+    return count
+  }
+
+  /** Its end was behind all of its bytes: there are some to come again. */
+  private reopen(): void {
+    this.queue.clear()
+    this.queue.ended = false
+    this.end = open
+  }
+
   /** A part that was read to its end has ended in good order. */
   cut(reason: ClosedStream["reason"]): void {
     if (this.left > 0 || this.unread > 0) this.close(reason)
@@ -163,9 +211,7 @@ class PartBuffer extends ReadBuffer {
     const pieces = this.segments.takeAll()
     const { whole } = this
     if (whole.apart === this) whole.apart = undefined
-    if (!whole.isClosed) {
-      for (let i = pieces.length - 1; i >= 0; i--) if (pieces[i]!.length > 0) whole.putBack(pieces[i]!)
-    }
+    if (!whole.isClosed) this.putBackInFront(pieces)
     // they count here until then: in between a shared budget would have room
     this.close(reason)
   }

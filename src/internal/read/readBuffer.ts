@@ -92,6 +92,9 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   /** When the read that waits began to, in milliseconds since the epoch. */
   waitingSince = 0
 
+  /** Whether the read that waits is asked about what has come; and what comes meanwhile. */
+  private asks = false
+  private late: Array<Uint8Array | Ended | Lost> | undefined = undefined
   private readonly feeder: Feeder
   private waiter: Waiter | undefined = undefined
   /** Whether the transport was asked to read into shared memory. */
@@ -108,6 +111,12 @@ export class ReadBuffer extends Arrived implements WaiterHost {
 
   /** Bytes arrived. They belong to the buffer from now on. */
   feed(bytes: Uint8Array): void {
+    if (this.asks) return this.comeLate(bytes)
+    this.feedNow(bytes)
+    if (this.late !== undefined) this.feedLate()
+  }
+
+  private feedNow(bytes: Uint8Array): void {
     this.count(bytes.length)
     if (this.isClosed) return this.keepBehind(bytes)
     if (this.discarding > 0) bytes = this.discard(bytes)
@@ -120,6 +129,12 @@ export class ReadBuffer extends Arrived implements WaiterHost {
    * until it answers.
    */
   feedShared(bytes: Uint8Array): void {
+    if (this.asks) return this.comeLate(Bytes.copy(bytes))
+    this.feedSharedNow(bytes)
+    if (this.late !== undefined) this.feedLate()
+  }
+
+  private feedSharedNow(bytes: Uint8Array): void {
     this.count(bytes.length)
     if (this.isClosed) return this.keepBehind(Bytes.copy(bytes))
     if (this.discarding > 0) bytes = this.discard(bytes)
@@ -155,7 +170,13 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     const { operation, waiter } = this
     if (operation === undefined || waiter === undefined) return false
     if (!waiter.waitsDirectly || this.queue.filled || this.segments.length > 0) return false
-    const answer = operation.answerBy(bytes)
+    let answer: unknown
+    this.asks = true
+    try {
+      answer = operation.answerBy(bytes)
+    } finally {
+      this.asks = false
+    }
     // what makes an answer of them is code of others, which may have closed this, or interrupted the fiber
     if (this.isClosed) {
       this.keepBehind(bytes)
@@ -228,12 +249,28 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   private feedLast(end: Ended | Lost): void {
     const { queue } = this
     if (queue.ended) return
+    if (this.asks) return this.comeLate(end)
     queue.ended = true
     this.backpressure.end()
     if (this.isClosed) return
     if (this.awaited) this.end = end
     else queue.end(end)
     this.resumeIfReady()
+  }
+
+  /** What a frame feeds while it is asked, for it is code of others, comes behind what it is asked about. */
+  private comeLate(what: Uint8Array | Ended | Lost): void {
+    this.late ??= []
+    this.late.push(what)
+  }
+
+  private feedLate(): void {
+    const { late } = this
+    this.late = undefined
+    for (const what of late!) {
+      if ("_tag" in what) this.feedLast(what)
+      else this.feed(what)
+    }
   }
 
   /** This side is done with the stream: what is unread is dropped, a waiting read fails. */
@@ -414,7 +451,14 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     const { operation, waiter } = this
     if (operation === undefined || waiter === undefined || !waiter.waits) return
     this.absorb()
-    const isReady = operation.ready()
+    const { asks } = this
+    let isReady: boolean
+    this.asks = true
+    try {
+      isReady = operation.ready()
+    } finally {
+      this.asks = asks
+    }
     // what was called meanwhile may have ended the wait
     if (this.operation !== operation || !waiter.waits) return
     if (isReady) waiter.resume()
