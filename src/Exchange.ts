@@ -308,8 +308,8 @@ export type MultiplexedOptions<Request, Answer> = PushOptions<Answer> &
       readonly range?: readonly [first: number, last: number] | undefined
     }
     /**
-     * How a request is cancelled whose caller is gone. If that throws, or cannot be written, the exchange is over. Default:
-     * its answer is awaited and dropped.
+     * What becomes of a request whose caller is gone. If `request` throws, or what it returns cannot be written, the exchange
+     * is over. Default: its answer is awaited and dropped.
      */
     readonly cancel?:
       | {
@@ -320,6 +320,15 @@ export type MultiplexedOptions<Request, Answer> = PushOptions<Answer> &
            * dropped, unless another has the connection by then: `exclusive`, or whoever it was released to.
            */
           readonly answered: boolean
+        }
+      | {
+          /** Nothing is said: the protocol cannot cancel. */
+          readonly request?: undefined
+          /**
+           * What nobody waits for any more has its place no longer; a late answer is dropped. For protocols in which an answer
+           * may never come, such as DNS and NATS: without it such a request has its place for ever.
+           */
+          readonly answered: false
         }
       | undefined
   }

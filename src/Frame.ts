@@ -1375,7 +1375,8 @@ export const delimited: (
 ) => Frame<Uint8Array> = Text.delimited
 
 /**
- * What is left of a body whose length is known: that of `lengthPrefixed`, for instance. Elsewhere reading it dies.
+ * What is left of a body whose length is known: that of `lengthPrefixed`, for instance, or all that `decodeResult` is given.
+ * Elsewhere reading it dies.
  *
  * **Example** (A letter, and what follows it)
  *
@@ -1875,7 +1876,7 @@ export const union: <const Cases extends Fields>(
 ) => Frame<Value<Cases[keyof Cases]>> = Choice.union
 
 /**
- * Gives a frame a name, which stands in front of the names of its parts where something is wrong with them.
+ * Gives a frame, or a decoder, a name, which stands in front of the names of its parts where something is wrong with them.
  *
  * **Example** (Where something is wrong)
  *
@@ -1897,9 +1898,9 @@ export const union: <const Cases extends Fields>(
  * @since 0.1.0
  */
 export const named: {
-  (name: string): <A>(self: Frame<A>) => Frame<A>
-  <A>(self: Frame<A>, name: string): Frame<A>
-} = Function.dual(2, <A>(self: Frame<A>, name: string): Frame<A> => Change.named(name, of<A>("named", self)))
+  (name: string): <F extends Decoder<any>>(self: F) => F
+  <F extends Decoder<any>>(self: F, name: string): F
+} = Function.dual(2, (self: unknown, name: string): any => Change.named(name, of("named", self)))
 
 /**
  * Bounds what one message may have, in bytes. More is `LimitOverrun`.
@@ -2248,8 +2249,23 @@ export interface Sink {
   readonly bytes: Uint8Array
   /** How many bytes of the message were written. */
   readonly size: number
-  /** Room for `size` bytes in `bytes`: returns where. They are to be written before anything else is. */
+  /**
+   * Room for `size` bytes in `bytes`: returns where. They are to be written before anything else is.
+   *
+   * **Gotchas**
+   *
+   * `bytes` may be other memory from then on. `sink.bytes[sink.reserve(1)] = 1` writes into that from before, for JavaScript
+   * looks at `sink.bytes` first. Keep the place, as the example of {@link encoder} does, or use `writeFrame`.
+   */
   reserve(size: number): number
+  /**
+   * Writes a value of a frame, as a part of the message. One that the frame cannot write cannot be written in the message.
+   *
+   * **When to use**
+   *
+   * Use it for an encoder that goes with a program of {@link gen}: as that yields frames, this writes them.
+   */
+  writeFrame<A>(frame: Encoder<A>, value: A): void
   /** Writes bytes. */
   put(bytes: Uint8Array): void
   /** Writes text as UTF-8. */
@@ -2259,7 +2275,27 @@ export interface Sink {
 /**
  * An encoder as a function on a sink. It throws what `invalid` returns where a value cannot be written.
  *
- * **Example** (A nibble)
+ * **Details**
+ *
+ * What `encodeResultUnsafe` throws says the same, of a part. Anything else that is thrown is a mistake in the program: what
+ * writes the message dies of it.
+ *
+ * **Example** (A number, in as many bytes as it needs)
+ *
+ * ```ts
+ * import { Frame } from "effect-byte-streams"
+ *
+ * const size = Frame.encoder<number>({
+ *   encode: (sink, value) => {
+ *     if (value < 255) return sink.writeFrame(Frame.uint8, value)
+ *     sink.writeFrame(Frame.uint8, 255)
+ *     sink.writeFrame(Frame.uint32, value)
+ *   }
+ * })
+ * console.log(Frame.encodeResultUnsafe(size, 258).join(" ")) // => 255 0 0 1 2
+ * ```
+ *
+ * **Example** (A nibble, by hand)
  *
  * ```ts
  * import { Frame } from "effect-byte-streams"
@@ -2369,7 +2405,7 @@ export interface PushDecoder<out A> {
 export const makeDecoder = <A>(frame: Decoder<A>): PushDecoder<A> => new Run.PushDecoder(of<A>("makeDecoder", frame))
 
 /**
- * The value of bytes that are one message, and nothing else.
+ * The value of bytes that are one message, and nothing else. As it is known where they end, `rest` may stand in the frame.
  *
  * **When to use**
  *

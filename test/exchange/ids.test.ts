@@ -1,6 +1,7 @@
 /** Ids that are cancelled, late, or come round again. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 import { multiplexed } from "../support/exchanges.ts"
 import { start } from "../support/fibers.ts"
 import { turns } from "../support/wait.ts"
@@ -63,5 +64,43 @@ it.live("an id is not given out again right behind its answer, so that a second 
       const error = yield* Effect.flip(Fiber.join(call))
       assert.strictEqual(error._tag === "RequestLost" && error.cause._tag, "ProtocolViolation")
     }
+  })
+)
+
+it.live("what is not waited for any more has its place no longer, also where nothing says so to the peer", () =>
+  Effect.gen(function* () {
+    const { client, server } = yield* multiplexed({ maxInFlight: 1, cancel: { answered: false } })
+    const first = yield* start(client.call("first"))
+    const second = yield* start(client.call("second"))
+    assert.deepStrictEqual(yield* server.asked(1), ["1 first"])
+    yield* Fiber.interrupt(first)
+    // nothing stands in front of the next
+    assert.deepStrictEqual(yield* server.asked(1), ["2 second"])
+    yield* server.answer("1 LATE", "2 SECOND")
+    assert.strictEqual(yield* Fiber.join(second), "2 SECOND")
+    assert.strictEqual(yield* client.inFlight, 0)
+    // what was never asked is a violation all the same
+    yield* server.answer("3 STRAY")
+    assert.strictEqual((yield* client.closed)._tag, "Lost")
+  })
+)
+
+it.effect("a peer that never answers costs nobody else the exchange, however often it does not", () =>
+  Effect.gen(function* () {
+    const { client, server } = yield* multiplexed({
+      maxInFlight: 2,
+      callTimeout: "1 second",
+      cancel: { answered: false }
+    })
+    for (let i = 1; i <= 10; i++) {
+      const call = yield* start(Effect.flip(client.call("lost")))
+      assert.deepStrictEqual(yield* server.asked(1), [`${i} lost`])
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(call))._tag, "StreamTimeout")
+    }
+    const call = yield* start(client.call("found"))
+    yield* server.asked(1)
+    yield* server.answer("11 FOUND")
+    assert.strictEqual(yield* Fiber.join(call), "11 FOUND")
   })
 )

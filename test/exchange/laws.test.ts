@@ -59,6 +59,10 @@ it.live("the same seed is the same scenarios, and they come to the same", () =>
   })
 )
 
+it.live("what cancels a call is no part of a request, also where only a part of it has come", () =>
+  lawOf(loss).check(multiplexed({ answered: false }), { scenarios: 400 })
+)
+
 it.live("no scenarios prove nothing", () =>
   Effect.gen(function* () {
     for (const [options, message] of [

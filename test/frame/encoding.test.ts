@@ -240,3 +240,70 @@ it("a schema is given to a frame in a pipe as well", () => {
   assert.deepStrictEqual(Frame.encodeResultUnsafe(port, 80), bytes("80\n"))
   assert.strictEqual(Frame.decodeResultUnsafe(port, bytes("80\n")), 80)
 })
+
+describe("an encoder that writes frames", () => {
+  const text = Frame.lengthPrefixed(Frame.uint16, { maxBytes: 10_000 }, Frame.utf8Rest)
+  const list: Frame.Encoder<ReadonlyArray<string>> = Frame.encoder({
+    encode: (sink, value) => {
+      for (const one of value) sink.writeFrame(text, one)
+      sink.writeFrame(Frame.uint16, 0)
+    }
+  })
+
+  it("writes them where it is, however long they are", () => {
+    const value = ["a", "x".repeat(9000), "", "y".repeat(300)]
+    const parts = [...value.map((one) => Frame.encodeResultUnsafe(text, one)), new Uint8Array(2)]
+    assert.deepStrictEqual(Frame.encodeResultUnsafe(list, value), Uint8Array.from(parts.flatMap((part) => [...part])))
+  })
+
+  it("says of a part that cannot be written where it is", () => {
+    const packet = Frame.struct({
+      names: Frame.make({
+        decoder: Frame.gen({ maxBytes: 1 }, function* () {
+          return [yield* text]
+        }),
+        encoder: list
+      })
+    })
+    const result = Frame.encodeResult(packet, { names: ["x".repeat(10_001)] })
+    assert.deepInclude(Result.isFailure(result) && { ...result.failure }, {
+      frame: "names",
+      reason: "must have 10000 bytes or less, got 10001"
+    })
+  })
+
+  it("dies of what is no frame", () => {
+    const swapped = Frame.encoder<number>({ encode: (sink, value) => sink.writeFrame(value as never, Frame.uint8) })
+    assert.throws(
+      () => Frame.encodeResult(swapped, 1),
+      TypeError,
+      "writeFrame: expected a Frame, in front of the value"
+    )
+  })
+})
+
+describe("a part that the runners cannot write", () => {
+  const short = Frame.lengthPrefixed(Frame.uint8, { maxBytes: 3 }, Frame.utf8Rest)
+  const byHand = Frame.encoder<string>({ encode: (sink, value) => sink.put(Frame.encodeResultUnsafe(short, value)) })
+  const packet = Frame.make({ decoder: short, encoder: byHand })
+
+  it("cannot be written, wherever it stands", () => {
+    assert.strictEqual(reasonOf(byHand, "long"), "encode: lengthPrefixed must have 3 bytes or less, got 4")
+    const pair = Frame.struct({ one: packet, other: packet })
+    assert.strictEqual(
+      reasonOf(pair, { one: "abc", other: "long" }),
+      "encode: other.lengthPrefixed must have 3 bytes or less, got 4"
+    )
+  })
+
+  it.effect("fails a write, which writes nothing, and ends nothing", () =>
+    Effect.gen(function* () {
+      const { transport, writer } = yield* fake()
+      const error = yield* Effect.flip(writer.writeFrame(packet, "long"))
+      assert.strictEqual(error._tag, "EncodeFailed")
+      yield* writer.writeFrame(packet, "abc")
+      yield* writer.flush
+      assert.deepStrictEqual(transport.sent, bytes("\u0003abc"))
+    })
+  )
+})

@@ -1,7 +1,7 @@
 /** What is told of a bad message, and what is read behind it, however the bytes were cut; and mistakes in a frame itself. */
 import { assert, describe, it } from "@effect/vitest"
 import { Frame, FrameSchema, type StreamError, StreamReader } from "effect-byte-streams"
-import { Cause, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Result, Schema, Stream } from "effect"
 import * as fc from "fast-check"
 import { bytes } from "../support/bytes.ts"
 import { start } from "../support/fibers.ts"
@@ -307,4 +307,56 @@ describe("a mistake in a frame is a defect of the read, and of nobody else", () 
       assert.deepStrictEqual(decoder.leftover, Uint8Array.of(9, 4))
     })
   })
+})
+
+describe("bytes that are all there", () => {
+  const tagged = Frame.struct({ tag: Frame.uint8, text: Frame.utf8Rest })
+
+  it("have something left", () => {
+    assert.deepStrictEqual(Frame.decodeResultUnsafe(tagged, bytes("\u0001abc")), { tag: 1, text: "abc" })
+    assert.deepStrictEqual(Frame.decodeResultUnsafe(tagged, bytes("\u0001")), { tag: 1, text: "" })
+    assert.deepStrictEqual(Frame.decodeResultUnsafe(Frame.rest, bytes("abc")), bytes("abc"))
+    const program = Frame.gen({ maxBytes: 100 }, function* () {
+      return [yield* Frame.uint8, yield* Frame.rest]
+    })
+    assert.deepStrictEqual(Frame.decodeResultUnsafe(program, bytes("\u0001abc")), [1, bytes("abc")])
+  })
+
+  it("are told as they were where something is missing, wrong, or too much", () => {
+    const messageOf = <A>(frame: Frame.Decoder<A>, given: Uint8Array): string => {
+      const result = Frame.decodeResult(frame, given)
+      return Result.isFailure(result) ? `${result.failure._tag}: ${result.failure.message}` : "read"
+    }
+    assert.match(messageOf(Frame.uint16, bytes("a")), /^IncompleteRead: /)
+    assert.match(messageOf(Frame.tuple(Frame.uint8, Frame.uint16), bytes("ab")), /^IncompleteRead: /)
+    assert.match(messageOf(Frame.uint8, bytes("ab")), /^MalformedFrame: .*1 byte behind the message/)
+    assert.match(messageOf(Frame.line({ maxBytes: 2 }), bytes("abc\n")), /^LimitOverrun: /)
+    // with something that is left in it no more can come
+    assert.match(messageOf(tagged, bytes("")), /^(IncompleteRead|MalformedFrame): /)
+    assert.match(
+      messageOf(tagged, Uint8Array.of(1, 255)),
+      /^MalformedFrame: decode: text is malformed: not valid UTF-8/
+    )
+    assert.match(messageOf(Frame.limited(tagged, 3), bytes("\u0001abc")), /^LimitOverrun: /)
+  })
+
+  it.effect("elsewhere more may come: what is left is not known", () =>
+    Effect.gen(function* () {
+      const reader = yield* StreamReader.fromBytes("\u0001abc")
+      const exit = yield* Effect.exit(reader.readFrame(tagged))
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+    })
+  )
+})
+
+it("a decoder has a name as well, which tells where something is wrong with it", () => {
+  const reply: Frame.Decoder<string> = Frame.gen({ maxBytes: 100 }, function* () {
+    return yield* Frame.utf8(yield* Frame.uint8)
+  }).pipe(Frame.named("Reply"))
+  const messageOf = (given: Uint8Array): string => {
+    const result = Frame.decodeResult(reply, given)
+    return Result.isFailure(result) ? result.failure.message : "read"
+  }
+  assert.strictEqual(messageOf(Uint8Array.of(1, 255)), "decode: Reply is malformed: not valid UTF-8 (at byte 1: ff)")
+  assert.strictEqual(messageOf(Uint8Array.of(2, 97)), "decode: the stream ended after 2 bytes of Reply")
 })

@@ -123,6 +123,10 @@ const byId = <Request, Answer>(
   const onAbandoned = (call: Call<Request, Answer, RequestLost>): void => {
     const { engine } = made
     if (cancel === undefined || engine === undefined) return
+    if (cancel.request === undefined) {
+      order.cancel(call)
+      return engine.forget(call)
+    }
     const request = cancel.request(call.id!)
     if (cancel.answered) return engine.sendNow(request)
     order.cancel(call)

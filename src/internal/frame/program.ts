@@ -1,4 +1,5 @@
 /** Decoders and encoders as programs and functions of the user, and a frame made of two halves. */
+import { EncodeFailed } from "../base/errors.ts"
 import { type Cursor, stop, type Stop } from "./cursor.ts"
 import { limited, writeWithin } from "./limited.ts"
 import { bound, make, Misuse, type Node, of, type Steps, type Stepwise } from "./node.ts"
@@ -97,8 +98,30 @@ const cannotRead = (): never => {
   throw new Error("an encoder cannot read")
 }
 
-export const encoder = <A>(options: { readonly encode: (sink: Sink, value: A) => void }): Node<A> =>
-  make<A>({ name: "encoder", min: 0, max: Infinity, read: cannotRead, write: options.encode })
+export const encoder = <A>(options: { readonly encode: (sink: Sink, value: A) => void }): Node<A> => {
+  const { encode } = options
+  return make<A>({
+    name: "encoder",
+    min: 0,
+    max: Infinity,
+    read: cannotRead,
+    write: (sink, value) => {
+      try {
+        encode(sink, value)
+      } catch (thrown) {
+        throw asFault(thrown)
+      }
+    }
+  })
+}
+
+/** What the runners throw for a part of the value is wrong with the value. */
+const asFault = (thrown: unknown): unknown => {
+  if (!(thrown instanceof EncodeFailed)) return thrown
+  const fault = new EncodeFault(thrown.reason, thrown.cause)
+  fault.path = thrown.frame
+  return fault
+}
 
 export const joined = <A>(options: { readonly decoder: unknown; readonly encoder: unknown }): Node<A> => {
   const reads = of<A>("make", options?.decoder)

@@ -20,6 +20,11 @@ export class EncodeFault {
 
 const firstCapacity = 256
 
+/** A frame, as far as what is written knows of it: frames know this file. */
+interface Writes {
+  write(sink: Sink, value: unknown): void
+}
+
 export class Sink {
   bytes: Uint8Array
   /** Where the open part begins, where it goes on, and where its memory ends. */
@@ -102,6 +107,13 @@ export class Sink {
     sealed.push(Bytes.fixed(bytes))
     this.sealedSize += this.at - this.start + bytes.length
     this.start = this.at
+  }
+
+  /** Writes a value of a frame, where this is: what is wrong with the value is wrong with all that is written. */
+  writeFrame(frame: unknown, value: unknown): void {
+    const node = frame as { readonly write?: unknown } | null | undefined
+    if (typeof node?.write !== "function") throw new TypeError("writeFrame: expected a Frame, in front of the value")
+    ;(node as Writes).write(this, value)
   }
 
   /** Writes text as UTF-8. */

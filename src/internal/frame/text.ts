@@ -2,7 +2,7 @@
 import * as Bytes from "../base/bytes.ts"
 import * as Ahead from "./ahead.ts"
 import type { Cursor, Stop } from "./cursor.ts"
-import { bound, count, describe, make, type Node } from "./node.ts"
+import { bound, count, describe, make, type Node, OutsideBody } from "./node.ts"
 import * as Octets from "./octets.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
 
@@ -133,17 +133,12 @@ export const succeed = <A>(value: A): Node<A> => {
 // what is left of a body
 // ---------------------------------------------------------------------------
 
-const outsideBody = (name: string): Error =>
-  new Error(
-    `Frame.${name} is what is left of a body: it stands in a frame whose length is known, such as lengthPrefixed`
-  )
-
 export const rest: Node<Uint8Array> = make<Uint8Array>({
   name: "rest",
   min: 0,
   max: Infinity,
   read: (cursor) => {
-    if (!cursor.closed) throw outsideBody("rest")
+    if (!cursor.closed) throw new OutsideBody("rest")
     return cursor.take(cursor.end - cursor.at)
   },
   write: (sink, value) => sink.put(someBytes(value))
@@ -154,7 +149,7 @@ export const utf8Rest: Node<string> = make<string>({
   min: 0,
   max: Infinity,
   read: (cursor) => {
-    if (!cursor.closed) throw outsideBody("utf8Rest")
+    if (!cursor.closed) throw new OutsideBody("utf8Rest")
     const { at, end } = cursor
     const text = textAt(cursor, at, end - at)
     if (typeof text === "string") cursor.at = end

@@ -146,7 +146,12 @@ const judgeRequests = (
     if (end === undefined || !Exit.isFailure(end.exit)) return true
     return Cause.hasInterruptsOnly(end.exit.cause) || subject.sent?.(Cause.squash(end.exit.cause)) !== "No"
   })
-  if (subject.sent !== undefined && rest > 0 && unsaid.length === 0 && !log.hasCancelled) {
+  // what says that one of these is cancelled may have come in part
+  const mayCancel =
+    log.hasCancelled ||
+    (subject.shape === "multiplexed" &&
+      calls.some(({ end, token }) => tokens.has(token) && end !== undefined && isInterrupted(end.exit)))
+  if (subject.sent !== undefined && rest > 0 && unsaid.length === 0 && !mayCancel) {
     tell(
       "loss",
       `${rest} bytes of a request have come to the server, and every call without an answer is said not to have been sent`
