@@ -5,7 +5,7 @@
 import { NodeSocket, NodeSocketServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Connection, NodeNetwork, StreamError, type StreamReader, type StreamWriter } from "effect-byte-streams"
-import { Cause, Deferred, Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Scheduler, Scope, Stream } from "effect"
 import type { NetAddress } from "effect/net"
 import { Socket } from "effect/socket"
 import { duplexPair } from "node:stream"
@@ -17,6 +17,7 @@ import { largestRead } from "../support/largestRead.ts"
 import { why } from "../support/sockets.ts"
 import { closedPort, connectRaw, serveRaw } from "../support/rawPeer.ts"
 import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
+import { ActsBefore } from "../support/yieldingSchedulers.ts"
 
 const host = "127.0.0.1"
 
@@ -408,6 +409,25 @@ describe("Connection.fromSocket", () => {
       )
     }
   }
+
+  it.live("an abort of a WebSocket is no end in good order for its peer, whoever runs in between", () =>
+    Effect.gen(function* () {
+      let inBetween = true
+      for (let step = 1; inBetween; step++) {
+        inBetween = false
+        const scheduler = new ActsBefore(step)
+        const ended = Effect.gen(function* () {
+          const { ends, peer } = yield* overWebSocket("client")
+          yield* ends.connection.writer.write("half a mess")
+          scheduler.watch(() => void (inBetween = true))
+          yield* Scope.close(ends.scope, Exit.fail("failed"))
+          return peer.closed
+        })
+        const closed = yield* Effect.provideService(ended, Scheduler.Scheduler, scheduler)
+        assert.strictEqual((yield* within("closed", closed))._tag, "Lost", `in front of step ${step}`)
+      }
+    }).pipe(Effect.provide(NodeSocket.layerWebSocketConstructor))
+  )
 
   for (const [how, end] of [
     ["a close", ({ close }) => close],

@@ -1,10 +1,12 @@
 /** A socket of Effect's own as a transport. */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
+import { PreventSchedulerYield } from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import type { Failure, Handler, Transport } from "../../Transport.ts"
@@ -46,7 +48,8 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
     const writer = yield* Scope.provide(socket.writer, writerScope)
     // with the writer of a WebSocket nothing ends: its peer hears of an end that is the whole socket's
     const halfCloses = writerScope.state._tag !== "Empty"
-    const release = Effect.runForkWith(yield* Effect.context<never>())
+    // at once, whatever the scheduler: the scope may be closed in the next step, and an abort has to be told before
+    const release = Effect.runForkWith(Context.add(yield* Effect.context<never>(), PreventSchedulerYield, true))
 
     let handler: Handler | undefined
     let over = false
