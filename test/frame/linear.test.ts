@@ -1,7 +1,12 @@
 /** What decoding a frame costs does not depend on how its bytes arrive, and grows with their number and no faster. */
 import { assert, describe, it } from "@effect/vitest"
 import { Frame } from "effect-byte-streams"
+import { Effect, Fiber } from "effect"
+import { bytes } from "../support/bytes.ts"
+import { start } from "../support/fibers.ts"
 import { nested } from "../support/frames.ts"
+import { handFed } from "../support/handFed.ts"
+import { counting } from "../support/work.ts"
 
 describe("rank 35: linear", () => {
   /** Nested arrays, wide and deep, of about so many bytes. */
@@ -49,4 +54,45 @@ describe("rank 35: linear", () => {
     assert.strictEqual(decoder.push(new Uint8Array([10])).length, 1)
     assert.isAtMost(decoder.cursor.looked, 400_000)
   })
+
+  const size = 100_000
+  const dribbled: ReadonlyArray<readonly [name: string, frame: Frame.Decoder<unknown>, end: string, byte: number]> = [
+    ["a line", Frame.line({ maxBytes: size, end: "crlf" }), "\r\n", 13],
+    ["text up to a zero", Frame.cstring({ maxBytes: size }), "\0", 97],
+    ["one of several separators", Frame.delimited(["--", ";;"], { maxBytes: size }), ";;", 45 + 1],
+    ["a literal", Frame.literal("a".repeat(size - 1)), "", 97],
+    [
+      "lines up to an empty one",
+      Frame.repeatUntil(Frame.line({ maxBytes: size }), Frame.literal("\n"), { maxItems: 9 }),
+      "\n\n",
+      97
+    ],
+    ["text of a known length", Frame.utf8(size - 1), "", 97],
+    [
+      "a field behind another",
+      Frame.struct({ first: Frame.uint8, line: Frame.line({ maxBytes: size }), last: Frame.uint8 }),
+      "\n1",
+      97
+    ]
+  ]
+  for (const piece of [1, 7]) {
+    it.effect.each(dribbled)(
+      `a read of %s that waits copies and looks at each byte a constant number of times, ${piece} at a time`,
+      ([, frame, end, byte]) =>
+        Effect.gen(function* () {
+          const all = new Uint8Array(size - 1).fill(byte)
+          all.set(bytes(end), all.length - end.length)
+          const { feed, reader } = yield* handFed()
+          const reading = yield* start(reader.readFrame(frame))
+          const [, work] = yield* counting(
+            Effect.sync(() => {
+              for (let at = 0; at < all.length; at += piece) feed(all.slice(at, at + piece))
+            })
+          )
+          yield* Fiber.join(reading)
+          assert.isAtMost(work.copied, 8 * size)
+          assert.isAtMost(work.searched, 8 * size)
+        })
+    )
+  }
 })

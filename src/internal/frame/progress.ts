@@ -355,8 +355,9 @@ export class Progress implements Stepwise {
   private gather(source: Source, size: number): void {
     const { found } = this
     if (this.gathered.length < size || this.gatheredSize === 0) {
-      // what was made of the bytes before may be views of them
-      const larger = Bytes.allocate(size)
+      // twice as much as before, so that what dribbles in is copied a constant number of times, but no more than it may have;
+      // and anew for each part, since what was made of the bytes before may be views of them
+      const larger = Bytes.allocate(Math.max(size, Math.min(2 * this.gatheredSize, this.part.maxBytes)))
       larger.set(this.gathered.subarray(0, this.gatheredSize))
       this.gathered = larger
     }
