@@ -119,6 +119,7 @@ export class Await<A, E> extends Operation<A, E> {
 
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
     const { desk } = this
+    if (interrupted(fiber)) return nothing(fiber)
     if (!runsAtOnce(fiber)) {
       return Effect.callback<A, E>((resume) => {
         const batch = this.make()
@@ -129,7 +130,6 @@ export class Await<A, E> extends Operation<A, E> {
         })
       })
     }
-    if (interrupted(fiber)) return nothing(fiber)
     const batch = this.make()
     desk.submit(batch)
     if (batch.exit !== undefined) return batch.exit
