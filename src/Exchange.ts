@@ -241,12 +241,7 @@ export interface CommonOptions<in out Request, in Answer> {
  * @since 0.1.0
  */
 export type PushOptions<Answer> =
-  | {
-      /** Whether a message answers no request. Default: none does. */
-      readonly isPush?: undefined
-      /** What becomes of such messages while nobody takes them. */
-      readonly pushes?: undefined
-    }
+  // where an option is missing, the compiler tells of the last of these: of that option, and not of pushes
   | {
       /** Whether a message answers no request. */
       readonly isPush: (message: Answer) => boolean
@@ -260,6 +255,12 @@ export type PushOptions<Answer> =
         /** How many wait for a consumer. Default 256. */
         readonly capacity?: number | undefined
       }
+    }
+  | {
+      /** Whether a message answers no request. Default: none does. */
+      readonly isPush?: undefined
+      /** What becomes of such messages while nobody takes them. */
+      readonly pushes?: undefined
     }
 
 /**
@@ -303,7 +304,8 @@ export type MultiplexedOptions<Request, Answer> = PushOptions<Answer> &
       readonly get: (answer: Answer) => number | undefined
       /**
        * The first and the last id. Default 1 and 2,147,483,647. After the last comes the first. There must be more than twice
-       * as many as `maxInFlight`: half of them may be those of cancelled requests.
+       * as many as `maxInFlight`: half of them may be those of cancelled requests. With `cancel` that is not `answered` there
+       * must be many more, or a late answer finds its id given to another request.
        */
       readonly range?: readonly [first: number, last: number] | undefined
     }
@@ -511,6 +513,9 @@ export const makeMultiplexed: <const Request, const Answer>(
  *
  * A peer that is gone is noticed by the next read or write. While as many handlers run as may, nothing is read: race a long
  * one with `connection.closed`.
+ *
+ * Where the types of the request and the answer alone are spelled out, the error is `unknown`: spell out how the handler
+ * fails as well, or nothing.
  *
  * @category constructors
  * @stability unstable

@@ -72,6 +72,25 @@ describe("what is inferred of an exchange", () => {
     assert.isFunction(Exchange.makePipelined)
   })
 
+  it("of an option that is missing the compiler tells, and not of pushes: it goes by the last of the ways to give those", () => {
+    type Last<Union> = Every<Union extends unknown ? () => Union : never> extends () => infer One ? One : never
+    type Every<Union> = (Union extends unknown ? (one: Union) => void : never) extends (all: infer All) => void
+      ? All
+      : never
+    expectTypeOf<Last<Exchange.PushOptions<string>>["isPush"]>().toEqualTypeOf<undefined>()
+    assert.isFunction(Exchange.makePipelined)
+  })
+
+  it("the types of the request and the answer alone leave open how a handler fails, and those with its error do not", () => {
+    const open = (connection: Connection.Connection) =>
+      Exchange.serve<Message, Message>(connection, { request: message, response: message }, fails)
+    const said = (connection: Connection.Connection) =>
+      Exchange.serve<Message, Message, Refused>(connection, { request: message, response: message }, fails)
+    expectTypeOf<Effect.Error<ReturnType<typeof open>>>().toEqualTypeOf<unknown>()
+    expectTypeOf<Effect.Error<ReturnType<typeof said>>>().toEqualTypeOf<ServeError | Refused>()
+    assert.isFunction(Exchange.serve)
+  })
+
   it("a handler may fail as it likes beside `onFailure`, and `serve` fails with exactly that", () => {
     const served = (connection: Connection.Connection) =>
       Exchange.serve(
