@@ -619,6 +619,8 @@ export const fromDuplex = (duplex: DuplexLike, options?: Options): Effect.Effect
  *   that still arrives is thrown away for 2 seconds at most; then the readable is destroyed.
  * - An abort, and a failing scope, destroy both with an error.
  * - A process is neither killed nor waited for: it sees its input end.
+ * - The bodies of a request of HTTP/1 and of its answer are such a pair. A request that breaks off is lost, also behind the
+ *   end of the answer, where Node says nothing. (What nobody has read of it by then Node throws away.)
  * - `startTls` is `Unsupported`. Text and odd chunks are treated as by `fromDuplex`.
  *
  * **Example** (A child process)

@@ -11,6 +11,7 @@ import { spawn } from "node:child_process"
 import { type Duplex, PassThrough, type Readable, type Writable } from "node:stream"
 import { PairTransport } from "../../src/internal/transport/pair.ts"
 import { toTransport } from "../../src/internal/transport/effectSocket.ts"
+import { httpBodies, httpServer } from "../support/httpBodies.ts"
 import { checkLaws, type Subject } from "../support/laws.ts"
 import {
   lending,
@@ -100,6 +101,7 @@ const subjects: ReadonlyArray<Subject> = [
     "two PassThroughs",
     Effect.sync(() => crossed(new PassThrough(), new PassThrough()))
   ),
+  overPairs("the bodies of a request of HTTP/1 and of its answer", Effect.flatMap(httpServer, httpBodies)),
   overPairs(
     "one Duplex, as both of two",
     Effect.sync(() => {

@@ -9,6 +9,7 @@ import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
 import { breakOff, destroyQuietly, holdProcess, keepHalfOpen, nobody, readMethods, writeMethods } from "./duplex.ts"
 import { toFailure } from "./failure.ts"
+import { whenCutOff } from "./httpBody.ts"
 import { Linger } from "./linger.ts"
 import { isLetGo, letGo, lossOf, lossOfOutput } from "./resetToLoss.ts"
 import { type InputOwner, StreamInput } from "./streamInput.ts"
@@ -51,6 +52,7 @@ export class PairTransport implements Transport, InputOwner {
     this.input = new StreamInput(readable, this)
     // from the start: a stream may break before anyone attaches
     readable.on("error", (error: unknown) => this.refused(error))
+    whenCutOff(readable, (error) => this.refused(error))
     writable.on("error", (error: unknown) => this.outputBroke(error))
     writable.on(letGo, () => this.outputBroke(undefined))
     keepHalfOpen(writable)
