@@ -117,6 +117,13 @@ export interface ListenOptions {
    */
   readonly backlog?: number | undefined
   /**
+   * The highest number of TLS handshakes under way at a time. One client more, and the handshake that began first is
+   * given up: `onHandshakeError` is told of it, with kind `Handshake`. So clients that never end theirs cannot hold all
+   * descriptors, nor keep others out. Default: no bound. For a server with `maxConnections` that number and `backlog`
+   * together.
+   */
+  readonly maxHandshakes?: number | undefined
+  /**
    * Whether several processes may listen on the same port. Fails with kind `Unsupported` where the system does not
    * distribute connections over them, such as on macOS and Windows. Default `false`.
    */

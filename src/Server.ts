@@ -95,7 +95,8 @@ export interface Options<in E = any> extends ConnectionOptions, ListenOptions {
   readonly whenDraining?: "endIdleReads" | undefined
   /**
    * The highest number of connections that are served at a time. Default: no bound. A connection counts from its accept
-   * until it was closed. TLS handshakes come before that, and do not count: `handshakeTimeout` bounds them.
+   * until it was closed. TLS handshakes come before that, and do not count: `handshakeTimeout` bounds each of them, and
+   * `maxHandshakes` their number.
    */
   readonly maxConnections?: number | undefined
   /**

@@ -131,6 +131,7 @@ const listen: Rows<Omit<Network.ListenOptions, "path" | Tls>> = {
   port: [option("port", port)],
   lookupTimeout: [option("lookupTimeout", duration)],
   backlog: [option("backlog", [...count, ...numbers(2 ** 31, Infinity)])],
+  maxHandshakes: [option("maxHandshakes", [...count, ...numbers(0)])],
   reusePort: [option("reusePort", flag)],
   exclusive: [option("exclusive", flag)],
   ipv6Only: [option("ipv6Only", flag)],

@@ -61,11 +61,8 @@ export const connect = (operation: string, options: ConnectOptions): Connect => 
 }
 
 export const listen = (operation: string, options: ListenOptions): Listen => {
-  const { backlog, cleanupSocket, exclusive, host, ipv6Only, lookupTimeout, mode, reusePort, tls } = Argument.record(
-    operation,
-    "options",
-    options
-  )
+  const { backlog, cleanupSocket, exclusive, host, ipv6Only, lookupTimeout, maxHandshakes, mode, reusePort, tls } =
+    Argument.record(operation, "options", options)
   if (tls !== undefined) checkListenTls(operation, tls)
   const flag = (name: string, value: boolean | undefined, standard: boolean) =>
     value === undefined ? standard : Argument.flag(operation, name, value)
@@ -77,6 +74,8 @@ export const listen = (operation: string, options: ListenOptions): Listen => {
         ? Defaults.lookupTimeout
         : Argument.duration(operation, "lookupTimeout", lookupTimeout),
     backlog: backlog === undefined ? Defaults.backlog : Argument.between(operation, "backlog", backlog, 0, maxBacklog),
+    maxHandshakes:
+      maxHandshakes === undefined ? undefined : Argument.positive(operation, "maxHandshakes", maxHandshakes),
     reusePort: flag("reusePort", reusePort, false),
     exclusive: flag("exclusive", exclusive, false),
     ipv6Only: flag("ipv6Only", ipv6Only, false),

@@ -3,7 +3,6 @@ import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
@@ -13,13 +12,12 @@ import type { Transport } from "../../Transport.ts"
 import * as Deadline from "../runtime/deadline.ts"
 import * as Endpoint from "../base/endpoint.ts"
 import * as NetworkOptions from "../base/networkOptions.ts"
-import { accepting } from "../base/observing.ts"
 import * as NodeAddress from "./address.ts"
 import { type Accept, type Bound, makeServer, nothing, start } from "./listener.ts"
 import { bindUnix } from "./listenUnix.ts"
 import { type Lookup, lookUp } from "./lookup.ts"
 import { loadTls } from "./tls/load.ts"
-import type { Secure } from "../transport/tlsEngine.ts"
+import { Handshakes } from "../transport/handshakes.ts"
 
 export const listen = (
   lookup: Lookup,
@@ -30,13 +28,12 @@ export const listen = (
   Effect.contextWith((services: Context.Context<never>) => {
     const options = NetworkOptions.listen("Network.listen", given)
     const { tls } = options
-    if (tls === undefined) return listenWith(lookup, options, { ...events, onTransport, servers: new Set() }, new Set())
+    if (tls === undefined) return listenWith(lookup, options, { ...events, onTransport, servers: new Set() }, undefined)
     return loadTls.pipe(
       Effect.flatMap(({ listening }) => listening(options, tls)),
       Effect.flatMap((secure) => {
-        const handshakes = new Set<Fiber.Fiber<void>>()
-        const accept = secured(secure, services, onTransport, events, handshakes)
-        return listenWith(lookup, options, { ...events, onTransport: accept, servers: new Set() }, handshakes)
+        const handshakes = new Handshakes(secure, services, onTransport, events, options.maxHandshakes)
+        return listenWith(lookup, options, { ...events, onTransport: handshakes.begin, servers: new Set() }, handshakes)
       })
     )
   })
@@ -45,7 +42,7 @@ const listenWith = (
   lookup: Lookup,
   options: NetworkOptions.Listen,
   accept: Accept,
-  handshakes: ReadonlySet<Fiber.Fiber<void>>
+  handshakes: Handshakes | undefined
 ): Effect.Effect<Listener, ListenFailed, Scope.Scope> =>
   Effect.suspend(() => {
     const bound: Array<Bound> = []
@@ -54,8 +51,7 @@ const listenWith = (
       // connections go on: the server that accepted them closes them
       for (const server of accept.servers) server.close()
       accept.servers.clear()
-      // a client in the middle of a handshake was not accepted yet
-      for (const handshake of handshakes) handshake.interruptUnsafe()
+      handshakes?.end()
     })
     const bind =
       options.path === undefined
@@ -73,31 +69,6 @@ const listenWith = (
       )
     )
   })
-
-/** Passes connections on once their handshake is done. A failed one costs nobody else anything. */
-const secured = (
-  secure: Secure,
-  services: Context.Context<never>,
-  onTransport: (transport: Transport) => void,
-  events: ListenEvents,
-  handshakes: Set<Fiber.Fiber<void>>
-): ((transport: Transport) => void) => {
-  const observed = accepting(services)
-  return (transport) => {
-    const handshake = Effect.runForkWith(services)(
-      Effect.match(observed(secure(transport)), {
-        onFailure: (error) => events.onHandshakeError?.(error, transport.info),
-        onSuccess: onTransport
-      })
-    )
-    handshakes.add(handshake)
-    handshake.addObserver((exit) => {
-      handshakes.delete(handshake)
-      // wherever it was given up
-      if (Exit.isFailure(exit)) transport.abort()
-    })
-  }
-}
 
 // ---------------------------------------------------------------------------
 // TCP

@@ -31,8 +31,9 @@ export const start = <E, R>(
     Argument.func(operation, "handler", handler)
     const clients = new Clients(resolved, handler, withoutSpan(yield* Effect.context<never>()), describes)
     const shutdown = shutdownOf(clients)
+    const { maxHandshakes } = resolved
     const listen = network
-      .listen(options, (transport) => clients.accept(transport), {
+      .listen({ ...options, maxHandshakes }, (transport) => clients.accept(transport), {
         onAcceptError: (failure) => clients.acceptFailed(failure),
         onHandshakeError: (error, info) => clients.handshakeFailed(error, info)
       })

@@ -2,8 +2,6 @@
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as NetAddress from "effect/net/NetAddress"
 import type * as Scope from "effect/Scope"
 import type { Listener, ListenEvents, ListenOptions } from "../../../Network.ts"
@@ -11,10 +9,10 @@ import type { Transport } from "../../../Transport.ts"
 import * as Endpoint from "../../base/endpoint.ts"
 import { ListenFailed, StreamTimeout } from "../../base/errors.ts"
 import * as NetworkOptions from "../../base/networkOptions.ts"
-import { accepting } from "../../base/observing.ts"
 import * as UnixSocket from "../../base/unixSocket.ts"
 import { listenFailed } from "../../transport/failure.ts"
-import type { LoadTls, Secure } from "../../transport/tlsEngine.ts"
+import { Handshakes } from "../../transport/handshakes.ts"
+import type { LoadTls } from "../../transport/tlsEngine.ts"
 import { type Accepting, Bound, servesInet, type Target } from "./bound.ts"
 import type { Names } from "./names.ts"
 
@@ -90,13 +88,12 @@ export class Listeners {
     Effect.contextWith((context: Context.Context<never>) => {
       const options = NetworkOptions.listen("Network.listen", given)
       const { tls } = options
-      if (tls === undefined) return this.listenWith(options, { ...events, onTransport }, new Set())
+      if (tls === undefined) return this.listenWith(options, { ...events, onTransport }, undefined)
       return this.loadTls.pipe(
         Effect.flatMap(({ listening }) => listening(options, tls)),
         Effect.flatMap((secure) => {
-          const handshakes = new Set<Fiber.Fiber<void>>()
-          const accept = secured(secure, onTransport, events, context, handshakes)
-          return this.listenWith(options, { ...events, onTransport: accept }, handshakes)
+          const handshakes = new Handshakes(secure, context, onTransport, events ?? {}, options.maxHandshakes)
+          return this.listenWith(options, { ...events, onTransport: handshakes.begin }, handshakes)
         })
       )
     })
@@ -104,7 +101,7 @@ export class Listeners {
   private listenWith(
     options: NetworkOptions.Listen,
     accepting: Accepting,
-    handshakes: ReadonlySet<Fiber.Fiber<void>>
+    handshakes: Handshakes | undefined
   ): Effect.Effect<Listener, ListenFailed, Scope.Scope> {
     return Effect.suspend(() => {
       const added: Array<Bound> = []
@@ -116,8 +113,7 @@ export class Listeners {
           bound.close()
           if (options.path !== undefined && options.cleanupSocket === false) this.stale.add(options.path)
         }
-        // as on real sockets: a client in the middle of a handshake was not accepted yet
-        for (const handshake of handshakes) handshake.interruptUnsafe()
+        handshakes?.end()
       })
       return Effect.flatMap(this.places(options), (places) =>
         Effect.acquireRelease(
@@ -213,29 +209,5 @@ export class Listeners {
         ? listenFailed(Endpoint.label(host, port), "EADDRINUSE")
         : new Bound(Endpoint.canonicalInet(address, port), serves, options, accepting)
     }
-  }
-}
-
-/** Passes connections on, once their handshake is done. */
-const secured = (
-  secure: Secure,
-  onTransport: (transport: Transport) => void,
-  events: ListenEvents | undefined,
-  context: Context.Context<never>,
-  handshakes: Set<Fiber.Fiber<void>>
-): ((transport: Transport) => void) => {
-  const observed = accepting(context)
-  return (transport) => {
-    const handshake = Effect.runForkWith(context)(
-      Effect.match(observed(secure(transport)), {
-        onFailure: (error) => events?.onHandshakeError?.(error, transport.info),
-        onSuccess: onTransport
-      })
-    )
-    handshakes.add(handshake)
-    handshake.addObserver((exit) => {
-      handshakes.delete(handshake)
-      if (Exit.isFailure(exit)) transport.abort()
-    })
   }
 }
