@@ -2125,6 +2125,10 @@ export const gen: <A>(
  *
  * A message of more bytes than the decoder reads cannot be written.
  *
+ * **Gotchas**
+ *
+ * A function of {@link encoder} is not told the type by the decoder beside it. Say it: `Frame.make<Message>({ … })`.
+ *
  * **Example** (A program that reads, and a frame that writes)
  *
  * ```ts
