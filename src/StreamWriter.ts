@@ -53,7 +53,9 @@ import type { EncodeFailed, WriteError } from "./StreamError.ts"
  *
  * **Gotchas**
  *
- * `Graceful` is no acknowledgement: bytes that the operating system has taken may still be lost with the connection.
+ * - `Graceful` is no acknowledgement: bytes that the operating system has taken may still be lost with the connection.
+ * - TCP and Unix sockets of Node know how much of a piece was taken. Elsewhere, and over TLS, the last piece (256 KiB at
+ *   most) is `unsent` as a whole: the peer may have got a part of it.
  *
  * @see {@link StreamWriter.close}
  *

@@ -152,8 +152,8 @@ export interface Transport {
    */
   write(chunks: ReadonlyArray<Uint8Array>): boolean
   /**
-   * The number of bytes of the last `write` that the system has yet to take, where that is known. It tells a peer that
-   * takes little at a time from a peer that stopped reading.
+   * The number of bytes of the last `write` that the system has yet to take, or has refused, where that is known. It
+   * tells a peer that takes little at a time from a peer that stopped reading.
    */
   readonly unsent?: number | undefined
   /** Ends the output (FIN) behind everything written. Delivery goes on. May be repeated. */

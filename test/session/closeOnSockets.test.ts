@@ -360,4 +360,39 @@ describe("the number of unsent bytes", () => {
       }).pipe(Effect.provide(NodeNetwork.layer))
     )
   }
+
+  for (const { kind, toRaw } of bothKinds) {
+    /** A connection whose peer is gone, and that goes on all the same: there is more to read. */
+    const left = Effect.gen(function* () {
+      const { connection, peer } = yield* toRaw({ limit: 16 })
+      yield* Effect.forkChild(Effect.ignoreCause(peer.send(pattern(400_000))))
+      yield* eventuallyEffect(
+        "there is more than is read",
+        Effect.map(connection.reader.buffered, (buffered) => buffered > 32)
+      )
+      yield* peer.reset
+      yield* peer.awaitClosed
+      return connection.writer
+    })
+
+    it.live(`over ${kind}: what could not be sent`, () =>
+      Effect.gen(function* () {
+        const writer = yield* left
+        yield* writer.write(pattern(1000))
+        assert.strictEqual((yield* within("the flush", Effect.flip(writer.flush)))._tag, "ConnectionLost")
+        yield* writer.abort
+        assert.deepStrictEqual(yield* writer.close, { _tag: "Aborted", unsent: 1000 })
+      }).pipe(Effect.provide(NodeNetwork.layer))
+    )
+
+    it.live(`over ${kind}: what could not be sent, before anybody is told`, () =>
+      Effect.gen(function* () {
+        const writer = yield* left
+        // so much is sent at once
+        writer.writeUnsafe(pattern(70_000))
+        yield* writer.abort
+        assert.deepStrictEqual(yield* writer.close, { _tag: "Aborted", unsent: 70_000 })
+      }).pipe(Effect.provide(NodeNetwork.layer))
+    )
+  }
 })

@@ -217,4 +217,55 @@ describe("capacity", () => {
       assertBytes(yield* Fiber.join(reading), new Uint8Array(10_000).fill(1))
     })
   )
+
+  it.effect("what an abort counts as unsent is what was held, and the rest arrives", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* TestNetwork.pair({ fromClient: { capacity: 100 } })
+      yield* left.writer.write(pattern(250))
+      yield* Effect.yieldNow
+      yield* left.writer.abort
+      assert.deepStrictEqual(yield* left.writer.close, { _tag: "Aborted", unsent: 150 })
+      assertBytes(yield* right.reader.readExactly(100), pattern(250).subarray(0, 100))
+      assert.strictEqual((yield* Effect.flip(right.reader.readExactly(1)))._tag, "ConnectionLost")
+    })
+  )
+
+  it.effect("what the network refuses is unsent, though nothing is held", () =>
+    Effect.gen(function* () {
+      const { left, right } = yield* TestNetwork.pair()
+      yield* right.writer.close
+      assert.strictEqual((yield* left.reader.read(1)).length, 0)
+      // it listens no more
+      yield* TestClock.adjust("1 minute")
+      yield* left.writer.write("taken")
+      yield* TestClock.adjust("1 minute")
+      left.writer.writeUnsafe("refused")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Effect.flip(left.writer.flush))._tag, "ConnectionLost")
+      yield* left.writer.abort
+      assert.deepStrictEqual(yield* left.writer.close, { _tag: "Aborted", unsent: 7 })
+    })
+  )
+
+  it.effect("a peer that takes little at a time takes something: no bound on writing strikes", () =>
+    Effect.gen(function* () {
+      const all = pattern(50_000)
+      const got = yield* TestNetwork.simulate(
+        Effect.gen(function* () {
+          const received: Array<Uint8Array> = []
+          const server = yield* startServer({ port: 0 }, ({ reader }) =>
+            Effect.map(reader.readAll({ maxBytes: "unbounded" }), (bytes) => received.push(bytes))
+          )
+          const { writer } = yield* openConnection({ port: server.port, timeouts: { write: "10 seconds" } })
+          yield* writer.write(all)
+          yield* writer.flush
+          yield* writer.writeEof
+          yield* server.shutdown({ gracePeriod: "1 day" })
+          return received[0]!
+        }),
+        { fromClient: { capacity: 1000, bandwidth: 1000 } }
+      )
+      assertBytes(got, all)
+    })
+  )
 })

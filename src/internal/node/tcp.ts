@@ -76,7 +76,8 @@ export class TcpTransport extends NodeTransport {
   }
 
   get unsent(): number | undefined {
-    return unsentOf(this.duplex)
+    // a system that refuses bytes holds none of them
+    return this.writeFailed ? undefined : unsentOf(this.duplex)
   }
 
   startTls(options: StartTlsOptions, leftover: ReadonlyArray<Uint8Array>): Effect.Effect<Transport, TlsFailed> {

@@ -237,6 +237,11 @@ export class LinkEnd implements Transport {
     return false
   }
 
+  get unsent(): number | undefined {
+    // what is refused is not held either
+    return this.refusing ? undefined : this.out.heldBytes
+  }
+
   end(): void {
     if (this.gone || this.ended) return
     this.ended = true

@@ -187,6 +187,13 @@ export class Pipe {
     return this.held.length > 0
   }
 
+  /** How many bytes those are. */
+  get heldBytes(): number {
+    let size = 0
+    for (const chunk of this.held) size += chunk.length
+    return size
+  }
+
   /** Whether there is room for everything, because nothing is kept. */
   private get unbounded(): boolean {
     return this.fate === "dropped" || (this.receiverGone && this.fate === "arrives")
@@ -196,9 +203,7 @@ export class Pipe {
   private fill(): void {
     const room = this.unbounded ? Infinity : this.path.room(this.occupied)
     if (this.held.length === 0 || room <= 0) return
-    let size = 0
-    for (const chunk of this.held) size += chunk.length
-    size = Math.min(size, room)
+    const size = Math.min(this.heldBytes, room)
     const run = Bytes.allocate(size)
     for (let filled = 0; filled < size;) {
       const chunk = this.held[0]!
