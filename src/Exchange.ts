@@ -106,7 +106,12 @@ export type Closed =
  */
 export interface Exchange<in Request, out Answer> {
   /**
-   * Sends a request and waits for its answer. Of several answers it gives the last.
+   * Sends a request and waits for its answer. Of several answers, as many as `answers` says, it gives the last.
+   *
+   * **Gotchas**
+   *
+   * `isLast` is not asked. Where that says how many answers there are, `collect` takes them all; `call` takes the first, and
+   * leaves the others to the next request.
    *
    * @see {@link Exchange.collect} for all answers to one request
    */
@@ -203,7 +208,10 @@ export interface CommonOptions<in out Request, in Answer> {
    * given.
    */
   readonly answers?: ((request: Request) => number) | undefined
-  /** Whether an answer is the last to its request. Asked of the answers to `stream` and `collect`, which have to know. */
+  /**
+   * Whether an answer is the last to its request. Asked of the answers to `stream` and `collect`, which have to know; once for
+   * each, in order.
+   */
   readonly isLast?: ((answer: Answer, request: Request) => boolean) | undefined
   /**
    * How many answers to one request `collect` keeps. A peer that gives more breaks the protocol: the connection is given up.

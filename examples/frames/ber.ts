@@ -5,7 +5,7 @@ import { Frame } from "effect-byte-streams"
 const maxBytes = 1_000_000
 
 /** Below 128 it is the byte itself; else the byte says how many follow. */
-export const length = Frame.make<number>({
+const length = Frame.make<number>({
   decoder: Frame.gen({ maxBytes: 5 }, function* () {
     const first = yield* Frame.uint8
     if (first < 0x80) return first

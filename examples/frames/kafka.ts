@@ -2,7 +2,7 @@
 import { Frame } from "effect-byte-streams"
 
 /** What has a size or a count in front of it, or -1 there: null. `of` is told the frame of that number. */
-export const nullable = <A>(
+const nullable = <A>(
   size: Frame.Frame<number>,
   of: (size: Frame.Frame<number>) => Frame.Frame<A>
 ): Frame.Frame<A | null> => {
@@ -28,7 +28,7 @@ export const compactString = text(compact)
 export const compactNullableString = nullable(compact, text)
 
 /** The key of the request, its version, the id that its answer carries, and who asks. */
-export const header = Frame.struct({
+const header = Frame.struct({
   key: Frame.int16,
   version: Frame.int16,
   correlation: Frame.int32,
@@ -36,7 +36,7 @@ export const header = Frame.struct({
 })
 
 /** Of which topics to tell; null is all of them. */
-export const topics = nullable(Frame.int32, (prefix) => Frame.array(string, { prefix, maxItems: 10_000 }))
+const topics = nullable(Frame.int32, (prefix) => Frame.array(string, { prefix, maxItems: 10_000 }))
 
 export const metadataRequest = Frame.lengthPrefixed(
   Frame.int32,

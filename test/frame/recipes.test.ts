@@ -65,6 +65,7 @@ describe("text and lists of Kafka that may be null", () => {
       refusal(Kafka.string, hex("ffff")),
       "decode: length is malformed: -1 is no length (at byte 0: ff ff)"
     )
+    assert.match(refusal(Kafka.compactString, hex("00")), /-1 is no length/)
     assert.isTrue(Result.isFailure(Frame.encodeResult(Kafka.string, null as never)))
   })
 })
