@@ -77,8 +77,8 @@ export interface Failure {
  */
 export interface Handler {
   /**
-   * Bytes arrived. They belong to the handler from then on: the transport must not write into them again. May come once
-   * more after `pause`, with bytes on their way. Never comes after `onEnd` or `onClose`.
+   * Bytes arrived, at least one. They belong to the handler from then on: the transport must not write into them again.
+   * May come once more after `pause`, with bytes on their way. Never comes after `onEnd` or `onClose`.
    */
   onData(bytes: Uint8Array): void
   /**
@@ -118,6 +118,7 @@ export interface Handler {
  *
  * - Nothing is delivered before `attach`, which is called once.
  * - No method calls the handler before it returns.
+ * - A method that the handler calls from within a callback counts at once.
  * - No method throws. A method that does breaks its own connection: that is aborted, and fails with `ConnectionLost`,
  *   whose cause is the thrown value.
  * - No method has an effect after `abort`, or after `close` has let go.
@@ -152,8 +153,8 @@ export interface Transport {
    */
   write(chunks: ReadonlyArray<Uint8Array>): boolean
   /**
-   * The number of bytes of the last `write` that the system has yet to take, or has refused, where that is known. It
-   * tells a peer that takes little at a time from a peer that stopped reading.
+   * The number of bytes of the last `write` that the system has yet to take, or has refused, where that is known: at most
+   * its size, and 0 behind `onDrain`. It tells a peer that takes little at a time from a peer that stopped reading.
    */
   readonly unsent?: number | undefined
   /** Ends the output (FIN) behind everything written. Delivery goes on. May be repeated. */

@@ -2,7 +2,7 @@
 import { NodeSink, NodeStream } from "@effect/platform-node"
 import { Cause, Deferred, Effect, PlatformError, type Scope, Sink } from "effect"
 import { ChildProcessSpawner } from "effect/process"
-import { PassThrough } from "node:stream"
+import { PassThrough, Writable } from "node:stream"
 import { exitTimeout } from "../../src/internal/base/defaults.ts"
 import { open as processTransport } from "../../src/internal/transport/process.ts"
 import { toTransport as webTransport } from "../../src/internal/transport/webStreams.ts"
@@ -38,6 +38,8 @@ export const noRoom = "a TransformStream without room takes nothing before someb
 // processes
 // ---------------------------------------------------------------------------
 
+const brokenPipe = (): Error => Object.assign(new Error("write EPIPE"), { code: "EPIPE" })
+
 /** One process in the middle, which passes on what each end tells it, and whose pipes are those that Effect makes of Node's. */
 const passingOn = Effect.sync(() => {
   const [there, back] = [new PassThrough(), new PassThrough()]
@@ -52,17 +54,34 @@ const passingOn = Effect.sync(() => {
       if (--open === 0) Deferred.doneUnsafe(exit, Effect.succeed(ChildProcessSpawner.ExitCode(0)))
     })
   }
-  const end = (told: PassThrough, telling: PassThrough) =>
+  // the pipes that it is told things by go with it, and what nobody has read by then is not read any more
+  const inputs: Array<Writable> = []
+  const inputTo = (told: PassThrough) => {
+    const input = new Writable({
+      write: (chunk, _, done) => void (told.write(chunk) ? done() : told.once("drain", done)),
+      final: (done) => void told.end(done)
+    })
+    input.on("error", () => {})
+    told.on("close", () => input.writableFinished || input.destroy(brokenPipe()))
+    inputs.push(input)
+    return input
+  }
+  const end = (told: Writable, telling: PassThrough) =>
     ChildProcessSpawner.makeHandle({
       pid: ChildProcessSpawner.ProcessId(1),
       exitCode: Deferred.await(exit),
       isRunning: Effect.sync(() => !Deferred.isDoneUnsafe(exit)),
+      // it dies a moment later
       kill: () =>
-        Effect.sync(() => {
-          Deferred.doneUnsafe(exit, Effect.fail(failure("exitCode", new Error("SIGTERM"))))
-          there.end()
-          back.end()
-        }),
+        Effect.andThen(
+          Effect.yieldNow,
+          Effect.sync(() => {
+            Deferred.doneUnsafe(exit, Effect.fail(failure("exitCode", new Error("SIGTERM"))))
+            for (const input of inputs) input.destroy(brokenPipe())
+            there.end()
+            back.end()
+          })
+        ),
       stdin: NodeSink.fromWritable({ evaluate: () => told, onError: (cause) => failure("stdin", cause) }),
       stdout: NodeStream.fromReadable({ evaluate: () => telling, onError: (cause) => failure("stdout", cause) }),
       stderr: NodeStream.fromReadable({
@@ -75,7 +94,7 @@ const passingOn = Effect.sync(() => {
         NodeStream.fromReadable({ evaluate: () => new PassThrough(), onError: (cause) => failure("fd", cause) }),
       unref: Effect.die(new Cause.IllegalArgumentError("nobody asks for it"))
     })
-  return { left: end(there, back), right: end(back, there) }
+  return { left: end(inputTo(there), back), right: end(inputTo(back), there) }
 })
 
 /**

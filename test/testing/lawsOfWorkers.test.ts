@@ -27,7 +27,8 @@ checkLaws([
     transportsCannot: {
       ...noResetOfTransports,
       "end is told once, behind everything, and the other direction goes on": closesItself,
-      "the end comes behind what the system has yet to take": closesItself
+      "the end comes behind what the system has yet to take": closesItself,
+      "the end of the peer takes nothing from what is still sent to it": closesItself
     }
   }
 ])

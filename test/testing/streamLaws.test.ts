@@ -240,6 +240,183 @@ describe("transports that are no good", () => {
     })
   )
 
+  it.live("one that delivers all that has come, whatever is called meanwhile", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches(
+        {
+          handler: (handler) => {
+            const come: Array<Uint8Array> = []
+            return {
+              onData: (bytes) => {
+                if (come.push(bytes) === 1) {
+                  setTimeout(() => {
+                    for (const piece of come.splice(0)) handler.onData(piece)
+                  }, 10)
+                }
+              }
+            }
+          }
+        },
+        "from within a callback"
+      )
+      assert.match(
+        violation.found,
+        /pieces were delivered behind a pause in onData|onData was called after (close|abort)/
+      )
+    })
+  )
+
+  it.live("one that delivers nothing, as if it were something", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches(
+        {
+          handler: (handler) => ({
+            onData: (bytes) => {
+              handler.onData(new Uint8Array(0))
+              handler.onData(bytes)
+            }
+          })
+        },
+        "one run"
+      )
+      assert.include(violation.found, "onData was called without a byte")
+    })
+  )
+
+  it.live("one whose copies are none where a chunk is a Buffer", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches(
+        {
+          calls: (inner) => ({
+            write: (chunks) => {
+              const copies = chunks.map((chunk) => chunk.slice())
+              setImmediate(() => inner.write(copies))
+              return true
+            }
+          })
+        },
+        "memory"
+      )
+      assert.match(violation.found, /what arrived: differs from byte 1 on/)
+    })
+  )
+
+  it.live("one that nobody can let go of before attach", () =>
+    Effect.gen(function* () {
+      for (const how of ["close", "abort"] as const) {
+        const violation = yield* breaches(
+          {
+            calls: (inner) => {
+              let attached = false
+              return {
+                attach: (to) => {
+                  attached = true
+                  inner.attach(to)
+                },
+                [how]: () => attached && inner[how]()
+              }
+            }
+          },
+          "nobody attached"
+        )
+        assert.include(violation.found, `the peer is told of the ${how}: not within 1s`)
+      }
+    })
+  )
+
+  it.live("one that takes its time to abort, and sends meanwhile", () =>
+    Effect.gen(function* () {
+      const violation = yield* breaches(
+        {
+          calls: (inner) => {
+            let handler: Transport.Handler | undefined
+            return {
+              attach: (to) => {
+                handler = to
+                inner.attach({
+                  onData: (bytes) => handler?.onData(bytes),
+                  onEnd: () => handler?.onEnd(),
+                  onDrain: () => handler?.onDrain(),
+                  onWriteFailure: (failure) => handler?.onWriteFailure(failure),
+                  onClose: (failure) => handler?.onClose(failure)
+                })
+              },
+              abort: () => {
+                handler = undefined
+                setTimeout(() => inner.abort(), 10)
+              }
+            }
+          }
+        },
+        "behind close or abort"
+      )
+      assert.include(violation.found, "what arrived, behind abort as well: differs from byte 6 on")
+    })
+  )
+
+  describe("one that holds a write, and", () => {
+    const held: ReadonlyArray<readonly [what: string, fault: Fault, law: string, found: string]> = [
+      ...([0, 1e9, -1, NaN] as const).map(
+        (unsent) =>
+          [
+            `says that ${unsent} bytes of it are unsent`,
+            { calls: () => ({ unsent }) },
+            "a write that is held is told",
+            `unsent was ${unsent} while the write was held`
+          ] as const
+      ),
+      [
+        "forgets that some of it was unsent",
+        { calls: () => ({ unsent: 5 }) },
+        "a write that is held is told",
+        "unsent was 5 behind onDrain"
+      ],
+      [
+        "tells nothing to one that has paused",
+        {
+          calls: (inner) => {
+            let paused = false
+            return {
+              pause: () => {
+                paused = true
+                inner.pause()
+              },
+              attach: (to) => inner.attach({ ...delegate(to), onDrain: () => paused || to.onDrain() })
+            }
+          }
+        },
+        "a write that is held is told",
+        "onDrain while this side has paused, and the peer reads"
+      ],
+      [
+        "tells nothing behind the end of the peer",
+        {
+          handler: (handler) => {
+            let ended = false
+            return {
+              onEnd: () => {
+                ended = true
+                handler.onEnd()
+              },
+              onDrain: () => ended || handler.onDrain()
+            }
+          }
+        },
+        "the end of the peer takes nothing",
+        "onDrain behind onEnd"
+      ],
+      [
+        "does not say that the peer has broken off",
+        { handler: () => ({ onWriteFailure: () => {} }) },
+        "when the peer goes",
+        "the write, behind the abort of a peer that did not read"
+      ]
+    ]
+    for (const [what, fault, law, found] of held) {
+      it.live(what, () => Effect.map(breaches(fault, law), (violation) => assert.include(violation.found, found)))
+    }
+  })
+
   it.live("one that cannot even connect", () =>
     Effect.gen(function* () {
       const nothing = StreamLaws.overNetwork({ host: "nowhere.example", port: 1 }).pipe(

@@ -43,6 +43,7 @@ export class PairTransport implements Transport, InputOwner {
   private given = 0
   private passedOn = 0
   private closing = false
+  private aborted = false
   /** Set once this side has closed: nobody else hears of it then. */
   private linger: Linger | undefined = undefined
 
@@ -151,6 +152,8 @@ export class PairTransport implements Transport, InputOwner {
   // ------------------------------------------------------------------------
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
+    // a stream that outlives an abort for a while, or cannot be destroyed, would send it
+    if (this.closing) return true
     this.holding = true
     // about to be told; and a stream that its peer has let go of would break, with what is unread
     if (this.writing === "broken") return false
@@ -209,6 +212,7 @@ export class PairTransport implements Transport, InputOwner {
   }
 
   end(): void {
+    if (this.aborted) return
     const { writable } = this
     // what has happened already is not said again; and where nobody is left, nobody need be told of the end
     const over = writable.destroyed || writable.writableFinished === true
@@ -246,6 +250,7 @@ export class PairTransport implements Transport, InputOwner {
   }
 
   close(unread = false): void {
+    if (this.aborted) return
     this.handler = nobody
     this.closing = true
     const { readable, writable } = this
@@ -279,6 +284,7 @@ export class PairTransport implements Transport, InputOwner {
   protected fallSilent(): void {
     this.handler = nobody
     this.closing = true
+    this.aborted = true
     this.linger?.over()
   }
 }

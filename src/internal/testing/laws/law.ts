@@ -68,9 +68,11 @@ export const within = <A, E, R>(what: string, effect: Effect.Effect<A, E, R>): E
 
 /** It comes to its end, in time, and well. */
 export const succeeds = <A, E, R>(what: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, Broken, R> =>
-  Effect.flatMap(within(what, Effect.exit(effect)), (exit) =>
-    Exit.isSuccess(exit) ? Effect.succeed(exit.value) : broken(`${what}: ${describe(exit.cause)}`)
-  )
+  Effect.flatMap(within(what, Effect.exit(effect)), (exit) => {
+    if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
+    const error = failureOf(exit.cause)
+    return broken(`${what}: ${error instanceof Broken ? error.found : describe(exit.cause)}`)
+  })
 
 /** It comes to its end, in time, with an error of this tag, and of this reason or kind. */
 export const failsWith = <R>(

@@ -26,7 +26,9 @@ import {
   succeeds
 } from "./law.ts"
 import { collect } from "./pieces.ts"
+import { lawsOfCalls } from "./transportCalls.ts"
 import { lawsOfTransportEnding } from "./transportEnding.ts"
+import { lawsOfHeldWrites } from "./transportHeld.ts"
 import { law, type Observed, type TransportLaw } from "./transportLaw.ts"
 
 const arrives = (end: Observed, size: number) =>
@@ -88,9 +90,11 @@ const ownMemory = law(
       a.attach()
       b.attach()
       const sent: Array<Uint8Array> = []
-      for (const size of [1, 100, 4096, 5000, 70_000, 1_000_000, 3]) {
-        const memory = pattern(size, size)
-        sent.push(memory.slice())
+      for (const [i, size] of [1, 100, 4096, 5000, 70_000, 1_000_000, 3].entries()) {
+        const original = pattern(size, size)
+        // now and then as connections do it: the `slice` of a `Buffer` is no copy
+        const memory = i % 2 === 0 ? original.slice() : Bytes.part(original.slice().buffer, 0, size)
+        sent.push(original)
         yield* a.write(memory)
         memory.fill(0xee)
         yield* arrives(b, concat(sent).length)
@@ -394,5 +398,7 @@ export const transportLaws: ReadonlyArray<TransportLaw> = [
   cutOff,
   closing,
   begunClose,
+  ...lawsOfCalls,
+  ...lawsOfHeldWrites,
   ...lawsOfTransportEnding
 ]

@@ -1,35 +1,8 @@
 /** Laws of transports about the end of the output, and about what only looks like the end of the input. */
 import * as Effect from "effect/Effect"
-import {
-  areBytes,
-  aWhile,
-  broken,
-  bytes,
-  concat,
-  eventually,
-  holds,
-  isText,
-  meanwhile,
-  pattern,
-  turns,
-  waits
-} from "./law.ts"
+import { areBytes, aWhile, bytes, eventually, holds, isText, meanwhile, turns } from "./law.ts"
+import { writeUntilHeld } from "./transportHeld.ts"
 import { law, type Observed, type TransportLaw } from "./transportLaw.ts"
-
-/** Writes until the system takes no more for now. Answers all of it. */
-const writeUntilHeld = (end: Observed) =>
-  Effect.gen(function* () {
-    const blocks: Array<Uint8Array> = []
-    // systems take more and more, up to a point; networks in memory take little, and piece by piece
-    for (let size = 64_000; blocks.length < 100; size = Math.min(size * 2, 1_000_000)) {
-      const block = pattern(size)
-      blocks.push(block)
-      const writing = yield* meanwhile(end.write(block))
-      if (waits(writing)) yield* aWhile
-      if (waits(writing)) return concat(blocks)
-    }
-    return yield* broken("a peer that does not read took 100 MB")
-  })
 
 /** Reads, with rests in between, until the end or the loss. */
 const readSlowly = (end: Observed): Effect.Effect<void> =>
@@ -54,7 +27,7 @@ const endBehindHeld = law(
       a.attach()
       b.attach()
       b.pause()
-      const sent = yield* writeUntilHeld(a)
+      const { sent } = yield* writeUntilHeld(a)
       a.end()
       yield* aWhile
       yield* holds(b.ends === 0, "onEnd was called although nobody had read what is before it")

@@ -29,6 +29,8 @@ export class Observed implements Handler {
   readonly readFailures: Array<Failure> = []
   /** How often `write` answered `false`. */
   holding = 0
+  /** What is done within each `onData`. */
+  reaction: (() => void) | undefined = undefined
   /** The first thing that must not have happened. */
   breach: string | undefined = undefined
 
@@ -67,9 +69,16 @@ export class Observed implements Handler {
       this.holding++
       return eventually(
         "onDrain after a write that returned false",
-        Effect.sync(() => this.drains > before || this.closes.length > 0)
+        Effect.sync(() => this.drains > before || this.writeFailures.length > 0 || this.closes.length > 0)
       )
     })
+  }
+  /** As `write`, where nobody is to be told. */
+  writeAndForget(...chunks: ReadonlyArray<Uint8Array>): void {
+    this.call("write", () => this.transport.write(chunks))
+  }
+  get unsent(): number | undefined {
+    return this.transport.unsent
   }
   end(): void {
     this.call("end", () => this.transport.end())
@@ -108,7 +117,9 @@ export class Observed implements Handler {
     this.told("onData")
     if (this.ends > 0) this.breach ??= "onData was called after onEnd"
     if (this.readFailures.length > 0) this.breach ??= "onData was called after onReadFailure"
+    if (bytes.length === 0) this.breach ??= "onData was called without a byte"
     this.pieces.push(bytes)
+    this.reaction?.()
   }
   onEnd(): void {
     this.told("onEnd")
