@@ -580,6 +580,7 @@ const exchangeScenarios = "test/support/exchangeScenarios.ts"
 const socketLaws = "test/support/socketLaws.ts"
 /** Streams of others: those of the Web, and processes. */
 const others = "test/support/others.ts"
+const webStreams = "test/support/webStreams.ts"
 
 /** How long a law waits in a faulty copy, where it may wait in vain. */
 const patience = "5 seconds"
@@ -756,7 +757,7 @@ const copy = (workplace: string, name: string): string => {
   const folder = join(workplace, name)
   mkdirSync(folder)
   cpSync(join(root, "src"), join(folder, "src"), { recursive: true })
-  for (const file of ["package.json", exchangeSubjects, exchangeScenarios, socketLaws, others])
+  for (const file of ["package.json", exchangeSubjects, exchangeScenarios, socketLaws, others, webStreams])
     cpSync(join(root, file), join(folder, file))
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
   return folder
