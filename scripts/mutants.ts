@@ -500,12 +500,6 @@ const faults: ReadonlyArray<Fault> = [
     replace: "() => Effect.void"
   },
   {
-    name: "a write that is held is not told that its peer has gone",
-    file: "internal/transport/pair.ts",
-    find: "    else if (this.holding || this.reading",
-    replace: "    else if (this.reading"
-  },
-  {
     name: "behind the end of the peer nobody is told that a write was taken",
     file: "internal/transport/pair.ts",
     find: "    else if (number > this.passedOn) {",
@@ -546,12 +540,6 @@ const faults: ReadonlyArray<Fault> = [
     file: "internal/transport/process.ts",
     find: "resolve(Exit.isSuccess(exit) && exit.value === 0 ? undefined : error)",
     replace: "resolve(undefined)"
-  },
-  {
-    name: "streams of others: a pause from within a callback is forgotten",
-    file: "internal/transport/halves.ts",
-    find: "    while (this.flowing && this.ahead.length > 0) this.emit",
-    replace: "    while (this.ahead.length > 0) this.emit"
   },
   {
     name: "streams of others: what is written behind an abort is sent",
