@@ -17,6 +17,7 @@ import { type Lookup, lookUp, type Resolved } from "./lookup.ts"
 import { failedAttempt, queueIsFull, toAttempt } from "../transport/failure.ts"
 import { TcpTransport } from "./tcp.ts"
 import { loadTls } from "./tls/load.ts"
+import { loadedFor } from "../transport/tlsEngine.ts"
 import * as NodeUnixPath from "./unixPath.ts"
 import { Pending } from "../base/pending.ts"
 import { firstPauseMillis, maxPauseMillis } from "../base/defaults.ts"
@@ -30,7 +31,7 @@ export const connect = (lookup: Lookup, given: ConnectOptions): Effect.Effect<Tr
         : connectUnix(options.path, options, opening)
     const { tls } = options
     if (tls === undefined) return plain
-    return loadTls.pipe(
+    return loadedFor("openConnection", loadTls).pipe(
       Effect.flatMap(({ client }) => client("openConnection", tls === true ? {} : tls, options.host)),
       Effect.flatMap((secure) => Effect.flatMap(plain, (transport) => secure(transport)))
     )

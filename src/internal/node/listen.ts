@@ -17,6 +17,7 @@ import { type Accept, type Bound, makeServer, nothing, start } from "./listener.
 import { bindUnix } from "./listenUnix.ts"
 import { type Lookup, lookUp } from "./lookup.ts"
 import { loadTls } from "./tls/load.ts"
+import { toListenFailed } from "../transport/failure.ts"
 import { Handshakes } from "../transport/handshakes.ts"
 
 export const listen = (
@@ -29,7 +30,7 @@ export const listen = (
     const options = NetworkOptions.listen("Network.listen", given)
     const { tls } = options
     if (tls === undefined) return listenWith(lookup, options, { ...events, onTransport, servers: new Set() }, undefined)
-    return loadTls.pipe(
+    return Effect.catchDefect(loadTls, (error) => Effect.fail(toListenFailed(Endpoint.listening(options), error))).pipe(
       Effect.flatMap(({ listening }) => listening(options, tls)),
       Effect.flatMap((secure) => {
         const handshakes = new Handshakes(secure, services, onTransport, events, options.maxHandshakes)

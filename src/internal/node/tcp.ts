@@ -5,7 +5,7 @@ import type { StartTlsOptions } from "../../Tls.ts"
 import type * as Net from "node:net"
 import type { Handler, Transport } from "../../Transport.ts"
 import { nobody, type Place } from "../transport/duplex.ts"
-import type { LoadTls } from "../transport/tlsEngine.ts"
+import { loadedFor, type LoadTls } from "../transport/tlsEngine.ts"
 import { unsentOf } from "./nodeInternals.ts"
 import { NodeTransport, readsDirectly } from "./socket.ts"
 
@@ -87,7 +87,7 @@ export class TcpTransport extends NodeTransport {
       this.meanwhile = meanwhile
       this.handler = { ...nobody, onData: (bytes) => void meanwhile.push(bytes) }
       this.pause()
-      return this.loadTls.pipe(
+      return loadedFor("startTls", this.loadTls).pipe(
         Effect.onInterrupt(() => Effect.sync(() => this.abort())),
         Effect.flatMap((tls) =>
           tls.startTls(this, options, this.host, { leftover, stoppable: options.stoppable ?? true })

@@ -1,11 +1,12 @@
 /**
  * TLS as transports and networks need it. What speaks it is in `node/tls`, and large: programs without TLS never load it.
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type { ListenOptions } from "../../Network.ts"
 import type * as Tls from "../../Tls.ts"
 import type { Transport } from "../../Transport.ts"
-import type { ListenFailed, TlsFailed } from "../base/errors.ts"
+import { type ListenFailed, TlsFailed } from "../base/errors.ts"
+import { codeOf } from "./failure.ts"
 
 /** What there is to know where TLS is not the beginning of the connection. */
 export interface Upgrade {
@@ -31,5 +32,11 @@ export interface TlsEngine {
   ): Effect.Effect<Transport, TlsFailed>
 }
 
-/** Loads it, when it is first needed. */
+/** Loads it, when it is first needed. Dies of what the system has against that. */
 export type LoadTls = Effect.Effect<TlsEngine>
+
+/** Fails instead: the system may have no descriptor left to read it by, and has one later. */
+export const loadedFor = (operation: string, load: LoadTls): Effect.Effect<TlsEngine, TlsFailed> =>
+  Effect.catchDefect(load, (cause) =>
+    Effect.fail(new TlsFailed({ operation, kind: "Handshake", code: codeOf(cause), cause }))
+  )
