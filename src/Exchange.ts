@@ -440,8 +440,8 @@ export type PeerOptions<Message, E> = Omit<
  */
 export interface ReconnectingOptions<out Request, in Answer, out E = never, out R = never> {
   /**
-   * When to try again. Its input is why there is no connection. It begins anew once a connection has answered something.
-   * When it ends, the exchange does.
+   * When to try again. Its input is why there is no connection. It begins anew once a connection has answered a caller:
+   * neither answers to `onConnect` nor pushes count. When it ends, the exchange does.
    */
   readonly schedule: Schedule.Schedule<unknown, LostCause>
   /** Whether callers wait for the next connection, or fail with `RequestLost`, `sent: "No"`. */
@@ -452,7 +452,8 @@ export interface ReconnectingOptions<out Request, in Answer, out E = never, out 
   readonly waitTimeout?: Duration.Input | undefined
   /**
    * What is said on each new connection before callers use it: a login, a subscription. If it fails, the connection is
-   * dropped, and `schedule` is asked.
+   * dropped, and `schedule` is asked. It has to come to an end where the peer is silent: by a `callTimeout`, or a bound of its
+   * own.
    */
   readonly onConnect?: ((exchange: Exchange<Request, Answer>) => Effect.Effect<unknown, E, R>) | undefined
   /**
