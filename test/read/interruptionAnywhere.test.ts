@@ -19,7 +19,6 @@ import { chunkings } from "../support/chunkings.ts"
 import { startAll, startUnderClock, waits } from "../support/fibers.ts"
 import { Ledger } from "../support/ledger.ts"
 import { forAll } from "../support/property.ts"
-import { onPrivateRuntime } from "../support/publicApi.ts"
 import { firstMatch, itemsOf } from "../support/readerModel.ts"
 import {
   allOrNothing,
@@ -554,28 +553,25 @@ it.effect("rank 5: reads that are given up by a timeout lose nothing, also in th
   )
 )
 
-it.effect(
-  "rank 5: a fiber that is interrupted before it has begun reads nothing, also where others run first",
-  () =>
-    Effect.gen(function* () {
-      const { feedUnsafe, reader } = yield* StreamReader.make()
-      feedUnsafe(bytes("abc\n"))
-      const reads: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
-        reader.read(2),
-        reader.readExactly(2),
-        reader.readInto(new Uint8Array(2)),
-        reader.readLine,
-        Effect.map(reader.read(2), (read) => read.length)
-      ]
-      for (const read of reads) {
-        const fiber = yield* Effect.forkChild(read)
-        fiber.interruptUnsafe()
-        const exit = yield* Fiber.await(fiber)
-        assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), String(exit))
-      }
-      assert.deepStrictEqual(yield* reader.readExactly(4), bytes("abc\n"))
-    }).pipe(Effect.provideService(Scheduler.Scheduler, new YieldFirst())),
-  onPrivateRuntime("a fiber does not show there that it was interrupted before it began")
+it.effect("rank 5: a fiber that is interrupted before it has begun reads nothing, also where others run first", () =>
+  Effect.gen(function* () {
+    const { feedUnsafe, reader } = yield* StreamReader.make()
+    feedUnsafe(bytes("abc\n"))
+    const reads: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+      reader.read(2),
+      reader.readExactly(2),
+      reader.readInto(new Uint8Array(2)),
+      reader.readLine,
+      Effect.map(reader.read(2), (read) => read.length)
+    ]
+    for (const read of reads) {
+      const fiber = yield* Effect.forkChild(read)
+      fiber.interruptUnsafe()
+      const exit = yield* Fiber.await(fiber)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), String(exit))
+    }
+    assert.deepStrictEqual(yield* reader.readExactly(4), bytes("abc\n"))
+  }).pipe(Effect.provideService(Scheduler.Scheduler, new YieldFirst()))
 )
 
 it.effect("rank 5: a message that a read found, and did not take, is not what the next run of that read takes", () =>

@@ -12,7 +12,6 @@ import * as fc from "fast-check"
 import { fake, type FakeTransport } from "../support/fakeTransport.ts"
 import { start, waits } from "../support/fibers.ts"
 import { forAll } from "../support/property.ts"
-import { onPrivateRuntime } from "../support/publicApi.ts"
 import { SteppingScheduler } from "../support/steppingScheduler.ts"
 import { turns } from "../support/wait.ts"
 import { YieldFirst } from "../support/yieldingSchedulers.ts"
@@ -168,19 +167,16 @@ it.effect(
     })
 )
 
-it.effect(
-  "rank 5: a fiber that is interrupted before it has begun writes nothing, also where others run first",
-  () =>
-    Effect.gen(function* () {
-      const { transport, writer } = yield* fake()
-      for (const write of [writer.write("a"), writer.writeAll(["b", "c"]), writer.writeFrame(Frame.uint8, 1)]) {
-        const fiber = yield* Effect.forkChild(write as Effect.Effect<void, unknown>)
-        fiber.interruptUnsafe()
-        const exit = yield* Fiber.await(fiber)
-        assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), String(exit))
-      }
-      yield* writer.flush
-      assert.strictEqual(transport.sentText, "")
-    }).pipe(Effect.provideService(Scheduler.Scheduler, new YieldFirst())),
-  onPrivateRuntime("a fiber does not show there that it was interrupted before it began")
+it.effect("rank 5: a fiber that is interrupted before it has begun writes nothing, also where others run first", () =>
+  Effect.gen(function* () {
+    const { transport, writer } = yield* fake()
+    for (const write of [writer.write("a"), writer.writeAll(["b", "c"]), writer.writeFrame(Frame.uint8, 1)]) {
+      const fiber = yield* Effect.forkChild(write as Effect.Effect<void, unknown>)
+      fiber.interruptUnsafe()
+      const exit = yield* Fiber.await(fiber)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), String(exit))
+    }
+    yield* writer.flush
+    assert.strictEqual(transport.sentText, "")
+  }).pipe(Effect.provideService(Scheduler.Scheduler, new YieldFirst()))
 )

@@ -12,6 +12,7 @@ import type { ConnectionInfo, Transport } from "../../Transport.ts"
 import { wrongType } from "./argument.ts"
 import type { ConnectAttempt, TlsFailed } from "./errors.ts"
 import { partsOf } from "./mergedObserver.ts"
+import { tellLater, tellNow } from "./othersWait.ts"
 
 type Observer = PublicObserver.Observer
 
@@ -55,6 +56,11 @@ export class Teller {
   }
 
   event(event: PublicObserver.Event): void {
+    if (tellNow()) this.tellEvent(event)
+    else tellLater(() => this.tellEvent(event))
+  }
+
+  private tellEvent(event: PublicObserver.Event): void {
     try {
       this.answered(this.observer.onEvent?.(event))
     } catch (error) {
@@ -63,6 +69,17 @@ export class Teller {
   }
 
   bytes(connection: PublicObserver.ObservedConnection, direction: PublicObserver.Direction, bytes: Uint8Array): void {
+    if (tellNow()) return this.tellBytes(connection, direction, bytes)
+    // their memory may be another's by then
+    const copy = bytes.slice()
+    tellLater(() => this.tellBytes(connection, direction, copy))
+  }
+
+  private tellBytes(
+    connection: PublicObserver.ObservedConnection,
+    direction: PublicObserver.Direction,
+    bytes: Uint8Array
+  ): void {
     try {
       this.answered(this.observer.onBytes?.(connection, direction, bytes))
     } catch (error) {
@@ -71,16 +88,29 @@ export class Teller {
   }
 
   readStarted(connection: PublicObserver.ObservedConnection, operation: string): void {
-    try {
-      this.answered(this.observer.onReadStarted?.(connection, operation))
-    } catch (error) {
-      this.complain(error)
-    }
+    this.tellOfRead("onReadStarted", connection, operation)
   }
 
   readEnded(connection: PublicObserver.ObservedConnection, operation: string): void {
+    this.tellOfRead("onReadEnded", connection, operation)
+  }
+
+  private tellOfRead(
+    name: "onReadStarted" | "onReadEnded",
+    connection: PublicObserver.ObservedConnection,
+    operation: string
+  ): void {
+    if (!tellNow()) return tellLater(() => this.tellRead(name, connection, operation))
+    this.tellRead(name, connection, operation)
+  }
+
+  private tellRead(
+    name: "onReadStarted" | "onReadEnded",
+    connection: PublicObserver.ObservedConnection,
+    operation: string
+  ): void {
     try {
-      this.answered(this.observer.onReadEnded?.(connection, operation))
+      this.answered(this.observer[name]?.(connection, operation))
     } catch (error) {
       this.complain(error)
     }

@@ -7,7 +7,8 @@ import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
-import { handOver, interrupted, nothing, othersWait } from "../runtime/effectInternals.ts"
+import { othersWait } from "../base/othersWait.ts"
+import { handOver, interrupted, nothing } from "../runtime/effectInternals.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
 
 export class Mailbox<A, E> {

@@ -5,7 +5,7 @@
  * raises the threshold for as long as it waits. Buffers may share a budget: one with more than its share is held back as
  * well, but not while a read waits in it, for then the program could make no room.
  */
-import { othersWait } from "../runtime/effectInternals.ts"
+import { othersWait } from "../base/othersWait.ts"
 
 /** What is held back. Neither call may feed the buffer before it returns. */
 export interface Flow {

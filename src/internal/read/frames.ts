@@ -1,5 +1,6 @@
 /** Messages as reads on a `ReadBuffer`: one, or all that are there. */
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { LimitOverrun, MalformedFrame, ReadError } from "../../StreamError.ts"
 import { IncompleteRead } from "../base/errors.ts"
@@ -9,7 +10,28 @@ import type { Node } from "../frame/node.ts"
 import { Located, Progress } from "../frame/progress.ts"
 import { errorOf } from "../frame/run.ts"
 import { notNow } from "../runtime/operation.ts"
+import type { End } from "./end.ts"
 import { ReadOperation, type Source } from "./readOperation.ts"
+
+/** An answer of so many bytes, what is wrong, or what was thrown. */
+interface Found<B> {
+  readonly answer: B | typeof notNow
+  readonly size: number
+  readonly fault: Fault | undefined
+  readonly thrown: { readonly defect: unknown } | undefined
+}
+
+const foundNothing: Found<never> = { answer: notNow, size: 0, fault: undefined, thrown: undefined }
+
+/** What a step found for the next one to take, on public API alone. */
+interface Foreseen<B> extends Found<B> {
+  /** Whose steps those are. */
+  readonly fiber: Fiber.Fiber<any, any>
+  /** How much had arrived, how much was read, and how the stream stood: nothing of that has changed. */
+  readonly received: number
+  readonly taken: number
+  readonly end: End
+}
 
 /** What a read of messages fails with. */
 export type FrameError = ReadError | IncompleteRead | LimitOverrun | MalformedFrame
@@ -28,6 +50,8 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
   declare private foundFault: Fault | undefined
   /** What the frame threw meanwhile, which is a mistake in the program, and the read's to die of. */
   declare private thrown: { readonly defect: unknown } | undefined
+  /** Only on public API alone. */
+  declare private foreseen: Foreseen<B> | undefined
 
   constructor(source: Source, node: Node<A>) {
     super(source)
@@ -182,10 +206,74 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
     }
   }
 
-  settle(): Exit.Exit<B, FrameError | E> | undefined {
+  // ------------------------------------------------------------------------
+  // in a step of its own
+  // ------------------------------------------------------------------------
+
+  /** The answer, which stays there. */
+  protected abstract find(): B | typeof notNow
+  /** Whether that is one message at most. */
+  protected abstract readonly takesOne: boolean
+
+  prepare(fiber: Fiber.Fiber<any, any>): boolean {
     const { buffer } = this
+    return !buffer.isClosed && buffer.operation === undefined && this.foresee(fiber)
+  }
+
+  /** A frame is code of others, which may interrupt the fiber that reads. */
+  foresee(fiber: Fiber.Fiber<any, any>): boolean {
+    const { buffer } = this
+    if (this.isForeseen(fiber)) return false
+    this.foreseen = undefined
+    // what `ready` has found is all that is taken
+    if (this.takesOne && buffer.operation === this && (this.found !== stop || this.thrown !== undefined)) return false
+    buffer.absorb()
+    const mustAsk = buffer.segments.length > 0 || this.node.minBytes === 0
+    const found = mustAsk ? this.ask() : foundNothing
+    const { end, received, taken } = buffer
+    this.foreseen = { fiber, received, taken, end, ...found }
+    return mustAsk
+  }
+
+  /** Looks for the answer, while nobody else reads. */
+  private ask(): Found<B> {
+    const { buffer, cursor } = this
+    const before = buffer.operation
+    // found for a wait that was given up: others may have read since
+    if (before === undefined) this.forget()
+    buffer.operation = this
+    cursor.fault = undefined
+    try {
+      const answer = this.find()
+      const fault = answer === notNow ? cursor.fault : undefined
+      return { answer, size: this.size, fault, thrown: undefined }
+    } catch (defect) {
+      return { ...foundNothing, thrown: { defect } }
+    } finally {
+      buffer.operation = before
+    }
+  }
+
+  private isForeseen(fiber: Fiber.Fiber<any, any>): boolean {
+    const { buffer, foreseen } = this
+    if (foreseen === undefined || foreseen.fiber !== fiber) return false
+    return foreseen.received === buffer.received && foreseen.taken === buffer.taken && foreseen.end === buffer.end
+  }
+
+  /** Takes what was foreseen. */
+  private takeForeseen({ answer, fault, size, thrown }: Foreseen<B>): B | typeof notNow {
+    this.foreseen = undefined
+    this.forget()
+    if (thrown !== undefined) throw thrown.defect
+    this.cursor.fault = fault
+    if (answer !== notNow) this.buffer.skip(size)
+    return answer
+  }
+
+  settle(): Exit.Exit<B, FrameError | E> | undefined {
+    const { buffer, foreseen } = this
     if (buffer.isClosed) return this.broken()
-    const answer = this.takeAlone()
+    const answer = foreseen === undefined ? this.takeAlone() : this.takeForeseen(foreseen)
     if (answer !== notNow) return Exit.succeed(answer)
     // the frame may have closed it
     if (buffer.isClosed) return this.broken()
@@ -238,6 +326,9 @@ abstract class Framed<A, B, E> extends ReadOperation<B, FrameError | E> {
 
 /** What the reads of one message share. */
 abstract class One<A, B> extends Framed<A, B, never> {
+  protected get takesOne() {
+    return true
+  }
   protected abstract answer(value: A): B
 
   protected answerIn(bytes: Uint8Array, from: number, end: number): B | typeof notNow {
@@ -246,11 +337,15 @@ abstract class One<A, B> extends Framed<A, B, never> {
     return value === stop || this.size === 0 ? notNow : this.answer(value as A)
   }
 
-  protected take(): B | typeof notNow {
+  protected find(): B | typeof notNow {
     const value = this.next()
-    if (value === stop || this.buffer.isClosed) return notNow
-    this.buffer.skip(this.size)
-    return this.answer(value as A)
+    return value === stop || this.buffer.isClosed ? notNow : this.answer(value as A)
+  }
+
+  protected take(): B | typeof notNow {
+    const answer = this.find()
+    if (answer !== notNow) this.buffer.skip(this.size)
+    return answer
   }
 }
 
@@ -287,6 +382,9 @@ export class ReadFrameOption<A> extends One<A, Option.Option<A>> {
 
 /** What the reads of all messages share: what is wrong behind some of them is told by the next read. */
 export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
+  protected get takesOne() {
+    return false
+  }
   protected answerIn(bytes: Uint8Array, from: number, end: number): ReadonlyArray<A> | typeof notNow {
     const { cursor } = this
     const messages: Array<A> = []
@@ -308,6 +406,23 @@ export abstract class Many<A, E> extends Framed<A, ReadonlyArray<A>, E> {
     }
     this.size = at - from
     return messages.length === 0 ? notNow : messages
+  }
+
+  /** Those that lie in front of the others in one piece, or the one that does not. */
+  protected find(): ReadonlyArray<A> | typeof notNow {
+    const first = this.next()
+    const { size } = this
+    if (first === stop || this.buffer.isClosed) return notNow
+    const { end, piece, position } = this.buffer.segments
+    if (size === 0 || position + size >= end) return [first as A]
+    let others: ReadonlyArray<A> | typeof notNow = notNow
+    try {
+      others = this.answerIn(piece, position + size, end)
+    } catch {
+      // those in front of it first
+    }
+    this.size = others === notNow ? size : size + this.size
+    return others === notNow ? [first as A] : [first as A, ...others]
   }
 
   protected take(): ReadonlyArray<A> | typeof notNow {

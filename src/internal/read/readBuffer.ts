@@ -20,7 +20,7 @@ import * as Bytes from "../base/bytes.ts"
 import { copyPooled } from "../base/memory.ts"
 import { maxChunks } from "../base/defaults.ts"
 import type { CoarseClock } from "../runtime/coarseClock.ts"
-import { handOver } from "../runtime/effectInternals.ts"
+import { handOver, publicOnly } from "../runtime/effectInternals.ts"
 import { notNow } from "../runtime/operation.ts"
 import type { Watchdog, Watched } from "../runtime/timeouts.ts"
 import { Waiter, type WaiterHost } from "../runtime/waiting.ts"
@@ -71,6 +71,8 @@ export interface WaitingRead<A, E> {
   ready(): boolean
   /** The result, taking from the segments what belongs to it, or `undefined` while it has to wait. */
   settle(): Exit.Exit<A, E | ReadError> | undefined
+  /** Finds what `settle` takes, where code of others is called for that and must not be called then. Whether it had to. */
+  foresee?(fiber: Fiber.Fiber<any, any>): boolean
 }
 
 export class ReadBuffer extends Arrived implements WaiterHost {
@@ -87,6 +89,8 @@ export class ReadBuffer extends Arrived implements WaiterHost {
 
   /** Told of reads that begin and end to wait, if anybody observes. */
   observed: Observed | undefined = undefined
+  /** How often they were told that a read waits no longer. */
+  private told = 0
   /** The clock of the session, by which waits are told. */
   clock: CoarseClock | undefined = undefined
   /** When the read that waits began to, in milliseconds since the epoch. */
@@ -169,7 +173,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   private handThrough(bytes: Uint8Array): boolean {
     const { operation, waiter } = this
     if (operation === undefined || waiter === undefined) return false
-    if (!waiter.waitsDirectly || this.queue.filled || this.segments.length > 0) return false
+    if (!waiter.mayBeHanded || this.queue.filled || this.segments.length > 0) return false
     let answer: unknown
     this.asks = true
     try {
@@ -184,7 +188,10 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     }
     if (this.operation !== operation || !waiter.waitsDirectly) return false
     if (answer === notNow) return operation.target !== undefined && this.passedOn(bytes, false)
-    this.finish(waiter, Exit.succeed(answer))
+    if (this.finish(waiter, Exit.succeed(answer))) return true
+    // nobody has them
+    if (!this.isClosed) return false
+    this.keepBehind(bytes)
     return true
   }
 
@@ -324,16 +331,11 @@ export class ReadBuffer extends Arrived implements WaiterHost {
 
   /** Waits, as the one operation that does, until the feeding side has what it needs. */
   wait<A, E>(operation: WaitingRead<A, E>, fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E> {
-    this.operation = operation
-    if (this.clock !== undefined) this.waitingSince = this.clock.currentTimeMillisUnsafe()
-    this.observed?.readStarted(operation.name)
-    const { bound } = operation
-    if (this.watchdog !== undefined) this.watchdog.readStarted(bound)
-    else if (bound !== undefined && bound !== Infinity) this.watch(bound, fiber)
-    if (operation.target !== undefined) this.shareMemory()
+    const waiter = (this.waiter ??= new Waiter(this))
+    if (publicOnly) return this.waitPublicly(operation, waiter, fiber)
     let goesOn: boolean
     try {
-      goesOn = this.backpressure.readStarted(operation.threshold(), this)
+      goesOn = this.readStarts(operation, fiber)
     } catch (defect) {
       // a read that dies waits no longer
       this.waitOver()
@@ -344,7 +346,40 @@ export class ReadBuffer extends Arrived implements WaiterHost {
       // a read begins may close.
       return handOver(this.settle(operation)!, fiber) as Effect.Effect<A, E>
     }
-    return (this.waiter ??= new Waiter(this)).begin(fiber)
+    return waiter.begin(fiber)
+  }
+
+  /** `wait`, on public API alone. */
+  private waitPublicly<A, E>(
+    operation: WaitingRead<A, E>,
+    waiter: Waiter,
+    fiber: Fiber.Fiber<any, any>
+  ): Effect.Effect<A, E> {
+    const { received } = this
+    return waiter.beginPublicly((waits) => {
+      // a tracer is called between any two steps, and may have done anything
+      if (this.operation !== undefined || this.isOver || this.received !== received) return operation as never
+      waits()
+      try {
+        this.readStarts(operation, fiber)
+        return undefined
+      } catch (defect) {
+        this.waitOver()
+        return Exit.die(defect)
+      }
+    })
+  }
+
+  /** A read begins to wait. Whether the transport was told to go on for it. */
+  private readStarts(operation: WaitingRead<any, any>, fiber: Fiber.Fiber<any, any>): boolean {
+    this.operation = operation
+    if (this.clock !== undefined) this.waitingSince = this.clock.currentTimeMillisUnsafe()
+    this.observed?.readStarted(operation.name)
+    const { bound } = operation
+    if (this.watchdog !== undefined) this.watchdog.readStarted(bound)
+    else if (bound !== undefined && bound !== Infinity) this.watch(bound, fiber)
+    if (operation.target !== undefined) this.shareMemory()
+    return this.backpressure.readStarted(operation.threshold(), this)
   }
 
   /** A read waits that has a bound of its own, and there is no other. */
@@ -379,6 +414,11 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     return this.settle(this.operation!)!
   }
 
+  /** As `Taking.prepare`, of the waiting operation. */
+  prepare(fiber: Fiber.Fiber<any, any>): boolean {
+    return this.operation?.foresee?.(fiber) === true
+  }
+
   /** The waiting operation is given up, and has taken nothing. Returns what its fiber does about that before it ends. */
   giveUp(): Effect.Effect<void> | undefined {
     this.takeBack()
@@ -398,13 +438,19 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     return super.takePieces()
   }
 
-  /** The waiting operation is over, or given up. */
-  private waitOver(): void {
-    this.observed?.readEnded(this.operation!.name)
+  /** The waiting operation is over, or given up. Whether it had not been given up by whoever is told. */
+  private waitOver(): boolean {
+    const { observed } = this
+    if (observed !== undefined) {
+      const told = ++this.told
+      observed.readEnded(this.operation!.name)
+      if (this.told !== told) return false
+    }
     this.operation = undefined
     this.waiter?.over()
     this.watchdog?.readEnded()
     this.backpressure.readEnded()
+    return true
   }
 
   /** Fails the waiting read, as if it had been interrupted: it has taken nothing. */
@@ -419,8 +465,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   private endWaiting(exit: (operation: string) => Exit.Exit<never, ReadError>): boolean {
     const { operation, waiter } = this
     if (operation === undefined || waiter === undefined || !waiter.waits) return false
-    this.finish(waiter, exit(operation.name))
-    return true
+    return this.finish(waiter, exit(operation.name))
   }
 
   /**
@@ -439,12 +484,16 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     return this.draining && this.size === 0 && operation.cleanEnd !== undefined
   }
 
-  /** Ends the wait. The transport is told to stop once the fiber has its answer: it may interrupt the fiber. */
-  private finish(waiter: Waiter, exit: Exit.Exit<any, any>): void {
-    this.waitOver()
+  /**
+   * Ends the wait. The transport is told to stop once the fiber has its answer: it may interrupt the fiber. Whether the fiber
+   * has it: whoever observes may interrupt it before.
+   */
+  private finish(waiter: Waiter, exit: Exit.Exit<any, any>): boolean {
+    if (!this.waitOver()) return false
     waiter.resumeWith(exit)
     this.backpressure.defer()
     this.backpressure.decide(true)
+    return true
   }
 
   private resumeIfReady(): void {

@@ -6,15 +6,22 @@
  * | --- | --- | --- |
  * | the key of an effect's evaluation | a result reaches the caller in the step in which it is taken (`deliver`) | a step of its own, before which the scheduler is not asked |
  * | `fiber._deferredInterrupt` | an interruption in the middle of a step is seen in that step (`interrupted`) | nobody else's code runs in the step that takes |
- * | `fiber._interruptedCause` | a result gets past such an interruption (`handOver`), a fiber that was interrupted takes nothing | the same |
+ * | `fiber._interruptedCause` | a result gets past such an interruption (`handOver`), a fiber that was interrupted before it began takes nothing | the same; such a fiber is asked for an uninterruptible step first |
  * | `fiber.yieldWith` | a fiber waits with nothing on its stack (`suspend`) | `Effect.callback` |
  * | `fiber.evaluate` | it runs in the very call that resumes it, and may be handed bytes (`resume`) | it is woken, and takes them itself |
  *
  * On public API a fiber that takes bytes keeps others from running until it has
  * them: where its scheduler could have a say before that, another stands in for
- * the next few steps, which says no. What others are told by a read waits until
- * that step is over (`othersWait`). Not covered: a tracer whose `context` interrupts
- * the very fiber that it is called for, and a frame that interrupts the fiber that reads it.
+ * the next few steps, which says no. Code of others is not called in the step that
+ * takes. Observers and transports are told behind it (`base/othersWait`), and a frame
+ * is asked in a step before it (`prepare`): an interruption in that one is Effect's to
+ * see. A fiber that was interrupted before it began is found by `ifNotInterrupted`.
+ *
+ * Not covered: a tracer whose `context` interrupts the very fiber that it is called
+ * for. Effect calls it in front of every step, and an answer has a step of its own
+ * behind the one that takes it; behind a wait it has five. No step can do both: what
+ * a step returns is evaluated in the next, and a failure may hold bytes as well
+ * (`IncompleteRead`). Whether the fiber is interrupted is not public.
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -23,6 +30,7 @@ import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scheduler from "effect/Scheduler"
+import { letOthersWait } from "../base/othersWait.ts"
 import * as PublicApi from "../base/publicApi.ts"
 
 type AnyEffect = Effect.Effect<any, any>
@@ -356,16 +364,21 @@ const isAlone = (fiber: AnyFiber): boolean => {
   return scheduler.shouldYield === shouldYield && fiber.currentOpCount + stepsToHandOver < maxOpsBeforeYield
 }
 
-/** What an operation is that takes something in the step in which it is run. */
+/** An operation that takes something in the step in which it is run. */
 interface Taking {
   run(fiber: AnyFiber): AnyEffect
+  /** Calls what is code of others, if it needs that before it takes. Whether it did. */
+  prepare?(fiber: AnyFiber): boolean
 }
-
-/** Whether an operation is being run right now. */
-let running = false
 
 /** Whether the doubt was told. */
 let told = false
+
+/** Fibers that have begun, and were not interrupted before, as far as that was asked. */
+const begun = new WeakSet<AnyFiber>()
+
+/** Fails in a fiber that has begun although it was interrupted before. */
+const ifNotInterrupted = Effect.uninterruptible(Effect.void)
 
 /** Evaluates an operation where nobody else runs before its fiber has the result. */
 export const evaluateAlone = (operation: Taking & AnyEffect, fiber: AnyFiber): AnyEffect => {
@@ -375,21 +388,21 @@ export const evaluateAlone = (operation: Taking & AnyEffect, fiber: AnyFiber): A
     return Effect.andThen(Effect.logDebug(message), operation)
   }
   if (!isAlone(fiber)) {
+    // Effect begins it all the same, where its scheduler lets others run first
+    if (!begun.has(fiber)) {
+      begun.add(fiber)
+      return Effect.andThen(ifNotInterrupted, operation)
+    }
     // not in this step: the scheduler that was asked may have interrupted the fiber
     if (standIn(fiber)) return Effect.andThen(Effect.yieldNow, operation)
     if (isAlone(fiber)) return operation
   }
-  const before = running
-  running = true
+  // not in this step either: what is called there may have interrupted the fiber
+  if (operation.prepare?.(fiber) === true) return operation
+  const before = letOthersWait(true)
   try {
     return operation.run(fiber)
   } finally {
-    running = before
+    letOthersWait(before)
   }
 }
-
-/**
- * Whether code of others has to wait until the step is over: on public API, where it could interrupt the fiber that runs, and
- * the fiber would not know.
- */
-export const othersWait = (): boolean => running

@@ -18,6 +18,8 @@ import { enter, handOver, publicOnly, resume, runsAtOnce, suspend } from "./effe
 export interface WaiterHost {
   /** The answer of the read that waits, which is ready. The read waits no longer. */
   answer(): Exit.Exit<any, any>
+  /** Calls what is code of others, on public API alone, if the answer needs that before it is taken. Whether it did. */
+  prepare(fiber: Fiber.Fiber<any, any>): boolean
   /**
    * The read that waits is given up. This is called between two steps of the fiber, and runs nobody else's code: an effect
    * that does is returned, for the fiber to run before it ends.
@@ -50,24 +52,34 @@ export class Waiter extends Operation<any, any> {
     this.host = host
   }
 
+  /** Whether the fiber that waits may be handed bytes: nobody has a say before it goes on with them. */
+  get mayBeHanded(): boolean {
+    return this.waitsDirectly && this.fiber!.cache.tracerContext === undefined
+  }
+
   /** Begins to wait, in the step that ends with what this returns. */
   begin(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
     this.fiber = fiber
-    if (publicOnly) return this.beginPublicly()
     if (!runsAtOnce(fiber)) return beginInCallback(this, fiber)
     this.waitsDirectly = true
     return suspend(fiber, this.stopped)
   }
 
   /**
-   * Begins to wait on public API alone. Nobody else runs before the callback is set. The callback is a signal only: the
-   * answer is taken behind it, and an interruption before that gives the wait up.
+   * Begins to wait on public API alone: as soon as what is given to `register` is called. If `register` returns something, the
+   * wait ends with that. By then an interruption gives the wait up. The callback is a signal only: the answer is taken
+   * behind it, and an interruption before that gives the wait up as well.
    */
-  private beginPublicly(): Effect.Effect<any, any> {
+  beginPublicly(register: (waits: () => void) => Effect.Effect<any, any> | undefined): Effect.Effect<any, any> {
     const wait = {}
-    this.wait = wait
     const signal = Effect.callback<Effect.Effect<any, any>>((callback) => {
-      this.callback = callback as never
+      const over = register(() => {
+        this.wait = wait
+        this.callback = callback as never
+      })
+      if (over === undefined) return
+      if (this.callback === callback) this.callback = undefined
+      callback(Exit.succeed(over) as never)
     })
     return Effect.onInterrupt(
       Effect.flatMap(signal, (answering) => answering),
@@ -130,6 +142,9 @@ export class Waiter extends Operation<any, any> {
 
   tryNow(): typeof notNow {
     return notNow
+  }
+  prepare(fiber: Fiber.Fiber<any, any>): boolean {
+    return this.host.prepare(fiber)
   }
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<any, any> {
     return handOver(this.host.answer(), fiber)

@@ -4,6 +4,7 @@ import type { CloseOutcome } from "../../StreamWriter.ts"
 import type { ConnectionInfo, Transport } from "../../Transport.ts"
 import type { ConnectionLost, StreamTimeout, TlsFailed } from "../base/errors.ts"
 import type { Opening, Teller } from "../base/observing.ts"
+import { tellNow } from "../base/othersWait.ts"
 import type { ReadBuffer } from "../read/readBuffer.ts"
 import type { WriteBuffer } from "../write/writeBuffer.ts"
 
@@ -50,6 +51,8 @@ export interface Seen {
 
 /** `first` counts the bytes of the whole connection, `last` is the one in use. */
 export const snapshot = (first: Seen, last: Seen): ConnectionSnapshot => {
+  // whoever observes has been told of what is seen here
+  tellNow()
   const { reads, writes } = last
   const paused: Array<ConnectionSnapshot["paused"][number]> = []
   const waiting: Array<ConnectionSnapshot["waiting"][number]> = []
