@@ -582,8 +582,10 @@ export const openUnixConnection = (
  *
  * **Gotchas**
  *
- * Node's `TLSSocket` says that it has ended also where the connection was cut off without a `close_notify`. The option
- * `tls` and `startTls` tell the two apart.
+ * - Node's `TLSSocket` says that it has ended also where the connection was cut off without a `close_notify`. The option
+ *   `tls` and `startTls` tell the two apart.
+ * - The `Duplex` that `createWebSocketStream` of `ws` makes says that it has ended however its WebSocket was closed, also
+ *   where that broke. `fromSocket` over Effect's `Socket.fromWebSocket` tells the two apart.
  *
  * @see {@link fromPair}, {@link fromSocket}, {@link DuplexLike}
  *
