@@ -571,6 +571,8 @@ export const openUnixConnection = (
  *
  * - Only the stream's own `end` is the end. A stream that fails, or is destroyed before its end, is a `ConnectionLost`
  *   behind the bytes it had read. Its error is the `cause`.
+ * - A stream that somebody has begun to read is read on from there, also where their listener for `readable` is left,
+ *   with which Node gives nothing by itself.
  * - A stream of HTTP/2 says that it has ended also where it was reset, or its session broke. Its `rstCode` tells, and it
  *   is a loss. (A reset with `NO_ERROR` is an end to Node, and so it is here.)
  * - A method of the stream that throws breaks this connection, and no other.

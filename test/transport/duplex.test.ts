@@ -7,8 +7,28 @@ import { Connection, StreamError } from "effect-byte-streams"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { spawn } from "node:child_process"
 import { Duplex, duplexPair, PassThrough } from "node:stream"
+import { assertBytes } from "../support/assertBytes.ts"
 import { bytes, pattern, text } from "../support/bytes.ts"
 import { eventually, eventuallyEffect, turns, within } from "../support/wait.ts"
+
+/** Says much, a little at a time, as it is asked. */
+class Talking extends Duplex {
+  said = 0
+  private readonly all: Uint8Array
+
+  constructor(all: Uint8Array) {
+    super({ highWaterMark: 1000 })
+    this.all = all
+  }
+  override _read(): void {
+    const from = this.said
+    this.said = Math.min(this.all.length, from + 500)
+    this.push(from === this.all.length ? null : this.all.slice(from, this.said))
+  }
+  override _write(_chunk: Buffer, _encoding: string, callback: () => void): void {
+    callback()
+  }
+}
 
 /** Two connections that are each other's peer. */
 const pair = (options?: Connection.Options) =>
@@ -134,6 +154,52 @@ describe("one end of a stream of Node's", () => {
       assert.strictEqual(text(yield* within("the line", reader.readLine)), "early\n")
       assert.strictEqual((yield* within("the end", reader.read(1))).length, 0)
     })
+  )
+
+  it.live(
+    "somebody who has begun to read it listens still for what is readable: all the rest is read, and is held back",
+    () =>
+      Effect.gen(function* () {
+        for (const connect of [
+          (stream: Duplex) => Connection.fromDuplex(stream, { limit: 1000 }),
+          (stream: Duplex) => Connection.fromPair({ readable: stream, writable: stream }, { limit: 1000 })
+        ]) {
+          const sent = Buffer.concat([Buffer.from("head\nearly\n"), pattern(100_000)])
+          const stream = new Talking(sent)
+          let head = ""
+          stream.on("readable", () => {
+            if (head === "") head = String(stream.read(5))
+          })
+          yield* eventually("the head is read", () => head !== "")
+          const { reader } = yield* connect(stream)
+          assert.strictEqual(text(yield* within("what had come", reader.readLine)), "early\n")
+          yield* turns()
+          assert.isAtMost(stream.said, 10_000)
+          const rest = yield* within("the rest", reader.readAll({ maxBytes: "unbounded" }))
+          assertBytes(rest, pattern(100_000))
+          assert.strictEqual(head, "head\n")
+        }
+      })
+  )
+
+  it.live(
+    "somebody listens still for what is readable, and this side closes: what comes is thrown away, and nobody waits",
+    () =>
+      Effect.gen(function* () {
+        const stream = new ByHand()
+        stream.on("readable", () => {})
+        const { writer } = yield* Connection.fromDuplex(stream)
+        stream.push(pattern(1000))
+        yield* writer.write("answer")
+        yield* within("the close", writer.close)
+        stream.push(pattern(1000))
+        stream.push(null)
+        yield* within(
+          "it is let go of, as its end has come",
+          eventually("destroyed", () => stream.destroyed),
+          1000
+        )
+      })
   )
 
   it.live("its end has been seen before: reads are at the end, and writes go on", () =>

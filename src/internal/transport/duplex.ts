@@ -134,13 +134,19 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     // what has happened already is not said again by the stream
     if (isLetGo(duplex)) this.tellLetGo()
     const closed = this.over || isOver(duplex)
-    if (!closed && !this.readEnded) duplex.resume()
+    if (!closed && !this.readEnded) this.flow()
     else {
       queueMicrotask(() => {
         if (this.readEnded) this.handler.onEnd()
         if (closed) this.streamClosed()
       })
     }
+  }
+
+  /** Sets the stream going. Sockets of Node's that are this library's own nobody else has listened to. */
+  private flow(): void {
+    if (this.input === undefined) this.duplex.resume()
+    else this.input.resume()
   }
 
   private tellLetGo(): void {
@@ -264,7 +270,7 @@ export class DuplexTransport<D extends DuplexLike = DuplexLike> implements Trans
     if (duplex.destroyed) return linger.over()
     this.end()
     if (this.readEnded) return this.destroyWhenFinished()
-    duplex.resume()
+    this.flow()
     this.whenFinished(() => linger.everythingSent())
   }
 

@@ -5,6 +5,7 @@
 import type { ReadableLike } from "../../Connection.ts"
 import * as Argument from "../base/argument.ts"
 import * as Bytes from "../base/bytes.ts"
+import { nextTurn } from "../runtime/turn.ts"
 import { resetOf } from "./resetToLoss.ts"
 
 /** The transport that an input belongs to. */
@@ -23,6 +24,8 @@ export class StreamInput {
   private deaf = false
   /** Of text, the first half of a character, of which the second comes with the next chunk. */
   private half = ""
+  /** What is readable is heard of, and asked for. */
+  private asking = false
 
   constructor(stream: ReadableLike, owner: InputOwner) {
     this.stream = stream
@@ -77,6 +80,32 @@ export class StreamInput {
   resume(): void {
     this.held = false
     this.stream.resume()
+    if (!givesNothing(this.stream)) return
+    // not from within this call: the handler counts on it
+    if (this.asking) return queueMicrotask(() => this.takeReadable())
+    // Node looks a moment later whether somebody who has left was the last
+    nextTurn(() => {
+      if (!this.asking && !this.held && !this.deaf && givesNothing(this.stream)) this.ask()
+    })
+  }
+
+  /** Asks for what there is, now and whenever there is more. What is read the stream says as well. */
+  private ask(): void {
+    this.asking = true
+    try {
+      this.stream.on("readable", () => this.takeReadable())
+    } catch (error) {
+      return this.refuse(error)
+    }
+    this.takeReadable()
+  }
+
+  private takeReadable(): void {
+    try {
+      while (!this.held && !this.deaf && (this.stream.read() ?? null) !== null);
+    } catch (error) {
+      this.refuse(error)
+    }
   }
 
   /** Passes on a chunk, and says whether it could. */
@@ -121,6 +150,10 @@ export class StreamInput {
     return Bytes.encode(text.slice(0, whole))
   }
 }
+
+/** Whether a stream gives nothing by itself, although it should: somebody listens still for what is readable. */
+const givesNothing = (stream: object): boolean =>
+  (stream as { readonly readableFlowing?: unknown }).readableFlowing === false
 
 /** What a `StringDecoder` says of the bytes that it keeps for the rest of a character. */
 interface Decoder {
