@@ -2,10 +2,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Frame } from "effect-byte-streams"
 import { Effect, Fiber } from "effect"
-import { bytes } from "../support/bytes.ts"
+import * as fc from "fast-check"
+import { bytes, text } from "../support/bytes.ts"
 import { start } from "../support/fibers.ts"
 import { nested } from "../support/frames.ts"
 import { handFed } from "../support/handFed.ts"
+import { forAll } from "../support/property.ts"
 import { counting } from "../support/work.ts"
 
 describe("rank 35: linear", () => {
@@ -95,4 +97,54 @@ describe("rank 35: linear", () => {
         })
     )
   }
+
+  it("short items up to one of several separators: the others are not looked for behind each", () => {
+    // a carriage return is often there, and never ends one
+    const frame = Frame.delimited(["\r\n", "\n"], { maxBytes: 1_000_000 })
+    const cost = (items: number): number => {
+      const decoder = Frame.makeDecoder(frame) as any
+      assert.strictEqual(decoder.push(bytes("\r\ra\n".repeat(items))).length, items)
+      return decoder.cursor.looked
+    }
+    assert.isAtMost(cost(8000), 10 * cost(1000))
+  })
+
+  it.effect("the separator that ends first is found, however far it is and however it is cut", () => {
+    const gaps = fc.oneof(fc.nat(8), fc.integer({ min: 50, max: 80 }), fc.nat(700))
+    const filler = fc.string({ unit: fc.constantFrom("a", "-", "=", "x"), minLength: 1, maxLength: 3 })
+    const separators = fc.uniqueArray(
+      fc.oneof(
+        fc.constantFrom("-", "--=", "=a", "xx-x", "ax"),
+        fc.constant("=".repeat(90)),
+        fc.constant("xa".repeat(40))
+      ),
+      { minLength: 1, maxLength: 4 }
+    )
+    return forAll(
+      fc.tuple(separators, fc.array(fc.tuple(filler, gaps), { maxLength: 5 }), fc.integer({ min: 1, max: 200 })),
+      ([separators, gaps, piece]) =>
+        Effect.sync(() => {
+          const all = gaps.map(([unit, length]) => unit.repeat(length)).join("")
+          const expected: Array<string> = []
+          for (let from = 0, at = 0; at <= all.length; at++) {
+            // the shortest of those that end here
+            const end = separators
+              .filter((one) => at - one.length >= from && all.endsWith(one, at))
+              .sort((one, other) => one.length - other.length)[0]
+            if (end === undefined) continue
+            expected.push(all.slice(from, at - end.length))
+            from = at
+          }
+          const frame = Frame.delimited(separators, { maxBytes: 10_000 })
+          for (const size of [piece, all.length + 1]) {
+            const decoder = Frame.makeDecoder(frame)
+            const found: Array<string> = []
+            for (let at = 0; at < all.length; at += size) {
+              found.push(...decoder.push(bytes(all.slice(at, at + size))).map(text))
+            }
+            assert.deepStrictEqual(found, expected)
+          }
+        })
+    )
+  })
 })

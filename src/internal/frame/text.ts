@@ -168,6 +168,9 @@ interface End {
   size: number
 }
 
+/** So many bytes are searched for the first of several ends, and then twice as many: a rare one is not looked for behind others. */
+const firstSearch = 64
+
 /**
  * Finds the end that comes first, as far as one may lie that begins within `limit` bytes. A search that was in vain goes on
  * where it stopped. Of two that end at the same place the shorter counts, as in CPython's `readuntil`.
@@ -180,26 +183,33 @@ const searchEnd = (
   found: End
 ): boolean => {
   const { at, bytes, end } = cursor
-  const from = at + cursor.searched
   const last = Math.min(end, at + limit + longest)
-  cursor.looked += last - from
-  let best = -1
-  for (const one of ends) {
-    const start = Octets.indexOf(bytes, one, from, best === -1 ? last : Math.min(last, best))
-    if (start === -1) continue
-    const stop = start + one.length
-    if (best === -1 || stop < best || (stop === best && one.length < found.size)) {
-      best = stop
-      found.start = start
-      found.size = one.length
+  let from = at + cursor.searched
+  let size = ends.length === 1 ? Infinity : firstSearch
+  while (true) {
+    const to = Math.min(last, from + size)
+    cursor.looked += to - from
+    let best = -1
+    for (const one of ends) {
+      const start = Octets.indexOf(bytes, one, from, best === -1 ? to : best)
+      if (start === -1) continue
+      const stop = start + one.length
+      if (best === -1 || stop < best || (stop === best && one.length < found.size)) {
+        best = stop
+        found.start = start
+        found.size = one.length
+      }
     }
+    if (best !== -1) {
+      cursor.searched = 0
+      return true
+    }
+    // an end may have begun in the last bytes
+    from = Math.max(from, to - longest + 1)
+    if (to === last) break
+    size = 2 * size + longest
   }
-  if (best !== -1) {
-    cursor.searched = 0
-    return true
-  }
-  // an end may have begun in the last bytes
-  cursor.searched = Math.max(0, last - at - longest + 1)
+  cursor.searched = from - at
   return false
 }
 
