@@ -3,8 +3,8 @@
  * copied and looked at, and in how often the source is paused and resumed.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { type StreamReader } from "effect-byte-streams"
-import { Effect, Fiber } from "effect"
+import { StreamReader } from "effect-byte-streams"
+import { Effect, Fiber, Stream } from "effect"
 import { assertBytes } from "../support/assertBytes.ts"
 import { pattern } from "../support/bytes.ts"
 import { start, waits } from "../support/fibers.ts"
@@ -237,6 +237,29 @@ describe("rank 35: many small reads", () => {
       const all = yield* reader.readExactly(10_003)
       assert.isTrue(all.subarray(0, 10_000).every((byte, i) => byte === ((9999 - i) & 255)))
       assertLinear(work, 10_000)
+    })
+  )
+})
+
+describe("rank 35: lines as text", () => {
+  /** Milliseconds of processor time. */
+  const processorTime = (all: string, lines: number) =>
+    Effect.gen(function* () {
+      const reader = yield* StreamReader.fromBytes(all)
+      const before = process.cpuUsage()
+      const stream = StreamReader.lines(reader, { limit: 2, onOverrun: "discard" })
+      assert.strictEqual(yield* Stream.runCount(stream), lines)
+      const { system, user } = process.cpuUsage(before)
+      return (system + user) / 1000
+    })
+
+  it.effect("short ones among those that are dropped do not each cost a look at all that lies behind them", () =>
+    Effect.gen(function* () {
+      const lines = "a\nbbbb\n".repeat(3000)
+      const long = "x".repeat(1_000_000)
+      const behind = yield* processorTime(lines + long, 3000)
+      const inFront = yield* processorTime(`${long}\n${lines}`, 3000)
+      assert.isAtMost(behind, 20 * Math.max(inFront, 10))
     })
   )
 })

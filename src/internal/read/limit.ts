@@ -91,14 +91,18 @@ export abstract class Limited<A, E> extends ReadOperation<A, E> {
  * the limit; `start`, `first` and `end` are places in the piece, as is the result.
  */
 export const lastEndWithin = (piece: Uint8Array, start: number, first: number, end: number, limit: number): number => {
-  let last = end
-  while (piece[last - 1] !== 10) last--
-  // not even one line of them all could be too long
-  if (!exceeds(last - start, limit)) return last
+  if (!exceeds(end - start, limit)) {
+    // not even one line of them all could be too long
+    let last = end
+    while (piece[last - 1] !== 10) last--
+    return last
+  }
+  // from the front: behind a line that is too long may lie much that would be looked at again for each of those in front
   let line = first
-  while (line < last) {
+  while (line < end) {
     const feed = Bytes.indexOfByte(piece, 10, line)
-    if (exceeds(feed - line, limit)) break
+    // what lies behind the end is no part of it
+    if (feed === -1 || feed >= end || exceeds(feed - line, limit)) break
     line = feed + 1
   }
   return line
