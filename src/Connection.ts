@@ -694,6 +694,8 @@ export const fromPair = (
  *
  * - A web stream that fails drops the chunks in its own queue. So bytes that the other end had written may be missing in
  *   front of a loss.
+ * - What the peer hears of an abort is for the streams to say. Those that `Duplex.toWeb` makes of a socket of Node's close
+ *   it, and the peer sees an end: give the socket itself to `fromDuplex`. Those of Deno and Cloudflare do the same.
  * - A `WebSocketStream` ends its readable at every close that both sides agreed on, whatever its code, and an abort
  *   closes it without one. There nothing but its `closed` tells what was broken off: use `fromSocket` for WebSockets.
  *
