@@ -5,7 +5,7 @@ import { Effect, Fiber } from "effect"
 import * as fc from "fast-check"
 import { bytes, text } from "../support/bytes.ts"
 import { start } from "../support/fibers.ts"
-import { nested } from "../support/frames.ts"
+import { constructors, nested } from "../support/frames.ts"
 import { handFed } from "../support/handFed.ts"
 import { forAll } from "../support/property.ts"
 import { counting } from "../support/work.ts"
@@ -97,6 +97,18 @@ describe("rank 35: linear", () => {
         })
     )
   }
+
+  it.each(constructors)("many messages in one piece cost what each of them costs: $name", ({ frame, values }) => {
+    const message = Frame.encodeResultUnsafe(frame, fc.sample(values, { numRuns: 1, seed: 7 })[0])
+    const cost = (messages: number): number => {
+      const all = new Uint8Array(messages * message.length)
+      for (let i = 0; i < messages; i++) all.set(message, i * message.length)
+      const decoder = Frame.makeDecoder(frame) as any
+      assert.strictEqual(decoder.push(all).length, messages)
+      return decoder.cursor.looked + decoder.cursor.entered
+    }
+    assert.isAtMost(cost(3000), 12 * (cost(300) + 1))
+  })
 
   it("short items up to one of several separators: the others are not looked for behind each", () => {
     // a carriage return is often there, and never ends one

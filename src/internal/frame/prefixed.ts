@@ -292,7 +292,7 @@ export const contentLength = <A>(
       const from = at + cursor.searched
       const end = Math.min(cursor.end, at + mostHeader)
       const found = Octets.indexOf(bytes, blankLine, from, end)
-      cursor.looked += Math.max(0, end - from)
+      cursor.looked += Math.max(0, (found === -1 ? end : found) - from)
       if (found === -1) {
         if (end - at === mostHeader) return cursor.malformed(`a header of more than ${mostHeader} bytes`, at)
         cursor.searched = Math.max(0, end - at - blankLine.length + 1)

@@ -188,7 +188,6 @@ const searchEnd = (
   let size = ends.length === 1 ? Infinity : firstSearch
   while (true) {
     const to = Math.min(last, from + size)
-    cursor.looked += to - from
     let best = -1
     for (const one of ends) {
       const start = Octets.indexOf(bytes, one, from, best === -1 ? to : best)
@@ -200,6 +199,8 @@ const searchEnd = (
         found.size = one.length
       }
     }
+    // the only one is not looked for behind where it is
+    cursor.looked += (best !== -1 && ends.length === 1 ? best : to) - from
     if (best !== -1) {
       cursor.searched = 0
       return true
