@@ -913,6 +913,8 @@ export const stdio = (options?: Options): Effect.Effect<Connection, never, Scope
  * - Such a socket cannot half-close. `writeEof` sends everything written, and closes the writing side as far as the
  *   socket has one. A WebSocket has none: its peer sees the end with `close`.
  * - Effect's own TCP sockets know no reset: an abort is a clean end for their peer, as over Unix sockets.
+ * - Effect's own sockets have one connection at a time, and one that was closed lets go of its socket 2 seconds later at
+ *   most. To connect anew before that, make another socket. One of `makeSocket` may be used again at once.
  * - A WebSocket accepts every write at once, and keeps what its peer does not read. Neither the high-water mark nor
  *   `timeouts.write` bounds that. One that cannot be paused, such as a browser's, also keeps what is not read here. The
  *   `highWaterMark` of `Socket.makeWebSocket` has it fail instead.

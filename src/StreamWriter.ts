@@ -55,7 +55,7 @@ import type { EncodeFailed, WriteError } from "./StreamError.ts"
  *
  * - `Graceful` is no acknowledgement: bytes that the operating system has taken may still be lost with the connection.
  * - TCP and Unix sockets of Node know how much of a piece was taken. Elsewhere, and over TLS, the last piece (256 KiB at
- *   most) is `unsent` as a whole: the peer may have got a part of it.
+ *   most) is `unsent` as a whole: the peer may have got some of it, or all.
  *
  * @see {@link StreamWriter.close}
  *

@@ -190,6 +190,38 @@ describe("Connection.fromSocket", () => {
     })
   )
 
+  it.live("a connection that is closed does not end the output of the next one of the same socket", () =>
+    Effect.gen(function* () {
+      const server = yield* serveRaw({ halfOpen: true })
+      const socket = yield* Connection.makeSocket({ host, port: server.port })
+      const first = yield* Scope.make()
+      const { writer } = yield* Scope.provide(Connection.fromSocket(socket), first)
+      yield* writer.write("on the first")
+      yield* Scope.close(first, Exit.void)
+      const second = yield* Connection.fromSocket(socket)
+      const peers = [yield* server.accept, yield* server.accept] as const
+      yield* peers[0].awaitEnd
+      yield* second.writer.write("on the second")
+      yield* second.writer.flush
+      yield* peers[1].awaitText("on the second")
+      assert.strictEqual(peers[0].text, "on the first")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("an abort of a connection that has ended is none of the next one of the same socket", () =>
+    Effect.gen(function* () {
+      const server = yield* serveRaw()
+      const socket = yield* Connection.makeSocket({ host, port: server.port })
+      const first = yield* Connection.fromSocket(socket)
+      yield* (yield* server.accept).finish
+      yield* within("the end", first.closed)
+      const second = yield* Connection.fromSocket(socket)
+      yield* first.abort
+      yield* (yield* server.accept).send("still here\n")
+      assert.strictEqual(text(yield* within("a line", second.reader.readLine)), "still here\n")
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
   it.live("a write that waits is interrupted when the peer vanishes", () =>
     Effect.gen(function* () {
       const { connection, peer } = yield* overSocket(undefined, { paused: true })

@@ -69,12 +69,14 @@ const writer = (dialling: Dialling): Socket.Socket["writer"] =>
   )
 
 class SocketWriter implements Socket.Writer {
-  readonly [abortKey] = Effect.suspend(() => this.dialling.link?.abort ?? Effect.void)
+  readonly [abortKey]: Effect.Effect<void>
   private over = false
   private readonly dialling: Dialling
 
   constructor(dialling: Dialling) {
     this.dialling = dialling
+    // of the connection that there is now: one that is made later is another's
+    this[abortKey] = dialling.link?.abort ?? Effect.void
   }
 
   readonly write: Socket.Writer["write"] = (chunk) => this.send("write", (link) => link.write(chunk))

@@ -89,6 +89,21 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
         } else finish({ kind: "Unknown", cause: error })
       })
     )
+    let outputEnds = false
+    const endOutput = Effect.suspend(() => {
+      if (outputEnds) return Effect.void
+      outputEnds = true
+      return Effect.andThen(
+        // an output that was given up is not complete, for sockets that can say so
+        Scope.close(writerScope, aborted ? Exit.interrupt() : Exit.void),
+        Effect.sync(() => {
+          ended.output = true
+          if (linger === undefined) return
+          if (halfCloses) linger.everythingSent()
+          else letGo()
+        })
+      )
+    })
     const writing = Effect.forever(
       Effect.flatMap(Queue.take(output), (chunks) =>
         Effect.map(writer.writeAll(chunks), () => {
@@ -100,16 +115,7 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
         if (!over && Exit.isFailure(exit) && !isDone(exit.cause)) {
           handler?.onWriteFailure({ kind: "BrokenPipe", cause: Cause.squash(exit.cause) })
         }
-        return Effect.andThen(
-          // an output that was given up is not complete, for sockets that can say so
-          Scope.close(writerScope, aborted ? Exit.interrupt() : Exit.void),
-          Effect.sync(() => {
-            ended.output = true
-            if (linger === undefined) return
-            if (halfCloses) linger.everythingSent()
-            else letGo()
-          })
-        )
+        return endOutput
       })
     )
 
@@ -129,6 +135,8 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
       const own = (writer as Partial<Aborting>)[abortKey]
       // those of Node would destroy their stream with an error that nobody hears any more, which ends the process
       if (own !== undefined || halfCloses) return own
+      // it is closed, and may have been connected anew
+      if (ended.input) return undefined
       return Effect.suspend(() => writer.write(new Socket.CloseEvent(abortCode, "aborted")))
     }
     const stop = () => {
@@ -159,6 +167,8 @@ export const toTransport = (socket: Socket.Socket): Effect.Effect<Transport, Soc
       end: () => void Queue.endUnsafe(output),
       close(unread = false) {
         stop()
+        // in this step: the socket may be connected anew in the next, and its writers end what it has then
+        release(endOutput)
         if (ended.input || (ended.output && !halfCloses)) return letGo()
         // what still arrives is thrown away
         flow()
