@@ -92,6 +92,19 @@ const afterwards = (
     return yield* seenBy(client)
   })
 
+overBothAt(
+  "nothing is taken for a peer that has gone: the first flush fails, and what was written is unsent",
+  Effect.fnUntraced(function* (path) {
+    const { client, go } = yield* greeted(path, ({ abort }) => abort)
+    yield* go
+    assert.strictEqual(yield* said(client.reader.read(100)), '"hi"')
+    assert.strictEqual(yield* said(client.reader.read(100)), '""')
+    yield* client.writer.write("anyone?")
+    return [yield* said(client.writer.flush), yield* client.writer.buffered, (yield* client.writer.close)._tag]
+  }),
+  ["ConnectionLost BrokenPipe EPIPE", 7, "Reset"]
+)
+
 /** Over TLS that may end: what the client goes on with, once the server has said that TLS ends, and is gone. */
 const leftWhileStopping =
   (lastWords: string): Program<Omit<typeof cleanEnd, "closed">> =>

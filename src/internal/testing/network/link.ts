@@ -73,6 +73,10 @@ export class Link {
     down.open()
   }
 
+  peerOf(end: LinkEnd): LinkEnd {
+    return end === this.client ? this.server : this.client
+  }
+
   /** The end on a machine. */
   endOn(machine: OnMachine): LinkEnd | undefined {
     if (this.machines?.client === machine) return this.client
@@ -170,6 +174,7 @@ export class LinkEnd implements Transport {
   /** Until when what still arrives is thrown away, after which the sender is told: as on real sockets. */
   private lingersUntil = Infinity
   private closedAt = Infinity
+  private goneSince = Infinity
   private broken = false
   /** The peer has reset what it had ended before. The system knows, and says so to whatever is sent. */
   private refusing = false
@@ -232,7 +237,7 @@ export class LinkEnd implements Transport {
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
     if (this.gone || this.ended) return true
-    if (!this.refusing) return this.out.write(chunks)
+    if (!this.refusing && !this.isRefused) return this.out.write(chunks)
     this.link.eventQueue.soon(() => this.wasBroken())
     return false
   }
@@ -240,6 +245,13 @@ export class LinkEnd implements Transport {
   get unsent(): number | undefined {
     // what is refused is not held either
     return this.refusing ? undefined : this.out.heldBytes
+  }
+
+  /** A Unix socket knows at once that its peer has gone: the system takes nothing that nobody would get. */
+  private get isRefused(): boolean {
+    if (!this.link.unix) return false
+    const { gone, goneSince, lingersUntil } = this.link.peerOf(this)
+    return gone && this.link.eventQueue.now >= Math.max(lingersUntil, goneSince + this.incoming.latency)
   }
 
   end(): void {
@@ -342,6 +354,7 @@ export class LinkEnd implements Transport {
   /** `taking`: what still comes is taken, and thrown away. */
   private letGo(taking: boolean): void {
     this.gone = true
+    this.goneSince = this.link.eventQueue.now
     this.handler = nobody
     this.incoming.abandon(taking)
     this.link.wasLetGo()

@@ -177,6 +177,11 @@ export class Pipe {
     this.enqueueEnd(false)
   }
 
+  /** How long everything takes to arrive. */
+  get latency(): number {
+    return this.path.latency
+  }
+
   /** Whether the end of the output is on its way. */
   get ended(): boolean {
     return this.ending && this.held.length === 0
