@@ -13,7 +13,7 @@ type Program<A> = (
   server: Connection.Connection
 ) => Effect.Effect<A, unknown, Network.Network | Scope.Scope>
 
-const overBothEnds = <A>(what: string, program: Program<A>, expected: A) =>
+const overBothEnds = <A>(what: string, program: Program<A>, expected: A, options?: Connection.Options) =>
   overBoth(
     what,
     Effect.gen(function* () {
@@ -21,7 +21,7 @@ const overBothEnds = <A>(what: string, program: Program<A>, expected: A) =>
       const { port } = yield* startServer({ host: "127.0.0.1", port: 0, gracePeriod: 0 }, (connection) =>
         Effect.andThen(Deferred.succeed(accepted, connection), Effect.never)
       )
-      const client = yield* openConnection({ host: "127.0.0.1", port })
+      const client = yield* openConnection({ host: "127.0.0.1", port, ...options })
       const server = yield* within("it is accepted", Deferred.await(accepted))
       return yield* program(client, server)
     }),
@@ -94,5 +94,23 @@ describe("a reset behind an end that was read", () => {
       return yield* Fiber.join(writing)
     }),
     "ConnectionLost BrokenPipe EPIPE"
+  )
+})
+
+describe("a reader that has paused", () => {
+  overBothEnds(
+    "hears of an end with nothing in front of it",
+    Effect.fnUntraced(function* (client, server) {
+      yield* server.writer.write(new Uint8Array(100))
+      yield* eventuallyEffect(
+        "the client has more than it wants",
+        Effect.map(client.reader.buffered, (buffered) => buffered === 100)
+      )
+      yield* server.writer.writeEof
+      const { _tag } = yield* within("the client hears of the end", client.closed)
+      return [_tag, (yield* client.reader.read(1000)).length, (yield* client.reader.read(1000)).length]
+    }),
+    ["PeerEof", 100, 0],
+    { limit: 16 }
   )
 })

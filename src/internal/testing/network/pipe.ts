@@ -491,13 +491,18 @@ export class Pipe {
   /** Makes an appointment with what is at the front of the queue. */
   private arm(): void {
     const item = this.items[0]
-    if (item === undefined || this.appointment !== undefined || !this.flowing) return
+    if (item === undefined || this.appointment !== undefined || !this.mayTell(item)) return
     const due = this.dueOf(item)
     if (due > this.until) return
     this.appointment = this.eventQueue.at(Math.max(due, this.eventQueue.now), () => {
       this.appointment = undefined
-      if (this.flowing) this.handOver()
+      this.handOver()
     })
+  }
+
+  /** A pause holds back bytes, and what is behind them. An end with nothing before it is heard all the same, as on real sockets. */
+  private mayTell(item: Item): boolean {
+    return this.flowing || item._tag === "End"
   }
 
   /** What would arrive later does not. */
@@ -517,7 +522,7 @@ export class Pipe {
   /** Hands over what is at the front of the queue, as the last thing that it does: the receiver may do anything. */
   private handOver(): void {
     const item = this.items[0]
-    if (item === undefined || this.dueOf(item) > this.until) return
+    if (item === undefined || !this.mayTell(item) || this.dueOf(item) > this.until) return
     if (item._tag === "Run") return this.handOverPiece(item)
     this.items.shift()
     this.arm()
