@@ -251,7 +251,7 @@ export class LinkEnd implements Transport {
   private get isRefused(): boolean {
     if (!this.link.unix) return false
     const { gone, goneSince, lingersUntil } = this.link.peerOf(this)
-    return gone && this.link.eventQueue.now >= Math.max(lingersUntil, goneSince + this.incoming.latency)
+    return gone && this.link.eventQueue.now >= Math.max(lingersUntil, goneSince + this.incoming.path.latency)
   }
 
   end(): void {

@@ -75,7 +75,7 @@ interface Flight {
 
 export class Pipe {
   private readonly eventQueue: EventQueue
-  private readonly path: Path
+  readonly path: Path
   private readonly ends: Ends
   /** Faults to come, the next one last. */
   private readonly faults: Array<PathFault>
@@ -175,11 +175,6 @@ export class Pipe {
     this.held = []
     this.ending = true
     this.enqueueEnd(false)
-  }
-
-  /** How long everything takes to arrive. */
-  get latency(): number {
-    return this.path.latency
   }
 
   /** Whether the end of the output is on its way. */
@@ -500,9 +495,9 @@ export class Pipe {
     })
   }
 
-  /** A pause holds back bytes, and what is behind them. An end with nothing before it is heard all the same, as on real sockets. */
+  /** A pause holds back bytes, and what is behind them. What has no bytes in front is heard, as over real sockets. */
   private mayTell(item: Item): boolean {
-    return this.flowing || item._tag === "End"
+    return this.flowing || item._tag !== "Run"
   }
 
   /** What would arrive later does not. */
