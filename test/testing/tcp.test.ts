@@ -2,8 +2,8 @@
  * TCP in memory is that of the system: each program here runs over both, and what it sees is the same.
  */
 import { assert, describe } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Layer, type Scope } from "effect"
-import { type Connection, type Network, Observer, openConnection, startServer } from "effect-byte-streams"
+import { Cause, Deferred, Effect, Exit, Fiber, type Scope } from "effect"
+import { type Connection, type Network, openConnection, startServer } from "effect-byte-streams"
 import { overBoth } from "../support/overBoth.ts"
 import { eventuallyEffect, turns, within } from "../support/wait.ts"
 
@@ -13,13 +13,7 @@ type Program<A> = (
   server: Connection.Connection
 ) => Effect.Effect<A, unknown, Network.Network | Scope.Scope>
 
-const overBothEnds = <A>(
-  what: string,
-  program: Program<A>,
-  expected: A,
-  options?: Connection.Options,
-  observing: Layer.Layer<never> = Layer.empty
-) =>
+const overBothEnds = <A>(what: string, program: Program<A>, expected: A, options?: Connection.Options) =>
   overBoth(
     what,
     Effect.gen(function* () {
@@ -30,7 +24,7 @@ const overBothEnds = <A>(
       const client = yield* openConnection({ host: "127.0.0.1", port, ...options })
       const server = yield* within("it is accepted", Deferred.await(accepted))
       return yield* program(client, server)
-    }).pipe(Effect.provide(observing)),
+    }),
     expected
   )
 
@@ -104,13 +98,6 @@ describe("a reset behind an end that was read", () => {
 })
 
 describe("a reader that has paused", () => {
-  let told: Array<string> = []
-  const observed = Observer.layer({
-    onEvent: (event) => {
-      if (event._tag === "Connecting") told = []
-      else if ("connection" in event && event.connection.side === "client") told.push(event._tag)
-    }
-  })
   /** The client has more than it wants, and nothing more is on its way. */
   const full = (client: Connection.Connection, server: Connection.Connection) =>
     Effect.andThen(
@@ -131,21 +118,5 @@ describe("a reader that has paused", () => {
     }),
     ["PeerEof", 100, 0],
     { limit: 16 }
-  )
-
-  overBothEnds(
-    "hears of a reset with nothing in front of it: there is nothing left to close",
-    (client, server) =>
-      Effect.gen(function* () {
-        yield* full(client, server)
-        yield* server.abort
-        const { _tag } = yield* within("the client hears of the reset", client.closed)
-        // the read end, too, has been told by then
-        yield* turns(20)
-        return [_tag, (yield* client.writer.close)._tag, ...told]
-      }),
-    ["Lost", "Reset", "Opened", "Paused", "Failed", "Closed"],
-    { limit: 16 },
-    observed
   )
 })

@@ -495,9 +495,9 @@ export class Pipe {
     })
   }
 
-  /** A pause holds back bytes, and what is behind them. What has no bytes in front is heard, as over real sockets. */
+  /** A pause holds back bytes, and what is behind them. An end with no bytes in front is heard, as over real sockets. */
   private mayTell(item: Item): boolean {
-    return this.flowing || item._tag !== "Run"
+    return this.flowing || item._tag === "End"
   }
 
   /** What would arrive later does not. */
