@@ -625,6 +625,8 @@ export const fromDuplex = (duplex: DuplexLike, options?: Options): Effect.Effect
  * - A process is neither killed nor waited for: it sees its input end.
  * - The bodies of a request of HTTP/1 and of its answer are such a pair. A request that breaks off is lost, also behind the
  *   end of the answer, where Node says nothing. (What nobody has read of it by then Node throws away.)
+ * - So are those that `node:http2` gives to programs of HTTP/1. A request that the client has reset before anybody reads
+ *   it is lost: Node drops what had come, and says that it has ended.
  * - `startTls` is `Unsupported`. Text and odd chunks are treated as by `fromDuplex`.
  *
  * **Example** (A child process)

@@ -1,10 +1,10 @@
-/** Connections over the bodies of a request of HTTP/1 and of its answer, as Node's `http` has them. */
+/** Connections over the bodies of a request and of its answer, as Node has them. */
 import { assert, describe, it } from "@effect/vitest"
 import { Connection, StreamError } from "effect-byte-streams"
 import { Deferred, Effect, Fiber } from "effect"
 import type { IncomingMessage } from "node:http"
-import { httpBodies, httpServer } from "../support/httpBodies.ts"
-import { eventually, within } from "../support/wait.ts"
+import { http2Bodies, httpBodies, httpServer } from "../support/httpBodies.ts"
+import { eventually, turns, within } from "../support/wait.ts"
 
 const isReset = (error: unknown): void => {
   assert(error instanceof StreamError.ConnectionLost)
@@ -92,3 +92,62 @@ it.live("many requests in one connection leave nothing at its socket", () =>
     assert.strictEqual(listeners.at(-1), listeners[0])
   }).pipe(Effect.scoped)
 )
+
+describe("a request of HTTP/2 as Node has it for programs of HTTP/1", () => {
+  it.live("that its client resets is lost behind what had come", () =>
+    Effect.gen(function* () {
+      const { client, right } = yield* http2Bodies
+      const { reader, closed } = yield* Connection.fromPair(right)
+      client.write("a part")
+      yield* within("what came", reader.readExactly(6))
+      client.destroy(new Error("broken off"))
+      assert.strictEqual((yield* within("the read", Effect.flip(reader.read(1))))._tag, "ConnectionLost")
+      assert.strictEqual((yield* within("closed", closed))._tag, "Lost")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that its client has reset before anybody reads it is no empty one: Node says that it has ended", () =>
+    Effect.gen(function* () {
+      const { client, right } = yield* http2Bodies
+      let closed = false
+      right.readable.on("close", () => (closed = true))
+      client.write("a part")
+      client.destroy(new Error("broken off"))
+      yield* eventually("the server knows", () => closed)
+      const { reader } = yield* Connection.fromPair(right)
+      const error = yield* within("the read", Effect.flip(reader.readAll({ maxBytes: 100 })))
+      assert(error instanceof StreamError.ConnectionLost)
+      assert.strictEqual(error.code, "ERR_HTTP2_STREAM_ERROR")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that its client resets: writes that wait fail, and nothing looks sent", () =>
+    Effect.gen(function* () {
+      const { client, right } = yield* http2Bodies
+      const { writer } = yield* Connection.fromPair(right)
+      // more than the window that the client gives
+      yield* writer.write(new Uint8Array(1_000_000))
+      const flushing = yield* Effect.forkChild(Effect.flip(writer.flush), { startImmediately: true })
+      yield* turns(20)
+      client.destroy(new Error("broken off"))
+      assert.strictEqual((yield* within("the flush", Fiber.join(flushing)))._tag, "ConnectionLost")
+      assert.notStrictEqual((yield* within("the close", writer.close))._tag, "Graceful")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that is complete has its end, and its answer arrives", () =>
+    Effect.gen(function* () {
+      const { client, right } = yield* http2Bodies
+      const { reader, writer } = yield* Connection.fromPair(right)
+      client.end("question")
+      const got = yield* within("the question", reader.readAll({ maxBytes: 100 }))
+      assert.strictEqual(new TextDecoder().decode(got), "question")
+      let answer = ""
+      client.setEncoding("utf8").on("data", (text) => (answer += text))
+      yield* writer.write("answer")
+      assert.strictEqual((yield* within("the close", writer.close))._tag, "Graceful")
+      yield* eventually("the answer", () => client.readableEnded)
+      assert.strictEqual(answer, "answer")
+    }).pipe(Effect.scoped)
+  )
+})

@@ -4,6 +4,7 @@
  */
 import type { ReadableLike } from "../../Connection.ts"
 import { nextTurn } from "../runtime/turn.ts"
+import { http2Below } from "./resetToLoss.ts"
 
 interface Socket {
   on(event: string, listener: () => void): unknown
@@ -25,7 +26,8 @@ const isSocket = (socket: Partial<Socket> | null | undefined): socket is Socket 
 export const whenCutOff = (readable: ReadableLike, tell: (error: Error) => void): void => {
   const message: ReadableLike & Message = readable
   const { complete, socket } = message
-  if (typeof complete !== "boolean" || !isSocket(socket)) return
+  // those of HTTP/2 share a socket, and tell
+  if (typeof complete !== "boolean" || http2Below(readable) !== undefined || !isSocket(socket)) return
   const look = () => {
     if (message.complete === false && !readable.destroyed) tell(broken())
   }

@@ -20,7 +20,13 @@ interface Http2Stream {
   readonly aborted?: unknown
 }
 
-const http2 = (stream: object): Http2Stream => stream
+/** The stream of HTTP/2 below a request or an answer, as Node has those for programs of HTTP/1: they say less than it. */
+export const http2Below = (stream: object): Http2Stream | undefined => {
+  const { stream: below } = stream as { readonly stream?: unknown }
+  return typeof below === "object" && below !== null && "rstCode" in below ? below : undefined
+}
+
+const http2 = (stream: object): Http2Stream => http2Below(stream) ?? stream
 
 /** The loss of a stream of HTTP/2 that was reset, or whose connection broke: it ends all the same, and a code alone tells. */
 export const resetOf = (stream: object): Error | undefined => {
