@@ -1,7 +1,9 @@
 /** The cap on what lies unread over all connections together. */
 import { assert, describe, it } from "@effect/vitest"
-import { BufferBudget, NodeNetwork, startServer } from "effect-byte-streams"
+import { BufferBudget, type Connection, NodeNetwork, openConnection, startServer } from "effect-byte-streams"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import { pattern, text } from "../support/bytes.ts"
 import { type Faked, fake } from "../support/fakeTransport.ts"
@@ -84,6 +86,73 @@ describe("budget", () => {
         yield* two.connection.abort
         assert.strictEqual(yield* budget.used, 0)
       })
+    )
+  )
+
+  const timeouts: ReadonlyArray<readonly [string, Connection.Timeouts]> = [
+    ["idle", { idle: "30 seconds" }],
+    ["write", { write: "30 seconds" }],
+    ["total", { total: "30 seconds" }]
+  ]
+
+  it.effect.each(timeouts)(
+    "gets back what lies unread of a connection that %s has ended, whichever way it ends",
+    ([, timeouts]) =>
+      budgeted(1000, (budget) =>
+        Effect.gen(function* () {
+          const timedOut = Effect.gen(function* () {
+            const faked = yield* fake({ takes: false, timeouts })
+            yield* faked.writer.write("x")
+            faked.transport.push(pattern(600))
+            yield* TestClock.adjust("30 seconds")
+            assert.strictEqual(faked.transport.count("abort"), 1)
+            // what arrived in time can be read, and counts as long
+            assert.strictEqual((yield* faked.reader.readExactly(100)).length, 100)
+            assert.strictEqual(yield* budget.used, 500)
+            return faked
+          })
+          const closed = yield* timedOut
+          assert.strictEqual((yield* closed.writer.close)._tag, "TimedOut")
+          assert.strictEqual(yield* budget.used, 0)
+          assert.strictEqual((yield* Effect.flip(closed.reader.read(1)))._tag, "ClosedStream")
+          const aborted = yield* timedOut
+          yield* aborted.connection.abort
+          assert.strictEqual(yield* budget.used, 0)
+          assert.strictEqual((yield* aborted.writer.close)._tag, "TimedOut")
+          yield* Effect.scoped(timedOut)
+          assert.strictEqual(yield* budget.used, 0)
+          yield* Effect.exit(Effect.scoped(Effect.andThen(timedOut, Effect.fail("the program"))))
+          assert.strictEqual(yield* budget.used, 0)
+        })
+      )
+  )
+
+  it.effect("gets back what the handlers of a server have left unread that a timeout has ended", () =>
+    budgeted(1_000_000, (budget) =>
+      TestNetwork.simulate(
+        Effect.gen(function* () {
+          const exits = [Effect.void, Effect.fail("the program"), Effect.interrupt]
+          for (const exit of exits) {
+            yield* Effect.scoped(
+              Effect.gen(function* () {
+                const options = {
+                  port: 7000,
+                  timeouts: { idle: "1 second" },
+                  onHandlerError: () => Effect.void
+                } as const
+                const server = yield* startServer(options, () => Effect.delay(exit, "2 seconds"))
+                const { writer } = yield* openConnection({ port: 7000 })
+                yield* writer.write(pattern(600))
+                yield* Effect.sleep("1500 millis")
+                assert.strictEqual(yield* budget.used, 600)
+                yield* Effect.sleep("1 second")
+                assert.strictEqual(yield* server.connections, 0)
+                assert.strictEqual(yield* budget.used, 0)
+              })
+            )
+          }
+        })
+      )
     )
   )
 

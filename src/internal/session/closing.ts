@@ -87,8 +87,10 @@ export class Closing {
   }
 
   begin(): void {
-    if (this.outcome !== undefined || this.begun) return
+    if (this.begun) return
     const { session } = this
+    // a timeout left what arrived in time to be read, which nobody is going to any more: it would count in a budget for ever
+    if (this.outcome !== undefined) return session.reads.close("Closed")
     if (session.detached) return this.abort()
     const { reads, writes } = session
     this.begun = true
@@ -142,8 +144,9 @@ export class Closing {
 
   /** Drops what is unsent, resets, and fails everybody who uses the streams. */
   abort(): void {
-    if (this.outcome !== undefined) return
     const { reads, writes } = this.session
+    // as for a close
+    if (this.outcome !== undefined) return reads.close("Aborted")
     this.cut("Aborted", () => {
       writes.break((operation) => new ClosedStream({ operation, reason: "Aborted" }))
       reads.close("Aborted")
