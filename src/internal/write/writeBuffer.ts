@@ -318,18 +318,15 @@ export class WriteBuffer implements Sender {
     this.waiters.wake(this)
   }
 
-  /** Nothing can be sent any more. Returns how many bytes were not. */
-  break(why: (operation: string) => WriteError): number {
-    const unsent = this.buffered
-    if (this.broken === undefined) {
-      this.broken = why
-      this.heldViews = undefined
-      this.gather.drop()
-      // bytes on their way may still be read
-      if (this.inFlight === 0) this.gather.release()
-      this.wakeInTime()
-    }
-    return unsent
+  /** Nothing can be sent any more. */
+  break(why: (operation: string) => WriteError): void {
+    if (this.broken !== undefined) return
+    this.broken = why
+    this.heldViews = undefined
+    this.gather.drop()
+    // bytes on their way may still be read
+    if (this.inFlight === 0) this.gather.release()
+    this.wakeInTime()
   }
 }
 
