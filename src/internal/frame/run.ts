@@ -309,3 +309,14 @@ export const encodeResult = <A>(node: Node<A>, value: A): Result.Result<Uint8Arr
   }
   return Result.succeed(sink.copy())
 }
+
+/** Messages in memory of their own, or what was thrown. */
+export const encoded = <A>(node: Node<A>, values: ReadonlyArray<A>): Uint8Array | { readonly fault: unknown } => {
+  const sink = new Sink()
+  try {
+    for (const value of values) node.write(sink, value)
+  } catch (fault) {
+    return { fault }
+  }
+  return sink.copy()
+}

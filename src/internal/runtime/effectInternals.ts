@@ -22,6 +22,9 @@
  * behind the one that takes it; behind a wait it has five. No step can do both: what
  * a step returns is evaluated in the next, and a failure may hold bytes as well
  * (`IncompleteRead`). Whether the fiber is interrupted is not public.
+ * Nor a transport that interrupts, in its `write`, the fiber that writes: what that wrote
+ * is accepted whole, and it is not told. A write has to know what the system took at once
+ * before it is over, for only the rest counts for the high-water mark.
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"

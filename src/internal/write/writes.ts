@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { EncodeFailed, WriteError } from "../../StreamError.ts"
 import type { Node } from "../frame/node.ts"
-import { encodeFailed } from "../frame/run.ts"
+import { encoded, encodeFailed } from "../frame/run.ts"
 import { ClosedStream } from "../base/errors.ts"
 import * as Argument from "../base/argument.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
@@ -131,6 +131,12 @@ abstract class Accepting<E = never> extends WriteOperation<E> {
     return 0
   }
 
+  /**
+   * Makes what `accept` takes, if code of others has yet to make it. On public API alone that is called in a step before the
+   * one that takes it: it may interrupt the fiber that writes. Whether it was.
+   */
+  prepare?(fiber: Fiber.Fiber<any, any>): boolean
+
   /** Whether it is this write's turn, and there is room. */
   private mayGo(waited: boolean): boolean {
     return waited ? !this.buffer.mustWait : this.buffer.open
@@ -178,9 +184,18 @@ class AfterWait<E> extends Operation<void, WriteError | E> {
   tryNow(): typeof notNow {
     return notNow
   }
+  prepare(fiber: Fiber.Fiber<any, any>): boolean {
+    return this.write.prepare?.(fiber) === true
+  }
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, WriteError | E> {
     return this.write.attempt(fiber, this.place)
   }
+}
+
+/** What was made in a step of this fiber, for its next one to take. */
+interface Made<A> {
+  readonly fiber: Fiber.Fiber<any, any>
+  readonly made: A
 }
 
 const taken = (operation: string): TypeError =>
@@ -226,6 +241,7 @@ export class WriteAll extends Accepting {
     return "writeAll"
   }
   declare readonly chunks: Iterable<Uint8Array | string>
+  declare private made: Made<ReadonlyArray<Uint8Array | string>> | undefined
   constructor(buffer: WriteBuffer, chunks: Iterable<Uint8Array | string>) {
     super(buffer)
     this.chunks = chunks
@@ -240,8 +256,16 @@ export class WriteAll extends Accepting {
     // as with `write`: nothing takes no room, and a write that has to fail does so where it is run
     return buffer.open && Array.isArray(chunks) && buffer.appendRun(chunks) ? undefined : notNow
   }
+  override prepare(fiber: Fiber.Fiber<any, any>): boolean {
+    if (this.buffer.isOver || this.buffer.mustWait) return false
+    if (this.made?.fiber === fiber || areChunks(this.chunks)) return false
+    this.made = { fiber, made: checkedChunks(this.name, this.chunks) }
+    return true
+  }
   protected accept(): Exit.Exit<never, WriteError> | void {
-    const chunks = checkedChunks(this.name, this.chunks)
+    const { made } = this
+    if (made !== undefined) this.made = undefined
+    const chunks = made?.made ?? checkedChunks(this.name, this.chunks)
     // what makes the chunks may have ended the stream
     const failure = this.failure()
     if (failure !== undefined) return failure
@@ -274,6 +298,7 @@ export class WriteFrames<A> extends Accepting<EncodeFailed> {
   readonly name: string
   declare private readonly node: Node<A>
   declare private readonly values: Iterable<A>
+  declare private made: Made<Uint8Array | { readonly fault: unknown }> | undefined
   constructor(buffer: WriteBuffer, name: string, node: Node<A>, values: Iterable<A>) {
     super(buffer)
     this.name = name
@@ -286,8 +311,20 @@ export class WriteFrames<A> extends Accepting<EncodeFailed> {
     // what cannot be written fails where it is run
     return buffer.appendFrames(node, values) === undefined ? undefined : notNow
   }
+  override prepare(fiber: Fiber.Fiber<any, any>): boolean {
+    if (this.buffer.isOver || this.buffer.mustWait || this.made?.fiber === fiber) return false
+    this.made = { fiber, made: encoded(this.node, Array.from(this.values)) }
+    return true
+  }
   protected accept(): Exit.Exit<never, WriteError | EncodeFailed> | void {
-    const thrown = this.buffer.appendFrames(this.node, Array.from(this.values))
+    const { made } = this
+    let thrown: { readonly fault: unknown } | undefined
+    if (made === undefined) thrown = this.buffer.appendFrames(this.node, Array.from(this.values))
+    else {
+      this.made = undefined
+      if (made.made instanceof Uint8Array) return this.buffer.append(made.made)
+      thrown = made.made
+    }
     // an encoder may have ended the stream
     if (thrown !== undefined) return this.failure() ?? Exit.fail(encodeFailed(this.name, this.node, thrown.fault))
   }
