@@ -229,7 +229,8 @@ export interface CommonOptions<in out Request, in Answer> {
   readonly callTimeout?: Duration.Input | undefined
   /**
    * How long nothing at all may be answered while something is awaited. The connection is given up then. Time in which
-   * nothing is awaited, or nothing is read here, does not count (but see `makePeer`). Default: without a bound.
+   * nothing is awaited, or nothing is read here, does not count (but see `makePeer`). Where nothing can be written either,
+   * callers wait for the peer to read: any byte that it takes counts as an answer then. Default: without a bound.
    */
   readonly stallTimeout?: Duration.Input | undefined
   /**

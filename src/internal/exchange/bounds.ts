@@ -23,6 +23,8 @@ export interface Timeouts {
 
 /** Who is told that a bound was reached. */
 export interface Bounded {
+  /** While it changes, what is awaited comes nearer. It may be `NaN`, which is never the same. */
+  readonly taken: number
   /** A caller waits no longer. */
   expire(batch: AnyBatch, error: StreamTimeout): void
   /** The connection is given up. */
@@ -43,6 +45,8 @@ export class Bounds {
   private waited = 0
   /** Since when something has been awaited with no answer, in time of the peer. */
   private silentSince = Infinity
+  /** How much was taken then. */
+  private takenThen = 0
   /**
    * Calls of several answers that nobody wants, and by when the last must have come, in time of the peer: the first is the
    * next.
@@ -93,6 +97,7 @@ export class Bounds {
   awaited(): void {
     if (this.silentSince < Infinity || this.timeouts.stallTimeout === Infinity) return
     this.silentSince = this.peerTime
+    this.takenThen = this.bounded.taken
     this.alarm.arm()
   }
 
@@ -161,6 +166,11 @@ export class Bounds {
     }
     if (this.waits) return
     const passed = now - this.waited
+    const { taken } = this.bounded
+    if (passed >= this.silentSince + stallTimeout && taken !== this.takenThen) {
+      this.silentSince = passed
+      this.takenThen = taken
+    }
     if (passed >= this.silentSince + stallTimeout) this.bounded.lose(answerTimeout("stallTimeout", stallTimeout))
     else if (passed >= this.firstLeftover) this.bounded.lose(answerTimeout("drainTimeout", drainTimeout))
   }

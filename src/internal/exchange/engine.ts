@@ -22,14 +22,23 @@ import type { StreamWriter } from "../../StreamWriter.ts"
 import { EncodeFailed, IncompleteRead, ProtocolViolation, RequestLost } from "../base/errors.ts"
 import { notNow, Operation } from "../runtime/operation.ts"
 import { SessionConnection } from "../session/connection.ts"
-import { SessionWriter } from "../write/writer.ts"
 import { type Bounded, Bounds } from "./bounds.ts"
 import type { Batch, Call, Desk } from "./call.ts"
 import { type Full, Held } from "./held.ts"
-import { isInOtherHands, isStreamFailure, lostCauseOf, peeked, peerEnded, refusalOf, unwritable } from "./lost.ts"
+import {
+  isInOtherHands,
+  isStreamFailure,
+  lostBehind,
+  lostCauseOf,
+  peeked,
+  refusalOf,
+  takenOf,
+  unwritable
+} from "./lost.ts"
 import type { Options } from "./options.ts"
 import type { Order } from "./order.ts"
-import { writeRun } from "./writeRun.ts"
+import { Room } from "./room.ts"
+import { writeCalls } from "./writeRun.ts"
 
 type State =
   /** `accepting`: calls are taken; `draining`: no more; `released`: another has the connection. */
@@ -57,8 +66,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   holder: Batch<Request, Answer, RequestLost> | undefined = undefined
   /** Those behind whom no more calls are taken. */
   private readonly leaving = new Set<Batch<Request, Answer, RequestLost>>()
-  /** Whether the writer has room. */
-  private writable = true
+  private readonly room: Room
   private pumping = false
   /** The fiber that reads, unless another has the connection. */
   private loop: Fiber.Fiber<unknown, unknown> | undefined = undefined
@@ -85,12 +93,23 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     const atEndOfTurn = connection instanceof SessionConnection ? connection.session.atEndOfTurn : undefined
     // it goes on reading then, see `isReadBy`
     this.held = new Held(connection.closed, services, () => this.loop?.interruptUnsafe())
+    this.room = new Room(
+      this.writer,
+      services,
+      () => this.onRoom(),
+      (cause) => this.lose(lostCauseOf("call", cause))
+    )
     this.bounds = new Bounds(options, this, services, atEndOfTurn)
     this.sentAt = this.bounds.now
   }
 
   get isOver(): boolean {
     return this.state._tag === "Over"
+  }
+
+  /** What the peer, or the system, has taken of what was written: a sign of life where nothing is to be answered. */
+  get taken(): number {
+    return this.order.size > 0 ? 0 : takenOf(this.connection)
   }
 
   /** The batch that has it to itself as soon as answers of this side that are being written are. */
@@ -116,7 +135,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   private hasRoomFor({ calls }: Batch<Request, Answer, RequestLost>): boolean {
     const { maxInFlight } = this.options
     const room = maxInFlight - this.order.size
-    return this.writable && this.holder === undefined && room >= Math.min(calls.length, maxInFlight)
+    return this.room.isThere && this.holder === undefined && room >= Math.min(calls.length, maxInFlight)
   }
 
   /** The error of a call that is not taken any more. */
@@ -150,27 +169,29 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     } finally {
       this.pumping = false
     }
+    this.settle()
     // who had it to himself has given it back, and nobody else has it: what comes is everybody's again
     if (!this.reading && this.holder === undefined) this.start()
   }
 
+  /**
+   * Whether something is awaited: answers, or room for those who wait for it. The latter goes on where they give up and
+   * others come, until there is room.
+   */
+  private settle(): void {
+    const { bounds, gate, holder, order, room } = this
+    const isBlocked = !room.isThere && holder === undefined
+    if (order.size > 0 || (isBlocked && gate.size > 0)) bounds.awaited()
+    else if (!isBlocked) bounds.idle()
+  }
+
   /** Writes a batch, and queues it for its answers. */
   private send(batch: Batch<Request, Answer, RequestLost>): void {
-    const { order, writer } = this
+    const { order } = this
     const { calls } = batch
+    let hasRoom: boolean
     try {
-      const position = writer instanceof SessionWriter ? writer.position : undefined
-      if (calls.length === 1) {
-        const call = calls[0]!
-        call.position = position
-        this.writable = writer.writeFrameUnsafe(this.options.request, order.prepare(call))
-      } else {
-        const requests = calls.map((call) => {
-          call.position = position
-          return order.prepare(call)
-        })
-        this.writable = writeRun(writer, this.options.request, requests)
-      }
+      hasRoom = writeCalls(this.writer, this.options.request, calls, order)
     } catch (thrown) {
       this.bounds.over(batch)
       if (thrown instanceof EncodeFailed) return batch.finish(Exit.fail(unwritable(thrown)))
@@ -196,28 +217,19 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       awaited++
     }
     if (order.size > 0) this.bounds.awaited()
-    if (!this.writable) this.awaitWritable()
+    this.room.note(hasRoom)
     if (awaited === 0) this.done(batch, Exit.void)
   }
 
   /** Writes a request that has no answer, before those that wait, for one that is in flight. */
   sendNow(request: Request): void {
-    if (!this.writer.writeFrameUnsafe(this.options.request, request) && this.writable) {
-      this.writable = false
-      this.awaitWritable()
-    }
+    this.room.note(this.writer.writeFrameUnsafe(this.options.request, request))
   }
 
-  private awaitWritable(): void {
-    Effect.runForkWith(this.services)(
-      Effect.matchCauseEager(this.writer.drain, {
-        onFailure: (cause) => this.lose(lostCauseOf("call", cause)),
-        onSuccess: () => {
-          this.writable = true
-          this.pump()
-        }
-      })
-    )
+  private onRoom(): void {
+    // what it waited for has come
+    if (this.order.size === 0) this.bounds.idle()
+    this.pump()
   }
 
   /** A batch has all it waited for. */
@@ -509,11 +521,6 @@ export class Engine<Request, Answer> implements Desk, Bounded {
   }
 
   private lostError({ position }: Call<Request, Answer, RequestLost>, closed: Closed): RequestLost {
-    const { writer } = this
-    const held = !this.leaves && position !== undefined && writer instanceof SessionWriter && writer.holdsFrom(position)
-    return new RequestLost({
-      sent: held ? "No" : "Maybe",
-      cause: closed._tag === "Lost" ? closed.cause : peerEnded()
-    })
+    return lostBehind(this.leaves ? undefined : position, this.writer, closed)
   }
 }

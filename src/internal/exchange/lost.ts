@@ -5,6 +5,7 @@ import type { Connection } from "../../Connection.ts"
 import type { Closed } from "../../Exchange.ts"
 import type { LostCause, ReadError } from "../../StreamError.ts"
 import type { StreamReader } from "../../StreamReader.ts"
+import type { StreamWriter } from "../../StreamWriter.ts"
 import {
   ClosedStream,
   ConnectFailed,
@@ -18,6 +19,7 @@ import {
 } from "../base/errors.ts"
 import { isDecodeError } from "../frame/run.ts"
 import { SessionConnection } from "../session/connection.ts"
+import { SessionWriter } from "../write/writer.ts"
 
 /** Whether it says why a connection is not used any more. */
 export const isStreamFailure = (error: unknown): error is LostCause =>
@@ -51,6 +53,17 @@ export const refusalOf = (closed: Closed | undefined): RequestLost => {
   const cause = closed?._tag === "PeerEof" ? peerEnded() : new ClosedStream({ operation: "call", reason: "Closed" })
   return new RequestLost({ sent: "No", cause })
 }
+
+/** The error of a call that was written at a position, if that is known and nothing goes out any more. */
+export const lostBehind = (position: number | undefined, writer: StreamWriter, closed: Closed): RequestLost =>
+  new RequestLost({
+    sent: position !== undefined && writer instanceof SessionWriter && writer.holdsFrom(position) ? "No" : "Maybe",
+    cause: closed._tag === "Lost" ? closed.cause : peerEnded()
+  })
+
+/** How many bytes the system has taken. `NaN`, which is never the same, where nobody knows. */
+export const takenOf = (connection: Connection): number =>
+  connection instanceof SessionConnection ? connection.session.progress : Number.NaN
 
 /** The error of a call whose request cannot be written. */
 export const unwritable = ({ cause, frame, reason }: EncodeFailed): EncodeFailed =>

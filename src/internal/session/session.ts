@@ -315,6 +315,11 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     return this.writes.atEndOfTurn
   }
 
+  /** `sent`; `NaN` where a peer that takes little at a time looks as one that takes nothing. */
+  get progress(): number {
+    return this.writes.inFlight > 0 && this.transport.unsent === undefined ? Number.NaN : this.sent
+  }
+
   get sent(): number {
     const { accepted, inFlight, pending } = this.writes
     return accepted - pending - (inFlight === 0 ? 0 : Math.min(inFlight, this.transport.unsent ?? inFlight))
