@@ -45,7 +45,7 @@ export const isInOtherHands = (connection: Connection, cause: LostCause): boolea
 }
 
 /** The peer has ended its output, and there is nothing behind what was read. */
-export const peerEnded = (): IncompleteRead => new IncompleteRead({ operation: "call", partial: new Uint8Array(0) })
+const peerEnded = (): IncompleteRead => new IncompleteRead({ operation: "call", partial: new Uint8Array(0) })
 
 /** The error of a call that is not taken any more, by how the exchange ended, if it has. */
 export const refusalOf = (closed: Closed | undefined): RequestLost => {
