@@ -169,20 +169,19 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     } finally {
       this.pumping = false
     }
-    this.settle()
+    if (!this.room.isThere) this.settle()
     // who had it to himself has given it back, and nobody else has it: what comes is everybody's again
     if (!this.reading && this.holder === undefined) this.start()
   }
 
   /**
-   * Whether something is awaited: answers, or room for those who wait for it. The latter goes on where they give up and
-   * others come, until there is room.
+   * There is no room: who waits for it waits for the peer. That goes on where they give up and others come, until there is
+   * room, or a dialogue has the connection.
    */
   private settle(): void {
-    const { bounds, gate, holder, order, room } = this
-    const isBlocked = !room.isThere && holder === undefined
-    if (order.size > 0 || (isBlocked && gate.size > 0)) bounds.awaited()
-    else if (!isBlocked) bounds.idle()
+    if (this.order.size > 0) return
+    if (this.holder !== undefined) this.bounds.idle()
+    else if (this.gate.size > 0) this.bounds.awaited()
   }
 
   /** Writes a batch, and queues it for its answers. */
