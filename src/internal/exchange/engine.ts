@@ -216,7 +216,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       awaited++
     }
     if (order.size > 0) this.bounds.awaited()
-    this.room.note(hasRoom)
+    if (!hasRoom) this.room.note(false)
     if (awaited === 0) this.done(batch, Exit.void)
   }
 
