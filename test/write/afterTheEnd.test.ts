@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { StreamError, StreamWriter } from "effect-byte-streams"
 import { Effect, Fiber, Stream } from "effect"
+import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { TestClock } from "effect/testing"
 import { bytes, pattern } from "../support/bytes.ts"
 import { fake, type Faked, reset } from "../support/fakeTransport.ts"
@@ -317,3 +318,21 @@ describe("rank 36: every failure is a value of its own", () => {
     })
   )
 })
+
+it.effect("nobody is asked for chunks that nobody could send", () =>
+  Effect.gen(function* () {
+    const { left } = yield* TestNetwork.pair()
+    yield* left.writer.close
+    let asked = 0
+    const chunks = {
+      *[Symbol.iterator]() {
+        asked++
+        yield "x"
+      }
+    }
+    assert.throws(() => left.writer.writeAllUnsafe(chunks), StreamError.ClosedStream)
+    const error = yield* Effect.flip(left.writer.writeAll(chunks))
+    assert.strictEqual(error._tag, "ClosedStream")
+    assert.strictEqual(asked, 0)
+  }).pipe(Effect.scoped)
+)
