@@ -272,6 +272,9 @@ const register = <L extends { readonly name: string }>(
  *
  * Some laws wait for seconds. Run them side by side where the runner can (`describe.concurrent`).
  *
+ * Give the runner a timeout of a minute or more, or `patience` below its timeout. A runner that gives up first says nothing
+ * of the law. A check waits several times, each time within `patience`.
+ *
  * @see {@link transportSuite}, {@link fromTransports}
  *
  * @stability unstable
@@ -283,6 +286,10 @@ export const suite = <E>(it: It, makePair: MakePair<E>, options?: SuiteOptions):
 
 /**
  * Registers every law of two connected transports as a test.
+ *
+ * **Gotchas**
+ *
+ * The timeout of the runner: see `suite`.
  *
  * @see {@link suite}, {@link overNetwork}
  *
