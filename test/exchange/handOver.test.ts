@@ -6,7 +6,6 @@ import { Cause, Channel, Effect, Exit, Fiber, Latch, Pull, Schedule, Scheduler, 
 import { Mailbox } from "../../src/internal/exchange/mailbox.ts"
 import * as Interruption from "../../src/internal/testing/laws/interruptAt.ts"
 import { line, pipelined } from "../support/exchanges.ts"
-import { onPrivateRuntime } from "../support/publicApi.ts"
 import { Restless, YieldFirst } from "../support/yieldingSchedulers.ts"
 
 const messages = Array.from({ length: 9 }, (_, i) => `!${i}`)
@@ -215,26 +214,25 @@ describe("what is taken reaches the taker, or stays for the next, wherever the t
   )
 })
 
-it.live(
-  "a caller that is interrupted before it has begun asks nothing, also where others run first",
-  () =>
-    Effect.gen(function* () {
-      const { client, server } = yield* pipelined()
-      const asks: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
-        client.call("call"),
-        client.callAll(["of", "several"]),
-        client.collect("collect"),
-        client.send("send"),
-        client.exclusive((_, { writeFrame }) => writeFrame(line, "dialogue"))
-      ]
-      for (const ask of asks) {
-        const fiber = yield* Effect.forkChild(ask)
-        fiber.interruptUnsafe()
-        const exit = yield* Fiber.await(fiber)
-        assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), String(exit))
-      }
-      yield* client.send("last")
-      assert.deepStrictEqual(yield* server.asked(1), ["last"])
-    }).pipe(Effect.provideService(Scheduler.Scheduler, new YieldFirst())),
-  onPrivateRuntime("a fiber does not show there that it was interrupted before it began")
+it.live("a caller that is interrupted before it has begun asks nothing, also where others run first", () =>
+  Effect.gen(function* () {
+    const { client, server } = yield* pipelined()
+    const asks: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+      client.call("call"),
+      client.callAll(["of", "several"]),
+      client.collect("collect"),
+      client.send("send"),
+      Stream.runDrain(client.stream("stream")),
+      Effect.scoped(Stream.toPull(client.stream("a stream that is not pulled"))),
+      client.exclusive((_, { writeFrame }) => writeFrame(line, "dialogue"))
+    ]
+    for (const ask of asks) {
+      const fiber = yield* Effect.forkChild(ask)
+      fiber.interruptUnsafe()
+      const exit = yield* Fiber.await(fiber)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), String(exit))
+    }
+    yield* client.send("last")
+    assert.deepStrictEqual(yield* server.asked(1), ["last"])
+  }).pipe(Effect.provideService(Scheduler.Scheduler, new YieldFirst()))
 )

@@ -18,6 +18,7 @@ import type { StreamWriter } from "../../StreamWriter.ts"
 import * as Argument from "../base/argument.ts"
 import { ClosedStream, RequestLost, StreamTimeout } from "../base/errors.ts"
 import * as Deadline from "../runtime/deadline.ts"
+import { ifNotInterrupted } from "../runtime/effectInternals.ts"
 import { answerTimeout } from "./bounds.ts"
 import { Await, Batch, Call } from "./call.ts"
 import type { Engine } from "./engine.ts"
@@ -108,29 +109,28 @@ export class Client<Request, Answer> implements Exchange<Request, Answer> {
   readonly stream = (request: Request): Stream.Stream<Answer, CallError> =>
     // when the stream begins, and not with its first pull: one that is interrupted may be followed by another
     Stream.fromChannel(
-      Channel.fromTransform((_, scope) =>
-        Effect.uninterruptible(
-          Effect.suspend(() => {
-            const { engine } = this
-            const parts = new Parts<Answer>(engine)
-            const expected = this.isLast ? undefined : Argument.count("stream", "answers", this.answers(request))
-            const call = new Call<Request, Answer, RequestLost>(request, expected, parts)
-            const batch = new Batch([call])
-            parts.batch = batch
-            batch.onFinish((exit) => {
-              if (Exit.isFailure(exit)) parts.mailbox.finish(exit as Exit.Exit<never, CallError>)
-              else if (expected === 0) parts.mailbox.finish(Exit.fail(Cause.Done()))
-            })
-            engine.submit(batch)
-            const leave = Effect.sync(() => {
-              parts.mailbox.discard()
-              const isWaiting = batch.abandon()
-              if (batch.sent || isWaiting) engine.giveUp(batch)
-            })
-            return Effect.as(Scope.addFinalizer(scope, leave), parts.mailbox.take)
+      Channel.fromTransform((_, scope) => {
+        const begin = Effect.suspend(() => {
+          const { engine } = this
+          const parts = new Parts<Answer>(engine)
+          const expected = this.isLast ? undefined : Argument.count("stream", "answers", this.answers(request))
+          const call = new Call<Request, Answer, RequestLost>(request, expected, parts)
+          const batch = new Batch([call])
+          parts.batch = batch
+          batch.onFinish((exit) => {
+            if (Exit.isFailure(exit)) parts.mailbox.finish(exit as Exit.Exit<never, CallError>)
+            else if (expected === 0) parts.mailbox.finish(Exit.fail(Cause.Done()))
           })
-        )
-      )
+          engine.submit(batch)
+          const leave = Effect.sync(() => {
+            parts.mailbox.discard()
+            const isWaiting = batch.abandon()
+            if (batch.sent || isWaiting) engine.giveUp(batch)
+          })
+          return Effect.as(Scope.addFinalizer(scope, leave), parts.mailbox.take)
+        })
+        return Effect.andThen(ifNotInterrupted, Effect.uninterruptible(begin))
+      })
     )
 
   readonly send = (request: Request): Effect.Effect<void, CallError> =>

@@ -380,8 +380,8 @@ let told = false
 /** Fibers that have begun, and were not interrupted before, as far as that was asked. */
 const begun = new WeakSet<AnyFiber>()
 
-/** Fails in a fiber that has begun although it was interrupted before. */
-const ifNotInterrupted = Effect.uninterruptible(Effect.void)
+/** Is interrupted in a fiber that has begun although it was interrupted before. */
+export const ifNotInterrupted = Effect.uninterruptible(Effect.void)
 
 /** Evaluates an operation where nobody else runs before its fiber has the result. */
 export const evaluateAlone = (operation: Taking & AnyEffect, fiber: AnyFiber): AnyEffect => {
