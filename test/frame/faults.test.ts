@@ -331,13 +331,27 @@ describe("bytes that are all there", () => {
     assert.match(messageOf(Frame.tuple(Frame.uint8, Frame.uint16), bytes("ab")), /^IncompleteRead: /)
     assert.match(messageOf(Frame.uint8, bytes("ab")), /^MalformedFrame: .*1 byte behind the message/)
     assert.match(messageOf(Frame.line({ maxBytes: 2 }), bytes("abc\n")), /^LimitOverrun: /)
-    // with something that is left in it no more can come
-    assert.match(messageOf(tagged, bytes("")), /^(IncompleteRead|MalformedFrame): /)
+    assert.match(messageOf(tagged, bytes("")), /^IncompleteRead: /)
     assert.match(
       messageOf(tagged, Uint8Array.of(1, 255)),
       /^MalformedFrame: decode: text is malformed: not valid UTF-8/
     )
     assert.match(messageOf(Frame.limited(tagged, 3), bytes("\u0001abc")), /^LimitOverrun: /)
+  })
+
+  it("are what they are to a stream that ends there: an end that is cut off is no item", () => {
+    const end = Frame.lengthPrefixed(
+      Frame.uint8,
+      { maxBytes: 9 },
+      Frame.utf8Rest.pipe(Frame.transform({ decode: (): void => {}, encode: () => "" }))
+    )
+    const list = Frame.repeatUntil(Frame.uint8, end, { maxItems: 9 })
+    const given = Uint8Array.of(5, 0)
+    const decoder = Frame.makeDecoder(list)
+    assert.deepStrictEqual(decoder.push(given), [])
+    assert.throws(() => decoder.end(), "the stream ended after 2 bytes")
+    const result = Frame.decodeResult(list, given)
+    assert.strictEqual(Result.isFailure(result) && result.failure._tag, "IncompleteRead")
   })
 
   it.effect("elsewhere more may come: what is left is not known", () =>

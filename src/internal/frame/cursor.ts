@@ -46,6 +46,8 @@ export class Cursor {
   start = 0
   /** Whether nothing can come behind `end`: it is the end of a body whose length is known. */
   closed = false
+  /** Where all ends that there will ever be, if that is known, although a message may be cut off there: it is no body. */
+  whole: number | undefined = undefined
   /** Where the message is to end that is read, on the scale of `at`: the tightest of all bounds. */
   bound = Infinity
   /** How deep the parts that refer to themselves are nested here. */

@@ -156,13 +156,6 @@ export const of = <A>(operation: string, frame: unknown): Node<A> => {
 /** A mistake in the program, and not in what it reads. */
 export class Misuse extends TypeError {}
 
-/** There is no telling what is left: more may come. */
-export class OutsideBody extends Error {
-  constructor(name: string) {
-    super(`Frame.${name} is what is left of a body: it stands in a frame whose length is known, such as lengthPrefixed`)
-  }
-}
-
 export const describe = (value: unknown): string => {
   if (value === null) return "null"
   if (typeof value === "string")

@@ -4,9 +4,9 @@ import type { EncodeFailed, IncompleteRead, LimitOverrun, MalformedFrame } from 
 import * as Argument from "../base/argument.ts"
 import * as Errors from "../base/errors.ts"
 import * as Bytes from "../base/bytes.ts"
-import { Cursor, type Fault, stop, type Stop } from "./cursor.ts"
-import { type Node, OutsideBody } from "./node.ts"
-import { Progress, readDeep, Whole } from "./progress.ts"
+import { Cursor, type Fault, stop } from "./cursor.ts"
+import type { Node } from "./node.ts"
+import { Progress, Whole } from "./progress.ts"
 import { EncodeFault, Sink } from "./sink.ts"
 
 /** What a message begins with is shown so far. */
@@ -61,49 +61,28 @@ const malformed = (
 // decoding
 // ---------------------------------------------------------------------------
 
-/** Reads `bytes` as a body, which has no more: its fault is in the cursor where it is none, and uses all of it otherwise. */
-const readAll = <A>(node: Node<A>, bytes: Uint8Array, cursor: Cursor): A | Stop => {
-  cursor.begin(bytes, 0, bytes.length)
-  cursor.closed = true
-  let value: A | Stop = node.read(cursor)
-  if (value === stop && cursor.deep && cursor.fault === undefined) value = readDeep(cursor, node, 0)
-  return value !== stop && cursor.at === bytes.length ? value : stop
-}
-
 export const decodeResult = <A>(
   node: Node<A>,
   given: Uint8Array
 ): Result.Result<A, MalformedFrame | LimitOverrun | IncompleteRead> => {
   const operation = "decode"
   const bytes = Argument.bytes("decodeResult", given)
-  const failed = (fault: Fault) => Result.fail(errorOf(operation, node, fault, 0, bytes.subarray(fault.at)))
   const cursor = new Cursor()
-  const whole = readAll(node, bytes, cursor)
-  if (whole !== stop) return Result.succeed(whole as A)
-  const { fault: asBody } = cursor
-  cursor.fault = undefined
   cursor.begin(bytes, 0, bytes.length)
-  let value: A | Stop
-  let used: number
-  try {
-    value = node.read(cursor)
-    used = cursor.at
-    if (value === stop && cursor.fault === undefined) {
-      // what is wrong with what is there is told, although more is missing
-      const progress = Progress.after(node, cursor, bytes.length)
-      value = progress.advance(new Whole(bytes, 0, bytes.length), cursor)
-      used = progress.offset
-    }
-  } catch (thrown) {
-    // with what is left in it, it is no message of which more may come
-    if (!(thrown instanceof OutsideBody) || asBody === undefined) throw thrown
-    return failed(asBody)
+  cursor.whole = bytes.length
+  let value = node.read(cursor)
+  let used = cursor.at
+  if (value === stop && cursor.fault === undefined) {
+    // what is wrong with what is there is told, although more is missing
+    const progress = Progress.after(node, cursor, bytes.length)
+    value = progress.advance(new Whole(bytes, 0, bytes.length), cursor)
+    used = progress.offset
   }
   if (value === stop) {
     const { fault } = cursor
     return fault === undefined
       ? Result.fail(new Errors.IncompleteRead({ operation, partial: Bytes.copy(bytes), frame: node.name }))
-      : failed(fault)
+      : Result.fail(errorOf(operation, node, fault, 0, bytes.subarray(fault.at)))
   }
   const left = bytes.length - used
   return left === 0

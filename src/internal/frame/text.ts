@@ -2,7 +2,7 @@
 import * as Bytes from "../base/bytes.ts"
 import * as Ahead from "./ahead.ts"
 import type { Cursor, Stop } from "./cursor.ts"
-import { bound, count, describe, make, type Node, OutsideBody } from "./node.ts"
+import { bound, count, describe, make, type Node } from "./node.ts"
 import * as Octets from "./octets.ts"
 import { EncodeFault, type Sink } from "./sink.ts"
 
@@ -133,14 +133,20 @@ export const succeed = <A>(value: A): Node<A> => {
 // what is left of a body
 // ---------------------------------------------------------------------------
 
+/** Where what is left ends: where a bound around it cuts off what is looked at, behind that, so that it is told as too long. */
+const endOfRest = (cursor: Cursor, name: string): number => {
+  const end = cursor.closed ? cursor.end : cursor.whole
+  if (end !== undefined) return end
+  throw new Error(
+    `Frame.${name} is what is left of a body: it stands in a frame whose length is known, such as lengthPrefixed`
+  )
+}
+
 export const rest: Node<Uint8Array> = make<Uint8Array>({
   name: "rest",
   min: 0,
   max: Infinity,
-  read: (cursor) => {
-    if (!cursor.closed) throw new OutsideBody("rest")
-    return cursor.take(cursor.end - cursor.at)
-  },
+  read: (cursor) => cursor.take(endOfRest(cursor, "rest") - cursor.at),
   write: (sink, value) => sink.put(someBytes(value))
 })
 
@@ -149,8 +155,8 @@ export const utf8Rest: Node<string> = make<string>({
   min: 0,
   max: Infinity,
   read: (cursor) => {
-    if (!cursor.closed) throw new OutsideBody("utf8Rest")
-    const { at, end } = cursor
+    const { at } = cursor
+    const end = endOfRest(cursor, "utf8Rest")
     const text = textAt(cursor, at, end - at)
     if (typeof text === "string") cursor.at = end
     return text
