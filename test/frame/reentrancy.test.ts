@@ -2,9 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Frame, StreamError, StreamReader } from "effect-byte-streams"
 import { Cause, Effect, Exit, Fiber, Scope, Stream } from "effect"
+import * as fc from "fast-check"
 import { assertBytes } from "../support/assertBytes.ts"
 import { concat, fake, FakeTransport } from "../support/fakeTransport.ts"
 import { start } from "../support/fibers.ts"
+import { forAll } from "../support/property.ts"
 
 /** The first byte of a message says which it is, and what is done to the reader as the second of them is looked at. */
 type Act = { now: () => void }
@@ -283,6 +285,110 @@ describe("what a frame does to the reader that it is read from", () => {
         assert.strictEqual(left, all.length - given.length * one.size, one.title)
         assertBytes(yield* reader.readExactly(left), all.subarray(all.length - left))
       }
+    })
+  )
+})
+
+/** Messages of two bytes, of which the first says which it is. `ask`: called as one is looked at, as often as it is. */
+const pairs = {
+  "a part of several": (ask: (id: number) => void) =>
+    Frame.tuple(
+      Frame.uint8.pipe(Frame.transform({ decode: (id) => (ask(id), id), encode: (id) => id })),
+      Frame.uint8
+    ).pipe(Frame.transform({ decode: ([id]) => id, encode: (id) => [id, 0] as const })),
+  "all of a message": (ask: (id: number) => void) =>
+    Frame.uint16.pipe(Frame.transform({ decode: (both) => (ask(both >> 8), both >> 8), encode: (id) => id << 8 }))
+} as const
+
+const most = 12
+const ids = fc.integer({ min: 1, max: most })
+
+/** What is fed from without, piece by piece, and what as a message is looked at first, and as it was given. */
+const feeding = fc.record({
+  frame: fc.constantFrom<keyof typeof pairs>("a part of several", "all of a message"),
+  read: fc.constantFrom("readFrame, run", "readFrame, asked", "readFrames, run", "readFrames, asked", "frames"),
+  part: fc.boolean(),
+  messages: fc.array(ids, { minLength: 1, maxLength: 6 }),
+  pieces: fc.infiniteStream(fc.integer({ min: 1, max: 5 })),
+  lying: fc.nat(3),
+  looked: fc.array(fc.tuple(ids, fc.array(ids, { maxLength: 3 })), { maxLength: 6 }),
+  given: fc.array(fc.tuple(ids, fc.array(ids, { maxLength: 3 })), { maxLength: 4 }),
+  end: fc.option(ids)
+})
+
+describe("what a frame feeds, and who is given its messages", () => {
+  it.effect("comes in the order in which it was fed, and so does the end", () =>
+    forAll(feeding, (one) =>
+      Effect.gen(function* () {
+        const { endUnsafe, feedUnsafe, reader } = yield* StreamReader.make()
+        const fed: Array<number> = []
+        let isOver = false
+        const feed = (bytes: ReadonlyArray<number>): void => {
+          if (isOver) return
+          fed.push(...bytes)
+          feedUnsafe(Uint8Array.from(bytes))
+        }
+        const end = (): void => {
+          isOver = true
+          endUnsafe()
+        }
+        const feedOnce = (table: ReadonlyArray<readonly [number, ReadonlyArray<number>]>) => {
+          const left = new Map(table)
+          return (id: number): void => {
+            const more = left.get(id) ?? []
+            left.delete(id)
+            for (const next of more) feed([next, 0])
+          }
+        }
+        const [looked, given] = [feedOnce(one.looked), feedOnce(one.given)]
+        const frame = pairs[one.frame]((id) => {
+          looked(id)
+          if (id === one.end) end()
+        })
+        const all: Array<number> = []
+        const got = {
+          push: (...messages: Array<number>) => {
+            all.push(...messages)
+            return messages.forEach(given)
+          }
+        } as unknown as Array<number>
+        const from = one.part ? yield* StreamReader.limited(reader, 10_000) : reader
+        const bytes = one.messages.flatMap((id) => [id, 0])
+        const next = (): void => feed(bytes.splice(0, one.pieces.next().value))
+        for (let i = 0; i < one.lying; i++) next()
+        const reading = yield* start(Effect.exit(reads[one.read]!(from, frame, got)))
+        while (bytes.length > 0) {
+          next()
+          yield* Effect.yieldNow
+        }
+        end()
+        // a clean end is an answer of some, which go on
+        yield* Effect.raceFirst(Fiber.await(reading), Effect.yieldNow.pipe(Effect.repeat({ times: 20 })))
+        yield* Fiber.interrupt(reading)
+        const expected = fed.filter((_, i) => i % 2 === 0).slice(0, fed.length >> 1)
+        assert.deepStrictEqual(all, expected)
+      })
+    )
+  )
+
+  it.effect("is no deeper in the stack for each that feeds another", () =>
+    Effect.gen(function* () {
+      const { feedUnsafe, reader } = yield* StreamReader.make()
+      const count = 20_000
+      let looked = -1
+      const frame = Frame.uint32.pipe(
+        Frame.transform({
+          decode: (id) => {
+            if (id > looked && id < count) feedUnsafe(Frame.encodeResultUnsafe(Frame.uint32, id + 1))
+            looked = Math.max(looked, id)
+            return id
+          },
+          encode: (id) => id
+        })
+      )
+      const reading = yield* start(reader.readFrame(frame).pipe(Effect.repeat({ until: (id) => id === count })))
+      feedUnsafe(new Uint8Array(4))
+      assert.strictEqual(yield* Fiber.join(reading), count)
     })
   )
 })

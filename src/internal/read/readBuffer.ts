@@ -115,7 +115,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
 
   /** Bytes arrived. They belong to the buffer from now on. */
   feed(bytes: Uint8Array): void {
-    if (this.asks) return this.comeLate(bytes)
+    if (this.asks || this.late !== undefined) return this.comeLate(bytes)
     this.feedNow(bytes)
     if (this.late !== undefined) this.feedLate()
   }
@@ -133,7 +133,7 @@ export class ReadBuffer extends Arrived implements WaiterHost {
    * until it answers.
    */
   feedShared(bytes: Uint8Array): void {
-    if (this.asks) return this.comeLate(Bytes.copy(bytes))
+    if (this.asks || this.late !== undefined) return this.comeLate(Bytes.copy(bytes))
     this.feedSharedNow(bytes)
     if (this.late !== undefined) this.feedLate()
   }
@@ -254,9 +254,13 @@ export class ReadBuffer extends Arrived implements WaiterHost {
   }
 
   private feedLast(end: Ended | Lost): void {
+    if (this.asks || this.late !== undefined) return this.comeLate(end)
+    this.feedLastNow(end)
+  }
+
+  private feedLastNow(end: Ended | Lost): void {
     const { queue } = this
     if (queue.ended) return
-    if (this.asks) return this.comeLate(end)
     queue.ended = true
     this.backpressure.end()
     if (this.isClosed) return
@@ -265,18 +269,22 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     this.resumeIfReady()
   }
 
-  /** What a frame feeds while it is asked, for it is code of others, comes behind what it is asked about. */
+  /**
+   * What a frame feeds while it is asked, for it is code of others, comes behind what it is asked about; and what is fed before
+   * that has come, by the fiber that was resumed meanwhile, behind it.
+   */
   private comeLate(what: Uint8Array | Ended | Lost): void {
     this.late ??= []
     this.late.push(what)
+    if (!this.asks) this.feedLate()
   }
 
   private feedLate(): void {
-    const { late } = this
-    this.late = undefined
-    for (const what of late!) {
-      if ("_tag" in what) this.feedLast(what)
-      else this.feed(what)
+    while (this.late !== undefined) {
+      const what = this.late.shift()!
+      if (this.late.length === 0) this.late = undefined
+      if ("_tag" in what) this.feedLastNow(what)
+      else this.feedNow(what)
     }
   }
 
