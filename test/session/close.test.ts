@@ -547,6 +547,29 @@ describe("whoever wakes to a close", () => {
   }
 })
 
+describe("whoever waits to write, is told of an end, and ends the connection at once", () => {
+  for (const [why, tag] of [
+    ["a loss", "ConnectionLost"],
+    ["a timeout", "StreamTimeout"]
+  ] as const) {
+    it.effect(`leaves a read that waits the reason, and not its own: ${why}`, () =>
+      Effect.gen(function* () {
+        for (const end of ["close", "abort"] as const) {
+          const { reader, transport, writer } = yield* fake({ takes: false, timeouts: { idle: "30 seconds" } })
+          yield* writer.write("x")
+          const flushing = yield* start(Effect.tapError(writer.flush, () => writer[end]))
+          const reading = yield* start(reader.read(1))
+          if (why === "a loss") transport.lose()
+          else yield* TestClock.adjust("30 seconds")
+          assert.strictEqual((yield* Effect.flip(Fiber.join(flushing)))._tag, tag)
+          assert.strictEqual((yield* Effect.flip(Fiber.join(reading)))._tag, tag)
+          assert.strictEqual((yield* Effect.flip(reader.read(1)))._tag, "ClosedStream")
+        }
+      })
+    )
+  }
+})
+
 describe("whoever wakes to the end and closes at once", () => {
   for (const [how, options, happens, expected] of [
     ["abort", {}, ({ connection }: Faked) => connection.abort, { _tag: "Aborted", unsent: 4 }],

@@ -200,9 +200,11 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
       this.told.failed(failure?.tls === undefined ? lost("closed") : this.tlsFailed(failure, failure.tls)("closed"))
       this.told.closed(this, reset)
     }
-    // in this order: a fiber that wakes to a failed read finds that writing is over as well
-    this.writes.break(lost)
-    this.reads.feedLoss(failure?.tls === undefined ? lost : this.telling(this.tlsFailed(failure, failure.tls)))
+    // a fiber that wakes to a failed read finds that writing is over as well, and one that wakes to a failed write may close:
+    // a read that waits is told of this before
+    this.writes.break(lost, () =>
+      this.reads.feedLoss(failure?.tls === undefined ? lost : this.telling(this.tlsFailed(failure, failure.tls)))
+    )
     this.closing.over(reset, { _tag: "Lost", error: lost("closed") })
   }
 
@@ -342,9 +344,8 @@ export class Session implements Handler, Feeder, Output, Watched, WriterSession,
     this.told?.failed(error)
     this.closing.closed ??= { _tag: "Lost", error }
     this.closing.cut("TimedOut", () => {
-      this.writes.break(expired)
-      // what arrived in time is still delivered
-      this.reads.feedLoss(expired)
+      // what arrived in time is still delivered; in this order as in `onClose`
+      this.writes.break(expired, () => this.reads.feedLoss(expired))
     })
   }
 

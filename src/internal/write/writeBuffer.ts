@@ -318,14 +318,15 @@ export class WriteBuffer implements Sender {
     this.waiters.wake(this)
   }
 
-  /** Nothing can be sent any more. */
-  break(why: (operation: string) => WriteError): void {
-    if (this.broken !== undefined) return
+  /** Nothing can be sent any more. `first` comes before those who wait are told: they may close, or abort. */
+  break(why: (operation: string) => WriteError, first?: () => void): void {
+    if (this.broken !== undefined) return first?.()
     this.broken = why
     this.heldViews = undefined
     this.gather.drop()
     // bytes on their way may still be read
     if (this.inFlight === 0) this.gather.release()
+    first?.()
     this.wakeInTime()
   }
 }
