@@ -105,6 +105,21 @@ overBothAt(
   ["ConnectionLost BrokenPipe EPIPE", 7, "Reset"]
 )
 
+overBothAt(
+  "what was refused for a peer that has gone is unsent for an abort, though nothing is held",
+  Effect.fnUntraced(function* (path) {
+    const { client, go } = yield* greeted(path, ({ abort }) => abort)
+    yield* go
+    assert.strictEqual(yield* said(client.reader.read(100)), '"hi"')
+    assert.strictEqual(yield* said(client.reader.read(100)), '""')
+    yield* client.writer.write("anyone?")
+    const flushed = yield* said(client.writer.flush)
+    yield* client.writer.abort
+    return [flushed, yield* client.writer.close]
+  }),
+  ["ConnectionLost BrokenPipe EPIPE", { _tag: "Aborted", unsent: 7 }]
+)
+
 /** Over TLS that may end: what the client goes on with, once the server has said that TLS ends, and is gone. */
 const leftWhileStopping =
   (lastWords: string): Program<Omit<typeof cleanEnd, "closed">> =>

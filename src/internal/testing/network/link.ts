@@ -176,7 +176,7 @@ export class LinkEnd implements Transport {
   private closedAt = Infinity
   private goneSince = Infinity
   private broken = false
-  /** The peer has reset what it had ended before. The system knows, and says so to whatever is sent. */
+  /** The peer has reset what it had ended before, or has gone (Unix). The system knows, and says so to whatever is sent. */
   private refusing = false
   /** The machine that this is on is down: it answers nothing. */
   private silent = false
@@ -237,7 +237,8 @@ export class LinkEnd implements Transport {
 
   write(chunks: ReadonlyArray<Uint8Array>): boolean {
     if (this.gone || this.ended) return true
-    if (!this.refusing && !this.isRefused) return this.out.write(chunks)
+    this.refusing ||= this.isRefused
+    if (!this.refusing) return this.out.write(chunks)
     this.link.eventQueue.soon(() => this.wasBroken())
     return false
   }
