@@ -7,11 +7,11 @@ import { Frame, Observer, type StreamReader } from "effect-byte-streams"
 import { Cause, Effect, Exit, Fiber, Scheduler, Tracer } from "effect"
 import * as fc from "fast-check"
 import { bytes, text } from "../support/bytes.ts"
-import { fake } from "../support/fakeTransport.ts"
+import { fake, type Faked } from "../support/fakeTransport.ts"
 import { start, waits } from "../support/fibers.ts"
 import { forAll } from "../support/property.ts"
 import { onPrivateRuntime } from "../support/publicApi.ts"
-import { turns } from "../support/wait.ts"
+import { turns, within } from "../support/wait.ts"
 import { Restless, YieldFirst } from "../support/yieldingSchedulers.ts"
 
 /** Whoever is called in the middle of a read, and interrupts its fiber there every so many times. */
@@ -236,4 +236,45 @@ describe("rank 5: the fiber that reads is interrupted from within, and no byte i
       }
     })
   )
+})
+
+describe("a read does not wait for what happens as it begins to wait", () => {
+  /** What a tracer may do in front of each step of the read. */
+  const events = {
+    end: ({ transport }) => transport.pushEnd(),
+    loss: ({ transport }) => transport.lose(),
+    bytes: ({ transport }) => transport.push("d"),
+    // once it waits, nothing can be put back
+    "what is put back": ({ reader }) => void Effect.runSyncExit(reader.unread(bytes("d"))),
+    abort: ({ connection }) => void Effect.runFork(connection.abort)
+  } satisfies Record<string, (faked: Faked) => void>
+
+  for (const [what, happen] of Object.entries(events)) {
+    it.live(what, () =>
+      Effect.gen(function* () {
+        let waited = false
+        for (let step = 1; !waited; step++) {
+          const faked = yield* fake()
+          const { reader, transport } = faked
+          transport.push("abc")
+          let victim: Fiber.Fiber<unknown, unknown> | undefined
+          let steps = 0
+          const tracer = Tracer.make({
+            span: (options) => new Tracer.NativeSpan(options),
+            context: (primitive, fiber) => {
+              victim ??= fiber
+              if (fiber === victim && ++steps === step) happen(faked)
+              return primitive["~effect/Effect/evaluate"](fiber)
+            }
+          })
+          const fiber = yield* start(Effect.provideService(reader.readExactly(4), Tracer.Tracer, tracer))
+          yield* turns(2)
+          // it waits, and nothing has happened
+          waited = steps < step
+          if (waited) yield* Fiber.interrupt(fiber)
+          else yield* within(`it answers, or fails, in front of step ${step}`, Fiber.await(fiber))
+        }
+      })
+    )
+  }
 })

@@ -1,7 +1,7 @@
 /**
  * On Effect's public API alone code of others waits until the step is over that takes something: it could interrupt the fiber
  * that runs, and the fiber would not know. What it would have been told then it is told in a microtask behind that, or
- * as soon as something else is told, in order.
+ * before something else is told or taken, in order: no more waits to be told than one operation caused.
  */
 
 /** Whether an operation takes something right now. */
@@ -23,7 +23,7 @@ export const letOthersWait = (wait: boolean): boolean => {
   return before
 }
 
-/** Tells others something as soon as they need not wait for it. It must not throw. */
+/** Tells others something as soon as they need not wait for it. */
 export const tellLater = (tell: () => void): void => {
   if (untold.push(tell) === 1) queueMicrotask(tellUntold)
 }
@@ -31,13 +31,20 @@ export const tellLater = (tell: () => void): void => {
 /** Tells others what they have yet to be told, unless they have to wait for that. Whether they know it all. */
 export const tellNow = (): boolean => {
   if (taking || telling) return false
-  if (untold.length > 0) tellUntold()
+  tellUntold()
   return true
 }
 
+/** Tells others what they have yet to be told, unless they have to wait for that. Whether anything was told. */
+export const tellBefore = (): boolean => untold.length > 0 && tellNow()
+
 const tellUntold = (): void => {
+  if (untold.length === 0) return
   telling = true
-  // whoever is told may make more to be told
-  for (let tell = untold.shift(); tell !== undefined; tell = untold.shift()) tell()
-  telling = false
+  try {
+    // whoever is told may make more to be told
+    for (let tell = untold.shift(); tell !== undefined; tell = untold.shift()) tell()
+  } finally {
+    telling = false
+  }
 }

@@ -10,6 +10,7 @@ import type { PlatformError } from "effect/PlatformError"
 import type * as Scope from "effect/Scope"
 import type { Observer } from "../../Observer.ts"
 import * as Defaults from "../base/defaults.ts"
+import { tellNow } from "../base/othersWait.ts"
 import * as Lines from "./lines.ts"
 import { PendingLines } from "./pendingLines.ts"
 import { RotatingFile } from "./rotatingFile.ts"
@@ -96,6 +97,8 @@ class Writing {
   /** Writes what is left, unless that takes too long. */
   get end(): Effect.Effect<void> {
     return Effect.suspend(() => {
+      // what has passed is written, also where it has yet to be told
+      tellNow()
       this.ending.openUnsafe()
       this.some.openUnsafe()
       return Effect.andThen(

@@ -363,10 +363,12 @@ export class ReadBuffer extends Arrived implements WaiterHost {
     waiter: Waiter,
     fiber: Fiber.Fiber<any, any>
   ): Effect.Effect<A, E> {
-    const { received } = this
+    const { received, taken } = this
     return waiter.beginPublicly((waits) => {
       // a tracer is called between any two steps, and may have done anything
-      if (this.operation !== undefined || this.isOver || this.received !== received) return operation as never
+      const moved = this.received !== received || this.taken !== taken
+      const mayEnd = this.isClosed || this.queue.ended || this.endsIdle(operation)
+      if (this.operation !== undefined || moved || mayEnd) return operation as never
       waits()
       try {
         this.readStarts(operation, fiber)

@@ -33,7 +33,7 @@ import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scheduler from "effect/Scheduler"
-import { letOthersWait } from "../base/othersWait.ts"
+import { letOthersWait, tellBefore } from "../base/othersWait.ts"
 import * as PublicApi from "../base/publicApi.ts"
 
 type AnyEffect = Effect.Effect<any, any>
@@ -401,7 +401,7 @@ export const evaluateAlone = (operation: Taking & AnyEffect, fiber: AnyFiber): A
     if (isAlone(fiber)) return operation
   }
   // not in this step either: what is called there may have interrupted the fiber
-  if (operation.prepare?.(fiber) === true) return operation
+  if (tellBefore() || operation.prepare?.(fiber) === true) return operation
   const before = letOthersWait(true)
   try {
     return operation.run(fiber)
