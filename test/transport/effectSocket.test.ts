@@ -222,6 +222,25 @@ describe("Connection.fromSocket", () => {
     }).pipe(Effect.provide(NodeNetwork.layer))
   )
 
+  it.live("the scope of a connection that has ended does not end the output of the next one of the same socket", () =>
+    Effect.gen(function* () {
+      const server = yield* serveRaw({ halfOpen: true })
+      const socket = yield* Connection.makeSocket({ host, port: server.port })
+      const scope = yield* Scope.make()
+      const first = yield* Scope.provide(Connection.fromSocket(socket), scope)
+      yield* (yield* server.accept).finish
+      yield* within("the end", first.closed)
+      const second = yield* Connection.fromSocket(socket)
+      const peer = yield* server.accept
+      yield* Scope.close(scope, Exit.void)
+      yield* second.writer.write("still here")
+      yield* second.writer.flush
+      yield* peer.awaitText("still here")
+      yield* turns(20)
+      assert.isFalse(peer.ended)
+    }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
   it.live("a write that waits is interrupted when the peer vanishes", () =>
     Effect.gen(function* () {
       const { connection, peer } = yield* overSocket(undefined, { paused: true })

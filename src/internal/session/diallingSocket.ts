@@ -69,14 +69,15 @@ const writer = (dialling: Dialling): Socket.Socket["writer"] =>
   )
 
 class SocketWriter implements Socket.Writer {
-  readonly [abortKey]: Effect.Effect<void>
+  readonly [abortKey] = Effect.suspend(() => this.link?.abort ?? Effect.void)
   private over = false
   private readonly dialling: Dialling
+  /** The connection that it ends, and aborts: the one that it wrote on last. One that was made since may be another's. */
+  private link: SocketLink | undefined
 
   constructor(dialling: Dialling) {
     this.dialling = dialling
-    // of the connection that there is now: one that is made later is another's
-    this[abortKey] = dialling.link?.abort ?? Effect.void
+    this.link = dialling.link
   }
 
   readonly write: Socket.Writer["write"] = (chunk) => this.send("write", (link) => link.write(chunk))
@@ -88,16 +89,22 @@ class SocketWriter implements Socket.Writer {
     return Effect.suspend(() => {
       this.over = true
       for (const wake of Array.from(this.dialling.waiting)) wake(this)
-      return this.dialling.link?.halfClose(exit) ?? Effect.void
+      return (this.link ?? this.dialling.link)?.halfClose(exit) ?? Effect.void
     })
   }
 
   private send(operation: string, write: Write): Effect.Effect<void, Socket.SocketError> {
     return Effect.suspend(() => {
       if (this.over) return ended(operation)
-      const { link } = this.dialling
-      return link === undefined ? this.wait(write) : write(link)
+      return this.now(write)
     })
+  }
+
+  private now(write: Write): Effect.Effect<void, Socket.SocketError> {
+    const { link } = this.dialling
+    if (link === undefined) return this.wait(write)
+    this.link = link
+    return write(link)
   }
 
   /** Until there is a connection, or no writer any more: then nobody is left to tell. */
@@ -114,9 +121,7 @@ class SocketWriter implements Socket.Writer {
   }
 
   private again(write: Write): Effect.Effect<void, Socket.SocketError> {
-    if (this.over) return Effect.void
-    const { link } = this.dialling
-    return link === undefined ? this.wait(write) : write(link)
+    return this.over ? Effect.void : this.now(write)
   }
 }
 
