@@ -179,6 +179,45 @@ it("items are searched from their first byte, although the end was looked for fu
   }
 })
 
+describe("an end of several parts, of which more than one is searched for", () => {
+  const nothing = <A>(frame: Frame.Frame<A>, none: A): Frame.Frame<void> =>
+    frame.pipe(Frame.transform({ decode: (): void => {}, encode: () => none }))
+  const short = Frame.delimited(["\n", "ab"], { maxBytes: 4 })
+  const ends: ReadonlyArray<readonly [string, Frame.Frame<void>]> = [
+    [
+      "a text and a line",
+      nothing(Frame.tuple(Frame.cstring({ maxBytes: 3 }), Frame.line({ maxBytes: 4 })), ["", ""] as const)
+    ],
+    ["as many items", nothing(Frame.array(short, { count: 2 }), [])],
+    ["items up to an end", nothing(Frame.repeatUntil(short, Frame.literal("b"), { maxItems: 4 }), [])],
+    ["a literal and a line", nothing(Frame.tuple(Frame.literal("ab"), Frame.line({ maxBytes: 4 })), [undefined, ""])]
+  ]
+  it.effect.each(ends)("(%s) is found at the same place, however the bytes were cut", ([, end]) => {
+    const frame = Frame.tuple(Frame.repeatUntil(Frame.cstring({ maxBytes: 3 }), end, { maxItems: 4 }), Frame.uint8)
+    const message = fc.array(fc.constantFrom(0, 10, 97, 98, 99), { maxLength: 14 })
+    const told = (all: Uint8Array, size: number) => {
+      const decoder = Frame.makeDecoder(frame)
+      const given: Array<unknown> = []
+      try {
+        for (const piece of cut(all, size)) given.push(...decoder.push(piece))
+        decoder.end()
+      } catch (error) {
+        given.push((error as StreamError.MalformedFrame)._tag)
+      }
+      return given
+    }
+    return forAll(
+      message,
+      (message) =>
+        Effect.sync(() => {
+          const all = Uint8Array.from(message)
+          for (const size of [1, 2, 3]) assert.deepStrictEqual(told(all, size), told(all, 100))
+        }),
+      { numRuns: 500 }
+    )
+  })
+})
+
 it("the end of a number in digits is told from them", () => {
   assert.throws(() => Frame.integerText({ end: "" }), /end must be at least one byte long/)
   assert.throws(() => Frame.integerText({ end: "0\n" }), /end must not begin with a digit/)

@@ -26,7 +26,7 @@ const look = (cursor: Cursor): void => {
  * than it shows: it is for whoever looks at it at once.
  */
 export const line = (cursor: Cursor, limit: number, dropsReturn: boolean): string | undefined => {
-  if (!cursor.inRun || cursor.searched > 0) return undefined
+  if (!cursor.inRun || cursor.sought !== undefined) return undefined
   const { at } = cursor
   if (at < cursor.aheadFrom || at >= cursor.aheadEnd) look(cursor)
   if (cursor.ahead === "") return undefined

@@ -33,6 +33,15 @@ export interface Fault {
   readonly cause: unknown
 }
 
+/** A search that was in vain, so that it goes on where it stopped when the part is tried again. */
+interface Sought {
+  /** What was searched for, by the one part that does. */
+  readonly what: object
+  /** Where that part begins, in bytes from the first of the message; and how many bytes of it were seen. */
+  readonly at: number
+  readonly size: number
+}
+
 export class Cursor {
   bytes: Uint8Array = Bytes.empty
   /** The memory of `bytes`, and where they begin in there: a view made of these costs half of what `subarray` does. */
@@ -59,8 +68,8 @@ export class Cursor {
   fault: Fault | undefined = undefined
   /** How many more bytes are needed at least, after a `stop` without a fault. */
   missing = 0
-  /** How many bytes from `at` on a search has seen in vain; for the same part, when it is tried again. */
-  searched = 0
+  /** The last search that was in vain: the part that is tried anew may have other parts, which search as well. */
+  sought: Sought | undefined = undefined
   /** What decoding has cost so far: bytes looked at, and parts entered. */
   looked = 0
   entered = 0
@@ -100,7 +109,7 @@ export class Cursor {
     this.stopped = false
     this.fault = undefined
     this.deep = false
-    this.searched = 0
+    this.sought = undefined
     this.missing = 0
   }
 
@@ -122,6 +131,17 @@ export class Cursor {
     const { at } = this
     this.at = at + size
     return new Uint8Array(this.memory, this.base + at, size)
+  }
+
+  /** How many bytes from `at` on a search for `what` has seen in vain. */
+  searchedFor(what: object): number {
+    const { sought } = this
+    return sought !== undefined && sought.what === what && sought.at === this.at - this.start ? sought.size : 0
+  }
+
+  /** A search for `what` has seen so many bytes from `at` on, in vain. */
+  searchedInVain(what: object, size: number): void {
+    this.sought = { what, at: this.at - this.start, size }
   }
 
   /** There are not enough bytes: `missing` more are needed at least. */

@@ -164,8 +164,6 @@ export const repeatUntil = <A>(
       if (cursor.fault === undefined) return stop
       cursor.fault = undefined
       cursor.at = at
-      // what follows is searched from its first byte
-      cursor.searched = 0
       return false
     },
     write: () => {}

@@ -289,16 +289,15 @@ export const contentLength = <A>(
     isBigint: false,
     read: (cursor) => {
       const { at, bytes } = cursor
-      const from = at + cursor.searched
+      const from = at + cursor.searchedFor(blankLine)
       const end = Math.min(cursor.end, at + mostHeader)
       const found = Octets.indexOf(bytes, blankLine, from, end)
       cursor.looked += Math.max(0, (found === -1 ? end : found) - from)
       if (found === -1) {
         if (end - at === mostHeader) return cursor.malformed(`a header of more than ${mostHeader} bytes`, at)
-        cursor.searched = Math.max(0, end - at - blankLine.length + 1)
+        cursor.searchedInVain(blankLine, Math.max(0, end - at - blankLine.length + 1))
         return cursor.more(1)
       }
-      cursor.searched = 0
       const length = lengthIn(latin1(bytes, at, found))
       if (typeof length === "string") return cursor.malformed(length, at)
       cursor.at = found + blankLine.length

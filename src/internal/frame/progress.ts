@@ -96,7 +96,8 @@ export class Progress implements Stepwise {
   private partLast = true
   /** Whether it was tried as a whole. */
   private tried: boolean
-  private searched = 0
+  /** The search in it that was in vain. */
+  private sought: Cursor["sought"] = undefined
   /** How many bytes of it there have to be before it is tried again. */
   private needed = 0
   /** The bytes of it, if they lie in several pieces. */
@@ -268,7 +269,7 @@ export class Progress implements Stepwise {
     this.last = false
     // how deep it goes is up to the message: tried at each depth, it would be read that often
     this.tried = part.recursive
-    this.searched = 0
+    this.sought = undefined
     this.needed = 0
     this.gatheredSize = 0
   }
@@ -322,10 +323,10 @@ export class Progress implements Stepwise {
     cursor.programs = this.programs
     cursor.deep = false
     cursor.missing = 0
-    cursor.searched = this.searched
+    cursor.sought = this.sought
     const value = this.part.read(cursor)
     cursor.looked += cursor.at - begun
-    if (value === stop) this.searched = cursor.searched
+    if (value === stop) this.sought = cursor.sought
     else this.offset += cursor.at - begun
     return value
   }
@@ -399,6 +400,8 @@ export const readDeep = <A>(cursor: Cursor, node: Node<A>, at: number): A | Stop
   } finally {
     cursor.over(bytes, at + progress.offset, end)
     cursor.start = start
+    // where it began was counted from there
+    cursor.sought = undefined
     cursor.bound = bound
     cursor.depth = depth
     cursor.programs = programs

@@ -94,16 +94,13 @@ export const literal = (value: string | Uint8Array): Node<void> => {
       const { at, bytes } = cursor
       const there = Math.min(size, cursor.end - at)
       // what differs is known before all of it is there
-      for (let i = cursor.searched; i < there; i++) {
-        if (bytes[at + i] === expected[i]) continue
-        cursor.searched = 0
-        return cursor.malformed(`expected ${shown}`, at + i)
+      for (let i = cursor.searchedFor(expected); i < there; i++) {
+        if (bytes[at + i] !== expected[i]) return cursor.malformed(`expected ${shown}`, at + i)
       }
       if (there < size) {
-        cursor.searched = there
+        cursor.searchedInVain(expected, there)
         return cursor.more(1)
       }
-      cursor.searched = 0
       cursor.at = at + size
       return undefined
     },
@@ -190,7 +187,7 @@ const searchEnd = (
 ): boolean => {
   const { at, bytes, end } = cursor
   const last = Math.min(end, at + limit + longest)
-  let from = at + cursor.searched
+  let from = at + cursor.searchedFor(ends)
   let size = ends.length === 1 ? Infinity : firstSearch
   while (true) {
     const to = Math.min(last, from + size)
@@ -207,16 +204,13 @@ const searchEnd = (
     }
     // the only one is not looked for behind where it is
     cursor.looked += (best !== -1 && ends.length === 1 ? best : to) - from
-    if (best !== -1) {
-      cursor.searched = 0
-      return true
-    }
+    if (best !== -1) return true
     // an end may have begun in the last bytes
     from = Math.max(from, to - longest + 1)
     if (to === last) break
     size = 2 * size + longest
   }
-  cursor.searched = from - at
+  cursor.searchedInVain(ends, from - at)
   return false
 }
 
@@ -247,7 +241,7 @@ const until = <A>({ atOnce, ends, limit, name, value, write }: Until<A>): Node<A
       const { at } = cursor
       if (!searchEnd(cursor, ends, longest, limit, found)) {
         // none can begin within the limit any more
-        return cursor.searched > limit ? cursor.tooLong(limit, undefined, ends) : cursor.more(1)
+        return cursor.searchedFor(ends) > limit ? cursor.tooLong(limit, undefined, ends) : cursor.more(1)
       }
       const { size, start } = found
       if (start - at > limit) return cursor.tooLong(limit, start + size - cursor.start)
