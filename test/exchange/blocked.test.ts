@@ -18,7 +18,9 @@ describe("stallTimeout, with nothing in flight and no room to write", () => {
         const { client } = yield* pipelined({ stallTimeout: "5 seconds", callTimeout: "3 seconds" }, narrow)
         const sending = yield* sends(client, 10)
         yield* Effect.sleep("1 second")
-        const calls = yield* start(Effect.ignore(Effect.forever(client.call("a"))))
+        const calls = yield* start(
+          Effect.ignore(Effect.retry(client.call("a"), { while: ({ _tag }) => _tag === "StreamTimeout" }))
+        )
         yield* Effect.sleep("1 minute")
         const closed = yield* Effect.timeout(client.closed, "1 second")
         assert.isTrue(closed._tag === "Lost" && closed.cause._tag === "StreamTimeout")
@@ -74,6 +76,76 @@ describe("stallTimeout, with nothing in flight and no room to write", () => {
         const read = yield* Effect.replicateEffect(right.reader.readFrame(line), 22)
         assert.deepStrictEqual(read.slice(-2), ["full", "behind"])
         yield* Fiber.join(waiting)
+      })
+    )
+  )
+
+  it.live("those who waited have given up: time in which nobody waits is no stall", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        const { client, left } = yield* pipelined({ stallTimeout: "5 seconds", callTimeout: "2 seconds" }, narrow)
+        left.writer.writeUnsafe(`${text}\n`.repeat(20))
+        yield* client.send("full")
+        yield* Effect.sleep("1 second")
+        for (let i = 0; i < 2; i++) {
+          assert.strictEqual((yield* Effect.flip(client.send("too late")))._tag, "StreamTimeout")
+          yield* Effect.sleep("1 hour")
+        }
+        const closed = yield* start(client.closed)
+        assert.isTrue(waits(closed))
+        // all in all five seconds
+        const last = yield* start(client.send("too late"))
+        yield* Effect.sleep("900 millis")
+        assert.isTrue(waits(closed) && waits(last))
+        yield* Effect.sleep("200 millis")
+        assert.isFalse(waits(closed) || waits(last))
+      })
+    )
+  )
+
+  it.live("a dialogue behind answers of this side: a peer that does not read them is given up, a slow one is not", () =>
+    TestNetwork.simulate(
+      Effect.gen(function* () {
+        const peerOf = (left: TestNetwork.Pair["left"]) =>
+          Exchange.makePeer(
+            left,
+            {
+              message: line,
+              isRequest: (message) => message.startsWith("?"),
+              id: { put: (message, id) => `${id} ${message}`, get: (message) => Number.parseInt(message, 10) },
+              stallTimeout: "5 seconds"
+            },
+            () => Effect.succeed(text.repeat(20))
+          )
+        const stalled = yield* TestNetwork.pair(narrow)
+        const slow = yield* TestNetwork.pair(narrow)
+        const peers = { stalled: yield* peerOf(stalled.left), slow: yield* peerOf(slow.left) }
+        yield* stalled.right.writer.writeFrames(line, ["?", "?"])
+        yield* slow.right.writer.writeFrames(line, ["?", "?"])
+        yield* Effect.sleep("1 second")
+        const nothing = Effect.void
+        // one that is not waited for any more, either
+        yield* Effect.timeoutOption(
+          peers.stalled.exclusive(() => nothing),
+          "1 second"
+        )
+        yield* Effect.sleep("1 minute")
+        const dialogue = yield* start(peers.stalled.exclusive(() => nothing))
+        yield* Effect.sleep("4900 millis")
+        assert.isTrue(waits(dialogue))
+        yield* Effect.sleep("200 millis")
+        assert.strictEqual((yield* Effect.flip(Fiber.join(dialogue)))._tag, "RequestLost")
+        const closed = yield* start(peers.slow.closed)
+        const begun = yield* start(peers.slow.exclusive(() => Effect.sleep("1 hour")))
+        for (let left = 2000 + 2; left > 0;) {
+          left -= (yield* slow.right.reader.read(50))!.length
+          yield* Effect.sleep("1 second")
+        }
+        yield* Effect.sleep("59 minutes")
+        assert.isTrue(waits(begun) && waits(closed))
+        yield* Effect.sleep("1 minute")
+        yield* Fiber.join(begun)
+        assert.isTrue(waits(closed))
       })
     )
   )

@@ -45,7 +45,9 @@ export class Bounds {
   private waited = 0
   /** Since when something has been awaited with no answer, in time of the peer. */
   private silentSince = Infinity
-  /** How much was taken then. */
+  /** How long it was when nobody waited for now. */
+  private silentFor = 0
+  /** How much was taken when that began. */
   private takenThen = 0
   /**
    * Calls of several answers that nobody wants, and by when the last must have come, in time of the peer: the first is the
@@ -96,8 +98,9 @@ export class Bounds {
   /** Something is awaited. */
   awaited(): void {
     if (this.silentSince < Infinity || this.timeouts.stallTimeout === Infinity) return
-    this.silentSince = this.peerTime
-    this.takenThen = this.bounded.taken
+    if (this.silentFor === 0) this.takenThen = this.bounded.taken
+    this.silentSince = this.peerTime - this.silentFor
+    this.silentFor = 0
     this.alarm.arm()
   }
 
@@ -108,6 +111,14 @@ export class Bounds {
 
   /** Nothing is awaited. */
   idle(): void {
+    this.silentSince = Infinity
+    this.silentFor = 0
+  }
+
+  /** Nothing is awaited for now: if something is before `idle`, time goes on from here. */
+  pause(): void {
+    if (this.silentSince === Infinity) return
+    this.silentFor = this.peerTime - this.silentSince
     this.silentSince = Infinity
   }
 

@@ -96,7 +96,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.room = new Room(
       this.writer,
       services,
-      () => this.onRoom(),
+      () => this.goOn(),
       (cause) => this.lose(lostCauseOf("call", cause))
     )
     this.bounds = new Bounds(options, this, services, atEndOfTurn)
@@ -132,8 +132,9 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.pump()
   }
 
-  private hasRoomFor({ calls }: Batch<Request, Answer, RequestLost>): boolean {
-    const { maxInFlight } = this.options
+  private hasRoomFor({ alone, calls }: Batch<Request, Answer, RequestLost>): boolean {
+    const { maxInFlight, unasked } = this.options
+    if (alone) return this.order.size === 0 && !unasked.some(({ isAnswered }) => isAnswered)
     const room = maxInFlight - this.order.size
     return this.room.isThere && this.holder === undefined && room >= Math.min(calls.length, maxInFlight)
   }
@@ -152,36 +153,37 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       if (first !== undefined) this.send(first)
       while (this.gate.size > 0 && this.holder === undefined && !this.isOver) {
         const batch: Batch<Request, Answer, RequestLost> = this.gate.values().next().value!
-        if (batch.alone) {
-          if (this.order.size > 0 || this.options.unasked.some(({ isAnswered }) => isAnswered)) break
-          this.gate.delete(batch)
-          this.holder = batch
-          this.reading = false
-          batch.sent = true
-          // which may have given it back by the time in which this returns
-          batch.finish(Exit.void)
-          continue
-        }
         if (!this.hasRoomFor(batch)) break
         this.gate.delete(batch)
-        this.send(batch)
+        // what it waited for has come
+        if (this.order.size === 0) this.bounds.idle()
+        if (!batch.alone) {
+          this.send(batch)
+          continue
+        }
+        this.holder = batch
+        this.reading = false
+        batch.sent = true
+        // which may have given it back by the time in which this returns
+        batch.finish(Exit.void)
       }
     } finally {
       this.pumping = false
     }
-    if (!this.room.isThere) this.settle()
+    if (this.gate.size > 0 || !this.room.isThere) this.settle()
     // who had it to himself has given it back, and nobody else has it: what comes is everybody's again
     if (!this.reading && this.holder === undefined) this.start()
   }
 
   /**
-   * There is no room: who waits for it waits for the peer. That goes on where they give up and others come, until there is
-   * room, or a dialogue has the connection.
+   * Where nothing is in flight, who waits for room, or until answers of this side have been read, waits for the peer. Without
+   * room, the time in which they do counts as one where they give up and others come.
    */
   private settle(): void {
     if (this.order.size > 0) return
-    if (this.holder !== undefined) this.bounds.idle()
-    else if (this.gate.size > 0) this.bounds.awaited()
+    if (this.gate.size > 0 && this.holder === undefined) this.bounds.awaited()
+    else if (this.room.isThere || this.holder !== undefined) this.bounds.idle()
+    else this.bounds.pause()
   }
 
   /** Writes a batch, and queues it for its answers. */
@@ -225,10 +227,10 @@ export class Engine<Request, Answer> implements Desk, Bounded {
     this.room.note(this.writer.writeFrameUnsafe(this.options.request, request))
   }
 
-  private onRoom(): void {
-    // what it waited for has come
-    if (this.order.size === 0) this.bounds.idle()
+  /** There may be room now, or one less who waits for it. */
+  private goOn(): void {
     this.pump()
+    this.settle()
   }
 
   /** A batch has all it waited for. */
@@ -248,7 +250,7 @@ export class Engine<Request, Answer> implements Desk, Bounded {
       // not in the step of the fiber that is interrupted
       queueMicrotask(() => {
         batch.givenBack.openUnsafe()
-        this.pump()
+        this.goOn()
       })
       return
     }
