@@ -230,7 +230,8 @@ export interface CommonOptions<in out Request, in Answer> {
   /**
    * How long nothing at all may be answered while something is awaited. The connection is given up then. Time in which
    * nothing is awaited, or nothing is read here, does not count (but see `makePeer`). Where nothing can be written either,
-   * callers wait for the peer to read: any byte that it takes counts as an answer then. Default: without a bound.
+   * callers wait for the peer to read: any byte that it takes counts as an answer then. Where that is not known while it takes
+   * something, as over TLS and streams of others, only the connection's `timeouts.write` bounds it. Default: without a bound.
    */
   readonly stallTimeout?: Duration.Input | undefined
   /**
