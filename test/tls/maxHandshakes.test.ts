@@ -1,6 +1,6 @@
 /** How many TLS handshakes are under way at a time. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Scheduler } from "effect"
 import { NodeNetwork, openConnection, type Server, startServer, type StreamError } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { authority, certificates } from "../support/certificates.ts"
@@ -8,6 +8,7 @@ import { deathOf } from "../support/exits.ts"
 import { connectRaw } from "../support/rawPeer.ts"
 import { connectTls, host, serveTls } from "../support/tlsPair.ts"
 import { eventually } from "../support/wait.ts"
+import { Restless } from "../support/yieldingSchedulers.ts"
 
 const { identity } = certificates.server
 const all = { concurrency: "unbounded" } as const
@@ -49,6 +50,23 @@ describe("maxHandshakes", () => {
       yield* eventually("it took the place of the next", () => clients[7]!.client.closed)
       assert.isFalse(clients[8]!.client.closed)
     }).pipe(Effect.provide(NodeNetwork.layer))
+  )
+
+  it.live("each of them is given up once, also where others run before it is over", () =>
+    Effect.gen(function* () {
+      for (let seed = 1; seed <= 10; seed++) {
+        const serving = serveTls({ identity }, { maxHandshakes: 1 })
+        const server = yield* Effect.provideService(serving, Scheduler.Scheduler, new Restless(seed))
+        const clients = yield* silent(server.port, 10)
+        const gone = clients.slice(0, 9)
+        yield* eventually("all but the last are let go of", () => gone.every(({ client }) => client.closed))
+        yield* eventually("and that is told", () => server.failures.length >= 9)
+        assert.sameMembers(
+          server.failures.map(({ peer }) => peer),
+          gone.map(({ address }) => address)
+        )
+      }
+    }).pipe(Effect.scoped, Effect.provide(NodeNetwork.layer))
   )
 
   it.live("as many as can be served and wait may come at once, and none is given up", () =>

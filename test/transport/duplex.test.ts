@@ -182,6 +182,28 @@ describe("one end of a stream of Node's", () => {
       })
   )
 
+  it.live("somebody listens still for what is readable, and nothing more comes: what was held back is read", () =>
+    Effect.gen(function* () {
+      for (const connect of [
+        (stream: Duplex) => Connection.fromDuplex(stream, { limit: 100 }),
+        (stream: Duplex) => Connection.fromPair({ readable: stream, writable: stream }, { limit: 100 })
+      ]) {
+        const stream = new ByHand()
+        stream.on("readable", () => {})
+        const { reader } = yield* connect(stream)
+        yield* turns()
+        for (let i = 0; i < 5; i++) {
+          stream.push(pattern(1000))
+          yield* turns()
+        }
+        for (let i = 0; i < 5; i++) {
+          assertBytes(yield* within(`piece ${i}`, reader.readExactly(1000)), pattern(1000))
+          yield* turns()
+        }
+      }
+    })
+  )
+
   it.live(
     "somebody listens still for what is readable, and this side closes: what comes is thrown away, and nobody waits",
     () =>
