@@ -150,7 +150,8 @@ export interface ObservedConnection {
  *   TLS in front of `Opened`, and for `startTls` between `Opened` and `Upgraded`.
  * - `ConnectFailed` is the last event if the connection was not opened. Otherwise `Opened` follows.
  *
- * `error` is `undefined` where the program gave up: it was interrupted.
+ * `error` is `undefined` where the program gave up: it was interrupted, or the server gave up a handshake for a client that
+ * came later (`maxHandshakes`).
  *
  * @see {@link Event}
  *
