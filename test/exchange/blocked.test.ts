@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Exchange } from "effect-byte-streams"
 import * as TestNetwork from "effect-byte-streams/testing/TestNetwork"
 import { Effect, Fiber } from "effect"
+import * as Random from "../../src/internal/testing/random.ts"
 import { line, pipelined } from "../support/exchanges.ts"
 import { start, waits } from "../support/fibers.ts"
 
@@ -149,4 +150,79 @@ describe("stallTimeout, with nothing in flight and no room to write", () => {
       })
     )
   )
+})
+
+type Client = Exchange.Exchange<string, string>
+
+/** A peer that reads slowly, answers what it has read, and stops reading at last; and callers who come, and give up. */
+const atRandom = (seed: number, stops: boolean) => {
+  const random = Random.make(seed)
+  const below = (limit: number): number => Math.floor(random() * limit)
+  const chance = (probability: number): boolean => random() < probability
+  const text = () => "x".repeat(below(200))
+  const id = {
+    put: (message: string, id: number) => `${id} ${message}`,
+    get: (message: string) => Number.parseInt(message, 10)
+  }
+  const options = {
+    stallTimeout: "10 seconds",
+    callTimeout: 1000 + below(20_000),
+    maxInFlight: 1 + below(5),
+    id
+  } as const
+  const cancel = chance(0.5) ? ({ answered: false } as const) : undefined
+  const lines = { request: line, response: line, cancel, ...options }
+  const asks = { message: line, isRequest: (message: string) => message.startsWith("?"), ...options }
+
+  return Effect.gen(function* () {
+    const { left, right } = yield* TestNetwork.pair({
+      limit: 64,
+      highWaterMark: 50 + below(300),
+      fromClient: { capacity: 50 + below(300) }
+    })
+    const isPeer = chance(0.5)
+    const client: Client = isPeer
+      ? yield* Exchange.makePeer(left, asks, () => Effect.succeed("z".repeat(below(500))))
+      : yield* Exchange.makeMultiplexed(left, lines)
+    let stopped = false
+    const unlessStopped = Effect.suspend(() => (stopped ? Effect.never : Effect.void))
+    const readOne = Effect.gen(function* () {
+      yield* unlessStopped
+      const message = yield* right.reader.readFrame(line)
+      yield* Effect.sleep(below(800))
+      yield* unlessStopped
+      if (/^\d+ call/.test(message)) yield* right.writer.writeFrame(line, `${Number.parseInt(message, 10)} answer`)
+      // not in this fiber: it reads on while its own requests wait
+      if (isPeer && chance(0.25)) yield* start(Effect.ignore(right.writer.writeFrame(line, "?")))
+    })
+    yield* start(Effect.ignore(Effect.forever(readOne)))
+
+    const callers: Array<Fiber.Fiber<unknown, unknown>> = []
+    for (let i = 0; i < 25; i++) {
+      const kind = below(6)
+      if (kind === 0) yield* start(Effect.ignore(client.exclusive(() => Effect.sleep(chance(0.25) ? 40_000 : 1000))))
+      else callers.push(yield* start(Effect.exit(kind < 3 ? client.send(text()) : client.call(`call ${text()}`))))
+      if (chance(0.3)) yield* Effect.sleep(below(20_000))
+      if (chance(0.2) && callers.length > 0) yield* Fiber.interrupt(callers[below(callers.length)]!)
+      if (chance(0.05)) yield* Effect.sleep("10 minutes")
+    }
+    const closed = yield* start(client.closed)
+    stopped = stops
+    const again = { while: ({ _tag }: { readonly _tag: string }) => _tag === "StreamTimeout" }
+    const ask = stops ? Effect.forever(Effect.retry(client.send("x".repeat(100)), again)) : Effect.void
+    yield* start(Effect.ignore(ask))
+    yield* Effect.sleep("10 minutes")
+    assert.strictEqual(waits(closed), !stops, `seed ${seed}`)
+    assert.isFalse(callers.some(waits), `seed ${seed}`)
+  })
+}
+
+describe("stallTimeout, at random", () => {
+  for (const stops of [false, true]) {
+    it.live(stops ? "a peer that reads no more is given up" : "a peer that reads slowly is not given up", () =>
+      Effect.gen(function* () {
+        for (let seed = 1; seed <= 100; seed++) yield* TestNetwork.simulate(atRandom(seed, stops))
+      })
+    )
+  }
 })
