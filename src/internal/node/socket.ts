@@ -273,6 +273,8 @@ export class NodeTransport extends DuplexTransport<Net.Socket> {
   }
 
   override write(chunks: ReadonlyArray<Uint8Array>): boolean {
+    // past the stream not every runtime refuses what comes behind the end
+    if (this.linger !== undefined) return true
     if (!writesDirectly) return this.writeToStream(chunks)
     const socket = this.duplex
     const onWritten = (this.onWritten ??= (error) => this.written(error))
